@@ -1,0 +1,27 @@
+"""The objects of one process, made in `main` and handed to every door. Holds no behaviour."""
+
+from dataclasses import dataclass
+
+from app.audit.log import Log
+from app.kit.crypto import Sealer
+from app.kit.db import Database
+from app.kit.live import Live, LiveCache
+from app.oauth.keys import KeyRing
+from app.oauth.tokens import TokenVerifier
+from app.policy.facts import ClientFacts
+
+
+@dataclass(slots=True)
+class Platform:
+    """What a door needs. `issuer` is the base of every link."""
+
+    issuer: str
+    zone: str
+    max_upload_bytes: int
+    database: Database
+    live: Live
+    log: Log
+    sealer: Sealer
+    clients: LiveCache[ClientFacts]
+    keys: KeyRing
+    tokens: TokenVerifier

@@ -1,0 +1,114 @@
+"""The append-only log: hash-chained entries, written before what they speak of leaves.
+
+An entry holds who, what, why and how many; never a payload, a token or a row.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit.events import Event
+from app.kit import clock
+from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
+
+_APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
+_MOST_AT_ONCE = 500
+
+
+def body_of(event: Event, **facts: Any) -> str:
+    """The canonical JSON of one entry: sorted keys, no blanks, absent facts left out."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    known["event"] = event.value
+    known["at"] = clock.now()
+    return orjson.dumps(known, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z).decode()
+
+
+async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
+    """Add one entry to the caller's transaction.
+
+    It takes the lock that orders the log and holds it until the commit, so it is the last
+    statement of a change.
+    """
+    await session.flush()
+    await session.execute(_APPEND, {"bodies": [body_of(event, **facts)]})
+
+
+@dataclass(slots=True)
+class _Waiting:
+    body: str
+    done: "asyncio.Future[int]"
+
+
+class Log:
+    """Groups the entries of concurrent requests into one commit. One a process."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._waiting: list[_Waiting] = []
+        self._some = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    async def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._write_for_ever(), name="log")
+
+    async def stop(self) -> None:
+        """Write what waits, then stop."""
+        while self._waiting:
+            await asyncio.sleep(0.005)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._connection is not None:
+            await self._connection.close(timeout=2)
+
+    async def write(self, event: Event, **facts: Any) -> int:
+        """Commit one entry and return its number, or raise `DatabaseUnavailable`."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(body_of(event, **facts), done))
+        self._some.set()
+        return await done
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            await self._some.wait()
+            batch, self._waiting = (
+                self._waiting[:_MOST_AT_ONCE],
+                self._waiting[_MOST_AT_ONCE:],
+            )
+            if not self._waiting:
+                self._some.clear()
+            await self._write(batch)
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        try:
+            last = await self._commit([entry.body for entry in batch])
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            self._connection = None
+            refusal = DatabaseUnavailable()
+            refusal.__cause__ = exc
+            for entry in batch:
+                if not entry.done.cancelled():
+                    entry.done.set_exception(refusal)
+            return
+        first = last - len(batch) + 1
+        for number, entry in enumerate(batch, start=first):
+            if not entry.done.cancelled():  # its caller hung up; the entry stands all the same
+                entry.done.set_result(number)
+
+    async def _commit(self, bodies: list[str]) -> int:
+        """One round trip, one commit (a single statement is its own transaction)."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._dsn, server_settings=SESSION_SETTINGS, timeout=5
+            )
+        last: int = await self._connection.fetchval("SELECT log_append($1)", bodies, timeout=15)
+        return last

@@ -1,0 +1,160 @@
+"""Tells a file's character encoding by strict decoding of every byte; it never guesses by statistics."""
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from app.formats.guidance import FileRefused
+
+_CHUNK = 1 << 20
+_HEAD = 4096
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "euc_jp", "cp932")
+
+_MAGIC: tuple[tuple[bytes, str, dict[str, str]], ...] = (
+    (b"%PDF", "file_is_pdf", {}),
+    (b"\x1f\x8b", "file_is_compressed", {"kind": "gzip"}),
+    (b"BZh", "file_is_compressed", {"kind": "bzip2"}),
+    (b"\xfd7zXZ", "file_is_compressed", {"kind": "xz"}),
+    (b"7z\xbc\xaf\x27\x1c", "file_is_compressed", {"kind": "7z"}),
+    (b"\x28\xb5\x2f\xfd", "file_is_compressed", {"kind": "zstd"}),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "file_is_xls", {}),
+    (b"\x89PNG", "file_is_image", {}),
+    (b"\xff\xd8\xff", "file_is_image", {}),
+    (b"GIF8", "file_is_image", {}),
+    (b"version https://git-lfs.github.com/spec/", "file_is_lfs_pointer", {}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a file's bytes become text, and what the whole file holds."""
+
+    name: str  # a Python codec without BOM handling
+    bom: int  # bytes to skip at the start
+    ambiguous: bool  # EUC-JP and CP932 both decode
+    size: int
+
+    @property
+    def label(self) -> str:
+        """The name that a report shows."""
+        return f"{self.name} with BOM" if self.bom else self.name
+
+
+def probe(open_stream: Callable[[], BinaryIO], *, told: str | None = None) -> Encoding:
+    """The encoding of the whole file, or `FileRefused`. `told` is the publisher's own word."""
+    with open_stream() as stream:
+        head = stream.read(_HEAD)
+    _refuse_other_formats(head)
+    for bom, name in _BOMS:
+        if head.startswith(bom):
+            return _only(open_stream, name, len(bom))
+    if told is not None:
+        return _only(open_stream, told, 0)
+    wide = _wide_without_bom(head)
+    if wide is not None:
+        return _only(open_stream, wide, 0)
+    return _search(open_stream)
+
+
+def _refuse_other_formats(head: bytes) -> None:
+    for magic, code, details in _MAGIC:
+        if head.startswith(magic):
+            raise FileRefused(code, **details)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        office = b"[Content_Types].xml" in head or b"xl/" in head
+        raise FileRefused("file_is_xlsx" if office else "file_is_zip")
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        raise FileRefused("file_is_html")
+    if start.startswith(b"<?xml"):
+        raise FileRefused("file_is_html" if b"<html" in start else "file_is_xml")
+    if re.match(rb'(\[\s*)?\{\s*("[^"]*"\s*:|\})|\[\s*\]\s*$', start):
+        raise FileRefused("file_is_json")
+
+
+def _wide_without_bom(head: bytes) -> str | None:
+    """UTF-16 by where the NULs of ASCII and line ends stand: all odd (LE) or all even (BE)."""
+    even, odd = head[0::2], head[1::2]
+    if 0 in odd and 0 not in even and odd.count(0) * 2 >= _plain(even):
+        return "utf-16-le"
+    if 0 in even and 0 not in odd and even.count(0) * 2 >= _plain(odd):
+        return "utf-16-be"
+    return None
+
+
+def _plain(plane: bytes) -> int:
+    """How many bytes look like delimiters, line ends and digits: in UTF-16 a NUL goes with each."""
+    return len(re.findall(rb"[\t\n\r,;|0-9]", plane))
+
+
+def _only(open_stream: Callable[[], BinaryIO], name: str, bom: int) -> Encoding:
+    size, failures, blank = _decode(open_stream, (name,), bom)
+    _refuse_blank(blank)
+    if name in failures:
+        raise FileRefused("undecodable", tried=_tried(failures))
+    return Encoding(name, bom, ambiguous=False, size=size)
+
+
+def _search(open_stream: Callable[[], BinaryIO]) -> Encoding:
+    size, failures, blank = _decode(open_stream, ("utf-8",), 0)
+    _refuse_blank(blank)
+    if not failures:
+        return Encoding("utf-8", 0, ambiguous=False, size=size)
+    size, more, _ = _decode(open_stream, ("euc_jp", "cp932"), 0)
+    failures |= more
+    fitting = [name for name in ("euc_jp", "cp932") if name not in failures]
+    if not fitting:
+        raise FileRefused("undecodable", tried=_tried(failures))
+    return Encoding(fitting[0], 0, ambiguous=len(fitting) == 2, size=size)
+
+
+def _decode(
+    open_stream: Callable[[], BinaryIO], names: tuple[str, ...], bom: int
+) -> tuple[int, dict[str, int], bool]:
+    """Size, first failing byte offset per codec, and whether the file holds only blanks."""
+    decoders = {name: codecs.getincrementaldecoder(name)("strict") for name in names}
+    failures: dict[str, int] = {}
+    offset, blank = bom, True
+    for chunk in _chunks(open_stream, bom):
+        if not names[0].startswith("utf-16") and b"\0" in chunk:
+            raise FileRefused("nul_bytes", offset=offset + chunk.index(b"\0"))
+        for name, decoder in tuple(decoders.items()):
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as exc:
+                failures[name] = offset - pending + exc.start
+                del decoders[name]
+                continue
+            if "\0" in text:
+                raise FileRefused("nul_bytes", offset=offset)
+            blank = blank and not text.strip("\ufeff \t\r\n\u3000")
+        offset += len(chunk)
+        if not decoders:
+            return offset, failures, False
+    return offset, failures, blank
+
+
+def _chunks(open_stream: Callable[[], BinaryIO], skip: int) -> Iterator[bytes]:
+    """The bytes after `skip`, and at the end one empty chunk that flushes the decoders."""
+    with open_stream() as stream:
+        stream.read(skip)
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+        yield b""
+
+
+def _refuse_blank(blank: bool) -> None:
+    if blank:
+        raise FileRefused("file_empty")
+
+
+def _tried(failures: dict[str, int]) -> str:
+    return ", ".join(f"{name}: byte {offset}" for name, offset in failures.items())

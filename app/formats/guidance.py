@@ -1,0 +1,307 @@
+"""What every code says to the clerk, in Japanese and English; it must never quote a cell's value."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.kit.errors import AppError, Kind
+
+# code: (Japanese, English). `{...}` are filled from the refusal's or notice's own details.
+FILE_REFUSED: dict[str, tuple[str, str]] = {
+    "file_empty": (
+        "ファイルが空です。データの入ったファイルを選び直してください。",
+        "The file is empty. Choose the file that holds the data.",
+    ),
+    "file_is_pdf": (
+        "中身はPDFです。元の表をCSVで保存し直してください。",
+        "This is a PDF. Save the original table as CSV.",
+    ),
+    "file_is_xlsx": (
+        "中身はExcelブックです。「CSV UTF-8」で保存するか、拡張子を.xlsxに直してください。",
+        "This is an Excel workbook. Save it as “CSV UTF-8”, or name it .xlsx.",
+    ),
+    "file_is_xls": (
+        "中身は旧形式のExcel（.xls）です。「CSV UTF-8」で保存し直してください。",
+        "This is an old Excel file (.xls). Save it as “CSV UTF-8”.",
+    ),
+    "file_is_zip": (
+        "中身はZIPです。展開し、中のCSVを送ってください。",
+        "This is a ZIP archive. Unpack it and send the CSV inside.",
+    ),
+    "file_is_compressed": (
+        "圧縮ファイル（{kind}）です。展開してから送ってください。",
+        "This is a compressed file ({kind}). Unpack it and send the text.",
+    ),
+    "file_is_image": (
+        "中身は画像です。表をCSVで保存し直してください。",
+        "This is an image. Save the table as CSV.",
+    ),
+    "file_is_html": (
+        "中身はWebページ（HTML）です。ダウンロードのリンク先を確かめてください。",
+        "This is a web page (HTML). Check where the download link leads.",
+    ),
+    "file_is_xml": (
+        "中身はXMLです。CSVで保存し直してください。",
+        "This is XML. Save the table as CSV.",
+    ),
+    "file_is_json": (
+        "中身はJSONです。CSVで保存し直してください。",
+        "This is JSON. Save the table as CSV.",
+    ),
+    "file_is_lfs_pointer": (
+        "中身はGit LFSの参照だけです。実体のファイルを取得して送ってください。",
+        "This is only a Git LFS pointer. Fetch the real file and send that.",
+    ),
+    "nul_bytes": (
+        "{offset}バイト目にNUL文字があり、文字のファイルではありません。CSVで保存し直してください。",
+        "There is a NUL byte at offset {offset}, so this is not text. Save the table as CSV again.",
+    ),
+    "undecodable": (
+        "文字コードを判定できません。{tried}。「CSV UTF-8」で保存し直してください。",
+        "The character encoding cannot be told. {tried}. Save the file as “CSV UTF-8”.",
+    ),
+    "unclosed_quote": (
+        "{line}行目で始まる引用符（\"）が閉じていません。その行の引用符を直してください。",
+        'The quote (") opened on line {line} is never closed. Mend that line.',
+    ),
+    "line_too_long": (
+        "{line}行目が長すぎます（上限{limit_mb} MB）。改行と引用符を確かめてください。",
+        "Line {line} is too long (limit {limit_mb} MB). Check its line ends and quotes.",
+    ),
+    "cell_too_long": (
+        "{line}行目に長すぎるセルがあります（上限{limit_mb} MB）。引用符を確かめてください。",
+        "Line {line} holds a cell that is too long (limit {limit_mb} MB). Check its quotes.",
+    ),
+    "too_many_columns": (
+        "列が{columns}あります（上限{limit}）。区切り文字を確かめ、不要な列を除いてください。",
+        "There are {columns} columns (limit {limit}). Check the delimiter and remove unused columns.",
+    ),
+    "column_missing": (
+        "必須の列「{missing}」が見つかりません。見出しは次のとおりです: {found}",
+        "The required column “{missing}” was not found. The headings are: {found}",
+    ),
+    "file_changed": (
+        "読み取り中にファイルが変わりました。もう一度送ってください。",
+        "The file changed while it was read. Send it again.",
+    ),
+}
+
+MAPPING_REFUSED: dict[str, tuple[str, str]] = {
+    "mapping_unknown_target": (
+        "対応付けの{step}番目: 項目「{name}」はこのデータセットにありません。",
+        "Mapping step {step}: the dataset has no field “{name}”.",
+    ),
+    "mapping_unknown_key": (
+        "対応付けの{step}番目: 「{name}」という指定はありません。",
+        "Mapping step {step}: “{name}” is not a setting.",
+    ),
+    "mapping_bad_regex": (
+        "対応付けの{step}番目: 正規表現を読めません（{name}）。",
+        "Mapping step {step}: the pattern cannot be read ({name}).",
+    ),
+    "mapping_bad_step": (
+        "対応付けの{step}番目: {name}の書き方が正しくありません。",
+        "Mapping step {step}: {name} is not written correctly.",
+    ),
+    "mapping_target_twice": (
+        "対応付けの{step}番目: 項目「{name}」は二度指定されています。",
+        "Mapping step {step}: field “{name}” is given twice.",
+    ),
+}
+
+REJECTED: dict[str, tuple[str, str]] = {
+    "invalid_integer": (
+        "整数ではありません。数字だけにしてください。",
+        "Not a whole number. Write digits only.",
+    ),
+    "invalid_decimal": (
+        "数値ではありません。数字と小数点だけにしてください。",
+        "Not a number. Write digits and a decimal point only.",
+    ),
+    "integer_out_of_range": ("桁が多すぎる整数です。", "The whole number has too many digits."),
+    "invalid_boolean": (
+        "はい・いいえのどちらか読み取れません。1か0で書いてください。",
+        "Neither yes nor no. Write 1 or 0.",
+    ),
+    "invalid_date": (
+        "存在しない日付か、読めない書き方です。2022-04-01のように書いてください。",
+        "No such date, or it cannot be read. Write it like 2022-04-01.",
+    ),
+    "ambiguous_date": (
+        "月と日の順が決められない日付です。2022-04-01のように書いてください。",
+        "Month and day cannot be told apart. Write it like 2022-04-01.",
+    ),
+    "invalid_time": (
+        "読めない時刻です。09:30のように書いてください。",
+        "The time cannot be read. Write it like 09:30.",
+    ),
+    "invalid_datetime": (
+        "読めない日時です。2022-04-01T09:30:00+09:00のように書いてください。",
+        "The date and time cannot be read. Write it like 2022-04-01T09:30:00+09:00.",
+    ),
+    "wrong_check_digit": (
+        "全国地方公共団体コードの検査数字が合いません。6桁のコードを確かめてください。",
+        "The check digit of the local government code is wrong. Check the six digits.",
+    ),
+    "invalid_local_government_code": (
+        "全国地方公共団体コードとして読めません。6桁の数字で書いてください。",
+        "Not a local government code. Write its six digits.",
+    ),
+    "ambiguous_local_government_code": (
+        "先頭の0が欠けたのか検査数字が欠けたのか決められません。6桁で書いてください。",
+        "It cannot be told whether the leading zero or the check digit is lost. Write six digits.",
+    ),
+    "invalid_coordinate": (
+        "緯度・経度として読めません。34.7052のような十進の度で書いてください。",
+        "Not a latitude or longitude. Write decimal degrees like 34.7052.",
+    ),
+    "coordinate_out_of_area": (
+        "日本の範囲（緯度20～46、経度122～154.5）の外です。"
+        "緯度と経度が入れ替わっていないか、小数点が抜けていないか確かめてください。",
+        "Outside Japan (latitude 20–46, longitude 122–154.5). "
+        "Check whether the two are swapped or the decimal point is lost.",
+    ),
+    "latitude_missing": (
+        "経度があるのに緯度がありません。緯度を書くか、両方を空にしてください。",
+        "There is a longitude but no latitude. Fill in the latitude or empty both.",
+    ),
+    "longitude_missing": (
+        "緯度があるのに経度がありません。経度を書くか、両方を空にしてください。",
+        "There is a latitude but no longitude. Fill in the longitude or empty both.",
+    ),
+    "required_missing": ("必須の項目が空です。", "A required field is empty."),
+    "not_in_code_list": (
+        "コード表にない値です。コード表の値か、その名称にしてください。",
+        "Not in the code list. Use one of its codes or labels.",
+    ),
+    "excel_exponent": (
+        "Excelが桁を失わせた値です（1.23E+12など）。元の台帳から番号を写し直してください。",
+        "Excel has lost digits (like 1.23E+12). Copy the number again from the original register.",
+    ),
+    "invalid_postal_code": (
+        "郵便番号は7桁です。530-0001のように書いてください。",
+        "A postal code has seven digits. Write it like 530-0001.",
+    ),
+    "invalid_phone": (
+        "電話番号として読めません。06-0000-0001のように書いてください。",
+        "Not a telephone number. Write it like 06-0000-0001.",
+    ),
+    "invalid_url": (
+        "URLとして読めません。https:// から書いてください。",
+        "Not a URL. Begin with https://.",
+    ),
+    "invalid_email": (
+        "メールアドレスとして読めません。",
+        "Not an e-mail address.",
+    ),
+    "too_many_cells": (
+        "見出しよりセルが多い行です。値の中の区切り文字を引用符で囲んでください。",
+        "The row has more cells than the header. Put values that hold the delimiter in quotes.",
+    ),
+}
+
+NOTICED: dict[str, tuple[str, str]] = {
+    "encoding_ambiguous": (
+        "EUC-JPとしてもCP932としても読めるため、EUC-JPで読みました。文字を確かめてください。",
+        "It can be read as EUC-JP and as CP932; EUC-JP was taken. Check the characters.",
+    ),
+    "title_skipped": (
+        "見出しより前の{count}行（{first}行目から）を読み飛ばしました。",
+        "{count} lines before the header (from line {first}) were skipped.",
+    ),
+    "metadata_skipped": (
+        "「#」で始まる{count}行を読み飛ばしました。",
+        "{count} lines beginning with “#” were skipped.",
+    ),
+    "no_header": (
+        "見出しがないので、列を「列1」…と名付け、1行目からデータとして読みました。",
+        "There is no header: columns are called 列1… and the first line is data.",
+    ),
+    "duplicate_header": (
+        "見出し「{label}」が{count}回あります。別々の項目として扱います。",
+        "The heading “{label}” occurs {count} times. They are kept as separate fields.",
+    ),
+    "empty_header": (
+        "{position}列目の見出しが空です。",
+        "The heading of column {position} is empty.",
+    ),
+    "unknown_column": (
+        "列「{label}」は、どの項目にも使われていません。",
+        "The column “{label}” is not taken by any field.",
+    ),
+    "field_without_column": (
+        "項目「{label}」に当たる列がないので、空として読みました。",
+        "No column was found for “{label}”; it is left empty.",
+    ),
+    "coordinates_swapped": (
+        "緯度と経度の列が逆だったので、{count}行分を入れ替えて読みました。",
+        "Latitude and longitude were in each other’s columns; {count} rows were swapped back.",
+    ),
+    "ambiguous_dates": (
+        "「{label}」は月と日の順が決められないため、文字のまま読みました。",
+        "“{label}”: month and day cannot be told apart, so it is kept as text.",
+    ),
+    "mixed_values": (
+        "「{label}」はほとんどが{type}ですが、{count}件が違うため、文字のまま読みました。",
+        "“{label}” is nearly all {type}, but {count} values are not, so it is kept as text.",
+    ),
+    "footer_skipped": (
+        "表の下の{count}行（{first}行目から、注記・合計）を読み飛ばしました。",
+        "{count} lines below the table (from line {first}: notes or totals) were skipped.",
+    ),
+    "blank_rows_skipped": (
+        "空の行を{count}行、読み飛ばしました。",
+        "{count} blank rows were skipped.",
+    ),
+    "column_empty": (
+        "列「{label}」は全行が空です。",
+        "The column “{label}” is empty in every row.",
+    ),
+}
+
+GUIDANCE = FILE_REFUSED | MAPPING_REFUSED | REJECTED | NOTICED
+
+
+def guidance(code: str, language: str, **named: Any) -> str:
+    """The sentence for `code` in `language` (`ja` or `en`), filled with `named`."""
+    ja, en = GUIDANCE[code]
+    return (en if language == "en" else ja).format(**named)
+
+
+class FileRefused(AppError):
+    """The whole file (or its mapping) cannot be taken in; `code` says why."""
+
+    kind = Kind.INVALID
+    ja = "{in_japanese}"
+    en = "{in_english}"
+
+    def __init__(self, code: str, **named: Any) -> None:
+        self.code = code
+        self.details = dict(named)
+        super().__init__(
+            in_japanese=guidance(code, "ja", **named), in_english=guidance(code, "en", **named)
+        )
+
+
+class MappingRefused(FileRefused):
+    """The mapping itself is wrong, whatever the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the clerk should know that made no row fail."""
+
+    code: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def words(self, language: str) -> str:
+        """The sentence in `language` (`ja` or `en`)."""
+        return guidance(self.code, language, **self.details)
+
+    def as_json(self) -> dict[str, Any]:
+        """The notice as a run report stores it."""
+        return {
+            "code": self.code,
+            "details": self.details,
+            "ja": self.words("ja"),
+            "en": self.words("en"),
+        }

@@ -1,0 +1,84 @@
+"""The way to PostgreSQL: one SQLAlchemy engine for services, one asyncpg pool for bulk and reads."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import create_async_engine as create_engine
+
+from app.kit.errors import AppError, Kind
+
+# Times leave with the offset of Japan (interface.md); a session never waits for ever on a lock.
+SESSION_SETTINGS = {
+    "timezone": "Asia/Tokyo",
+    "application_name": "urbanos",
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "10min",
+}
+
+
+class DatabaseUnavailable(AppError):
+    """PostgreSQL cannot be reached now; the caller may try again."""
+
+    kind = Kind.UNAVAILABLE
+    code = "database_unavailable"
+    ja = "データベースに接続できません。しばらくしてから再試行してください。"
+    en = "The database cannot be reached at present. Try again shortly."
+
+
+def plain_dsn(url: str) -> str:
+    """The URL as asyncpg reads it, from any spelling that SQLAlchemy takes."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Database:
+    """Both ways to one database. Made by `open`, closed by `close`."""
+
+    def __init__(self, url: str, engine: AsyncEngine, pool: "asyncpg.Pool[Any]") -> None:
+        self.url = url
+        self.engine = engine
+        self.pool = pool
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @classmethod
+    async def open(cls, url: str, *, connections: int = 10) -> "Database":
+        """Connect. Raises `DatabaseUnavailable` when the server does not answer."""
+        async_url = make_url(url).set(drivername="postgresql+asyncpg")
+        engine = create_engine(
+            async_url,
+            pool_size=max(2, connections // 2),
+            max_overflow=connections,
+            pool_pre_ping=True,
+            connect_args={"server_settings": SESSION_SETTINGS},
+        )
+        try:
+            pool = await asyncpg.create_pool(
+                plain_dsn(url),
+                min_size=1,
+                max_size=connections,
+                server_settings=SESSION_SETTINGS,
+                command_timeout=None,
+            )
+        except (OSError, asyncpg.PostgresError) as exc:
+            raise DatabaseUnavailable from exc
+        return cls(url, engine, pool)
+
+    async def close(self) -> None:
+        """Close both. Running statements are cut off after a moment."""
+        await self.engine.dispose()
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that never commits."""
+        async with self._sessions() as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits when the block ends well and rolls back when it does not."""
+        async with self._sessions() as session, session.begin():
+            yield session

@@ -1,0 +1,54 @@
+"""The one base of every refusal: a kind for the door, a stable code, and words in two languages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Kind(StrEnum):
+    """What sort of refusal this is. Each door has one table from kind to its own dialect."""
+
+    MALFORMED = "malformed"  # the request cannot be read
+    INVALID = "invalid"  # it can be read, and what it says is wrong
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    GONE = "gone"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    TOO_MANY = "too_many"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in an input: where, which rule, and how to mend it in two languages."""
+
+    pointer: str  # a JSON pointer, or the name of a query parameter
+    code: str
+    ja: str
+    en: str
+
+
+class AppError(Exception):
+    """Base of every refusal. Subclasses stand beside the code that raises them.
+
+    `ja` and `en` are templates filled with the keywords of the constructor. They name the thing
+    and the mend; never a secret, never a row.
+    """
+
+    kind: ClassVar[Kind]
+    code: str
+    ja: ClassVar[str]
+    en: ClassVar[str]
+
+    def __init__(self, *, faults: Sequence[Fault] = (), **named: Any) -> None:
+        self.named = named
+        self.faults = tuple(faults)
+        super().__init__(self.en.format(**named))
+
+    def words(self, language: str) -> str:
+        """The detail in `language` (`ja` or `en`)."""
+        return (self.en if language == "en" else self.ja).format(**self.named)

@@ -1,0 +1,204 @@
+"""The catalogue's tables: datasets, their versions, runs, rejected rows, uploads, profiles."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class DataClass(StrEnum):
+    """公開 · 庁内 · 業務限定 · 個人情報 · 特定個人情報 (the last is metadata only)."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    RESTRICTED = "restricted"
+    PERSONAL = "personal"
+    SPECIFIC_PERSONAL = "specific-personal"
+
+
+class DatasetState(StrEnum):
+    """Whether readers get the dataset."""
+
+    ACTIVE = "active"
+    WITHDRAWN = "withdrawn"
+
+
+class VersionState(StrEnum):
+    """A version is loaded whole or does not exist."""
+
+    LOADED = "loaded"
+    PUBLISHED = "published"
+
+
+class RunState(StrEnum):
+    """Every run ends in ok, degraded (some rows rejected) or failed."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+class Profile(Base):
+    """One version of a standard layout, as data."""
+
+    __tablename__ = "profile"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    title_ja: Mapped[str]
+    title_en: Mapped[str | None]
+    fields: Mapped[list[dict[str, Any]]]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+
+
+class Dataset(Base):
+    """One entry of the catalogue. The id is permanent and readable: it stands in URLs and scopes."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (CheckConstraint("id ~ '^[a-z0-9][a-z0-9-]{1,62}$'", name="id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    title_ja: Mapped[str]
+    title_en: Mapped[str | None]
+    title_kana: Mapped[str | None]
+    description_ja: Mapped[str | None]
+    description_en: Mapped[str | None]
+    publisher_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    steward_name: Mapped[str]
+    steward_email: Mapped[str | None]
+    data_class: Mapped[str]
+    zone: Mapped[str]
+    license: Mapped[str | None]
+    update_frequency: Mapped[str]
+    legal_basis: Mapped[str | None]
+    source_system: Mapped[str | None]
+    themes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    hidden: Mapped[bool]
+    profile_name: Mapped[str | None]
+    profile_version: Mapped[int | None]
+    fields: Mapped[list[dict[str, Any]] | None]  # declared; None: taken from the first file
+    mapping: Mapped[list[dict[str, Any]] | None]
+    joins: Mapped[list[dict[str, Any]] | None]
+    state: Mapped[str]
+    withdrawn_reason: Mapped[str | None]
+    current_version: Mapped[int | None]
+    search_text: Mapped[str]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    modified_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Version(Base):
+    """One state of a dataset's records. A table of its own holds the rows.
+
+    `revision` counts the batches written by `POST /records` since the version was loaded: the
+    triple (dataset, version, revision) names one unchanging set of rows.
+    """
+
+    __tablename__ = "version"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    table_name: Mapped[str] = mapped_column(unique=True)
+    fields: Mapped[list[dict[str, Any]]]
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    source_sha256: Mapped[str | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    published_by: Mapped[str | None]
+
+
+class Upload(Base):
+    """The raw bytes of a file as they came; its chunks stand in `upload_chunk`."""
+
+    __tablename__ = "upload"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    filename: Mapped[str | None]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class UploadChunk(Base):
+    """One megabyte or less of an upload."""
+
+    __tablename__ = "upload_chunk"
+
+    upload_id: Mapped[UUID] = mapped_column(ForeignKey("upload.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes]
+
+
+class Run(Base):
+    """One ingest: a file on its way to becoming a version."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("ix_run_dataset", "dataset_id", "created_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"))
+    upload_id: Mapped[UUID] = mapped_column(ForeignKey("upload.id"))
+    corrects_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    state: Mapped[str]
+    phase: Mapped[str | None]  # reading, loading, indexing
+    bytes_total: Mapped[int] = mapped_column(BigInteger)
+    bytes_done: Mapped[int] = mapped_column(BigInteger)
+    rows_read: Mapped[int] = mapped_column(BigInteger)
+    rows_accepted: Mapped[int] = mapped_column(BigInteger)
+    rows_rejected: Mapped[int] = mapped_column(BigInteger)
+    cells_repaired: Mapped[int] = mapped_column(BigInteger)
+    encoding: Mapped[str | None]
+    header_line: Mapped[int | None]
+    header: Mapped[str | None]  # the source's own header as one CSV line, for the rejects' file
+    notices: Mapped[list[dict[str, Any]]]
+    version_number: Mapped[int | None]
+    unchanged: Mapped[bool]
+    error_code: Mapped[str | None]
+    error_ja: Mapped[str | None]
+    error_en: Mapped[str | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Reject(Base):
+    """One cell that kept its row out of a version."""
+
+    __tablename__ = "reject"
+    __table_args__ = (Index("ix_reject_run", "run_id", "line", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    row: Mapped[int] = mapped_column(BigInteger)
+    line: Mapped[int] = mapped_column(BigInteger)
+    field: Mapped[str | None]
+    code: Mapped[str]
+    value_class: Mapped[str | None]
+    raw_line: Mapped[str]
+
+
+class IdempotentAnswer(Base):
+    """What a write with an `Idempotency-Key` was answered, so that a retry gets the same."""
+
+    __tablename__ = "idempotent_answer"
+
+    client_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_sha256: Mapped[str]
+    answer: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(index=True)

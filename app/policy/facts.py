@@ -1,0 +1,51 @@
+"""The frozen facts that rules judge. Nothing here is looked up, nothing is computed twice."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What a caller wants to do with a dataset's records."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """What the registry says of a client now, whatever its token says."""
+
+    client_id: str
+    organization_id: str
+    # The local government at the top of the organisation's first line of parents: 庁内 is one.
+    body_id: str
+    # The organisation itself and everything above it, by both parents.
+    line: frozenset[str]
+    roles: frozenset[str]
+    zone: str
+    auth_method: str
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the client as the registry knows it, with the scope that its token carries."""
+
+    client: ClientFacts
+    scope: frozenset[str]
+    bound: bool = False  # the token is bound to a key of the sender (RFC 9449, RFC 8705)
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementFacts:
+    """One agreement on the dataset with the caller's organisation, in whatever state."""
+
+    id: str
+    consumer_id: str
+    actions: frozenset[str]
+    purpose: str
+    columns: frozenset[str]  # field names
+    state: str
+    valid_from: datetime
+    valid_until: datetime
