@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from app.audit.log import Log
+from app.broker.answer import Broker
+from app.broker.snapshot import Snapshot
+from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
+from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts
@@ -25,3 +29,7 @@ class Platform:
     clients: LiveCache[ClientFacts]
     keys: KeyRing
     tokens: TokenVerifier
+    token_endpoint: TokenEndpoint
+    snapshot: Snapshot
+    broker: Broker
+    writer: Writer

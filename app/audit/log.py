@@ -61,8 +61,7 @@ class Log:
 
     async def stop(self) -> None:
         """Write what waits, then stop."""
-        while self._waiting:
-            await asyncio.sleep(0.005)
+        await asyncio.gather(*(entry.done for entry in self._waiting), return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

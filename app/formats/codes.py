@@ -1,8 +1,15 @@
-"""Local government codes (JIS X 0401/0402 with check digit); it never guesses between two readings."""
+"""Local government codes (JIS X 0401/0402, check digit); it never guesses between two readings."""
 
 import re
 
 _WEIGHTS = (6, 5, 4, 3, 2)
+# The last number that each prefecture 01 to 47 can give a municipality: counties have bands of
+# twenty from 300 on (JIS X 0402), and their number is fixed. Only shortened codes are held to it.
+_LAST = (
+    *(700, 460, 540, 620, 480, 480, 580, 580, 420, 540, 480, 480, 440, 420, 600, 360),
+    *(480, 520, 460, 620, 620, 480, 580, 580, 460, 480, 400, 600, 460, 440, 420, 540),
+    *(700, 560, 520, 500, 420, 520, 440, 660, 460, 420, 540, 480, 460, 540, 400),
+)
 _FULL_WIDTH_DIGITS = str.maketrans("０１２３４５６７８９．", "0123456789.")
 
 
@@ -58,15 +65,21 @@ def _readings(digits: str) -> set[str]:
     """Every code that four or five digits can stand for."""
     if len(digits) == 4:  # zero and check digit lost
         five = "0" + digits
-        return {five + check_digit(five)} if _is_prefecture(five) else set()
+        return {five + check_digit(five)} if _is_numbered(five) else set()
     readings = set()
-    if _is_prefecture(digits):
+    if _is_numbered(digits):
         readings.add(digits + check_digit(digits))
     six = "0" + digits
-    if _is_prefecture(six) and check_digit(six[:5]) == six[5]:
+    if _is_numbered(six[:5]) and check_digit(six[:5]) == six[5]:
         readings.add(six)
     return readings
 
 
 def _is_prefecture(digits: str) -> bool:
     return 1 <= int(digits[:2]) <= 47
+
+
+def _is_numbered(five: str) -> bool:
+    """Whether five digits are a prefecture, or a number that it can give a municipality or ward."""
+    number = int(five[2:])
+    return _is_prefecture(five) and (number == 0 or 100 <= number <= _LAST[int(five[:2]) - 1])

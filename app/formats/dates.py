@@ -58,7 +58,7 @@ def plain_date(raw: str, order: DateOrder = DateOrder.UNKNOWN) -> str:
 
 
 def date_shape(raw: str) -> tuple[str, int, int]:
-    """What `raw` tells of its column: `serial`, `ordered` (with its first two numbers) or `other`."""
+    """What `raw` tells of its column: `serial`, `ordered` (with two numbers) or `other`."""
     text = ascii_digits(raw).strip()
     if found := _ENDS_IN_YEAR.fullmatch(_MIDNIGHT.sub("", text)):
         return "ordered", int(found[1]), int(found[2])

@@ -1,4 +1,4 @@
-"""Tells a file's character encoding by strict decoding of every byte; it never guesses by statistics."""
+"""Tells a file's encoding by strict decoding of every byte; it never guesses by statistics."""
 
 import codecs
 import re
@@ -15,6 +15,12 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Python's cp932 lets these single bytes through (80, A0, FD to FF), which no CP932 text holds.
+_JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uff01-\uffef]")
+_SURELY_UTF8 = (
+    8  # so many three-byte characters and not one error: no CP932 or EUC-JP text does that
+)
+_NOT_CP932 = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "euc_jp", "cp932")
 
 _MAGIC: tuple[tuple[bytes, str, dict[str, str]], ...] = (
@@ -55,6 +61,8 @@ def probe(open_stream: Callable[[], BinaryIO], *, told: str | None = None) -> En
     for bom, name in _BOMS:
         if head.startswith(bom):
             return _only(open_stream, name, len(bom))
+    if told is not None and told not in ENCODINGS:
+        raise FileRefused("encoding_unknown", name=told, known=", ".join(ENCODINGS))
     if told is not None:
         return _only(open_stream, told, 0)
     wide = _wide_without_bom(head)
@@ -107,12 +115,34 @@ def _search(open_stream: Callable[[], BinaryIO]) -> Encoding:
     _refuse_blank(blank)
     if not failures:
         return Encoding("utf-8", 0, ambiguous=False, size=size)
+    _refuse_broken_utf8(open_stream, failures["utf-8"])
     size, more, _ = _decode(open_stream, ("euc_jp", "cp932"), 0)
     failures |= more
     fitting = [name for name in ("euc_jp", "cp932") if name not in failures]
     if not fitting:
         raise FileRefused("undecodable", tried=_tried(failures))
     return Encoding(fitting[0], 0, ambiguous=len(fitting) == 2, size=size)
+
+
+def _refuse_broken_utf8(open_stream: Callable[[], BinaryIO], offset: int) -> None:
+    """Japanese that was UTF-8 up to here is not CP932: a cut or mixed file must not become rubbish."""
+    with open_stream() as stream:
+        before = stream.read(offset)[-_HEAD * 16 :]
+        rest = stream.read(4)
+    letters = len(_JAPANESE.findall(before.decode("utf-8", "ignore")))
+    if len(rest) < 4 and letters >= 2 and _is_cut(rest):
+        raise FileRefused("file_truncated", offset=offset)
+    if letters >= _SURELY_UTF8:
+        raise FileRefused("encoding_mixed", offset=offset)
+
+
+def _is_cut(rest: bytes) -> bool:
+    """Whether the last bytes are the beginning of a UTF-8 character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    try:
+        return decoder.decode(rest, final=False) == ""
+    except UnicodeDecodeError:
+        return False
 
 
 def _decode(
@@ -135,6 +165,10 @@ def _decode(
                 continue
             if "\0" in text:
                 raise FileRefused("nul_bytes", offset=offset)
+            if name == "cp932" and (odd := _NOT_CP932.search(text)):
+                failures[name] = offset - pending + len(text[: odd.start()].encode(name))
+                del decoders[name]
+                continue
             blank = blank and not text.strip("\ufeff \t\r\n\u3000")
         offset += len(chunk)
         if not decoders:

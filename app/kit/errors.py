@@ -14,6 +14,7 @@ class Kind(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    NOT_ACCEPTABLE = "not_acceptable"
     GONE = "gone"
     CONFLICT = "conflict"
     TOO_LARGE = "too_large"
@@ -47,6 +48,8 @@ class AppError(Exception):
     def __init__(self, *, faults: Sequence[Fault] = (), **named: Any) -> None:
         self.named = named
         self.faults = tuple(faults)
+        self.logged = False  # whoever wrote the refusal to the log says so here
+        self.headers: dict[str, str] = {}  # for a door that speaks HTTP
         super().__init__(self.en.format(**named))
 
     def words(self, language: str) -> str:

@@ -19,6 +19,7 @@ from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 log = structlog.get_logger()
 Value = TypeVar("Value")
 CHANNEL = "urbanos"
+ALL = "all"
 POLL_SECONDS = 1.0
 
 
@@ -102,9 +103,15 @@ class Live:
         return asyncio.get_running_loop().time() - self.fresh_at
 
     def changed(self, kind: str, key: str) -> None:
-        """Drop one thing now (a writer of this process need not wait for the notification)."""
+        """Drop one thing now (a writer of this process need not wait for the notification).
+
+        The kind `all` is for what many things are made from: caches that name it lose all.
+        """
         for cache in self._kinds.get(kind, ()):
-            cache.drop(key)
+            if kind == ALL:
+                cache.clear()
+            else:
+                cache.drop(key)
 
     async def _connect(self) -> None:
         connection = await asyncpg.connect(self._dsn, server_settings=SESSION_SETTINGS, timeout=5)

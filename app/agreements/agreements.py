@@ -1,0 +1,156 @@
+"""Agreements in force: suspended, resumed, revoked. What was revoked or has expired stays so."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.agreements.terms import DatasetTerms, require_steward
+from app.audit import log as audit
+from app.audit.events import Event
+from app.kit import clock
+from app.kit.errors import AppError, Kind
+from app.models.agreements import Agreement, AgreementState
+from app.policy.facts import ClientFacts
+
+EXPIRED = "expired"  # by date alone; no row ever says so
+
+
+class AgreementNotFound(AppError):
+    """No agreement has this id, or the caller may not know of it."""
+
+    kind = Kind.NOT_FOUND
+    code = "agreement_not_found"
+    ja = "協定 {agreement} はありません。"
+    en = "There is no agreement {agreement}."
+
+
+class WrongAgreementState(AppError):
+    """The agreement's state does not allow this change."""
+
+    kind = Kind.CONFLICT
+    code = "wrong_agreement_state"
+    ja = "協定 {agreement} は {state} のため、この操作はできません。"
+    en = "The agreement {agreement} is {state}, which does not allow this."
+
+
+class NotParty(AppError):
+    """Only a party of the agreement, or the operator, may do this."""
+
+    kind = Kind.FORBIDDEN
+    code = "not_a_party"
+    ja = "協定の当事者（または運営者）だけができる操作です。"
+    en = "Only a party of the agreement (or the operator) may do this."
+
+
+def shown_state(state: str, valid_until: datetime) -> str:
+    """The state that readers see: an agreement whose time is over has expired."""
+    if state == AgreementState.REVOKED or valid_until > clock.now():
+        return state
+    return EXPIRED
+
+
+async def get_agreement(
+    session: AsyncSession, agreement_id: UUID, *, lock: bool = False
+) -> Agreement:
+    """The agreement, or `AgreementNotFound`."""
+    agreement = await session.get(Agreement, agreement_id, with_for_update=lock)
+    if agreement is None:
+        raise AgreementNotFound(agreement=agreement_id)
+    return agreement
+
+
+async def list_agreements(
+    session: AsyncSession,
+    *,
+    parties: Sequence[str] | None,
+    dataset_id: str | None = None,
+    after: UUID | None = None,
+    limit: int = 100,
+) -> list[Agreement]:
+    """Agreements by id; `parties` None: all, else those that one of these organisations is in."""
+    statement = select(Agreement).order_by(Agreement.id).limit(limit)
+    if parties is not None:
+        statement = statement.where(
+            or_(Agreement.consumer_id.in_(parties), Agreement.provider_id.in_(parties))
+        )
+    if dataset_id is not None:
+        statement = statement.where(Agreement.dataset_id == dataset_id)
+    if after is not None:
+        statement = statement.where(Agreement.id > after)
+    return list(await session.scalars(statement))
+
+
+async def suspend(
+    session: AsyncSession,
+    agreement: Agreement,
+    dataset: DatasetTerms,
+    *,
+    reason: str | None,
+    by: ClientFacts,
+) -> Agreement:
+    """Stop an agreement for the time being: either side may, and the operator."""
+    _require_state(agreement, AgreementState.ACTIVE)
+    if "operator" not in by.roles:
+        _require_party(agreement, dataset, by)
+    return await _change(session, agreement, AgreementState.SUSPENDED, reason, by)
+
+
+async def resume(
+    session: AsyncSession,
+    agreement: Agreement,
+    dataset: DatasetTerms,
+    *,
+    reason: str | None,
+    by: ClientFacts,
+) -> Agreement:
+    """Let a suspended agreement go on: the provider's steward alone, never the operator."""
+    _require_state(agreement, AgreementState.SUSPENDED)
+    require_steward(dataset, by)
+    return await _change(session, agreement, AgreementState.ACTIVE, reason, by)
+
+
+async def revoke(
+    session: AsyncSession,
+    agreement: Agreement,
+    dataset: DatasetTerms,
+    *,
+    reason: str | None,
+    by: ClientFacts,
+) -> Agreement:
+    """End an agreement for good: either side may."""
+    _require_state(agreement, AgreementState.ACTIVE, AgreementState.SUSPENDED)
+    _require_party(agreement, dataset, by)
+    return await _change(session, agreement, AgreementState.REVOKED, reason, by)
+
+
+def _require_state(agreement: Agreement, *allowed: AgreementState) -> None:
+    state = shown_state(agreement.state, agreement.valid_until)
+    if state not in allowed:
+        raise WrongAgreementState(agreement=agreement.id, state=state)
+
+
+def _require_party(agreement: Agreement, dataset: DatasetTerms, by: ClientFacts) -> None:
+    provides = "steward" in by.roles and by.organization_id in dataset.publisher_line
+    if by.organization_id != agreement.consumer_id and not provides:
+        raise NotParty
+
+
+async def _change(
+    session: AsyncSession,
+    agreement: Agreement,
+    state: AgreementState,
+    reason: str | None,
+    by: ClientFacts,
+) -> Agreement:
+    agreement.state = state.value
+    agreement.state_changed_at = clock.now()
+    agreement.state_changed_by = by.client_id
+    agreement.state_reason = reason
+    await audit.append(
+        session, Event.AGREEMENT_CHANGED, agreement=str(agreement.id), dataset=agreement.dataset_id,
+        organization=agreement.consumer_id, state=state.value, by=by.client_id,
+    )  # fmt: skip
+    return agreement

@@ -1,0 +1,183 @@
+"""Who calls and with which session: the dependencies of the doors. Decides nothing about data."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.security import OAuth2
+from starlette.types import Scope
+
+from app.api.sessions import PlatformDep, Reading, Writing, platform_of
+from app.api.state import Platform
+from app.kit.errors import AppError, Kind
+from app.models.parties import Role
+from app.oauth.scopes import MEANINGS
+from app.oauth.tokens import InvalidToken, Verified
+from app.parties.clients import ClientNotFound
+from app.policy.facts import Caller
+
+__all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
+
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+
+
+class TokenMissing(AppError):
+    """The operation needs a token and none was shown."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "token_missing"
+    ja = "アクセストークンが必要です。/oauth/token で取得し、Authorization: Bearer で送ります。"
+    en = "An access token is needed: get one at /oauth/token, send it as Authorization: Bearer."
+
+
+class AuthorizationMalformed(InvalidToken):
+    """The Authorization header is given twice or is no Bearer token."""
+
+    code = "authorization_malformed"
+    ja = "Authorization ヘッダは Bearer トークン一つだけにしてください。"
+    en = "The Authorization header must hold one Bearer token."
+
+
+class InsufficientScope(AppError):
+    """The token lacks the scope that the operation needs (RFC 6750, 3.1)."""
+
+    kind = Kind.FORBIDDEN
+    code = "insufficient_scope"
+    ja = "この操作にはスコープ {scope} が必要です。それを指定してトークンを取得し直してください。"
+    en = "The operation needs the scope {scope}. Ask for it when you get a token."
+
+
+class RoleMissing(AppError):
+    """The client's organisation has not given it a role that the operation needs."""
+
+    kind = Kind.FORBIDDEN
+    code = "role_missing"
+    ja = "この操作には役割 {role} が必要です。運営者に依頼してください。"
+    en = "The operation needs the role {role}. Ask the operator for it."
+
+
+def remembered_caller(platform: Platform, scope: Scope) -> Caller | None:
+    """The caller when everything about it is in memory: no await. None says nothing."""
+    token = _bearer(platform, scope)
+    verified = platform.tokens.remembered(token) if token is not None else None
+    if verified is None:
+        return None
+    client = platform.clients.held(verified.client_id)
+    if client is None or client.revoked or client.organization_id != verified.organization_id:
+        return None
+    caller = scope["caller"] = Caller(client, verified.scope)
+    return caller
+
+
+async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
+    """The caller, or None when no token was shown.
+
+    Raises `InvalidToken` for a token that is wrong or whose client was revoked, however long it
+    would still live.
+    """
+    token = _bearer(platform, scope)
+    if token is None:
+        return None
+    try:
+        verified = await platform.tokens.verify(token)
+        caller = await _registered(platform, verified)
+    except InvalidToken as refusal:
+        challenge(platform, refusal, error="invalid_token")
+        raise
+    scope["caller"] = caller
+    return caller
+
+
+async def _registered(platform: Platform, verified: Verified) -> Caller:
+    try:
+        client = await platform.clients.get(verified.client_id)
+    except ClientNotFound as exc:
+        raise InvalidToken(why="client") from exc
+    if client.revoked or client.organization_id != verified.organization_id:
+        raise InvalidToken(why="client_revoked")
+    return Caller(client, verified.scope)
+
+
+def _bearer(platform: Platform, scope: Scope) -> str | None:
+    """The token of the one Authorization header (RFC 6750, 2.1), None when there is no header."""
+    shown: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not shown:
+        return None
+    scheme, _, token = shown[0].decode("latin-1").partition(" ")
+    if len(shown) > 1 or scheme.lower() != "bearer" or not token:
+        refusal = AuthorizationMalformed(why="header")
+        challenge(platform, refusal, error="invalid_request")
+        raise refusal
+    return token.strip()
+
+
+def challenge(platform: Platform, refusal: AppError, *, error: str | None, scope: str = "") -> None:
+    """Put the WWW-Authenticate header on a refusal (RFC 6750, 3; RFC 9728, 5.1)."""
+    parts = [f'error="{error}"'] if error else []
+    if scope:
+        parts.append(f'scope="{scope}"')
+    parts.append(f'resource_metadata="{platform.issuer}{METADATA_PATH}"')
+    refusal.headers["WWW-Authenticate"] = "Bearer " + ", ".join(parts)
+
+
+# Shown in OpenAPI only: the token itself is read by `find_caller`.
+_scheme = OAuth2(
+    flows=OAuthFlows(
+        clientCredentials=OAuthFlowClientCredentials(tokenUrl="/oauth/token", scopes=MEANINGS)
+    ),
+    scheme_name="clientCredentials",
+    description="client_credentials with private_key_jwt (RFC 7523) or client_secret_basic",
+    auto_error=False,
+)
+_Shown = Annotated[object, Depends(_scheme)]
+
+
+async def caller_of(request: Request, platform: PlatformDep, _shown: _Shown) -> Caller:
+    """The caller; raises `TokenMissing` or `InvalidToken`."""
+    caller = await find_caller(platform, request.scope)
+    if caller is None:
+        refusal = TokenMissing()
+        challenge(platform, refusal, error=None)
+        raise refusal
+    return caller
+
+
+async def optional_caller_of(
+    request: Request, platform: PlatformDep, _shown: _Shown
+) -> Caller | None:
+    """The caller, None when no token was shown; a wrong token is refused all the same."""
+    return await find_caller(platform, request.scope)
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
+OptionalCaller = Annotated[Caller | None, Depends(optional_caller_of)]
+
+
+def require(*, scope: str | None = None, role: Role | None = None) -> Any:
+    """A dependency that gives the caller if its token has `scope` and its client has `role`."""
+    return Depends(_requirement(scope, role))
+
+
+def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitable[Caller]]:
+    async def required(caller: CallerDep, platform: PlatformDep) -> Caller:
+        if scope is not None and scope not in caller.scope:
+            refusal = InsufficientScope(scope=scope)
+            challenge(platform, refusal, error="insufficient_scope", scope=scope)
+            raise refusal
+        if role is not None and role not in caller.client.roles:
+            raise RoleMissing(role=role.value)
+        return caller
+
+    return required
+
+
+AdminReader = Annotated[Caller, require(scope="admin:read")]
+AdminWriter = Annotated[Caller, require(scope="admin:write", role=Role.OPERATOR)]
+AuditReader = Annotated[Caller, require(scope="audit:read")]
+CatalogueWriter = Annotated[Caller, require(scope="catalogue:write", role=Role.STEWARD)]
+AgreementsWriter = Annotated[Caller, require(scope="agreements:write")]
+
+# The codes that every operation with a caller may refuse with; for `problems(…)`.
+CALLER_CODES: Final = ("token_missing", "invalid_token", "authorization_malformed")
+SCOPED_CODES: Final = (*CALLER_CODES, "insufficient_scope", "role_missing")

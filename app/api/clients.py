@@ -1,0 +1,166 @@
+"""The door to OAuth clients (管理). Shows a secret once and never a hash."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.paging import Cursor, Limit, PageOut, after, page
+from app.api.problem import problems
+from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug
+from app.models.parties import AuthMethod, Client, Role, Zone
+from app.parties import clients
+
+router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
+_JWKS: JsonDict = {
+    "keys": [
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        }
+    ]
+}
+
+
+class ClientIn(InShape):
+    """A client to be added. `private_key_jwt` is the rule."""
+
+    organization_id: Name
+    name: Name
+    id: Slug | None = None
+    system: Name | None = None
+    zone: Zone = Zone.INTERNET
+    roles: Annotated[list[Role], Field(max_length=5, default=[])]
+    auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
+    jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "organization_id": "271004-kenko",
+                "name": "保健所システム",
+                "roles": ["developer"],
+                "jwks": _JWKS,
+            }
+        }
+    )
+
+
+class ClientOut(OutShape):
+    """A client as the registry knows it."""
+
+    id: str
+    organization_id: str
+    name: str
+    system: str | None
+    zone: str
+    roles: list[str]
+    auth_method: str
+    jwks: dict[str, Any] | None
+    created_at: datetime
+    created_by: str | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+class AddedClientOut(OutShape):
+    """The client and, for `client_secret_basic`, its secret: shown here and never again."""
+
+    client: ClientOut
+    secret: str | None
+
+
+class KeysIn(InShape):
+    """One or two public keys that take the place of those registered."""
+
+    keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2)]
+
+    model_config = ConfigDict(json_schema_extra={"example": _JWKS})
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=AddedClientOut,
+    summary="Add a client",
+    responses=problems(
+        *SCOPED_CODES,
+        "client_invalid",
+        "client_exists",
+        "jwks_invalid",
+        "organization_not_found",
+        "organization_invalid",
+        "organization_closed",
+    ),
+)
+async def add_client(new: ClientIn, caller: AdminWriter, session: Writing) -> clients.AddedClient:
+    """A key's `kid` becomes its RFC 7638 thumbprint. A private key is refused."""
+    told = clients.NewClient(**new.model_dump())
+    return await clients.add(session, told, by=caller.client.client_id)
+
+
+@router.get(
+    "",
+    response_model=PageOut[ClientOut],
+    summary="List clients",
+    responses=problems(*SCOPED_CODES, "invalid_cursor", "organization_invalid"),
+)
+async def list_clients(
+    caller: AdminReader,
+    session: Reading,
+    organization: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """By id, revoked ones too."""
+    found = await clients.list_clients(
+        session, organization_id=organization, after=after(cursor), limit=limit + 1
+    )
+    return page(found, limit, lambda client: client.id)
+
+
+@router.get(
+    "/{client_id}",
+    response_model=ClientOut,
+    summary="Show a client",
+    responses=problems(*SCOPED_CODES, "client_not_found"),
+)
+async def show_client(client_id: str, caller: AdminReader, session: Reading) -> Client:
+    """Its public keys, roles, zone and state."""
+    return await clients.get(session, client_id)
+
+
+@router.put(
+    "/{client_id}/keys",
+    response_model=ClientOut,
+    summary="Replace a client's keys",
+    responses=problems(
+        *SCOPED_CODES,
+        "client_not_found",
+        "client_already_revoked",
+        "client_invalid",
+        "jwks_invalid",
+    ),
+)
+async def replace_keys(
+    client_id: str, new: KeysIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Two slots: put the new key beside the old, change over, then leave the old one out."""
+    keys = new.model_dump()
+    return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+
+
+@router.post(
+    "/{client_id}/revoke",
+    response_model=ClientOut,
+    summary="Revoke a client",
+    responses=problems(*SCOPED_CODES, "client_not_found", "client_already_revoked"),
+)
+async def revoke_client(client_id: str, caller: AdminWriter, session: Writing) -> Client:
+    """For good. Tokens that it still holds are refused from now on."""
+    return await clients.revoke(session, client_id, by=caller.client.client_id)

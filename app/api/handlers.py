@@ -1,0 +1,156 @@
+"""From every exception to its answer. A refusal of rights is in the log before it leaves."""
+
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.api.input_words import faults_of
+from app.api.problem import STATUS, language_of, problem_response, request_id_of, response_of
+from app.audit.events import Event
+from app.kit.db import DatabaseUnavailable
+from app.kit.errors import AppError, Kind
+from app.oauth.refusals import InvalidClient, OAuthRefused
+
+log = structlog.get_logger()
+_RIGHTS: Final = frozenset({Kind.FORBIDDEN, Kind.UNAUTHENTICATED})
+# (code, ja, en) of what Starlette refuses by itself.
+_HTTP: Final[dict[int, tuple[str, str, str]]] = {
+    400: ("malformed_body", "本文を読めません。", "The body cannot be read."),
+    404: ("route_not_found", "このパスはありません。", "There is no such path."),
+    405: (
+        "method_not_allowed",
+        "このパスでこのメソッドは使えません。",
+        "This path does not take this method.",
+    ),
+    413: ("body_too_large", "本文が大きすぎます。", "The body is too large."),
+    415: ("unsupported_media_type", "この形式は扱えません。", "This media type is not supported."),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every refusal leave as the dialect of its door."""
+    app.add_exception_handler(OAuthRefused, _oauth_refused)
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for lost in (
+        ConnectionError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.LockNotAvailableError,
+    ):
+        app.add_exception_handler(lost, _database_away)
+    app.add_exception_handler(OSError, _os_error)
+    app.add_exception_handler(DBAPIError, _database_error)
+
+
+async def _app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)  # noqa: S101 - as registered
+    try:
+        await record_refusal(request, error)
+    except DatabaseUnavailable as away:
+        return response_of(request, away)
+    return response_of(request, error)
+
+
+async def record_refusal(request: Request, error: AppError) -> None:
+    """Write a refusal of rights to the log unless the code that raised it has done so."""
+    if error.kind not in _RIGHTS or error.logged:
+        return
+    caller = request.scope.get("caller")
+    await request.app.state.platform.log.write(
+        Event.CALL_REFUSED,
+        client=caller.client.client_id if caller else None,
+        organization=caller.client.organization_id if caller else None,
+        code=error.code,
+        why=error.named.get("why"),
+        method=request.method,
+        path=request.url.path[:200],
+        request=request_id_of(request),
+    )
+
+
+async def _oauth_refused(request: Request, error: Exception) -> Response:
+    """RFC 6749, 5.2."""
+    assert isinstance(error, OAuthRefused)  # noqa: S101 - as registered
+    endpoint = request.app.state.platform.token_endpoint
+    try:
+        await endpoint.record_refusal(error)
+    except DatabaseUnavailable as away:
+        return response_of(request, away)
+    language = language_of(request.headers.get("accept-language"))
+    headers = {"Cache-Control": "no-store", "Content-Language": language}
+    if isinstance(error, InvalidClient):
+        headers["WWW-Authenticate"] = 'Basic realm="urbanos", charset="UTF-8"'
+    # RFC 6749, 5.2 allows error_description ASCII only; Japanese readers get theirs beside it.
+    body: dict[str, Any] = {"error": error.code, "error_description": error.words("en")}
+    if language == "ja":
+        body["error_description_ja"] = error.words("ja")
+    return JSONResponse(body, STATUS[error.kind], headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered
+    faults = faults_of(error.errors())
+    malformed = any(fault.code == "json_invalid" for fault in faults)
+    return problem_response(
+        request,
+        status=400 if malformed else 422,
+        code="malformed_body" if malformed else "invalid_input",
+        words=(
+            f"入力に{len(faults)}件の誤りがあります。errors を確認してください。",
+            f"{len(faults)} places of the input are wrong. See errors.",
+        ),
+        faults=faults,
+    )
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as registered
+    code, ja, en = _HTTP.get(error.status_code, _HTTP[400])
+    return problem_response(
+        request, status=error.status_code, code=code, words=(ja, en), headers=error.headers
+    )
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    log.warning("database.away", error=type(error).__name__, request=request_id_of(request))
+    return response_of(request, DatabaseUnavailable())
+
+
+async def _os_error(request: Request, error: Exception) -> Response:
+    """A socket that is gone is a file that is missing: told apart by who met it."""
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").startswith("asyncpg"):
+            return await _database_away(request, error)
+        frame = frame.tb_next
+    raise error
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    """A database that went away, or a rule in it that two requests ran into at once."""
+    assert isinstance(error, DBAPIError)  # noqa: S101 - as registered
+    if isinstance(error, IntegrityError):
+        return problem_response(
+            request,
+            status=409,
+            code="conflict",
+            words=(
+                "同時に行われた変更と矛盾します。現在の状態を確認してから再試行してください。",
+                "It contradicts a change made at the same time. Look again at the present state.",
+            ),
+        )
+    away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    if not away:
+        raise error
+    return await _database_away(request, error)

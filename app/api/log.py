@@ -1,0 +1,49 @@
+"""The door to the log: read and verified, never changed."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from app.api.access import SCOPED_CODES, AuditReader, PlatformDep
+from app.api.paging import Cursor, Limit, PageOut, after_number, page
+from app.api.problem import problems
+from app.audit.events import Event
+from app.audit.reading import list_entries
+
+router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
+
+
+class EntryOut(BaseModel):
+    """One entry. `facts` is what was decided or changed; `hash` chains it to the one before."""
+
+    seq: int
+    facts: dict[str, Any]
+    hash: str
+
+
+@router.get(
+    "",
+    response_model=PageOut[EntryOut],
+    summary="List log entries",
+    responses=problems(*SCOPED_CODES, "invalid_cursor"),
+)
+async def list_log(
+    caller: AuditReader,
+    platform: PlatformDep,
+    dataset: Annotated[str | None, Query(max_length=63)] = None,
+    client: Annotated[str | None, Query(max_length=63)] = None,
+    event: Event | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Newest first: decisions, refusals and changes, by dataset, client or event."""
+    found = await list_entries(
+        platform.database.pool,
+        dataset=dataset,
+        client=client,
+        event=event,
+        before=after_number(cursor),
+        limit=limit + 1,
+    )
+    return page(found, limit, lambda entry: entry.seq)

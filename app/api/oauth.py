@@ -1,0 +1,157 @@
+"""The OAuth door: token endpoint, keys and metadata, in the words of the RFCs. Decides nothing."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse, Response
+
+from app.api.access import METADATA_PATH, PlatformDep
+from app.api.parameters import reads_own_parameters
+from app.api.problem import problems
+from app.api.reach import reach_of
+from app.oauth.assertions import TYPE as ASSERTION_TYPE
+from app.oauth.grants import LONGEST_BODY, read_form
+from app.oauth.keys import ALGORITHM
+from app.oauth.scopes import MEANINGS
+
+router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
+_METHODS: Final = ["private_key_jwt", "client_secret_basic"]
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
+
+
+class TokenOut(BaseModel):
+    """A token (RFC 6749, 5.1). `scope` is what was granted, which may be less than was asked."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - a type, not a secret
+    expires_in: int
+    scope: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "access_token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9…",
+                "token_type": "Bearer",
+                "expires_in": 900,
+                "scope": "dataset:shelters:read",
+            }
+        }
+    )
+
+
+class OAuthErrorOut(BaseModel):
+    """A refusal of the token endpoint (RFC 6749, 5.2)."""
+
+    error: str
+    error_description: str
+    error_description_ja: str | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "error": "invalid_scope",
+                "error_description": "No requested scope can be granted: check roles.",
+            }
+        }
+    )
+
+
+_FORM: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["grant_type", "scope"],
+                    "properties": {
+                        "grant_type": {"type": "string", "const": "client_credentials"},
+                        "scope": {"type": "string"},
+                        "client_id": {"type": "string"},
+                        "client_assertion_type": {"type": "string", "const": ASSERTION_TYPE},
+                        "client_assertion": {"type": "string"},
+                    },
+                },
+                "example": {
+                    "grant_type": "client_credentials",
+                    "scope": "dataset:shelters:read",
+                    "client_assertion_type": ASSERTION_TYPE,
+                    "client_assertion": "eyJhbGciOiJFUzI1NiIsImtpZCI6Ii4uLiJ9…",
+                },
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/oauth/token",
+    response_model=TokenOut,
+    summary="Get an access token",
+    openapi_extra=_FORM,
+    responses={
+        400: {"model": OAuthErrorOut, "description": "The request, grant or scope is refused"},
+        401: {"model": OAuthErrorOut, "description": "Client authentication failed"},
+        503: problems()[503],
+    },
+)
+@reads_own_parameters
+async def issue_token(request: Request, platform: PlatformDep) -> Response:
+    """Client credentials (RFC 6749, 4.4) with `private_key_jwt` or `client_secret_basic`.
+
+    The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
+    is used once.
+    """
+    content_type = request.headers.get("content-type")
+    form = read_form(content_type, request.scope["query_string"], await request.body())
+    authorization = request.headers.get("authorization")
+    granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform))
+    answer = TokenOut(
+        access_token=granted.issued.token,
+        expires_in=granted.issued.expires_in,
+        scope=" ".join(granted.scope),
+    )
+    return JSONResponse(answer.model_dump(), headers=_NO_STORE)
+
+
+@router.get("/oauth/jwks", summary="Public keys of access tokens", responses=problems())
+async def list_keys(platform: PlatformDep) -> dict[str, Any]:
+    """The JWK set (RFC 7517): previous, current and next key."""
+    keys = await platform.keys.get()
+    return keys.jwks
+
+
+@router.get("/.well-known/oauth-authorization-server", summary="Authorization server metadata")
+async def describe_server(platform: PlatformDep) -> dict[str, Any]:
+    """What the token endpoint can do (RFC 8414, 2): only what is really on."""
+    return {
+        "issuer": platform.issuer,
+        "token_endpoint": f"{platform.issuer}/oauth/token",
+        "jwks_uri": f"{platform.issuer}/oauth/jwks",
+        "scopes_supported": _scopes(),
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": _METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+        "service_documentation": f"{platform.issuer}/docs",
+        "ui_locales_supported": ["ja", "en"],
+    }
+
+
+@router.get(METADATA_PATH, summary="Protected resource metadata")
+async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
+    """What a token must be to be taken here (RFC 9728, 2)."""
+    return {
+        "resource": platform.issuer,
+        "authorization_servers": [platform.issuer],
+        "jwks_uri": f"{platform.issuer}/oauth/jwks",
+        "scopes_supported": _scopes(),
+        "bearer_methods_supported": ["header"],
+        "resource_documentation": f"{platform.issuer}/docs",
+    }
+
+
+def _scopes() -> list[str]:
+    """The fixed scopes; those of datasets are named after them: dataset:{id}:read."""
+    return sorted(MEANINGS)

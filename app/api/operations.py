@@ -1,0 +1,113 @@
+"""The operator's door: is it alive, is it ready, how much does it do. Says nothing of data."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from pydantic import BaseModel
+from starlette.responses import PlainTextResponse
+
+from app.api.access import PlatformDep
+from app.api.envelope import Traffic
+from app.api.problem import problems
+from app.api.state import Platform
+from app.kit.db import DatabaseUnavailable
+
+router = APIRouter(tags=["Operations"])
+
+
+class HealthOut(BaseModel):
+    """`ok` means that the process answers."""
+
+    status: str = "ok"
+
+
+class ReadyOut(BaseModel):
+    """Whether requests can be answered here now, and how old the newest proof of that is."""
+
+    status: str
+    epoch: int
+    seconds_behind: float
+
+
+@router.get("/healthz", response_model=HealthOut, summary="Is the process alive")
+async def check_health() -> HealthOut:
+    """Answers without the database."""
+    return HealthOut()
+
+
+@router.get(
+    "/readyz",
+    response_model=ReadyOut,
+    summary="Can requests be answered",
+    responses={503: problems()[503]},
+)
+async def check_readiness(platform: PlatformDep) -> ReadyOut:
+    """Answers when the database does."""
+    try:
+        epoch = await platform.database.pool.fetchval("SELECT value FROM epoch", timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        raise DatabaseUnavailable from exc
+    behind = round(platform.live.seconds_behind, 3)
+    return ReadyOut(status="ok", epoch=epoch, seconds_behind=behind)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    summary="Figures for Prometheus",
+    responses={200: {"content": {"text/plain": {"example": "urbanos_requests_total 1.0\n"}}}},
+)
+async def show_metrics(request: Request) -> PlainTextResponse:
+    """Requests by route and status, durations, connections, memory."""
+    text = generate_latest(request.app.state.metrics)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class _Figures(Collector):
+    """Reads the counts when they are asked for: counting itself stays cheap."""
+
+    def __init__(self, traffic: Traffic, platform: Platform) -> None:
+        self._traffic = traffic
+        self._platform = platform
+
+    def collect(self) -> Iterator[Any]:
+        requests = CounterMetricFamily(
+            "urbanos_requests", "Answered requests", labels=["method", "route", "status"]
+        )
+        for (method, route, status), count in list(self._traffic.requests.items()):
+            requests.add_metric([method, route, str(status)], count)
+        yield requests
+        yield self._durations()
+        pool = self._platform.database.pool
+        yield GaugeMetricFamily(
+            "urbanos_pool_connections", "Connections of the read pool", value=pool.get_size()
+        )
+        yield GaugeMetricFamily(
+            "urbanos_live_seconds_behind",
+            "Age of the newest proof that memory and database agree",
+            value=self._platform.live.seconds_behind,
+        )
+
+    def _durations(self) -> HistogramMetricFamily:
+        total = 0
+        buckets = []
+        bounds = [*map(str, self._traffic.bounds), "+Inf"]
+        for bound, count in zip(bounds, self._traffic.buckets, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        family = HistogramMetricFamily("urbanos_request_seconds", "Time until the answer had left")
+        family.add_metric([], buckets, sum_value=self._traffic.seconds)
+        return family
+
+
+def registry_of(traffic: Traffic, platform: Platform) -> CollectorRegistry:
+    """The registry that `/metrics` shows: one a process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Figures(traffic, platform))
+    return registry

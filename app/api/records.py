@@ -1,0 +1,193 @@
+"""The door to records, read: the hottest path, so a plain ASGI endpoint with its OpenAPI beside it.
+
+It translates and decides nothing: what may leave is the broker's word.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from app.api.access import challenge, find_caller, remembered_caller
+from app.api.problem import problems
+from app.api.records_openapi import describe
+from app.api.state import Platform
+from app.broker.ask import Answer, Ask, Representation
+from app.kit.errors import AppError, Kind
+from app.query.refusals import wrong
+
+_MOST_PARAMETERS: Final = 100
+_MOST_QUERY_BYTES: Final = 65_536
+_BY_NAME: Final = {each.value: each for each in Representation}
+_BY_MEDIA_TYPE: Final[Mapping[str, Representation]] = {
+    "application/json": Representation.JSON,
+    "application/geo+json": Representation.GEOJSON,
+    "text/csv": Representation.CSV,
+    "application/x-ndjson": Representation.NDJSON,
+    "application/*": Representation.JSON,
+    "text/html": Representation.JSON,  # a browser's address bar
+    "*/*": Representation.JSON,
+}
+
+
+class NotAcceptable(AppError):
+    """No representation that was asked for exists."""
+
+    kind = Kind.NOT_ACCEPTABLE
+    code = "not_acceptable"
+    ja = "対応する形式がありません。f= に {known} のいずれかを指定してください。"
+    en = "No such representation. Give f= one of {known}."
+
+    def __init__(self) -> None:
+        super().__init__(known=", ".join(_BY_NAME))
+
+
+class RecordsEndpoint:
+    """`GET /v1/datasets/{id}/records` and `/records/{key}`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        platform: Platform = scope["app"].state.platform
+        try:
+            answer = await self._answer(platform, scope)
+        except AppError as refusal:
+            if refusal.kind is Kind.UNAUTHENTICATED and not refusal.headers:
+                challenge(platform, refusal, error=None)
+            raise
+        await _send(answer, scope, send)
+
+    async def _answer(self, platform: Platform, scope: Scope) -> Answer:
+        caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
+        raw = scope["query_string"]
+        parameters = read_parameters(raw) if raw else ()
+        path = scope["path_params"]
+        accept, if_none_match = _headers(scope)
+        return await platform.broker.read(
+            Ask(
+                dataset_id=path["dataset_id"],
+                parameters=parameters,
+                representation=_representation(parameters, accept),
+                caller=caller,
+                request_id=scope["request_id"],
+                raw_query=raw,
+                if_none_match=if_none_match,
+                key=raw_key(scope) if "key" in path else None,
+            )
+        )
+
+
+def raw_key(scope: Scope) -> str:
+    """The key as it stands in the address, still percent-encoded: commas part its fields."""
+    raw: bytes = scope["raw_path"]
+    return raw.rpartition(b"/records/")[2].decode("ascii", "replace")
+
+
+def _headers(scope: Scope) -> tuple[str | None, str | None]:
+    """Accept and If-None-Match."""
+    accept = if_none_match = None
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            accept = value.decode("latin-1")
+        elif name == b"if-none-match":
+            if_none_match = value.decode("latin-1")
+    return accept, if_none_match
+
+
+def read_parameters(raw: bytes) -> tuple[tuple[str, str], ...]:
+    """The query string as pairs. Raises `InvalidQuestion` for what is no text."""
+    if len(raw) > _MOST_QUERY_BYTES:
+        raise wrong("query", "クエリが長すぎます。", "the query is too long.", "too_long")
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise wrong(
+            "query",
+            f"UTF-8をパーセントエンコードしてください（{_MOST_PARAMETERS}個まで）。",
+            f"percent-encode UTF-8, at most {_MOST_PARAMETERS} parameters.",
+            "not_readable",
+        ) from None
+    return tuple(pairs)
+
+
+def _representation(parameters: tuple[tuple[str, str], ...], accept: str | None) -> Representation:
+    for name, value in parameters:
+        if name == "f":
+            found = _BY_NAME.get(value)
+            if found is None:
+                raise NotAcceptable
+            return found
+    if accept is None or accept == "*/*":
+        return Representation.JSON
+    offers = sorted((_offer(part) for part in accept.split(",")), key=lambda offer: -offer[1])
+    for media_type, quality in offers:
+        if media_type in _BY_MEDIA_TYPE and quality > 0:
+            return _BY_MEDIA_TYPE[media_type]
+    raise NotAcceptable
+
+
+def _offer(part: str) -> tuple[str, float]:
+    """RFC 9110, 12.5.1: a media range with its quality."""
+    media_type, *options = (piece.strip() for piece in part.split(";"))
+    quality = 1.0
+    for option in options:
+        if option.startswith("q="):
+            try:
+                quality = float(option[2:])
+            except ValueError:
+                quality = 0.0
+    return media_type.lower(), quality
+
+
+async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"vary", b"Accept, Accept-Language, Authorization"),
+        (b"cache-control", b"public, no-cache" if answer.is_public else b"private, no-cache"),
+    ]
+    if answer.etag:
+        headers.append((b"etag", answer.etag.encode()))
+    if answer.receipt is not None:
+        headers.append((b"linkage-receipt", str(answer.receipt).encode()))
+    if answer.next_link:
+        headers.append((b"link", f'<{answer.next_link}>; rel="next"'.encode()))
+    head = scope["method"] == "HEAD"
+    if answer.stream is not None and not head:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async for piece in answer.stream:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    status = 304 if answer.not_modified else 200
+    body = answer.body or b""
+    if not answer.not_modified and answer.stream is None:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+_endpoint = RecordsEndpoint()
+ROUTES: Final = (
+    Route("/v1/datasets/{dataset_id}/records", _endpoint, methods=["GET"]),
+    Route("/v1/datasets/{dataset_id}/records/{key:path}", _endpoint, methods=["GET"]),
+)
+_READ_CODES: Final = (
+    "token_required", "invalid_token", "authorization_malformed", "access_refused",
+    "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
+    "dataset_withdrawn", "invalid_parameter", "invalid_filter", "invalid_cursor",
+    "not_acceptable",
+)  # fmt: skip
+_PATH: Final = "/v1/datasets/{dataset_id}/records"
+OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
+    _PATH: {"get": describe(problems(*_READ_CODES, "too_many_exports"), keyed=False)},
+    _PATH + "/{key}": {
+        "get": describe(
+            problems(*_READ_CODES, "record_not_found", "dataset_has_no_key"), keyed=True
+        )
+    },
+}

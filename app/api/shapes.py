@@ -1,0 +1,31 @@
+"""What wire shapes have in common: input that knows its fields, text that is text. No domain."""
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+LONGEST_BODY: Final = 1024 * 1024  # of a JSON body; files have limits of their own
+
+
+class InShape(BaseModel):
+    """Base of every body that comes in: an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class OutShape(BaseModel):
+    """Base of every answer, cut out of the thing that a service returned."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def _is_text(text: str) -> str:
+    # PostgreSQL's text takes no NUL, and a control character in a name is a mistake or an attack.
+    if any(ord(sign) < 32 and sign not in "\t\n\r" for sign in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_is_text)]
+Slug = Annotated[str, StringConstraints(min_length=2, max_length=63, pattern=r"^[a-z0-9-]+$")]

@@ -1,0 +1,70 @@
+"""Counts reads of public data by dataset, client and minute. Counts, never lists."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from app.kit import clock
+
+log = structlog.get_logger()
+_FLUSH_SECONDS: Final = 5.0
+_ADD: Final = """
+INSERT INTO usage_minute (dataset_id, client_id, minute, reads)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
+ON CONFLICT (dataset_id, client_id, minute) DO UPDATE SET reads = usage_minute.reads + EXCLUDED.reads
+"""
+
+
+class Usage:
+    """Counts in memory and adds them to the table every few seconds. One a process."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool = pool
+        self._counts: Counter[tuple[str, str, datetime]] = Counter()
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, dataset_id: str, client_id: str | None) -> None:
+        """Count one read."""
+        minute = clock.now().replace(second=0, microsecond=0)
+        self._counts[(dataset_id, client_id or "", minute)] += 1
+
+    async def start(self) -> None:
+        """Begin to flush."""
+        self._task = asyncio.create_task(self._flush_for_ever(), name="usage")
+
+    async def stop(self) -> None:
+        """Flush once more and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Add what was counted; what cannot be added now is kept for the next time."""
+        counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
+        datasets, clients, minutes = zip(*counts, strict=True)
+        try:
+            await self._pool.execute(
+                _ADD,
+                list(datasets),
+                list(clients),
+                list(minutes),
+                list(counts.values()),
+                timeout=10,
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            self._counts.update(counts)
+            log.warning("usage.kept", error=type(exc).__name__)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self.flush()

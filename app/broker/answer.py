@@ -1,0 +1,261 @@
+"""The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, Final
+
+from app.audit.events import Event
+from app.audit.log import Log
+from app.audit.usage import Usage
+from app.broker import shape
+from app.broker.ask import Answer, Ask
+from app.broker.decide import Decider, facts_for, who_and_what
+from app.broker.held import Held, HeldAnswers, Key
+from app.broker.plan import Joined, Plan, joins_of, make_plan
+from app.broker.snapshot import Known, Snapshot
+from app.catalogue.entries import VersionEntry, load_version
+from app.catalogue.refusals import NoVersion, VersionNotFound
+from app.kit import clock
+from app.kit.db import Database
+from app.kit.errors import AppError, Kind
+from app.policy.facts import Action
+from app.policy.rules import Allow
+from app.query import cursor as cursors
+from app.query.refusals import ColumnNotVisible, wrong
+from app.tables.read import TableReader
+from app.tables.sql import Reading
+
+_MOST_EXPORTS: Final = 4  # at once; a slow taker must not hold every connection
+
+
+class RecordNotFound(AppError):
+    """No record has the key."""
+
+    kind = Kind.NOT_FOUND
+    code = "record_not_found"
+    ja = "データセット {dataset} にキー {key} のレコードはありません。"
+    en = "The dataset {dataset} has no record with the key {key}."
+
+
+class TooManyExports(AppError):
+    """As many whole downloads are running as this process allows."""
+
+    kind = Kind.TOO_MANY
+    code = "too_many_exports"
+    ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
+    en = "Too many bulk downloads are running. Try again in a moment."
+
+
+class Broker:
+    """Answers questions about hosted datasets. One a process."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        snapshot: Snapshot,
+        decider: Decider,
+        log: Log,
+        usage: Usage,
+        issuer: str,
+        cache_bytes: int,
+    ) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._decider = decider
+        self._log = log
+        self._usage = usage
+        self._issuer = issuer
+        self._reader = TableReader(database.pool)
+        self._held = HeldAnswers(cache_bytes)
+        self._exports = asyncio.Semaphore(_MOST_EXPORTS)
+
+    async def read(self, ask: Ask) -> Answer:
+        """Answer one question, or raise the refusal (which then stands in the log)."""
+        known = await self._snapshot.dataset(ask.dataset_id)
+        purpose = ask.parameter("purpose")
+        version = await self._version(known, ask)
+        allow = await self._allow(known, version, ask, purpose)
+        if version is None or not (version.published or allow.ground == "own"):
+            raise self._no_version(known, version)
+        key, held = await self._route(known, version, allow, ask)
+        plan = held.plan
+        if ask.if_none_match is not None and _matches(ask.if_none_match, plan):
+            receipt = await self._record(known, ask, purpose, allow, plan, 0)
+            return self._answer(plan, allow, receipt, not_modified=True)
+        if plan.is_streamed:
+            return await self._stream(known, ask, purpose, allow, plan)
+        if held.body is None:
+            held = await self._fetch(key, held, ask)
+        receipt = await self._record(known, ask, purpose, allow, plan, held.rows)
+        answer = self._answer(plan, allow, receipt, body=held.body, next_link=held.next_link)
+        return replace(answer, etag=_etag_of(held)) if plan.joined else answer
+
+    async def _version(self, known: Known, ask: Ask) -> VersionEntry | None:
+        """The version asked for: by number, by cursor, or the current one."""
+        number = None
+        asked, cursor = ask.parameter("version"), ask.parameter("cursor")
+        if asked is not None:
+            if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10):
+                raise wrong("version", "版の番号です。", "give a version's number.")
+            number = int(asked)
+        if cursor is not None:
+            position = cursors.decode(cursor, dataset_id=ask.dataset_id)
+            number = position.version if number is None else number
+        current = known.entry.version
+        if number is None or (current is not None and current.number == number):
+            return current
+        async with self._database.reading() as session:
+            return await load_version(session, ask.dataset_id, number)
+
+    async def _allow(
+        self, known: Known, version: VersionEntry | None, ask: Ask, purpose: str | None
+    ) -> Allow:
+        if version is not None and version is not known.entry.version:
+            entry = replace(known.entry, facts=facts_for(known, version))
+            known = replace(known, entry=entry)
+        return await self._decider.allow(known, ask.caller, Action.READ, purpose, ask.request_id)
+
+    def _no_version(self, known: Known, version: VersionEntry | None) -> AppError:
+        if version is None:
+            return NoVersion(dataset=known.entry.id)
+        return VersionNotFound(dataset=known.entry.id, number=version.number)
+
+    async def _route(
+        self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
+    ) -> tuple[Key, Held]:
+        """The plan, remembered with its answer for the same question on the same rows."""
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
+               ask.representation, ask.key)  # fmt: skip
+        held = self._held.find(key)
+        if held is not None and held.plan.version is version:
+            return key, held
+        joined = await self._joined(known, version, ask)
+        try:
+            plan = make_plan(ask, version, allow.columns, joined, self._issuer)
+        except ColumnNotVisible as refusal:
+            await self._decider.refuse(
+                known, ask.caller, refusal.code, ask.parameter("purpose"), ask.request_id
+            )
+            refusal.logged = True
+            raise
+        held = Held(plan)
+        if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
+            self._held.hold(key, held)
+        return key, held
+
+    async def _joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
+        """The datasets to look up beside, each decided for this caller as if asked alone."""
+        wanted = (ask.parameter("expand") or "").split(",")
+        versions: dict[str, VersionEntry] = {}
+        visible: dict[str, frozenset[str]] = {}
+        for declared in known.entry.joins:
+            if declared["name"] not in wanted:
+                continue
+            other = await self._snapshot.dataset(declared["dataset"])
+            allow = await self._decider.allow(
+                other, ask.caller, Action.READ, ask.parameter("purpose"), ask.request_id
+            )
+            if other.entry.version is None:
+                raise NoVersion(dataset=other.entry.id)
+            versions[declared["name"]] = other.entry.version
+            visible[declared["name"]] = allow.columns
+        joins = joins_of(replace(known.entry, version=version), versions)
+        return {
+            name: Joined(
+                replace(join, fields=tuple(f for f in join.fields if f.name in visible[name])),
+                versions[name],
+            )
+            for name, join in joins.items()
+        }
+
+    async def _fetch(self, key: Key, held: Held, ask: Ask) -> Held:
+        plan = held.plan
+        reading = _reading(plan)
+        rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
+        if plan.is_one_record:
+            if rows.count == 0:
+                raise RecordNotFound(dataset=plan.dataset_id, key=ask.key)
+            answered = Held(plan, shape.record_body(plan, rows), 1)
+        else:
+            matched = None
+            if plan.question.count:
+                counting = replace(reading, question=replace(plan.question, after=None))
+                matched = await self._reader.count(plan.version.source, plan.sources, counting)
+            next_link = plan.link_to(rows.last, self._issuer) if rows.more else None
+            body = shape.page_body(plan, rows, matched, next_link)
+            answered = Held(plan, body, rows.count, next_link)
+        self._held.fill(key, held, answered)
+        return answered
+
+    async def _stream(
+        self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan
+    ) -> Answer:
+        """The log has the number of rows before the first of them leaves."""
+        if self._exports.locked():
+            raise TooManyExports
+        rows = 0
+        if known.entry.facts.data_class != "public":
+            rows = await self._count_for_log(plan)
+        receipt = await self._record(known, ask, purpose, allow, plan, rows)
+        return self._answer(plan, allow, receipt, stream=self._pieces(plan))
+
+    async def _pieces(self, plan: Plan) -> AsyncIterator[bytes]:
+        async with self._exports:
+            pieces = self._reader.stream(
+                plan.version.source, plan.sources, _reading(plan), plan.wording
+            )
+            async for piece in shape.stream_body(plan, pieces):
+                yield piece
+
+    async def _count_for_log(self, plan: Plan) -> int:
+        if plan.is_whole and plan.revision == plan.version.revision:
+            return plan.version.row_count
+        found = await self._reader.count(plan.version.source, plan.sources, _reading(plan))
+        return min(found, plan.question.limit) if plan.question.limit is not None else found
+
+    async def _record(
+        self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan, rows: int
+    ) -> int | None:
+        """No record, no data: above `public` the entry is committed before the answer leaves."""
+        if known.entry.facts.data_class == "public" and allow.ground == "public":
+            self._usage.note(plan.dataset_id, ask.caller.client.client_id if ask.caller else None)
+            return None
+        return await self._log.write(
+            Event.RECORDS_READ,
+            version=plan.version.number,
+            rows=rows,
+            columns=[field.name for field in plan.question.fields],
+            ground=allow.ground,
+            agreement=allow.agreement_id,
+            request=ask.request_id,
+            **who_and_what(known, ask.caller, purpose),
+        )
+
+    def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
+        return Answer(
+            media_type=shape.media_type(plan),
+            etag=None if plan.joined else plan.etag,
+            receipt=receipt,
+            is_public=allow.ground == "public",
+            **parts,
+        )
+
+
+def _reading(plan: Plan) -> Reading:
+    revisions = tuple(joined.version.revision for joined in plan.joined)
+    return Reading(plan.question, plan.revision, revisions, clock.now())
+
+
+def _matches(if_none_match: str, plan: Plan) -> bool:
+    """RFC 9110, 13.1.2: weak comparison against each tag of the list."""
+    if plan.joined:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return plan.etag in tags or "*" in tags
+
+
+def _etag_of(held: Held) -> str:
+    return f'"{hashlib.blake2b(held.body or b"", digest_size=12).hexdigest()}"'

@@ -1,0 +1,97 @@
+"""Gathers the facts of a request and has the rules judge them. A refusal is logged, then raised."""
+
+from dataclasses import replace
+from typing import Any
+
+from app.audit.events import Event
+from app.audit.log import Log
+from app.broker.refusals import refusal_of
+from app.broker.snapshot import Known, Snapshot
+from app.catalogue.entries import VersionEntry
+from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
+from app.kit import clock
+from app.kit.errors import AppError
+from app.policy.facts import Action, Caller
+from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide
+
+
+class Decider:
+    """Decides for one listener, whose zone no request can choose."""
+
+    def __init__(self, snapshot: Snapshot, log: Log, zone: str) -> None:
+        self._snapshot = snapshot
+        self._log = log
+        self._zone = zone
+
+    async def judge(
+        self,
+        known: Known,
+        caller: Caller | None,
+        action: Action,
+        purpose: str | None,
+        dataset: DatasetFacts | None = None,
+    ) -> Allow | Deny:
+        """The rules' verdict now, on agreements in force now."""
+        facts = Facts(
+            action=action,
+            dataset=dataset or known.entry.facts,
+            caller=caller,
+            purpose=purpose,
+            zone=self._zone,
+            agreements=known.agreements,
+            purposes=await self._snapshot.purposes(),
+            now=clock.now(),
+        )
+        return decide(facts)
+
+    async def allow(
+        self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str
+    ) -> Allow:
+        """The verdict if it is yes; a no is written to the log and raised."""
+        verdict = await self.judge(known, caller, action, purpose)
+        if isinstance(verdict, Allow):
+            return verdict
+        await self.refuse(known, caller, verdict.reason, purpose, request)
+        raise self._as_seen_by(known, caller, verdict)
+
+    async def refuse(
+        self, known: Known, caller: Caller | None, reason: str, purpose: str | None, request: str
+    ) -> None:
+        """Write a refusal to the log."""
+        await self._log.write(
+            Event.RECORDS_REFUSED,
+            reason=reason,
+            request=request,
+            **who_and_what(known, caller, purpose),
+        )
+
+    def _as_seen_by(self, known: Known, caller: Caller | None, verdict: Deny) -> AppError:
+        """The refusal in words; what a caller may not know exists is not found."""
+        entry = known.entry
+        refusal: AppError
+        mine = caller is not None and caller.client.organization_id == entry.facts.publisher_id
+        if entry.hidden and not mine:
+            refusal = DatasetNotFound(id=entry.id)
+        elif verdict.reason is Reason.WITHDRAWN:
+            refusal = DatasetWithdrawn(id=entry.id, reason=entry.withdrawn_reason)
+        else:
+            refusal = refusal_of(verdict)
+        refusal.logged = True
+        return refusal
+
+
+def who_and_what(known: Known, caller: Caller | None, purpose: str | None) -> dict[str, Any]:
+    """The facts that every entry about records has."""
+    return {
+        "dataset": known.entry.id,
+        "data_class": known.entry.facts.data_class,
+        "provider": known.entry.facts.publisher_id,
+        "client": caller.client.client_id if caller else None,
+        "consumer": caller.client.organization_id if caller else None,
+        "purpose": purpose,
+    }
+
+
+def facts_for(known: Known, version: VersionEntry) -> DatasetFacts:
+    """The dataset's facts with the columns of another version than the current one."""
+    return replace(known.entry.facts, columns=known.entry.columns_of(version))

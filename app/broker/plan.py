@@ -1,0 +1,218 @@
+"""The plan of one read: which version, which question, how it is written. Asks nothing yet."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import unquote, urlencode
+
+from app.broker.ask import Ask, Representation
+from app.catalogue.entries import DatasetEntry, VersionEntry
+from app.catalogue.refusals import NoKey
+from app.query import cursor as cursors
+from app.query.fields import Field
+from app.query.literals import NotOfType, read_literal
+from app.query.params import Known, read_flag, read_question, signature, unknown
+from app.query.question import Both, Compare, Condition, Join, Literal, Question
+from app.query.refusals import InvalidCursor, wrong
+from app.tables.encode import Form, Wording
+from app.tables.sql import Source
+
+_FORMS: Final[Mapping[Representation, Form]] = {
+    Representation.JSON: Form.RECORD,
+    Representation.NDJSON: Form.RECORD,
+    Representation.GEOJSON: Form.FEATURE,
+    Representation.CSV: Form.COLUMNS,
+}
+STREAMED: Final = frozenset({Representation.CSV, Representation.NDJSON})
+_CHARSETS: Final = frozenset({"utf-8", "cp932"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """A dataset that the question looks up beside each record."""
+
+    join: Join
+    version: VersionEntry
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """All that a read will do. `revision` pins the rows however much is written meanwhile."""
+
+    dataset_id: str
+    version: VersionEntry
+    revision: int
+    question: Question
+    wording: Wording
+    representation: Representation
+    joined: tuple[Joined, ...]
+    order: str
+    etag: str
+    bom: bool
+    charset: str
+    self_link: str
+    parameters: tuple[tuple[str, str], ...]
+    is_one_record: bool
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether rows go out as PostgreSQL sends them, however many."""
+        return self.representation in STREAMED
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row of the version is asked for, so that their number is known."""
+        q = self.question
+        nothing_cut = q.where is None and q.box is None and q.near is None
+        return nothing_cut and q.after is None and q.limit is None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The joined datasets' rows, in the order of the question's joins."""
+        return tuple(joined.version.source for joined in self.joined)
+
+    def link_to(self, after: Sequence[Any], issuer: str) -> str:
+        """The address of the page behind the position `after`."""
+        position = cursors.Cursor(
+            self.dataset_id, self.version.number, self.revision, self.order, tuple(after)
+        )
+        kept = [(name, value) for name, value in self.parameters if name != "cursor"]
+        query = urlencode([*kept, ("cursor", cursors.encode(position))])
+        return f"{issuer}/v1/datasets/{self.dataset_id}/records?{query}"
+
+
+def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[str, Join]:
+    """The declared joins whose other dataset is at hand and still has the fields they need."""
+    here = entry.version.fields if entry.version else {}
+    found = {}
+    for declared in entry.joins:
+        other = others.get(declared["name"])
+        if other is None or declared["here"] not in here or declared["there"] not in other.fields:
+            continue
+        as_of = declared.get("as_of")
+        found[declared["name"]] = Join(
+            name=declared["name"],
+            dataset_id=declared["dataset"],
+            here=here[declared["here"]],
+            there=other.fields[declared["there"]],
+            fields=tuple(other.fields.values()),
+            as_of=other.fields.get(as_of) if as_of else None,
+            stale_after_seconds=declared.get("stale_after_seconds"),
+        )
+    return found
+
+
+def make_plan(
+    ask: Ask,
+    version: VersionEntry,
+    visible: frozenset[str],
+    joined: Mapping[str, Joined],
+    issuer: str,
+) -> Plan:
+    """Read the parameters for one version. Raises what `read_question` raises, `InvalidCursor`."""
+    asked = dict(ask.parameters)
+    joins = {name: each.join for name, each in joined.items()}
+    question = read_question(ask.parameters, Known(version.fields, visible, joins))
+    order = signature(question.order, question.near)
+    revision = version.revision
+    if "cursor" in asked:
+        position = cursors.decode(asked["cursor"], dataset_id=ask.dataset_id)
+        if position.version != version.number or position.revision > version.revision:
+            raise InvalidCursor
+        revision = position.revision
+        near = question.near is not None
+        after = cursors.read_position(position, question.order, order, near=near)
+        question = replace(question, after=after)
+    if ask.key is not None:
+        question = replace(
+            question, where=_with_key(question.where, version, ask.dataset_id, ask.key)
+        )
+    if ask.representation in STREAMED and "limit" not in asked:
+        question = replace(question, limit=None)
+    path = f"/v1/datasets/{ask.dataset_id}/records" + (f"/{ask.key}" if ask.key else "")
+    query = f"?{urlencode(ask.parameters)}" if ask.parameters else ""
+    return Plan(
+        dataset_id=ask.dataset_id,
+        version=version,
+        revision=revision,
+        question=question,
+        wording=Wording(_FORMS[ask.representation], _names(question.fields, asked)),
+        representation=ask.representation,
+        joined=tuple(joined[join.name] for join in question.joins),
+        order=order,
+        etag=_etag(ask, version, revision, visible),
+        bom=read_flag(asked, "bom"),
+        charset=_charset(asked, ask.representation),
+        self_link=issuer + path + query,
+        parameters=ask.parameters,
+        is_one_record=ask.key is not None,
+    )
+
+
+def _with_key(
+    where: Condition | None, version: VersionEntry, dataset_id: str, key: str
+) -> Condition:
+    """Equality on the key."""
+    fields = list(version.fields.values())
+    values = key_values(fields, dataset_id, key)
+    same = [Compare(f, "=", values[f.column]) for f in fields if f.key]
+    return Both((*same, where) if where is not None else tuple(same))
+
+
+def key_values(fields: Sequence[Field], dataset_id: str, key: str) -> dict[str, Literal]:
+    """The values of the key's columns; `key` is percent-encoded, commas part its fields.
+
+    Raises `NoKey`, `InvalidQuestion`.
+    """
+    keys = [field for field in fields if field.key]
+    if not keys:
+        raise NoKey(dataset=dataset_id)
+    values = [unquote(part) for part in ([key] if len(keys) == 1 else key.split(","))]
+    if len(values) != len(keys):
+        names = ",".join(field.name for field in keys)
+        raise wrong("key", f"{names} の形で指定してください。", f"write it as {names}.")
+    try:
+        return {f.column: read_literal(f, v) for f, v in zip(keys, values, strict=True)}
+    except NotOfType as exc:
+        raise wrong("key", exc.ja, exc.en) from None
+
+
+def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]:
+    """Wire names, or the publisher's labels made distinct (real files repeat them)."""
+    labels = asked.get("labels")
+    if labels not in (None, "ja"):
+        raise unknown(f"labels={labels}", ["labels=ja"])
+    if labels is None:
+        return tuple(field.name for field in fields)
+    seen: dict[str, int] = {}
+    names = []
+    for field in fields:
+        seen[field.label] = seen.get(field.label, 0) + 1
+        again = seen[field.label]
+        names.append(field.label if again == 1 else f"{field.label}_{again}")
+    return tuple(names)
+
+
+def _charset(asked: Mapping[str, str], representation: Representation) -> str:
+    charset = asked.get("charset", "utf-8").lower()
+    if charset not in _CHARSETS or (
+        charset != "utf-8" and representation is not Representation.CSV
+    ):
+        raise wrong(
+            "charset",
+            "CSV では utf-8 か cp932、ほかの形式は utf-8 です。",
+            "CSV comes in utf-8 or cp932, everything else in utf-8.",
+        )
+    return charset
+
+
+def _etag(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str]) -> str:
+    """Names the answer for ever: the rows never change, nor does what the question means."""
+    told = "\x00".join(
+        [
+            ask.dataset_id, str(version.number), str(revision), ask.representation.value,
+            repr(ask.parameters), ask.key or "", *sorted(visible),
+        ]
+    )  # fmt: skip
+    return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

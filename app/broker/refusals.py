@@ -1,0 +1,111 @@
+"""The broker's refusals in words: which rule refused, and how to mend it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.kit.errors import AppError, Kind
+from app.policy.rules import Deny, Reason
+
+_ASK_JA = "利用申請（POST /v1/access-requests）をしてください。"
+_ASK_EN = "Ask for access with POST /v1/access-requests."
+
+# In Japanese and in English.
+_WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
+    Reason.WITHDRAWN: ("データセットは公開を終了しました。", "The dataset has been withdrawn."),
+    Reason.NEVER_BROKERED: (
+        "特定個人情報はこの基盤では提供しません。情報提供ネットワークシステムを利用してください。",
+        "Specific personal information never passes here. Use the national network.",
+    ),
+    Reason.ZONE: (
+        "このデータは {zone} の区画でだけ利用できます。その区画の接続先から要求してください。",
+        "This data stays in the zone {zone}. Ask from a client and a listener of that zone.",
+    ),
+    Reason.TOKEN_REQUIRED: (
+        "公開データではありません。/oauth/token でトークンを取得してください。",
+        "This is not public data. Get a token at /oauth/token.",
+    ),
+    Reason.CLIENT_REVOKED: ("クライアントは失効しています。", "The client has been revoked."),
+    Reason.SCOPE: (
+        "トークンにスコープ {scope} がありません。scope に指定して取得し直してください。",
+        "The token lacks the scope {scope}. Ask for it when getting a token.",
+    ),
+    Reason.CLIENT_TOO_WEAK: (
+        "庁内データより上は private_key_jwt で認証したクライアントだけが利用できます。",
+        "Data above internal is for clients that prove themselves with private_key_jwt.",
+    ),
+    Reason.TOKEN_NOT_BOUND: (
+        "個人情報には送信者の鍵に結び付いたトークンが必要です。この版では提供していません。",
+        "Personal data needs a token bound to its sender's key, which this release does not issue.",
+    ),
+    Reason.PURPOSE_REQUIRED: (
+        "利用目的が必要です。purpose= に次のいずれかを指定してください: {purposes}",
+        "A purpose is needed. Give purpose= one of: {purposes}",
+    ),
+    Reason.PURPOSE_UNKNOWN: (
+        "利用目的 {purpose} はありません。次のいずれかを指定してください: {purposes}",
+        "There is no purpose {purpose}. Give one of: {purposes}",
+    ),
+    Reason.NO_AGREEMENT: (
+        f"データセット {{dataset}} の利用協定がありません。{_ASK_JA}",
+        f"There is no agreement on the dataset {{dataset}}. {_ASK_EN}",
+    ),
+    Reason.ACTION_NOT_AGREED: (
+        f"協定はこの操作を含みません。{_ASK_JA}",
+        f"The agreement does not cover this action. {_ASK_EN}",
+    ),
+    Reason.PURPOSE_NOT_AGREED: (
+        f"協定の利用目的は {{purpose}} です。{_ASK_JA}",
+        f"The agreement is for the purpose {{purpose}}. {_ASK_EN}",
+    ),
+    Reason.AGREEMENT_NOT_STARTED: (
+        "協定の期間はまだ始まっていません。",
+        "The agreement's period has not begun.",
+    ),
+    Reason.AGREEMENT_EXPIRED: (
+        f"協定の期間は終わりました。{_ASK_JA}",
+        f"The agreement has expired. {_ASK_EN}",
+    ),
+    Reason.AGREEMENT_SUSPENDED: (
+        "協定は停止中です。提供者に確認してください。",
+        "The agreement is suspended. Ask the provider.",
+    ),
+    Reason.AGREEMENT_REVOKED: (
+        f"協定は取り消されました。{_ASK_JA}",
+        f"The agreement has been revoked. {_ASK_EN}",
+    ),
+    Reason.NO_COLUMNS: (
+        f"協定に閲覧できる項目がありません。{_ASK_JA}",
+        f"The agreement names no field that may be seen. {_ASK_EN}",
+    ),
+}
+
+
+class AccessRefused(AppError):
+    """A rule refused. `code` is the rule's reason."""
+
+    kind = Kind.FORBIDDEN
+    code = "access_refused"
+    ja = "{in_japanese}"
+    en = "{in_english}"
+
+    def __init__(self, deny: Deny) -> None:
+        self.code = deny.reason.value
+        self.deny = deny
+        japanese, english = _WORDS[deny.reason]
+        super().__init__(
+            in_japanese=japanese.format(**deny.named), in_english=english.format(**deny.named)
+        )
+
+
+class AuthenticationNeeded(AccessRefused):
+    """A token would help: answered with a challenge (RFC 6750, 3)."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "token_required"
+
+
+def refusal_of(deny: Deny) -> AccessRefused:
+    """The refusal to raise for a rule's no."""
+    if deny.reason is Reason.TOKEN_REQUIRED:
+        return AuthenticationNeeded(deny)
+    return AccessRefused(deny)

@@ -1,0 +1,49 @@
+"""What the broker knows without asking: entries with their agreements, kept current by `Live`."""
+
+from dataclasses import dataclass
+
+from app.agreements.facts import load_agreement_facts
+from app.agreements.purposes import list_purposes
+from app.catalogue.entries import DatasetEntry, load_entry
+from app.kit.db import Database
+from app.kit.live import ALL, Live
+from app.policy.facts import AgreementFacts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """One dataset with every agreement on it."""
+
+    entry: DatasetEntry
+    agreements: tuple[AgreementFacts, ...]
+
+
+class Snapshot:
+    """The facts of decisions, loaded when first asked for and dropped when they change."""
+
+    def __init__(self, database: Database, live: Live) -> None:
+        self._database = database
+        self._live = live
+        self.datasets = live.cache(self._load, kinds=("dataset", ALL))
+        self._purposes = live.cache(self._load_purposes, kinds=(ALL,))
+
+    async def dataset(self, dataset_id: str) -> Known:
+        """The dataset. Raises `DatasetNotFound`."""
+        return self.datasets.held(dataset_id) or await self.datasets.get(dataset_id)
+
+    async def purposes(self) -> frozenset[str]:
+        """The codes of the controlled list of purposes."""
+        return self._purposes.held("") or await self._purposes.get("")
+
+    def changed(self, dataset_id: str) -> None:
+        """Forget a dataset that this process has just changed."""
+        self._live.changed("dataset", dataset_id)
+
+    async def _load(self, dataset_id: str) -> Known:
+        async with self._database.reading() as session:
+            entry = await load_entry(session, dataset_id)
+        return Known(entry, await load_agreement_facts(self._database.pool, dataset_id))
+
+    async def _load_purposes(self, _key: str) -> frozenset[str]:
+        async with self._database.reading() as session:
+            return frozenset(purpose.code for purpose in await list_purposes(session))

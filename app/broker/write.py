@@ -1,0 +1,287 @@
+"""The pipeline of a write: decide, check each record, store the good ones, record."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log as audit
+from app.audit.events import Event
+from app.broker.answer import RecordNotFound
+from app.broker.decide import Decider, who_and_what
+from app.broker.plan import key_values
+from app.broker.snapshot import Known, Snapshot
+from app.catalogue import runs
+from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
+from app.formats.incoming import Incoming, read_record
+from app.kit import clock
+from app.kit.db import Database
+from app.kit.errors import AppError, Fault, Kind
+from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, VersionState
+from app.policy.facts import Action, Caller
+from app.query.fields import Field
+from app.tables import write as tables
+from app.tables.layout import hosted_table, table_name
+
+
+class IdempotencyKeyReused(AppError):
+    """The same key came before with another body."""
+
+    kind = Kind.CONFLICT
+    code = "idempotency_key_reused"
+    ja = "この Idempotency-Key は別の内容で使われています。新しい値を指定してください。"
+    en = "This Idempotency-Key was used for another body. Give a new one."
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records to write as they came."""
+
+    dataset_id: str
+    records: Sequence[Any]
+    body_sha256: str
+    idempotency_key: str | None
+    caller: Caller | None
+    request_id: str
+
+
+class Writer:
+    """Writes records of hosted datasets. One a process."""
+
+    def __init__(self, database: Database, snapshot: Snapshot, decider: Decider) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._decider = decider
+
+    async def upsert(self, batch: Batch) -> dict[str, Any]:
+        """Insert or replace records by key; the good ones are stored though others are wrong.
+
+        Raises the refusal (which then stands in the log), `NoKey`, `IdempotencyKeyReused`.
+        """
+        known = await self._allowed(batch.dataset_id, batch.caller, batch.request_id)
+        client = batch.caller.client.client_id if batch.caller else ""
+        async with self._database.writing() as session:
+            dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
+            before = await _answered(session, client, batch)
+            if before is not None:
+                return before
+            version = await _open_version(session, dataset, client)
+            answer = await _store(session, version, batch.records)
+            await _remember(session, client, batch, answer)
+            await _log(session, known, batch.caller, batch.request_id, answer)
+        self._snapshot.changed(batch.dataset_id)
+        return answer
+
+    async def delete(
+        self, dataset_id: str, key: str, caller: Caller | None, request_id: str
+    ) -> None:
+        """End one record. Raises the refusal, `NoKey`, `RecordNotFound`."""
+        known = await self._allowed(dataset_id, caller, request_id)
+        async with self._database.writing() as session:
+            await session.get_one(Dataset, dataset_id, with_for_update=True)
+            version = await _current(session, dataset_id)
+            if version is None:
+                raise RecordNotFound(dataset=dataset_id, key=key)
+            fields = [Field.from_json(each) for each in version.fields]
+            wanted = key_values(fields, dataset_id, key)
+            table = hosted_table(version.table_name, fields)
+            revision = version.revision + 1
+            if not await tables.delete(session, table, fields, wanted, revision):
+                raise RecordNotFound(dataset=dataset_id, key=key)
+            _advance(version, revision, added=-1)
+            answer = {"version": version.number, "revision": revision, "deleted": 1}
+            await _log(session, known, caller, request_id, answer)
+        self._snapshot.changed(dataset_id)
+
+    async def _allowed(self, dataset_id: str, caller: Caller | None, request_id: str) -> Known:
+        known = await self._snapshot.dataset(dataset_id)
+        await self._decider.allow(known, caller, Action.WRITE, None, request_id)
+        return known
+
+
+async def _answered(session: AsyncSession, client: str, batch: Batch) -> dict[str, Any] | None:
+    """What the same write was answered before. The dataset's lock makes retries wait their turn."""
+    if batch.idempotency_key is None:
+        return None
+    before = await session.get(IdempotentAnswer, (client, batch.idempotency_key))
+    if before is None:
+        return None
+    if before.request_sha256 != _request_hash(batch):
+        raise IdempotencyKeyReused
+    return before.answer
+
+
+def _request_hash(batch: Batch) -> str:
+    return hashlib.sha256(f"{batch.dataset_id}\x00{batch.body_sha256}".encode()).hexdigest()
+
+
+async def _remember(
+    session: AsyncSession, client: str, batch: Batch, answer: dict[str, Any]
+) -> None:
+    if batch.idempotency_key is not None:
+        session.add(
+            IdempotentAnswer(
+                client_id=client,
+                key=batch.idempotency_key,
+                request_sha256=_request_hash(batch),
+                answer=answer,
+                created_at=clock.now(),
+            )
+        )
+
+
+async def _current(session: AsyncSession, dataset_id: str) -> Version | None:
+    found: Version | None = await session.scalar(
+        select(Version)
+        .join(Dataset, Dataset.id == Version.dataset_id)
+        .where(Dataset.id == dataset_id, Version.number == Dataset.current_version)
+        .with_for_update(of=Version)
+    )
+    return found
+
+
+async def _open_version(session: AsyncSession, dataset: Dataset, client: str) -> Version:
+    """The version that readers get; a dataset without one begins with an empty one."""
+    runs.check_can_load(dataset)
+    version = await _current(session, dataset.id)
+    if version is not None:
+        return version
+    if dataset.fields is None:
+        raise DatasetInvalid(faults=[_no_fields()])
+    if dataset.data_class == DataClass.PUBLIC and not dataset.license:
+        raise LicenseMissing(dataset=dataset.id)
+    now = clock.now()
+    highest = await session.scalar(
+        select(Version.number).where(Version.dataset_id == dataset.id)
+        .order_by(Version.number.desc()).limit(1)
+    )  # fmt: skip
+    version = Version(
+        dataset_id=dataset.id,
+        number=(highest or 0) + 1,
+        state=VersionState.PUBLISHED,
+        revision=0,
+        table_name=table_name(uuid4()),
+        fields=dataset.fields,
+        row_count=0,
+        created_at=now,
+        changed_at=now,
+        published_at=now,
+        published_by=client,
+    )
+    fields = [Field.from_json(each) for each in dataset.fields]
+    await tables.create_empty(session, hosted_table(version.table_name, fields))
+    session.add(version)
+    dataset.current_version = version.number
+    await session.flush()
+    return version
+
+
+def _no_fields() -> Fault:
+    return Fault(
+        "/fields",
+        "fields_missing",
+        "項目が決まっていません。ファイルを登録するか、fields を宣言してください。",
+        "The fields are not known yet: load a file, or declare them.",
+    )
+
+
+async def _store(session: AsyncSession, version: Version, records: Sequence[Any]) -> dict[str, Any]:
+    fields = [Field.from_json(each) for each in version.fields]
+    if not any(field.key for field in fields):
+        raise NoKey(dataset=version.dataset_id)
+    read = [read_record(record, fields) for record in records]
+    _refuse_doubles(read)
+    good = [each for each in read if not each.faults]
+    revision = version.revision + 1
+    table = hosted_table(version.table_name, fields)
+    values = [each.values for each in good]
+    written = await tables.upsert(session, table, fields, values, revision)
+    if written.has_changes:
+        _advance(version, revision, added=written.added)
+    outcomes = iter(written.outcomes)
+    results = [
+        _result(at, each, None if each.faults else next(outcomes)) for at, each in enumerate(read)
+    ]
+    return {
+        "dataset": version.dataset_id,
+        "version": version.number,
+        "revision": version.revision,
+        "accepted": len(good),
+        "rejected": len(read) - len(good),
+        "results": results,
+    }
+
+
+def _refuse_doubles(read: Sequence[Incoming]) -> None:
+    """A key given twice in one batch has no order to be written in."""
+    seen: set[str] = set()
+    for each in read:
+        if each.key is not None and each.key in seen:
+            each.faults.append(
+                Fault("", "duplicate_key", "同じキーが二度あります。", "The key comes twice.")
+            )
+        if each.key is not None:
+            seen.add(each.key)
+
+
+def _result(at: int, each: Incoming, outcome: tables.Outcome | None) -> dict[str, Any]:
+    if outcome is not None:
+        return {"index": at, "key": each.key, "status": outcome.value}
+    errors = [
+        {"pointer": fault.pointer, "code": fault.code, "detail": fault.ja, "detail_en": fault.en}
+        for fault in each.faults
+    ]
+    return {"index": at, "key": each.key, "status": "rejected", "errors": errors}
+
+
+def _advance(version: Version, revision: int, *, added: int) -> None:
+    version.revision = revision
+    version.row_count += added
+    version.changed_at = clock.now()
+
+
+async def _log(
+    session: AsyncSession,
+    known: Known,
+    caller: Caller | None,
+    request_id: str,
+    answer: Mapping[str, Any],
+) -> None:
+    await audit.append(
+        session,
+        Event.RECORDS_WRITTEN,
+        version=answer["version"],
+        revision=answer["revision"],
+        rows=answer.get("accepted"),
+        rejected=answer.get("rejected"),
+        deleted=answer.get("deleted"),
+        request=request_id,
+        **who_and_what(known, caller, None),
+    )
+
+
+def body_hash(body: bytes) -> str:
+    """The identity of a request's body, for `Idempotency-Key`."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def read_batch(body: bytes, *, is_lines: bool) -> list[Any]:
+    """A JSON array, or one JSON value a line. Raises ValueError with the line's number."""
+    if not is_lines:
+        read = orjson.loads(body)
+        if not isinstance(read, list):
+            raise ValueError("not an array")
+        return read
+    found = []
+    for number, line in enumerate(body.splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(orjson.loads(line))
+            except orjson.JSONDecodeError as exc:
+                raise ValueError(f"line {number}") from exc
+    return found

@@ -1,0 +1,274 @@
+"""Datasets of the catalogue: registered, changed, withdrawn, found. Never touches a record."""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jaconv
+from sqlalchemy import Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log
+from app.audit.events import Event
+from app.catalogue import profiles
+from app.catalogue.fields import declare
+from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
+from app.formats.mapping import check_mapping
+from app.kit import clock
+from app.kit.errors import Fault
+from app.models.datasets import DataClass, Dataset, DatasetState, Version
+from app.models.parties import Organization
+from app.query.fields import Field
+
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}\Z", re.ASCII)
+_MOST_SEARCH_CHARACTERS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewDataset:
+    """What a publisher says of a dataset. `fields` None: taken from the first file."""
+
+    title_ja: str
+    steward_name: str
+    update_frequency: str
+    id: str | None = None
+    title_en: str | None = None
+    title_kana: str | None = None
+    description_ja: str | None = None
+    description_en: str | None = None
+    publisher_id: str | None = None
+    steward_email: str | None = None
+    data_class: str = DataClass.RESTRICTED
+    zone: str = "internet"
+    license: str | None = None
+    legal_basis: str | None = None
+    source_system: str | None = None
+    themes: tuple[str, ...] = ()
+    hidden: bool = False
+    profile: tuple[str, int] | None = None
+    fields: Sequence[Mapping[str, Any]] | None = None
+    mapping: Sequence[Mapping[str, Any]] | None = None
+    joins: Sequence[Mapping[str, Any]] | None = None
+
+
+async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Dataset:
+    """Enter a dataset in the catalogue. Raises `DatasetInvalid` with pointers, `DatasetExists`."""
+    faults: list[Fault] = []
+    publisher = await session.get(Organization, new.publisher_id)
+    if publisher is None:
+        faults.append(_fault("/publisher", "unknown_organization", "組織が登録されていません。",
+                             "The organisation is not registered."))  # fmt: skip
+    dataset_id = new.id or f"ds-{secrets.token_hex(5)}"
+    if not _ID.match(dataset_id):
+        faults.append(_fault("/id", "invalid_id", "英小文字・数字・ハイフンで2〜63文字にしてください。",
+                             "Use 2 to 63 lower-case letters, digits and hyphens."))  # fmt: skip
+    fields = await _declared(session, new, faults)
+    _check_mapping(new, fields, faults)
+    await _check_joins(session, new, fields, faults)
+    if faults:
+        raise DatasetInvalid(faults=faults)
+    if await session.get(Dataset, dataset_id) is not None:
+        raise DatasetExists(id=dataset_id)
+    dataset = _row(new, dataset_id, fields, by)
+    dataset.search_text = _search_text(dataset, publisher.name_ja if publisher else "")
+    session.add(dataset)
+    await log.append(
+        session, Event.DATASET_ADDED, dataset=dataset_id, data_class=dataset.data_class, by=by
+    )
+    return dataset
+
+
+def _row(new: NewDataset, dataset_id: str, fields: tuple[Field, ...] | None, by: str) -> Dataset:
+    now = clock.now()
+    return Dataset(
+        id=dataset_id,
+        **{
+            name: getattr(new, name)
+            for name in (
+                "title_ja", "title_en", "title_kana", "description_ja", "description_en",
+                "publisher_id", "steward_name", "steward_email", "data_class", "zone", "license",
+                "update_frequency", "legal_basis", "source_system", "hidden",
+            )
+        },
+        themes=list(new.themes),
+        profile_name=new.profile[0] if new.profile else None,
+        profile_version=new.profile[1] if new.profile else None,
+        fields=[field.as_json() for field in fields] if fields is not None else None,
+        mapping=[dict(step) for step in new.mapping] if new.mapping is not None else None,
+        joins=[dict(join) for join in new.joins] if new.joins is not None else None,
+        state=DatasetState.ACTIVE,
+        created_at=now,
+        created_by=by,
+        modified_at=now,
+    )  # fmt: skip
+
+
+async def _declared(
+    session: AsyncSession, new: NewDataset, faults: list[Fault]
+) -> tuple[Field, ...] | None:
+    """The fields given, or those of the profile, or None to take them from the first file."""
+    if new.fields is not None:
+        return declare(new.fields, faults)
+    if new.profile is None:
+        return None
+    try:
+        profile = await profiles.get(session, *new.profile)
+    except ProfileNotFound as missing:
+        faults.append(Fault("/profile", missing.code, missing.words("ja"), missing.words("en")))
+        return None
+    return tuple(Field.from_json(each) for each in profile.fields)
+
+
+def _check_mapping(new: NewDataset, fields: tuple[Field, ...] | None, faults: list[Fault]) -> None:
+    if new.mapping is None:
+        return
+    if fields is None:
+        faults.append(_fault("/mapping", "mapping_without_fields",
+                             "mapping には profile か fields の宣言が必要です。",
+                             "A mapping needs declared fields or a profile."))  # fmt: skip
+        return
+    _, wrong = check_mapping(fields, new.mapping)
+    faults.extend(
+        Fault("/mapping", each.code, each.words("ja"), each.words("en")) for each in wrong
+    )
+
+
+async def _check_joins(
+    session: AsyncSession,
+    new: NewDataset,
+    fields: tuple[Field, ...] | None,
+    faults: list[Fault],
+) -> None:
+    here = {field.name for field in fields or ()}
+    for at, join in enumerate(new.joins or ()):
+        other = await session.get(Dataset, join["dataset"])
+        there = {field["name"] for field in (other.fields or [])} if other else set()
+        wanted = {join["there"]} | ({join["as_of"]} if join.get("as_of") else set())
+        if other is None or join["here"] not in here or not wanted <= there:
+            faults.append(_fault(f"/joins/{at}", "invalid_join",
+                                 "相手のデータセットか結合項目がありません。",
+                                 "The other dataset or one of the fields does not exist."))  # fmt: skip
+
+
+def _fault(pointer: str, code: str, ja: str, en: str) -> Fault:
+    return Fault(pointer, code, ja, en)
+
+
+async def get(session: AsyncSession, dataset_id: str, *, lock: bool = False) -> Dataset:
+    """One dataset, locked for change if asked. Raises `DatasetNotFound`."""
+    found = await session.get(Dataset, dataset_id, with_for_update=lock or None)
+    if found is None:
+        raise DatasetNotFound(id=dataset_id)
+    return found
+
+
+async def get_visible(session: AsyncSession, dataset_id: str, *, viewer: str | None) -> Dataset:
+    """One dataset, if the viewer's organisation may know of it. Raises `DatasetNotFound`."""
+    dataset = await get(session, dataset_id)
+    if dataset.hidden and dataset.publisher_id != viewer:
+        raise DatasetNotFound(id=dataset_id)
+    return dataset
+
+
+async def fields_of(session: AsyncSession, dataset: Dataset) -> tuple[Field, ...]:
+    """The fields of the version that readers get, else those declared, else none yet."""
+    stored = dataset.fields or []
+    if dataset.current_version is not None:
+        version = await session.get_one(Version, (dataset.id, dataset.current_version))
+        stored = version.fields
+    return tuple(Field.from_json(each) for each in stored)
+
+
+# What a publisher may change of an entry; class and zone take a new dataset, fields a new version.
+CHANGEABLE: Final = frozenset(
+    {
+        "title_ja", "title_en", "title_kana", "description_ja", "description_en", "steward_name",
+        "steward_email", "license", "update_frequency", "legal_basis", "source_system", "themes",
+        "hidden",
+    }
+)  # fmt: skip
+
+
+async def change(
+    session: AsyncSession, dataset_id: str, changes: Mapping[str, Any], *, by: str
+) -> Dataset:
+    """Change an entry's description. Raises `DatasetNotFound`; refuses what is not CHANGEABLE."""
+    unknown = set(changes) - CHANGEABLE
+    if unknown:
+        raise DatasetInvalid(faults=[
+            _fault(f"/{name}", "not_changeable", "変更できない項目です。", "That cannot be changed.")
+            for name in sorted(unknown)
+        ])  # fmt: skip
+    dataset = await get(session, dataset_id, lock=True)
+    for name, value in changes.items():
+        setattr(dataset, name, value)
+    dataset.modified_at = clock.now()
+    publisher = await session.get_one(Organization, dataset.publisher_id)
+    dataset.search_text = _search_text(dataset, publisher.name_ja)
+    await log.append(
+        session, Event.DATASET_CHANGED, dataset=dataset_id, changed=sorted(changes), by=by
+    )
+    return dataset
+
+
+async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: str) -> Dataset:
+    """End a dataset: readers get 410 with the reason. Rows and log stay."""
+    dataset = await get(session, dataset_id, lock=True)
+    dataset.state = DatasetState.WITHDRAWN
+    dataset.withdrawn_reason = reason
+    dataset.modified_at = clock.now()
+    await log.append(session, Event.DATASET_WITHDRAWN, dataset=dataset_id, reason=reason, by=by)
+    return dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for in the catalogue. `viewer` sees its own hidden entries."""
+
+    words: str | None = None
+    theme: str | None = None
+    publisher: str | None = None
+    data_class: str | None = None
+    profile: str | None = None
+    viewer: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+async def search(session: AsyncSession, wanted: Search) -> Sequence[Dataset]:
+    """Entries by id, one more than asked so that the door knows of a next page."""
+    statement: Select[Any] = select(Dataset).where(
+        or_(~Dataset.hidden, Dataset.publisher_id == (wanted.viewer or ""))
+    )
+    for column, value in (
+        (Dataset.publisher_id, wanted.publisher),
+        (Dataset.data_class, wanted.data_class),
+        (Dataset.profile_name, wanted.profile),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    if wanted.theme is not None:
+        statement = statement.where(Dataset.themes.contains([wanted.theme]))
+    for word in fold(wanted.words or "").split():
+        statement = statement.where(Dataset.search_text.contains(word, autoescape=True))
+    if wanted.after is not None:
+        statement = statement.where(Dataset.id > wanted.after)
+    return (await session.scalars(statement.order_by(Dataset.id).limit(wanted.limit + 1))).all()
+
+
+def fold(text: str) -> str:
+    """Text for searching only: width, case and kana folded together (ﾋﾅﾝ, ヒナン, ひなん)."""
+    folded: str = jaconv.kata2hira(unicodedata.normalize("NFKC", text).lower())
+    return folded
+
+
+def _search_text(dataset: Dataset, publisher: str) -> str:
+    labels = [field["label"] for field in dataset.fields or []]
+    parts = [
+        dataset.id, dataset.title_ja, dataset.title_en, dataset.title_kana, dataset.description_ja,
+        dataset.description_en, publisher, dataset.source_system, *dataset.themes, *labels,
+    ]  # fmt: skip
+    return fold(" ".join(part for part in parts if part))[:_MOST_SEARCH_CHARACTERS]

@@ -1,0 +1,116 @@
+"""A dataset as the broker needs it: facts for the rules, and where its rows stand. Read-only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.catalogue.refusals import DatasetNotFound, VersionNotFound
+from app.models.datasets import Dataset, Version, VersionState
+from app.policy.rules import DatasetFacts
+from app.query.fields import Field
+from app.tables.layout import hosted_table
+from app.tables.sql import Source
+
+_BODY = text("""
+WITH RECURSIVE line (id, depth) AS (
+    SELECT CAST(:publisher AS text), 0
+    UNION
+    SELECT o.parent_id, l.depth + 1 FROM line l JOIN organization o ON o.id = l.id
+    WHERE o.parent_id IS NOT NULL AND l.depth < 20
+)
+SELECT id FROM line ORDER BY depth DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VersionEntry:
+    """One version: its fields and the table that holds its rows."""
+
+    number: int
+    revision: int
+    row_count: int
+    fields: "MappingProxyType[str, Field]"
+    source: Source
+    published: bool
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, version: Version) -> "VersionEntry":
+        """The entry of a stored version."""
+        fields = tuple(Field.from_json(each) for each in version.fields)
+        return cls(
+            number=version.number,
+            revision=version.revision,
+            row_count=version.row_count,
+            fields=MappingProxyType({field.name: field for field in fields}),
+            source=Source(hosted_table(version.table_name, fields), fields, version.revision > 0),
+            published=version.state == VersionState.PUBLISHED,
+            changed_at=version.changed_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetEntry:
+    """One dataset, as of the moment it was loaded."""
+
+    id: str
+    facts: DatasetFacts
+    hidden: bool
+    withdrawn_reason: str | None
+    joins: tuple[dict[str, Any], ...]
+    version: VersionEntry | None  # what readers get without asking for another
+
+    def columns_of(self, version: VersionEntry) -> tuple[tuple[str, str], ...]:
+        """The fields of a version with the data class that sees each."""
+        return _columns(list(version.fields.values()), self.facts.data_class)
+
+
+def _columns(fields: list[Field], data_class: str) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (field.name, field.visibility.value if field.visibility else data_class) for field in fields
+    )
+
+
+async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
+    """The dataset with its current version. Raises `DatasetNotFound`."""
+    dataset = await session.get(Dataset, dataset_id)
+    if dataset is None:
+        raise DatasetNotFound(id=dataset_id)
+    version = None
+    if dataset.current_version is not None:
+        stored = await session.get_one(Version, (dataset.id, dataset.current_version))
+        version = VersionEntry.of(stored)
+    declared = [Field.from_json(each) for each in dataset.fields or []]
+    fields = list(version.fields.values()) if version else declared
+    body = (await session.execute(_BODY, {"publisher": dataset.publisher_id})).scalar_one()
+    facts = DatasetFacts(
+        id=dataset.id,
+        data_class=dataset.data_class,
+        zone=dataset.zone,
+        publisher_id=dataset.publisher_id,
+        body_id=body,
+        columns=_columns(fields, dataset.data_class),
+        withdrawn=dataset.state == "withdrawn",
+    )
+    return DatasetEntry(
+        id=dataset.id,
+        facts=facts,
+        hidden=dataset.hidden,
+        withdrawn_reason=dataset.withdrawn_reason,
+        joins=tuple(dataset.joins or ()),
+        version=version,
+    )
+
+
+async def load_version(session: AsyncSession, dataset_id: str, number: int) -> VersionEntry:
+    """One version by number. Raises `VersionNotFound`."""
+    found = await session.scalar(
+        select(Version).where(Version.dataset_id == dataset_id, Version.number == number)
+    )
+    if found is None:
+        raise VersionNotFound(dataset=dataset_id, number=number)
+    return VersionEntry.of(found)

@@ -1,0 +1,168 @@
+"""Runs: a file on its way to becoming a version. Their state, their rejects, their end."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log
+from app.audit.events import Event
+from app.catalogue.refusals import DatasetWithdrawn, NeverHosted, RunNotFinished, RunNotFound
+from app.formats.guidance import guidance
+from app.kit import clock
+from app.models.datasets import (
+    DataClass,
+    Dataset,
+    DatasetState,
+    Reject,
+    Run,
+    RunState,
+    Upload,
+    Version,
+    VersionState,
+)
+
+REJECTS_A_PAGE: Final = 1_000
+
+
+def check_can_load(dataset: Dataset) -> None:
+    """Refuse records of a dataset that is withdrawn or metadata only (特定個人情報)."""
+    if dataset.data_class == DataClass.SPECIFIC_PERSONAL:
+        raise NeverHosted(dataset=dataset.id)
+    if dataset.state == DatasetState.WITHDRAWN:
+        raise DatasetWithdrawn(id=dataset.id, reason=dataset.withdrawn_reason)
+
+
+async def start(
+    session: AsyncSession,
+    dataset: Dataset,
+    *,
+    run_id: UUID,
+    upload: tuple[UUID, int],
+    corrects: UUID | None,
+    by: str,
+) -> Run:
+    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction."""
+    run = Run(
+        id=run_id,
+        dataset_id=dataset.id,
+        upload_id=upload[0],
+        corrects_run_id=corrects,
+        state=RunState.QUEUED,
+        bytes_total=upload[1],
+        bytes_done=0,
+        rows_read=0,
+        rows_accepted=0,
+        rows_rejected=0,
+        cells_repaired=0,
+        notices=[],
+        unchanged=False,
+        created_at=clock.now(),
+        created_by=by,
+    )
+    session.add(run)
+    await log.append(session, Event.RUN_STARTED, dataset=dataset.id, run=str(run_id), by=by)
+    return run
+
+
+async def get(session: AsyncSession, run_id: UUID, *, lock: bool = False) -> Run:
+    """One run. Raises `RunNotFound`."""
+    found = await session.get(Run, run_id, with_for_update=lock or None)
+    if found is None:
+        raise RunNotFound(id=run_id)
+    return found
+
+
+async def check_correctable(session: AsyncSession, run_id: UUID, dataset_id: str) -> Run:
+    """The run whose rejected rows are sent again: finished, of this dataset, with a version."""
+    run = await get(session, run_id)
+    if run.dataset_id != dataset_id:
+        raise RunNotFound(id=run_id)
+    if run.version_number is None:
+        raise RunNotFinished(id=run_id, state=run.state)
+    return run
+
+
+async def list_rejects(
+    session: AsyncSession, run_id: UUID, *, after: int = 0, limit: int = REJECTS_A_PAGE
+) -> Sequence[Reject]:
+    """Rejected cells in the order of the file, one more than asked; `after` is a reject's id."""
+    statement = select(Reject).where(Reject.run_id == run_id, Reject.id > after)
+    return (await session.scalars(statement.order_by(Reject.id).limit(limit + 1))).all()
+
+
+def explained(reject: Reject) -> dict[str, Any]:
+    """A reject with its guidance, without the row it came from."""
+    return {
+        "row": reject.row,
+        "line": reject.line,
+        "field": reject.field,
+        "code": reject.code,
+        "value_class": reject.value_class,
+        "guidance_ja": guidance(reject.code, "ja"),
+        "guidance_en": guidance(reject.code, "en"),
+    }
+
+
+async def fail(session: AsyncSession, run: Run, code: str, ja: str, en: str) -> None:
+    """End a run without a version."""
+    run.state = RunState.FAILED
+    run.error_code, run.error_ja, run.error_en = code, ja, en
+    run.finished_at = clock.now()
+    run.phase = None
+    await log.append(
+        session, Event.RUN_FINISHED, dataset=run.dataset_id, run=str(run.id), state=run.state,
+        error=code,
+    )  # fmt: skip
+
+
+async def finish(
+    session: AsyncSession, run: Run, *, table_name: str, fields: list[dict[str, Any]], rows: int
+) -> Version:
+    """Write the version that a run has loaded, with the next number of its dataset."""
+    await session.get_one(Dataset, run.dataset_id, with_for_update=True)
+    highest = await session.scalar(
+        select(func.max(Version.number)).where(Version.dataset_id == run.dataset_id)
+    )
+    now = clock.now()
+    version = Version(
+        dataset_id=run.dataset_id,
+        number=(highest or 0) + 1,
+        state=VersionState.LOADED,
+        revision=0,
+        table_name=table_name,
+        fields=fields,
+        row_count=rows,
+        source_sha256=await _sha256(session, run),
+        run_id=run.id,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(version)
+    await _end(session, run, version.number)
+    return version
+
+
+async def finish_unchanged(session: AsyncSession, run: Run, version: Version) -> None:
+    """End a run whose file a version holds already: no new version."""
+    run.unchanged = True
+    await _end(session, run, version.number)
+
+
+async def _end(session: AsyncSession, run: Run, version_number: int) -> None:
+    run.state = RunState.DEGRADED if run.rows_rejected else RunState.OK
+    run.version_number = version_number
+    run.bytes_done = run.bytes_total
+    run.finished_at = clock.now()
+    run.phase = None
+    await log.append(
+        session, Event.RUN_FINISHED, dataset=run.dataset_id, run=str(run.id), state=run.state,
+        version=version_number, rows=run.rows_accepted, rejected=run.rows_rejected,
+    )  # fmt: skip
+
+
+async def _sha256(session: AsyncSession, run: Run) -> str | None:
+    upload = await session.get_one(Upload, run.upload_id)
+    return upload.sha256

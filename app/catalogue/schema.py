@@ -1,0 +1,91 @@
+"""Fields as the schemas of two standards: JSON Schema 2020-12 and Frictionless Table Schema."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.models.datasets import Dataset
+from app.query.fields import Field, FieldType
+
+_JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
+    FieldType.INTEGER: {"type": "integer"},
+    FieldType.DECIMAL: {"type": "number"},
+    FieldType.BOOLEAN: {"type": "boolean"},
+    FieldType.DATE: {"type": "string", "format": "date"},
+    FieldType.DATETIME: {"type": "string", "format": "date-time"},
+    FieldType.LATITUDE: {"type": "number", "minimum": 20, "maximum": 46},
+    FieldType.LONGITUDE: {"type": "number", "minimum": 122, "maximum": 154.5},
+    FieldType.LOCAL_GOVERNMENT_CODE: {"type": "string", "pattern": "^[0-9]{6}$"},
+    FieldType.POSTAL_CODE: {"type": "string", "pattern": "^[0-9]{3}-[0-9]{4}$"},
+    FieldType.URL: {"type": "string", "format": "uri"},
+    FieldType.EMAIL: {"type": "string", "format": "email"},
+}
+_TABLE_TYPES: Final[dict[FieldType, str]] = {
+    FieldType.INTEGER: "integer",
+    FieldType.DECIMAL: "number",
+    FieldType.BOOLEAN: "boolean",
+    FieldType.DATE: "date",
+    FieldType.DATETIME: "datetime",
+    FieldType.LATITUDE: "number",
+    FieldType.LONGITUDE: "number",
+}
+
+
+def json_schema(dataset: Dataset, fields: Sequence[Field], issuer: str) -> dict[str, Any]:
+    """JSON Schema 2020-12 of one record. Every field may be null unless it is required."""
+    required = [field.name for field in fields if field.required or field.key]
+    found: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{issuer}/v1/datasets/{dataset.id}/schema",
+        "title": dataset.title_ja,
+        "type": "object",
+        "properties": {field.name: _property(field) for field in fields},
+        "additionalProperties": False,
+        "x-key": [field.name for field in fields if field.key],
+    }
+    if required:
+        found["required"] = required
+    return found
+
+
+def _property(field: Field) -> dict[str, Any]:
+    found = dict(_JSON_TYPES.get(field.type, {"type": "string"}))
+    if field.code_list is not None:
+        found["enum"] = [code for code, _ in field.code_list]
+        found["x-code-list"] = dict(field.code_list)
+    if not (field.required or field.key):
+        found["type"] = [found["type"], "null"]
+        if "enum" in found:
+            found["enum"] = [*found["enum"], None]
+    found["title"] = field.label
+    for name, value in (("description", field.description), ("x-unit", field.unit)):
+        if value is not None:
+            found[name] = value
+    found["x-type"] = field.type.value
+    return found
+
+
+def table_schema(fields: Sequence[Field]) -> dict[str, Any]:
+    """Frictionless Table Schema 1.0."""
+    found: dict[str, Any] = {"fields": [_table_field(field) for field in fields]}
+    keys = [field.name for field in fields if field.key]
+    if keys:
+        found["primaryKey"] = keys
+    return found
+
+
+def _table_field(field: Field) -> dict[str, Any]:
+    constraints: dict[str, Any] = {}
+    if field.required or field.key:
+        constraints["required"] = True
+    if field.code_list is not None:
+        constraints["enum"] = [code for code, _ in field.code_list]
+    found: dict[str, Any] = {
+        "name": field.name,
+        "title": field.label,
+        "type": _TABLE_TYPES.get(field.type, "string"),
+    }
+    if field.description is not None:
+        found["description"] = field.description
+    if constraints:
+        found["constraints"] = constraints
+    return found

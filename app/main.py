@@ -1,0 +1,182 @@
+"""The server: makes the objects of one process and mounts the doors. Holds no rule of its own."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, FastAPI
+
+from app.api import (
+    agreements,
+    clients,
+    datasets,
+    log,
+    operations,
+    organizations,
+    parameters,
+    profiles,
+    records,
+    uploads,
+    writing,
+)
+from app.api.docs import router as docs_router
+from app.api.envelope import Envelope, Traffic
+from app.api.handlers import install
+from app.api.oauth import router as oauth_router
+from app.api.operations import registry_of
+from app.api.state import Platform
+from app.audit.log import Log
+from app.audit.usage import Usage
+from app.broker.answer import Broker
+from app.broker.decide import Decider
+from app.broker.snapshot import Snapshot
+from app.broker.write import Writer
+from app.kit.crypto import load_sealer
+from app.kit.db import Database, plain_dsn
+from app.kit.live import Live
+from app.kit.settings import Settings
+from app.oauth.grants import TokenEndpoint
+from app.oauth.keys import KeyRing
+from app.oauth.tokens import TokenVerifier
+from app.parties.clients import load_client_facts
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    oauth_router,
+    datasets.router,
+    uploads.router,
+    writing.router,
+    profiles.router,
+    organizations.router,
+    clients.router,
+    agreements.router,
+    log.router,
+    operations.router,
+    docs_router,
+)
+_DESCRIPTION: Final = """\
+都市OS・広域データ連携基盤。自治体のデータセットを、OAuthのスコープと利用協定のもとで仲介します。
+
+A regional data-linkage platform: municipal datasets, brokered under OAuth scopes and agreements.
+Public data needs no token. Errors are RFC 9457 problem documents in Japanese, or in English by
+`Accept-Language: en`.
+"""
+
+
+def set_up_logging(level: str) -> None:
+    """One JSON object a line on standard error. Loggers of libraries stay at WARNING."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]:
+    """Make and start the objects of one process; stop them in the reverse order."""
+    async with AsyncExitStack() as stack:
+        database = await Database.open(url, connections=settings.database_connections)
+        stack.push_async_callback(database.close)
+        entries = Log(plain_dsn(url))
+        await entries.start()
+        stack.push_async_callback(entries.stop)
+        live = Live(plain_dsn(url))
+        sealer = load_sealer(settings.secret_key_file or settings.home / "secret.key")
+        clients = live.cache(partial(load_client_facts, database.pool), kinds=("client", "all"))
+        keys = KeyRing(database, sealer, live)
+        snapshot = Snapshot(database, live)
+        await live.start()
+        stack.push_async_callback(live.stop)
+        await keys.start()
+        usage = Usage(database.pool)
+        await usage.start()
+        stack.push_async_callback(usage.stop)
+        decider = Decider(snapshot, entries, settings.zone)
+        yield Platform(
+            issuer=settings.issuer,
+            zone=settings.zone,
+            max_upload_bytes=settings.max_upload_bytes,
+            database=database,
+            live=live,
+            log=entries,
+            sealer=sealer,
+            clients=clients,
+            snapshot=snapshot,
+            broker=Broker(
+                database=database,
+                snapshot=snapshot,
+                decider=decider,
+                log=entries,
+                usage=usage,
+                issuer=settings.issuer,
+                cache_bytes=settings.answer_cache_bytes,
+            ),
+            writer=Writer(database, snapshot, decider),
+            keys=keys,
+            tokens=TokenVerifier(settings.issuer, settings.zone, keys),
+            token_endpoint=TokenEndpoint(
+                database,
+                live,
+                entries,
+                issuer=settings.issuer,
+                zone=settings.zone,
+                clients=clients,
+                ring=keys,
+            ),
+        )
+
+
+def create_app(settings: Settings, url: str) -> FastAPI:
+    """The application. `url` is the database's: the embedded server's address or the setting's."""
+    traffic = Traffic()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_platform(settings, url) as platform:
+            app.state.platform = platform
+            app.state.metrics = registry_of(traffic, platform)
+            yield
+
+    app = FastAPI(
+        title="Urban OS",
+        version="1.0.0",
+        summary="Regional data-linkage platform for municipalities",
+        description=_DESCRIPTION,
+        servers=[{"url": settings.issuer}],
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Depends(parameters.refuse_unknown_parameters)],
+        redirect_slashes=False,
+    )
+    install(app)
+    app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
+    app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
+    for router in ROUTERS:
+        app.include_router(router)
+    _describe_records(app)
+    return app
+
+
+def _describe_records(app: FastAPI) -> None:
+    """Put the records endpoints, which are no FastAPI routes, into the OpenAPI document."""
+    described = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = described()
+            for path, operations in records.OPENAPI.items():
+                made["paths"].setdefault(path, {}).update(operations)
+        return described()
+
+    app.openapi = document  # type: ignore[method-assign]

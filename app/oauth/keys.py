@@ -1,0 +1,162 @@
+"""The keys that sign access tokens: next, current, previous. Never lets a private half out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+import orjson
+from joserfc.jwk import ECKey
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log as audit
+from app.audit.events import Event
+from app.kit import clock
+from app.kit.crypto import Sealer
+from app.kit.db import Database
+from app.kit.errors import AppError, Kind
+from app.kit.live import Live
+from app.models.parties import SigningKey
+
+ALGORITHM: Final = "ES256"
+# A former key stays published for as long as a token that it signed can live.
+LONGEST_TOKEN: Final = timedelta(seconds=900)
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('urbanos.signing_key'))")
+_PUBLISHED: Final = ("previous", "current", "next")
+_SELECT = """
+SELECT kid, state, public_jwk, sealed_private_jwk FROM signing_key
+WHERE state = ANY($1::text[]) ORDER BY array_position($1::text[], state), created_at
+"""
+
+
+class RotationTooSoon(AppError):
+    """Tokens of the former key are still in use; rotating now would refuse them."""
+
+    kind = Kind.CONFLICT
+    code = "rotation_too_soon"
+    ja = "前回の鍵更新から{seconds}秒経っていません。まだ有効なトークンがあります。"
+    en = "The last rotation is less than {seconds} seconds old: tokens of that key are still valid."
+
+
+class NoSigningKey(AppError):
+    """The database holds no current signing key."""
+
+    kind = Kind.UNAVAILABLE
+    code = "no_signing_key"
+    ja = "署名鍵がありません。サーバを再起動してください。"
+    en = "There is no signing key. Restart the server."
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The published keys at one moment."""
+
+    current_kid: str
+    current: ECKey
+    public: Mapping[str, ECKey]
+    jwks: dict[str, Any]
+
+
+class KeyRing:
+    """The published keys, kept in memory and read anew when the database says that they changed."""
+
+    def __init__(self, database: Database, sealer: Sealer, live: Live) -> None:
+        self._database = database
+        self._sealer = sealer
+        # Every change of the current key notifies `keys:current`; the poll of the epoch covers
+        # the rest.
+        self._cache = live.cache(self._load, kinds=("keys",))
+
+    async def start(self) -> None:
+        """Make the first keys where there are none, and read them."""
+        async with self._database.writing() as session:
+            await ensure_keys(session, self._sealer)
+        await self.get()
+
+    def held(self) -> Keys | None:
+        """The keys if they are in memory: the path without an await."""
+        return self._cache.held("current")
+
+    async def get(self) -> Keys:
+        """The keys; raises `DatabaseUnavailable` or `NoSigningKey`."""
+        return await self._cache.get("current")
+
+    async def _load(self, _state: str) -> Keys:
+        rows = await self._database.pool.fetch(_SELECT, list(_PUBLISHED))
+        return _assemble(rows, self._sealer)
+
+
+def _assemble(rows: list[asyncpg.Record], sealer: Sealer) -> Keys:
+    public = {row["kid"]: orjson.loads(row["public_jwk"]) for row in rows}
+    for row in rows:
+        if row["state"] == "current":
+            private = sealer.unseal(row["sealed_private_jwk"], about=_place(row["kid"]))
+            return Keys(
+                current_kid=row["kid"],
+                current=ECKey.import_key(orjson.loads(private)),
+                public={kid: ECKey.import_key(jwk) for kid, jwk in public.items()},
+                jwks={"keys": list(public.values())},
+            )
+    raise NoSigningKey
+
+
+def _place(kid: str) -> str:
+    return f"signing_key:{kid}"
+
+
+async def ensure_keys(session: AsyncSession, sealer: Sealer) -> None:
+    """Make a current and a next key where they are missing; two processes make them once."""
+    await session.execute(_LOCK)
+    states = set(await session.scalars(select(SigningKey.state)))
+    for state in ("current", "next"):
+        if state not in states:
+            session.add(_new_key(sealer, state))
+
+
+async def rotate(session: AsyncSession, sealer: Sealer, *, by: str, emergency: bool = False) -> str:
+    """next → current → previous → dropped, and a new next. Returns the new current kid.
+
+    Tokens of the former key stay valid until they expire; with `emergency` it is dropped at once.
+    Raises `RotationTooSoon` while tokens of the key before that are in use.
+    """
+    await session.execute(_LOCK)
+    await ensure_keys(session, sealer)
+    await session.flush()
+    keys = {key.state: key for key in await session.scalars(
+        select(SigningKey).where(SigningKey.state.in_(_PUBLISHED)))}  # fmt: skip
+    former = keys.get("previous")
+    now = clock.now()
+    if former is not None:
+        if not emergency and now - former.changed_at < LONGEST_TOKEN:
+            raise RotationTooSoon(seconds=int(LONGEST_TOKEN.total_seconds()))
+        _move(former, "dropped")
+    _move(keys["current"], "dropped" if emergency else "previous")
+    await session.flush()  # the database allows one current key
+    _move(keys["next"], "current")
+    session.add(_new_key(sealer, "next"))
+    await audit.append(
+        session, Event.KEY_ROTATED, by=by, kid=keys["next"].kid, emergency=emergency or None
+    )
+    return keys["next"].kid
+
+
+def _move(key: SigningKey, state: str) -> None:
+    key.state = state
+    key.changed_at = clock.now()
+
+
+def _new_key(sealer: Sealer, state: str) -> SigningKey:
+    made = ECKey.generate_key("P-256", private=True)
+    kid = made.thumbprint()  # RFC 7638
+    public = {**made.as_dict(private=False), "kid": kid, "use": "sig", "alg": ALGORITHM}
+    now = clock.now()
+    return SigningKey(
+        kid=kid,
+        state=state,
+        public_jwk=public,
+        sealed_private_jwk=sealer.seal(orjson.dumps(made.as_dict(private=True)), about=_place(kid)),
+        created_at=now,
+        changed_at=now,
+    )

@@ -1,0 +1,67 @@
+"""The token endpoint's refusals in RFC 6749's words; none tells whether a client exists."""
+
+from typing import Any
+
+from app.kit.errors import AppError, Kind
+
+
+class OAuthRefused(AppError):
+    """Base of what the token endpoint refuses (RFC 6749, 5.2): `code` is its `error`.
+
+    `why` is a stable word for the log. It may say more than the answer does.
+    """
+
+    kind = Kind.MALFORMED
+
+    def __init__(self, why: str, *, client: str | None = None, **named: Any) -> None:
+        self.why = why
+        self.client = client
+        super().__init__(**named)
+
+
+class InvalidRequest(OAuthRefused):
+    """The request cannot be read as RFC 6749 says, or says a thing twice."""
+
+    code = "invalid_request"
+    ja = "トークン要求の形が正しくありません: {mend_ja}"
+    en = "The token request is malformed: {mend_en}"
+
+
+class InvalidClient(OAuthRefused):
+    """The one answer to every failed authentication (RFC 6749, 5.2)."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_client"
+    ja = "クライアント認証に失敗しました。登録した鍵または秘密と、要求の内容を確認してください。"
+    en = "Client authentication failed. Check the registered key or secret and the request."
+
+
+class InvalidAssertion(InvalidClient):
+    """The assertion is wrong in itself, whoever sent it: the mend can be told (RFC 7523, 3)."""
+
+    ja = "クライアントアサーションが正しくありません: {mend_ja}"
+    en = "The client assertion is wrong: {mend_en}"
+
+
+class UnauthorizedClient(OAuthRefused):
+    """The client is known, and may not use this grant here."""
+
+    code = "unauthorized_client"
+    ja = "このクライアントのゾーン（{zone}）からは、この入口でトークンを取得できません。"
+    en = "A client of the zone {zone} gets no token at this listener."
+
+
+class UnsupportedGrantType(OAuthRefused):
+    """Only `client_credentials` is on."""
+
+    code = "unsupported_grant_type"
+    ja = "grant_type は client_credentials だけです。"
+    en = "The only grant_type is client_credentials."
+
+
+class InvalidScope(OAuthRefused):
+    """Nothing of what was asked can be granted (RFC 6749, 3.3)."""
+
+    code = "invalid_scope"
+    ja = "要求されたスコープは付与できません: {mend_ja}"
+    en = "No requested scope can be granted: {mend_en}"

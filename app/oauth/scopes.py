@@ -1,0 +1,46 @@
+"""What a scope says and which role may carry it. A scope never gives more than policy allows."""
+
+import re
+from typing import Final
+
+from app.models.parties import Role
+from app.policy.facts import Action, ClientFacts
+
+# The scopes that are no dataset's, and the roles that may carry them.
+FIXED: Final[dict[str, frozenset[str]]] = {
+    "catalogue:write": frozenset({Role.STEWARD}),
+    "agreements:write": frozenset({Role.STEWARD, Role.DEVELOPER}),
+    "admin:read": frozenset({Role.OPERATOR, Role.COORDINATOR}),
+    "admin:write": frozenset({Role.OPERATOR}),
+    "audit:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.AUDITOR}),
+}
+MEANINGS: Final[dict[str, str]] = {
+    "catalogue:write": "register and change datasets of one's own organisation",
+    "agreements:write": "ask for access; as a steward decide on requests and agreements",
+    "admin:read": "read organisations, clients and every agreement",
+    "admin:write": "change organisations and clients; suspend agreements",
+    "audit:read": "read and verify the log",
+}
+MOST: Final = 100
+_DATASET: Final = re.compile(r"dataset:([a-z0-9][a-z0-9-]{1,62}):(read|write)")
+# RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+
+def split(text: str) -> tuple[str, ...] | None:
+    """The scope tokens in order, each once; None when the text is no scope or too long."""
+    tokens = tuple(dict.fromkeys(text.split(" ")))
+    if len(tokens) > MOST or not all(_TOKEN.fullmatch(token) for token in tokens):
+        return None
+    return tokens
+
+
+def dataset_of(token: str) -> tuple[str, Action] | None:
+    """The dataset and action that a scope token speaks of, if it speaks of one."""
+    found = _DATASET.fullmatch(token)
+    return (found[1], Action(found[2])) if found else None
+
+
+def is_role_scope(token: str, client: ClientFacts) -> bool:
+    """Whether it is a fixed scope that one of the client's roles may carry."""
+    return not FIXED.get(token, frozenset()).isdisjoint(client.roles)

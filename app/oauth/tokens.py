@@ -1,0 +1,186 @@
+"""Access tokens (RFC 9068): made and checked here. A token alone never decides anything."""
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+
+from app.kit import clock
+from app.kit.errors import AppError, Kind
+from app.oauth.keys import ALGORITHM, KeyRing, Keys
+
+TYPE: Final = "at+jwt"
+LIFETIME_S: Final = 900
+LIFETIME_RESTRICTED_S: Final = 300
+SKEW_S: Final = 30  # between our own clocks; never granted on exp
+_LONGEST_CHARS: Final = 8192
+_MOST_REMEMBERED: Final = 10_000
+_HEADER: Final = frozenset({"alg", "typ", "kid"})
+_TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
+
+
+class InvalidToken(AppError):
+    """The access token is not one of ours, not meant for us, or no longer valid."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_token"
+    ja = "アクセストークンが無効です（{why}）。/oauth/token で取得し直してください。"
+    en = "The access token is not valid ({why}). Get a new one at /oauth/token."
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """What a token is to say."""
+
+    client_id: str
+    organization_id: str
+    zone: str
+    scope: tuple[str, ...]
+    epoch: int
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A signed token; `jti` is its name in the log."""
+
+    token: str
+    jti: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a checked token says. The registry is asked for everything else."""
+
+    client_id: str
+    organization_id: str
+    scope: frozenset[str]
+    jti: str
+    kid: str
+    exp: float
+
+
+def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
+    """Sign a token with the current key (RFC 9068, 2). Its `aud` is the platform itself."""
+    now = int(clock.now().timestamp())
+    jti = secrets.token_urlsafe(16)
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": grant.client_id,
+        "client_id": grant.client_id,
+        "aud": issuer,
+        "iat": now,
+        "exp": now + grant.lifetime_s,
+        "jti": jti,
+        "scope": " ".join(grant.scope),
+        "org": grant.organization_id,
+        "zone": grant.zone,
+        "ep": grant.epoch,
+    }
+    header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
+    token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
+    return IssuedToken(token, jti, grant.lifetime_s)
+
+
+class TokenVerifier:
+    """Checks tokens and remembers what it has checked until they expire. One a process."""
+
+    def __init__(self, issuer: str, zone: str, ring: KeyRing) -> None:
+        self._issuer = issuer
+        self._zone = zone
+        self._ring = ring
+        self._remembered: dict[str, Verified] = {}
+
+    def remembered(self, token: str) -> Verified | None:
+        """A token checked before, still valid and of a key still published; no await, no crypto."""
+        known = self._remembered.get(token)
+        if known is None or known.exp <= clock.now().timestamp():
+            return None
+        keys = self._ring.held()
+        return known if keys is not None and known.kid in keys.public else None
+
+    async def verify(self, token: str) -> Verified:
+        """What the token says, or `InvalidToken` (RFC 9068, 4)."""
+        known = self.remembered(token)
+        if known is not None:
+            return known
+        self._remembered.pop(token, None)
+        verified = self._check(token, await self._ring.get(), clock.now().timestamp())
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[token] = verified
+        return verified
+
+    def _check(self, token: str, keys: Keys, now: float) -> Verified:
+        if len(token) > _LONGEST_CHARS:
+            raise InvalidToken(why="too_long")
+        kid, claims = _open(token, keys)
+        _require(claims.get("iss") == self._issuer, "iss")
+        _require(claims.get("aud") == self._issuer, "aud")  # one string, never a list
+        _check_times(claims, now)
+        _require(
+            all(isinstance(claims.get(name), str) and claims[name] for name in _TEXTS), "claims"
+        )
+        _require(claims["sub"] == claims["client_id"], "sub")
+        _require(claims["zone"] == self._zone, "zone")
+        _require(type(claims.get("ep")) is int, "ep")
+        return Verified(
+            client_id=claims["client_id"],
+            organization_id=claims["org"],
+            scope=frozenset(claims["scope"].split(" ")),
+            jti=claims["jti"],
+            kid=kid,
+            exp=claims["exp"],
+        )
+
+
+def _open(token: str, keys: Keys) -> tuple[str, dict[str, Any]]:
+    """The key id and the claims of a token whose header and signature are right."""
+    try:
+        parsed = jws.extract_compact(token.encode("ascii"))
+    except (JoseError, ValueError) as exc:
+        raise InvalidToken(why="malformed") from exc
+    header = parsed.headers()
+    _require(header.get("typ") == TYPE, "typ")
+    _require(header.get("alg") == ALGORITHM, "alg")
+    # RFC 8725, 3.10: a key that a token brings along (jwk, jku, x5c) is never looked at.
+    _require(header.keys() == _HEADER, "header")
+    kid = header["kid"]
+    key = keys.public.get(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise InvalidToken(why="kid")
+    try:
+        good = jws.validate_compact(parsed, key, [ALGORITHM])
+        claims = orjson.loads(parsed.payload)
+    except (JoseError, ValueError) as exc:
+        raise InvalidToken(why="signature") from exc
+    _require(good, "signature")
+    _require(isinstance(claims, dict), "claims")
+    return kid, claims
+
+
+def _check_times(claims: dict[str, Any], now: float) -> None:
+    _require(is_time(claims.get("exp")), "exp")
+    _require(claims["exp"] > now, "expired")
+    _require(is_time(claims.get("iat")), "iat")
+    _require(claims["iat"] <= now + SKEW_S, "iat")
+    _require(0 < claims["exp"] - claims["iat"] <= LIFETIME_S, "exp")
+    if "nbf" in claims:
+        _require(is_time(claims["nbf"]) and claims["nbf"] <= now + SKEW_S, "nbf")
+
+
+def is_time(value: object) -> bool:
+    """Whether a claim is a NumericDate (RFC 7519, 2) that can be reckoned with."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and 0 <= value < 1e11
+
+
+def _require(holds: bool, why: str) -> None:
+    if not holds:
+        raise InvalidToken(why=why)

@@ -1,0 +1,246 @@
+"""OAuth clients: added, re-keyed, revoked. Never stores a private key or a plain secret."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log as audit
+from app.audit.events import Event
+from app.kit import clock
+from app.kit.errors import AppError, Fault, Kind
+from app.kit.secret_hash import hash_secret
+from app.models.parties import AuthMethod, Client, Organization, Role, Zone
+from app.parties.client_keys import check_jwks
+from app.parties.organizations import OrganizationClosed, OrganizationNotFound, normal_id
+from app.policy.facts import ClientFacts
+
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
+
+
+class ClientNotFound(AppError):
+    """No client has this id."""
+
+    kind = Kind.NOT_FOUND
+    code = "client_not_found"
+    ja = "クライアント {client} はありません。"
+    en = "There is no client {client}."
+
+
+class ClientExists(AppError):
+    """Another client has this id."""
+
+    kind = Kind.CONFLICT
+    code = "client_exists"
+    ja = "クライアント {client} は既にあります。"
+    en = "The client {client} exists already."
+
+
+class ClientRevoked(AppError):
+    """A revoked client stays revoked."""
+
+    kind = Kind.CONFLICT
+    code = "client_already_revoked"
+    ja = "クライアント {client} は失効済みです。新しいクライアントを登録してください。"
+    en = "The client {client} was revoked, for good. Add a new client."
+
+
+class ClientInvalid(AppError):
+    """What was said of the client contradicts itself or the rules."""
+
+    kind = Kind.INVALID
+    code = "client_invalid"
+    ja = "クライアントの登録内容に誤りがあります。"
+    en = "What was said of the client is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """What is said of a client to be added. `id` None: one is made."""
+
+    organization_id: str
+    name: str
+    auth_method: AuthMethod
+    roles: Sequence[Role] = ()
+    zone: Zone = Zone.INTERNET
+    jwks: dict[str, Any] | None = None
+    system: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedClient:
+    """The client and, for `client_secret_basic`, its secret: here and never again."""
+
+    client: Client
+    secret: str | None
+
+
+async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
+    """Add a client.
+
+    Raises `ClientExists`, `ClientInvalid`, `KeysInvalid` or `OrganizationNotFound`.
+    """
+    organization = await session.get(Organization, normal_id(new.organization_id))
+    if organization is None:
+        raise OrganizationNotFound(organization=new.organization_id)
+    if organization.valid_to is not None:
+        raise OrganizationClosed(organization=organization.id)
+    client_id = new.id or f"{organization.id}-{secrets.token_hex(4)}"
+    _check(new, client_id)
+    if await session.get(Client, client_id) is not None:
+        raise ClientExists(client=client_id)
+    jwks = check_jwks(new.jwks) if new.jwks is not None else None
+    secret = secrets.token_urlsafe(32) if jwks is None else None
+    client = Client(
+        id=client_id,
+        organization_id=organization.id,
+        name=new.name,
+        system=new.system,
+        zone=new.zone.value,
+        roles=sorted({role.value for role in new.roles}),
+        auth_method=new.auth_method.value,
+        jwks=jwks,
+        secret_hash=await hash_secret(secret) if secret else None,
+        created_at=clock.now(),
+        created_by=by,
+    )
+    session.add(client)
+    await audit.append(
+        session, Event.CLIENT_ADDED, client=client.id, organization=organization.id, by=by,
+        roles=client.roles, method=client.auth_method, kids=_kids(client) or None,
+    )  # fmt: skip
+    return AddedClient(client, secret)
+
+
+def _check(new: NewClient, client_id: str) -> None:
+    faults = []
+    if not _ID.fullmatch(client_id):
+        faults.append(Fault(
+            "/id", "invalid_id", "idは英小文字・数字・ハイフンの3〜63文字です。",
+            "The id is 3 to 63 lower-case letters, digits and hyphens.",
+        ))  # fmt: skip
+    if new.auth_method is AuthMethod.PRIVATE_KEY_JWT and new.jwks is None:
+        faults.append(Fault(
+            "/jwks", "jwks_required", "private_key_jwt には公開鍵（jwks）が必要です。",
+            "private_key_jwt needs the public key (jwks).",
+        ))  # fmt: skip
+    if new.auth_method is AuthMethod.CLIENT_SECRET_BASIC and new.jwks is not None:
+        faults.append(Fault(
+            "/jwks", "one_credential", "client_secret_basic では jwks を指定できません。",
+            "client_secret_basic takes no jwks.",
+        ))  # fmt: skip
+    if faults:
+        raise ClientInvalid(faults=faults)
+
+
+async def get(session: AsyncSession, client_id: str, *, lock: bool = False) -> Client:
+    """The client, or `ClientNotFound`."""
+    client = await session.get(Client, client_id, with_for_update=lock)
+    if client is None:
+        raise ClientNotFound(client=client_id)
+    return client
+
+
+async def list_clients(
+    session: AsyncSession,
+    *,
+    organization_id: str | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> list[Client]:
+    """Clients by id, revoked ones too."""
+    statement = select(Client).order_by(Client.id).limit(limit)
+    if organization_id is not None:
+        statement = statement.where(Client.organization_id == normal_id(organization_id))
+    if after is not None:
+        statement = statement.where(Client.id > after)
+    return list(await session.scalars(statement))
+
+
+async def replace_keys(
+    session: AsyncSession, client_id: str, jwks: dict[str, Any], *, by: str
+) -> Client:
+    """Put one or two public keys in place of those registered; two let a client change over."""
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    if client.auth_method != AuthMethod.PRIVATE_KEY_JWT:
+        raise ClientInvalid(faults=[Fault(
+            "/keys", "one_credential", "このクライアントは鍵を使いません（client_secret_basic）。",
+            "This client uses no keys (client_secret_basic).",
+        )])  # fmt: skip
+    client.jwks = check_jwks(jwks)
+    await audit.append(session, Event.CLIENT_CHANGED, client=client.id, by=by, kids=_kids(client))
+    return client
+
+
+async def revoke(session: AsyncSession, client_id: str, *, by: str) -> Client:
+    """End a client for good. Its unexpired tokens are refused from the next request on."""
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    client.revoked_at = clock.now()
+    client.revoked_by = by
+    await audit.append(session, Event.CLIENT_REVOKED, client=client.id, by=by)
+    return client
+
+
+def _require_in_force(client: Client) -> None:
+    if client.revoked_at is not None:
+        raise ClientRevoked(client=client.id)
+
+
+def _kids(client: Client) -> list[str]:
+    return [key["kid"] for key in client.jwks["keys"]] if client.jwks else []
+
+
+# First parents alone make the body; both parents make the line. UNION ends where a circle would.
+_FACTS: Final = """
+WITH RECURSIVE
+me AS (
+    SELECT c.*, o.valid_to IS NOT NULL AS closed
+    FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
+),
+first_line (id, depth) AS (
+    SELECT organization_id, 0 FROM me
+    UNION
+    SELECT o.parent_id, l.depth + 1 FROM first_line l JOIN organization o ON o.id = l.id
+    WHERE o.parent_id IS NOT NULL AND l.depth < 20
+),
+line (id) AS (
+    SELECT organization_id FROM me
+    UNION
+    SELECT p.id FROM line l JOIN organization o ON o.id = l.id
+    CROSS JOIN LATERAL (VALUES (o.parent_id), (o.second_parent_id)) AS p (id)
+    WHERE p.id IS NOT NULL
+)
+SELECT me.organization_id, me.zone, me.roles, me.auth_method,
+       me.revoked_at IS NOT NULL OR me.closed AS revoked,
+       (SELECT id FROM first_line ORDER BY depth DESC LIMIT 1) AS body_id,
+       ARRAY(SELECT id FROM line) AS line
+FROM me
+"""
+
+
+async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> ClientFacts:
+    """What the registry says of a client now, or `ClientNotFound`.
+
+    A client of an organisation that was closed counts as revoked.
+    """
+    row = await pool.fetchrow(_FACTS, client_id)
+    if row is None:
+        raise ClientNotFound(client=client_id)
+    return ClientFacts(
+        client_id=client_id,
+        organization_id=row["organization_id"],
+        body_id=row["body_id"],
+        line=frozenset(row["line"]),
+        roles=frozenset(row["roles"]),
+        zone=row["zone"],
+        auth_method=row["auth_method"],
+        revoked=row["revoked"],
+    )

@@ -1,0 +1,125 @@
+"""Values that a question compares with, read for the type of the field they are compared to."""
+
+import re
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final, assert_never
+
+from app.kit.clock import TOKYO
+from app.query.fields import Field, FieldType
+from app.query.question import Literal
+
+_INT64: Final = 2**63
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+_TRUE: Final = frozenset({"true", "t", "1"})
+_FALSE: Final = frozenset({"false", "f", "0"})
+
+
+class NotOfType(ValueError):
+    """The value cannot be compared with the field. Says what would be right."""
+
+    def __init__(self, field: Field, ja: str, en: str) -> None:
+        super().__init__(f"{field.name}: {en}")
+        self.ja = f"項目 {field.name} は{ja}"
+        self.en = f"The field {field.name} {en}"
+
+
+def read_literal(field: Field, raw: object) -> Literal:
+    """`raw` (text of a URL, or a JSON value of a filter) as a literal of the field's type.
+
+    Raises `NotOfType`.
+    """
+    match field.type:
+        case FieldType.INTEGER | FieldType.DECIMAL:
+            return _number(field, raw)
+        case FieldType.LATITUDE | FieldType.LONGITUDE:
+            return float(_number(field, raw))
+        case FieldType.BOOLEAN:
+            return _boolean(field, raw)
+        case FieldType.DATE:
+            return _date(field, raw)
+        case FieldType.DATETIME:
+            return _datetime(field, raw)
+        case (
+            FieldType.TEXT
+            | FieldType.CODE
+            | FieldType.LOCAL_GOVERNMENT_CODE
+            | FieldType.PHONE
+            | FieldType.POSTAL_CODE
+            | FieldType.URL
+            | FieldType.EMAIL
+            | FieldType.KANA
+            | FieldType.TIME
+        ):
+            return _text(field, raw)
+        case _:
+            assert_never(field.type)
+
+
+def _text(field: Field, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise NotOfType(
+            field,
+            "文字列です。値を引用符で囲んでください（例 '271004'）。",
+            "is text: put the value in quotes (such as '271004').",
+        )
+    if "\x00" in raw:
+        raise NotOfType(field, "NUL文字を含められません。", "cannot hold a NUL character.")
+    return raw
+
+
+def _number(field: Field, raw: object) -> int | Decimal:
+    """An int where the value is whole and fits 64 bits, else a Decimal."""
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise _not_a_number(field)
+    try:
+        value = Decimal(raw if isinstance(raw, str) else repr(raw))
+    except InvalidOperation:
+        raise _not_a_number(field) from None
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or not -1000 < value.adjusted() < 1000:
+        raise _not_a_number(field)  # NaN, Infinity, or a number to exhaust memory with
+    if field.type is FieldType.INTEGER and value == int(value) and -_INT64 <= value < _INT64:
+        return int(value)
+    return value
+
+
+def _not_a_number(field: Field) -> NotOfType:
+    return NotOfType(field, "数値です。", "is a number.")
+
+
+def _boolean(field: Field, raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and raw.lower() in _TRUE | _FALSE:
+        return raw.lower() in _TRUE
+    raise NotOfType(field, "真偽値です（true か false）。", "is a boolean: true or false.")
+
+
+def _date(field: Field, raw: object) -> date:
+    text = raw.get("date") if isinstance(raw, dict) else raw
+    if isinstance(text, str) and _DATE.match(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise NotOfType(field, "日付です（例 2026-04-01）。", "is a date, such as 2026-04-01.")
+
+
+def _datetime(field: Field, raw: object) -> datetime:
+    """RFC 3339. A date alone is its first moment in Japan."""
+    text = raw.get("timestamp", raw.get("date")) if isinstance(raw, dict) else raw
+    if isinstance(text, str):
+        try:
+            read = datetime.fromisoformat(text)
+        except ValueError:
+            read = None
+        if read is not None and _DATE.match(text):
+            return read.replace(tzinfo=TOKYO)
+        if read is not None and read.tzinfo is not None:
+            return read
+    raise NotOfType(
+        field,
+        "日時です。オフセット付きで書いてください（例 2026-04-01T09:00:00+09:00）。",
+        "is a time with an offset, such as 2026-04-01T09:00:00+09:00.",
+    )

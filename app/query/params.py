@@ -1,0 +1,268 @@
+"""Query parameters of a records request to a `Question`. Refuses what it does not know."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.query import cql
+from app.query.fields import Field, FieldType
+from app.query.literals import NotOfType, read_literal
+from app.query.question import (
+    Both,
+    Box,
+    Compare,
+    Condition,
+    Join,
+    Near,
+    OneOf,
+    Order,
+    Question,
+)
+from app.query.refusals import ColumnNotVisible, UnknownParameter, wrong
+
+DEFAULT_LIMIT: Final = 100
+MOST_ROWS: Final = 10_000
+MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
+_ASKING: Final = frozenset(
+    {
+        "filter", "filter-lang", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
+        "cursor", "count", "version", "expand", "labels", "f", "bom", "charset", "purpose",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What may be asked: the fields of a version, which of them the caller sees, the joins."""
+
+    fields: Mapping[str, Field]
+    visible: frozenset[str]
+    joins: Mapping[str, Join]
+
+    def find(self, name: str) -> Field:
+        """The visible field of this name, or one of a joined dataset as `join.field`.
+
+        Raises `ColumnNotVisible` for a hidden one and `UnknownParameter` for none.
+        """
+        joined, dot, inner = name.partition(".")
+        if dot and joined in self.joins:
+            for field in self.joins[joined].fields:
+                if field.name == inner:
+                    return replace(field, name=name)
+        field_here = self.fields.get(name)
+        if field_here is None:
+            raise unknown(name, [*sorted(self.visible)])
+        if name not in self.visible:
+            raise ColumnNotVisible(names=name)
+        return field_here
+
+
+def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
+    """The refusal of a name, with the nearest one that exists."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return UnknownParameter(
+        name=name[:100],
+        nearest_ja=f"{near[0]} のことですか。" if near else "",
+        nearest_en=f"Did you mean {near[0]}?" if near else "",
+    )
+
+
+def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
+    """All parameters of a request as one question. The cursor is read later, by its holder.
+
+    Raises `UnknownParameter`, `InvalidQuestion`, `InvalidFilter`, `ColumnNotVisible`.
+    """
+    asked: dict[str, str] = {}
+    conditions: list[Condition] = []
+    joins = _joins(dict(given).get("expand"), known)
+    known = replace(known, joins={join.name: join for join in joins})
+    equalities: dict[str, list[str]] = {}
+    for name, value in given:
+        if name in _ASKING:
+            if name in asked:
+                raise wrong(name, "一度だけ指定してください。", "give it once.", "repeated")
+            asked[name] = value
+            continue
+        _known_name(name, known)
+        equalities.setdefault(name, []).extend(value.split(",") if "," in value else [value])
+    for name, values in equalities.items():
+        conditions.append(_equality(name, known.find(name), values))
+    near = _near(asked)
+    box = _box(asked.get("bbox"))
+    if near is not None or box is not None:
+        _needs_place(known)
+    if "filter" in asked:
+        conditions.append(_filter(asked, known))
+    return Question(
+        fields=_fields(asked.get("fields"), known),
+        where=_all(conditions),
+        box=box,
+        near=near,
+        order=_order(asked.get("sort"), known, near),
+        limit=_limit(asked.get("limit")),
+        count=read_flag(asked, "count"),
+        joins=joins,
+    )
+
+
+def _known_name(name: str, known: Known) -> None:
+    if name not in known.fields and "." not in name:
+        raise unknown(name, [*sorted(known.visible), *sorted(_ASKING)])
+
+
+def _all(conditions: list[Condition]) -> Condition | None:
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Both(tuple(conditions))
+
+
+def _equality(name: str, field: Field, values: list[str]) -> Condition:
+    try:
+        literals = tuple(read_literal(field, value) for value in values)
+    except NotOfType as exc:
+        raise wrong(name, exc.ja, exc.en) from None
+    return Compare(field, "=", literals[0]) if len(literals) == 1 else OneOf(field, literals)
+
+
+def _filter(asked: Mapping[str, str], known: Known) -> Condition:
+    language = asked.get("filter-lang", "cql2-text")
+    if language == "cql2-text":
+        return cql.parse_text(asked["filter"], known.find)
+    if language == "cql2-json":
+        return cql.parse_json(asked["filter"], known.find)
+    raise wrong(
+        "filter-lang",
+        "cql2-text か cql2-json を指定してください。",
+        "give cql2-text or cql2-json.",
+    )
+
+
+def read_number(asked: Mapping[str, str], name: str) -> float:
+    """A finite number. Raises `InvalidQuestion`."""
+    try:
+        value = float(asked[name])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise wrong(name, "数値を指定してください。", "give a number.")
+    return value
+
+
+def read_flag(asked: Mapping[str, str], name: str) -> bool:
+    """`true` or `false`, absent is false. Raises `InvalidQuestion`."""
+    value = asked.get(name, "false")
+    if value not in ("true", "false"):
+        raise wrong(name, "true か false を指定してください。", "give true or false.")
+    return value == "true"
+
+
+def _near(asked: Mapping[str, str]) -> Near | None:
+    present = [name for name in ("lat", "lon", "radius") if name in asked]
+    if not present:
+        return None
+    if len(present) < 3:
+        raise wrong(
+            present[0],
+            "lat・lon・radius は三つとも指定してください（radius はメートル）。",
+            "give all three of lat, lon and radius (in metres).",
+        )
+    latitude, longitude, radius = (read_number(asked, name) for name in ("lat", "lon", "radius"))
+    if not -90 <= latitude <= 90:
+        raise wrong("lat", "緯度は-90から90です。", "latitude goes from -90 to 90.")
+    if not -180 <= longitude <= 180:
+        raise wrong("lon", "経度は-180から180です。", "longitude goes from -180 to 180.")
+    if not 0 < radius <= MOST_RADIUS_METRES:
+        raise wrong("radius", "0より大きいメートル数です。", "give metres above 0.")
+    return Near(latitude, longitude, radius)
+
+
+def _box(text: str | None) -> Box | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) == 4:
+        west, south, east, north = (read_number({"bbox": part}, "bbox") for part in parts)
+        if -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90:
+            return Box(west, south, east, north)
+    raise wrong(
+        "bbox",
+        "西,南,東,北 の順に経度・緯度の度で指定してください（例 135.4,34.6,135.6,34.8）。",
+        "give west,south,east,north in degrees, such as 135.4,34.6,135.6,34.8.",
+    )
+
+
+def place_of(fields: Mapping[str, Field]) -> tuple[Field, Field] | None:
+    """The first latitude and longitude field, which together are a record's place."""
+    by_type = {field.type: field for field in reversed(list(fields.values()))}
+    latitude = by_type.get(FieldType.LATITUDE)
+    longitude = by_type.get(FieldType.LONGITUDE)
+    return (latitude, longitude) if latitude and longitude else None
+
+
+def _needs_place(known: Known) -> None:
+    """A place is a column too: who may not see it may not search by it."""
+    place = place_of(known.fields)
+    if place is None:
+        raise wrong("bbox", "位置を持たないデータセットです。", "the dataset has no coordinates.")
+    hidden = [field.name for field in place if field.name not in known.visible]
+    if hidden:
+        raise ColumnNotVisible(names=", ".join(hidden))
+
+
+def _fields(text: str | None, known: Known) -> tuple[Field, ...]:
+    if text is None:
+        return tuple(field for name, field in known.fields.items() if name in known.visible)
+    chosen = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
+    if not chosen:
+        raise wrong("fields", "項目名を指定してください。", "name at least one field.")
+    return tuple(_own(name, known) for name in chosen)
+
+
+def _own(name: str, known: Known) -> Field:
+    """A field of the dataset itself: joined ones come whole, by `expand`."""
+    return replace(known, joins={}).find(name)
+
+
+def _order(text: str | None, known: Known, near: Near | None) -> tuple[Order, ...]:
+    if text is None:
+        return ()
+    if near is not None:
+        raise wrong(
+            "sort", "lat・lon の検索は近い順に固定です。", "a search by lat and lon is by distance."
+        )
+    orders: dict[str, Order] = {}
+    for part in text.split(","):
+        name = part.strip()
+        descending = name.startswith("-")
+        field = _own(name.lstrip("-+"), known)
+        orders.setdefault(field.name, Order(field, descending))
+    return tuple(orders.values())
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_ROWS and len(text) < 9:
+        return int(text)
+    raise wrong(
+        "limit", f"1から{MOST_ROWS}の整数です。", f"give a whole number from 1 to {MOST_ROWS}."
+    )
+
+
+def _joins(text: str | None, known: Known) -> tuple[Join, ...]:
+    if text is None:
+        return ()
+    names = dict.fromkeys(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in known.joins:
+            raise unknown(name, sorted(known.joins))
+    return tuple(known.joins[name] for name in names)
+
+
+def signature(order: Sequence[Order], near: Near | None) -> str:
+    """The sort as text: a cursor of one sort is no cursor of another."""
+    if near is not None:
+        return f"near:{near.latitude},{near.longitude}"
+    return ",".join(f"{'-' if by.descending else ''}{by.field.name}" for by in order)

@@ -1,0 +1,58 @@
+"""The shape of a question: all of it but the values that it compares with, as a hashable key."""
+
+from typing import Any, assert_never
+
+from app.query.geometry import boxes_around, boxes_of
+from app.query.question import (
+    Between,
+    Both,
+    Compare,
+    Condition,
+    Constant,
+    Either,
+    IsNull,
+    Like,
+    Not,
+    OneOf,
+    Question,
+)
+
+Shape = tuple[Any, ...]
+
+
+def shape_of(question: Question) -> Shape:
+    """Two questions of one shape differ in literals only, so one prepared statement serves both."""
+    return (
+        tuple([field.name for field in question.fields]),
+        None if question.where is None else _condition(question.where),
+        None if question.box is None else len(boxes_of(question.box)),
+        None if question.near is None else len(boxes_around(question.near)),
+        tuple([(by.field.name, by.descending) for by in question.order]),
+        question.limit,
+        None if question.after is None else tuple([each is None for each in question.after]),
+        tuple([join.name for join in question.joins]),
+    )
+
+
+def _condition(part: Condition) -> Shape:
+    match part:
+        case Compare(field, op, value):
+            return ("compare", field.name, op, type(value).__name__)
+        case OneOf(field, values):
+            return ("one of", field.name, frozenset(type(value).__name__ for value in values))
+        case Like(field, _, fold):
+            return ("like", field.name, fold)
+        case Between(field, low, high):
+            return ("between", field.name, type(low).__name__, type(high).__name__)
+        case IsNull(field):
+            return ("null", field.name)
+        case Not(inner):
+            return ("not", _condition(inner))
+        case Both(parts):
+            return ("both", *[_condition(each) for each in parts])
+        case Either(parts):
+            return ("either", *[_condition(each) for each in parts])
+        case Constant(value):
+            return ("constant", value)
+        case _:
+            assert_never(part)

@@ -1,0 +1,125 @@
+"""Rows as PostgreSQL writes them: JSON text, GeoJSON features, CSV columns. No Python rows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, bindparam, case, cast, func
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Numeric, Text
+
+from app.query.fields import NUMBER_TYPES, Field, FieldType
+from app.tables.layout import ORIGINAL
+from app.tables.sql import Statements
+
+_TEXTS: Final = ARRAY(Text())
+
+
+class Form(StrEnum):
+    """What PostgreSQL makes of each row."""
+
+    RECORD = "record"  # a JSON object
+    FEATURE = "feature"  # a GeoJSON feature (RFC 7946)
+    COLUMNS = "columns"  # plain columns, for CSV
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a row is written: its form, its names, and whether original cells come along.
+
+    Names are text in the answer, never identifiers: PostgreSQL cuts those at 63 bytes, which is
+    21 kanji.
+    """
+
+    form: Form
+    names: tuple[str, ...]  # one for each field of the question, in order
+    originals: bool = False
+
+
+def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
+    """The row as JSON text: a record or a feature."""
+    record = _object(_members(parts, wording))
+    if wording.form is not Form.FEATURE:
+        return record
+    latitude, longitude = parts.place()
+    # RFC 7946, 3.1.1: longitude before latitude; 3.2: no place is a null geometry.
+    point = func.json_build_object(
+        "type", "Point", "coordinates", func.json_build_array(longitude, latitude)
+    )
+    geometry = case((latitude.is_(None), "null"), else_=cast(point, Text()))
+    feature = _constant('"Feature"')
+    return _object([("type", feature), ("geometry", geometry), ("properties", record)])
+
+
+def columns(parts: Statements) -> list[ColumnElement[Any]]:
+    """The row's fields as COPY writes them in CSV; times with their offset (RFC 3339)."""
+    found: list[ColumnElement[Any]] = []
+    for field in parts.question.fields:
+        column = parts.column(field)
+        match field.type:
+            case FieldType.DATETIME:
+                found.append(func.to_json(column).op("#>>")(cast(_constant("{}"), _TEXTS)))
+            case FieldType.BOOLEAN:
+                found.append(cast(column, Text()))
+            case _:
+                found.append(column)
+    found += [parts.joined_record(join) for join in parts.question.joins]
+    if parts.question.near is not None:
+        found.append(_distance(parts))
+    return [column.label(f"_c{at}") for at, column in enumerate(found)]
+
+
+def _members(parts: Statements, wording: Wording) -> list[tuple[str, ColumnElement[str]]]:
+    question = parts.question
+    found = [
+        (name, _json(field, parts.column(field)))
+        for field, name in zip(question.fields, wording.names, strict=True)
+    ]
+    for join in question.joins:
+        found.append((join.name, _or_null(cast(parts.joined_record(join), Text()))))
+    if question.near is not None:
+        found.append(("distance", _or_null(cast(_distance(parts), Text()))))
+    if wording.originals:
+        found.append(("_original", _or_null(parts.table.c[ORIGINAL])))
+    return found
+
+
+def _json(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """One value as JSON text. Numbers and booleans are their own text; the rest is quoted."""
+    if field.type in NUMBER_TYPES or field.type is FieldType.BOOLEAN:
+        return _or_null(cast(column, Text()))
+    return _or_null(cast(func.to_json(column), Text()))
+
+
+def _distance(parts: Statements) -> ColumnElement[Any]:
+    return func.round(cast(parts.distance(), Numeric()), 1)
+
+
+def _or_null(text: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.coalesce(text, _constant("null"))
+
+
+def _object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[str]:
+    """A JSON object written by concatenation: functions take 100 arguments, files have more."""
+    pieces: list[ColumnElement[str]] = []
+    for at, (name, value) in enumerate(members):
+        opening = "{" if at == 0 else ","
+        pieces += [_constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
+    pieces.append(_constant("}" if members else "{}"))
+    return _joined(pieces)
+
+
+def _joined(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
+    """Concatenation as a balanced tree: thousands of columns would nest too deep as a chain."""
+    if len(pieces) == 1:
+        return pieces[0]
+    middle = len(pieces) // 2
+    left, right = _joined(pieces[:middle]), _joined(pieces[middle:])
+    return left.op("||", return_type=Text())(right)
+
+
+def _constant(text: str) -> ColumnElement[str]:
+    """Text of ours in the statement, quoted by SQLAlchemy."""
+    return bindparam(None, text, Text(), literal_execute=True)

@@ -1,0 +1,291 @@
+"""A question as a statement on hosted tables. Expressions only: nothing is pasted into SQL.
+
+Each parameter of a statement is a getter of a `Reading`, so that one compiled statement answers
+every question of the same shape.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_never
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Numeric,
+    Table,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    null,
+    or_,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger, DateTime, Double, Text, TypeEngine
+
+from app.query.fields import Field, FieldType
+from app.query.geometry import EARTH_METRES, boxes_around, boxes_of
+from app.query.question import (
+    Between,
+    Both,
+    Box,
+    Compare,
+    Condition,
+    Constant,
+    Either,
+    IsNull,
+    Join,
+    Like,
+    Not,
+    OneOf,
+    Question,
+)
+from app.tables.layout import ROW, SINCE, UNTIL, place_columns, sql_type
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A version's table. `written`: its rows carry revisions (someone has written records)."""
+
+    table: Table
+    fields: tuple[Field, ...]
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A question with the moment it is asked at: revisions of its sources and the time."""
+
+    question: Question
+    revision: int
+    join_revisions: tuple[int, ...]  # in the order of question.joins
+    now: datetime
+
+
+Getter = Callable[[Reading], Any]
+Sorted = tuple[ColumnElement[Any], bool, TypeEngine[Any]]  # column, descending, type
+
+
+def parameter_type(field: Field, value: object) -> TypeEngine[Any]:
+    """The column's type, but exact where the literal is no 64-bit whole number."""
+    if field.type is FieldType.INTEGER and isinstance(value, Decimal):
+        return Numeric()
+    return sql_type(field.type)
+
+
+class Statements:
+    """Builds the parts of one statement and collects the getters of its parameters."""
+
+    def __init__(self, source: Source, joined: Sequence[Source], question: Question) -> None:
+        self.question = question
+        self.source = source
+        self.table = source.table
+        self.getters: dict[str, Getter] = {}
+        self.joined: dict[str, tuple[FromClause, Source]] = {
+            join.name: (other.table.alias(f"joined_{at}"), other)
+            for at, (join, other) in enumerate(zip(question.joins, joined, strict=True))
+        }
+
+    def bind(self, getter: Getter, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+        """A typed parameter whose value is got from the reading."""
+        name = f"p{len(self.getters)}"
+        self.getters[name] = getter
+        return bindparam(name, type_=kind, required=False)
+
+    def column(self, field: Field) -> ColumnElement[Any]:
+        """The column that holds a field, of this dataset or of a joined one (`join.field`)."""
+        join, dot, _ = field.name.partition(".")
+        if dot and join in self.joined:
+            return self.joined[join][0].c[field.column]
+        return self.table.c[field.column]
+
+    def rows(self) -> FromClause:
+        """The table, with each join as a left join on the rows in force there."""
+        found: FromClause = self.table
+        for at, join in enumerate(self.question.joins):
+            other, source = self.joined[join.name]
+            same = self.table.c[join.here.column] == other.c[join.there.column]
+            in_force = _in_force(self, other, source, _join_revision(at))
+            found = found.outerjoin(other, and_(same, *in_force))
+        return found
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """All that a row must meet, the page's beginning excepted."""
+        question = self.question
+        found = _in_force(self, self.table, self.source, lambda reading: reading.revision)
+        if question.where is not None:
+            found.append(self.condition(question.where, lambda reading: reading.question.where))
+        if question.box is not None:
+            boxes = boxes_of(question.box)
+            found.append(self._within_any(boxes, lambda q: boxes_of(_some(q.box))))
+        if question.near is not None:
+            around = boxes_around(question.near)
+            if around:
+                found.append(self._within_any(around, lambda q: boxes_around(_some(q.near))))
+            radius = self.bind(lambda reading: _some(reading.question.near).radius, Double())
+            found.append(self.distance() <= radius)
+        return found
+
+    def condition(  # noqa: C901 - one arm for each case of a closed set
+        self, part: Condition, get: Getter
+    ) -> ColumnElement[bool]:
+        """One condition; `get` finds the same part in any question of this shape."""
+        match part:
+            case Compare(field, op, value):
+                bound = self.bind(lambda reading: get(reading).value, parameter_type(field, value))
+                return self.column(field).bool_op(op)(bound)
+            case OneOf(field, values):
+                return self._one_of(field, values, get)
+            case Like(field, _, fold):
+                return self._like(field, fold, get)
+            case Between(field, low, high):
+                return self.column(field).between(
+                    self.bind(lambda reading: get(reading).low, parameter_type(field, low)),
+                    self.bind(lambda reading: get(reading).high, parameter_type(field, high)),
+                )
+            case IsNull(field):
+                return self.column(field).is_(None)
+            case Not(inner):
+                return ~self.condition(inner, lambda reading: get(reading).part)
+            case Both(parts):
+                return and_(true(), *self._each(parts, get))
+            case Either(parts):
+                return or_(false(), *self._each(parts, get))
+            case Constant(value):
+                return true() if value else false()
+            case _:
+                assert_never(part)
+
+    def _each(self, parts: Sequence[Condition], get: Getter) -> list[ColumnElement[bool]]:
+        return [
+            self.condition(each, lambda reading, at=at: get(reading).parts[at])  # type: ignore[misc]
+            for at, each in enumerate(parts)
+        ]
+
+    def _one_of(self, field: Field, values: Sequence[object], get: Getter) -> ColumnElement[bool]:
+        exact = any(isinstance(value, Decimal) for value in values)
+        kind = Numeric() if exact else sql_type(field.type)
+        bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
+        return self.column(field) == func.any(bound)
+
+    def _like(self, field: Field, fold: bool, get: Getter) -> ColumnElement[bool]:
+        column = self.column(field)
+        pattern = self.bind(lambda reading: get(reading).pattern, Text())
+        return func.lower(column).like(func.lower(pattern)) if fold else column.like(pattern)
+
+    def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """The latitude and longitude columns (a place was only asked for where there is one)."""
+        latitude, longitude = _some(place_columns(self.source.fields))
+        return self.table.c[latitude], self.table.c[longitude]
+
+    def _within_any(
+        self, boxes: Sequence[Box], get: Callable[[Question], Sequence[Box]]
+    ) -> ColumnElement[bool]:
+        """Points in one of the boxes, borders included, by the expression that is indexed."""
+        latitude, longitude = self.place()
+        point = func.point(longitude, latitude)
+        ways = []
+        for at in range(len(boxes)):
+            corner = [
+                self.bind(
+                    lambda reading, at=at, edge=edge: getattr(get(reading.question)[at], edge),  # type: ignore[misc]
+                    Double(),
+                )
+                for edge in ("west", "south", "east", "north")
+            ]
+            box = func.box(func.point(*corner[:2]), func.point(*corner[2:]))
+            ways.append(point.bool_op("<@")(box))
+        return or_(*ways)
+
+    def distance(self) -> ColumnElement[float]:
+        """Metres along the great circle (haversine; within 0.5 % of the ellipsoid's geodesic)."""
+        latitude, longitude = self.place()
+        lat = self.bind(lambda reading: _some(reading.question.near).latitude, Double())
+        lon = self.bind(lambda reading: _some(reading.question.near).longitude, Double())
+        half = func.power(func.sin(func.radians(latitude - lat) / 2), 2) + func.cos(
+            func.radians(lat)
+        ) * func.cos(func.radians(latitude)) * func.power(
+            func.sin(func.radians(longitude - lon) / 2), 2
+        )
+        metres: ColumnElement[float] = (
+            2 * EARTH_METRES * func.asin(func.sqrt(func.least(1.0, half)))
+        )
+        return metres
+
+    def order(self) -> list[Sorted]:
+        """The sort, ending in the unique row number."""
+        found: list[Sorted] = []
+        if self.question.near is not None:
+            found.append((self.distance(), False, Double()))
+        for by in self.question.order:
+            found.append((self.column(by.field), by.descending, sql_type(by.field.type)))
+        found.append((self.table.c[ROW], False, BigInteger()))
+        return found
+
+    def behind(self, order: Sequence[Sorted]) -> ColumnElement[bool]:
+        """Rows that sort behind the question's position; nulls sort last in both directions."""
+        after = _some(self.question.after)
+        ways: list[ColumnElement[bool]] = []
+        for last in range(len(order)):
+            equal = [self._same(at, order[at], after[at]) for at in range(last)]
+            ways.append(and_(*equal, self._beyond(last, order[last], after[last])))
+        return or_(*ways)
+
+    def _same(self, at: int, by: Sorted, value: Any) -> ColumnElement[bool]:
+        column, _, kind = by
+        return column.is_(None) if value is None else column == self.bind(_position(at), kind)
+
+    def _beyond(self, at: int, by: Sorted, value: Any) -> ColumnElement[bool]:
+        column, descending, kind = by
+        if value is None:
+            return false()
+        bound = self.bind(_position(at), kind)
+        further = column < bound if descending else column > bound
+        return further if column is self.table.c[ROW] else or_(further, column.is_(None))
+
+    def joined_record(self, join: Join) -> ColumnElement[Any]:
+        """The joined record as JSON, null where there is none; `stale` where its time is old."""
+        other, _ = self.joined[join.name]
+        pairs: list[Any] = []
+        for field in join.fields:
+            pairs += [_name(field.name), other.c[field.column]]
+        if join.as_of is not None and join.stale_after_seconds is not None:
+            now = self.bind(lambda reading: reading.now, DateTime(timezone=True))
+            age = func.extract("epoch", now - other.c[join.as_of.column])
+            pairs += [_name("stale"), func.coalesce(age > join.stale_after_seconds, true())]
+        return case((other.c[ROW].is_not(None), func.json_build_object(*pairs)), else_=null())
+
+
+def _name(name: str) -> ColumnElement[str]:
+    return bindparam(None, name, Text(), literal_execute=True)
+
+
+def _in_force(
+    parts: Statements, rows: FromClause, source: Source, revision: Getter
+) -> list[ColumnElement[bool]]:
+    """The rows that the revision holds. A table never written to needs no condition."""
+    if not source.written:
+        return []
+    return [
+        rows.c[SINCE] <= parts.bind(revision, BigInteger()),
+        or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),
+    ]
+
+
+def _join_revision(at: int) -> Getter:
+    return lambda reading: reading.join_revisions[at]
+
+
+def _position(at: int) -> Getter:
+    return lambda reading: reading.question.after[at]  # type: ignore[index]
+
+
+def _some(value: Any) -> Any:
+    """What the shape promises to be there."""
+    if value is None:
+        raise LookupError("the question lacks what its shape says it has")
+    return value

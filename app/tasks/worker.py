@@ -1,0 +1,94 @@
+"""The worker: takes jobs from the queue until it is told to stop. Serves no request."""
+
+import asyncio
+import signal
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job
+from sqlalchemy.exc import DBAPIError
+
+from app.catalogue import runs
+from app.jobs.queue import LOAD
+from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
+from app.tasks.load import load
+
+log = structlog.get_logger()
+_MOST_TRIES: Final = 5
+# How long a job's worker may be silent before another takes the job over.
+_HEARTBEAT: Final = timedelta(seconds=10)
+_PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
+            DatabaseUnavailable, DBAPIError)  # fmt: skip
+
+
+async def work(database: Database, stop: asyncio.Event) -> None:
+    """Take jobs until `stop` is set; a running job is finished first."""
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(
+        plain_dsn(database.url), server_settings=SESSION_SETTINGS
+    )
+    queue = PgQueuer(AsyncpgDriver(connection))
+
+    @queue.entrypoint(LOAD, concurrency_limit=2)
+    async def run_load(job: Job) -> None:
+        await _try_load(database, job)
+
+    async def end() -> None:
+        await stop.wait()
+        queue.shutdown.set()
+
+    ending = asyncio.create_task(end())
+    try:
+        await queue.run(
+            dequeue_timeout=timedelta(seconds=5), batch_size=2, heartbeat_timeout=_HEARTBEAT
+        )
+    finally:
+        ending.cancel()
+        await connection.close(timeout=2)
+
+
+async def _try_load(database: Database, job: Job) -> None:
+    run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
+    try:
+        await load(database, run_id)
+    except _PASSING as exc:
+        log.warning("load.interrupted", run=str(run_id), error=type(exc).__name__)
+        if job.attempts + 1 < _MOST_TRIES:
+            raise RetryRequested(timedelta(seconds=2 ** (job.attempts + 1))) from exc
+        await _give_up(database, run_id)
+    except Exception:
+        # The outermost loop of the worker: a fault of ours ends this run, not the others.
+        log.exception("load.failed", run=str(run_id))
+        await _give_up(database, run_id)
+
+
+async def _give_up(database: Database, run_id: UUID) -> None:
+    async with database.writing() as session:
+        run = await runs.get(session, run_id, lock=True)
+        await runs.fail(
+            session,
+            run,
+            "internal_error",
+            "内部エラーのため取込を中止しました。運営者に取込番号を伝えてください。",
+            "The load was given up after an internal error. Tell the operator the run's id.",
+        )
+
+
+async def work_for_ever(database: Database, *, reconnect_seconds: float = 2) -> None:
+    """Work until SIGTERM or SIGINT, over every loss of the database."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    while not stop.is_set():
+        try:
+            await work(database, stop)
+        except _PASSING as exc:
+            log.warning("worker.lost_database", error=type(exc).__name__)
+            await asyncio.sleep(reconnect_seconds)

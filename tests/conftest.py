@@ -1,0 +1,96 @@
+"""What every test can ask for: a database, a running platform, a client, and a world of things."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from alembic import command
+from alembic.config import Config
+from fastapi import FastAPI
+
+from app.api.state import Platform
+from app.kit.db import Database
+from app.kit.settings import Settings
+from app.main import create_app
+from app.parties.seed import seed
+from tests.database import REPO, DatabaseServer, embedded
+from tests.world import World
+
+__all__ = ["embedded"]  # the fixture that the others stand on
+
+TEMPLATE = "template_seeded"
+ISSUER = "http://urbanos.test"
+
+
+def migrate(url: str) -> None:
+    """Bring a database up to date. Blocks, and runs a loop of its own: call it in a thread."""
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("script_location", str(REPO / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template(embedded: DatabaseServer) -> DatabaseServer:
+    """The server, with a migrated and seeded database to copy."""
+    url = await embedded.make_database(TEMPLATE)
+    await asyncio.to_thread(migrate, url)
+    database = await Database.open(url, connections=2)
+    async with database.writing() as session:
+        await seed(session)
+    await database.close()
+    return embedded
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def database_url(template: DatabaseServer) -> AsyncIterator[str]:
+    """A database of this module's own, with all organisations and nothing else."""
+    name = f"m_{secrets.token_hex(6)}"
+    yield await template.make_database(name, template=TEMPLATE)
+    await template.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a server on the internet segment. A module may have its own."""
+    home: Path = tmp_path_factory.mktemp("home")
+    return Settings(home=home, public_url=ISSUER)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def app(database_url: str, settings: Settings) -> AsyncIterator[FastAPI]:
+    """The running application of this module."""
+    made = create_app(settings, database_url)
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def platform(app: FastAPI) -> Platform:
+    """The objects of the running application."""
+    found: Platform = app.state.platform
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Asks the application as a caller from outside does, in English."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),
+        base_url=ISSUER,
+        headers={"Accept-Language": "en"},
+    ) as asking:
+        yield asking
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(platform: Platform, client: httpx.AsyncClient) -> World:
+    """Makes things, each with a name of its own, and reads the log from this test's start on."""
+    made = World(platform, client)
+    await made.start()
+    return made

@@ -1,0 +1,80 @@
+"""Reads a file's bytes the way the worker does, for tests."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.formats.intake import Block, Reject, Survey, blocks, survey
+from app.query.fields import Field, FieldType
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a file gave."""
+
+    survey: Survey
+    blocks: list[Block]
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        names = ["_row", "_line", "_original", *(field.name for field in self.survey.fields)]
+        text = b"".join(block.csv for block in self.blocks).decode()
+        parsed = csv.reader(io.StringIO(text, newline=""))
+        return [dict(zip(names, row, strict=True)) for row in parsed]
+
+    def values(self, name: str) -> list[str]:
+        return [row[name] for row in self.rows]
+
+    @property
+    def originals(self) -> list[dict[str, str]]:
+        return [json.loads(text) if text else {} for text in self.values("_original")]
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return [reject for block in self.blocks for reject in block.rejects]
+
+    @property
+    def codes(self) -> list[tuple[int, str | None, str]]:
+        return [(reject.line, reject.field, reject.code) for reject in self.rejects]
+
+    @property
+    def notices(self) -> list[str]:
+        late = [notice for block in self.blocks for notice in block.notices]
+        return [notice.code for notice in (*self.survey.notices, *late)]
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {field.label: field.type.value for field in self.survey.fields}
+
+    @property
+    def counts(self) -> tuple[int, int, int, dict[str, int]]:
+        read = sum(block.rows for block in self.blocks)
+        accepted = sum(block.accepted for block in self.blocks)
+        repaired = sum(block.repaired for block in self.blocks)
+        return read, accepted, repaired, dict(Counter(code for _, _, code in self.codes))
+
+
+def take(
+    data: bytes | str,
+    declared: Sequence[Field] | None = None,
+    mapping: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    encoding: str | None = None,
+    **sizes: int,
+) -> Taken:
+    """Survey and read `data`."""
+    raw = data.encode() if isinstance(data, str) else data
+    found = survey(lambda: io.BytesIO(raw), declared=declared, mapping=mapping, encoding=encoding)
+    return Taken(found, list(blocks(lambda: io.BytesIO(raw), found, **sizes)))
+
+
+def fields(**types: str) -> list[Field]:
+    """Declared fields, each with its name as its label."""
+    return [
+        Field(name, f"c{number:03d}", name, FieldType(kind))
+        for number, (name, kind) in enumerate(types.items(), 1)
+    ]

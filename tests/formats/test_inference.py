@@ -1,0 +1,113 @@
+"""Which fields a file gets that nobody declared; a guess never costs a row."""
+
+from typing import Any
+
+import pytest
+
+from tests.formats.reading import take
+
+
+def one(label: str, *cells: str) -> tuple[str, list[str]]:
+    """The type chosen for a column of these cells, and the notices."""
+    text = f"名称,{label}\n" + "".join(f'x{n},"{cell}"\n' for n, cell in enumerate(cells))
+    taken = take(text)
+    assert taken.counts[1] == len(cells), "a guessed type must not reject"
+    return taken.types[label], taken.notices
+
+
+@pytest.mark.parametrize(
+    ("label", "cells", "kind"),
+    [
+        ("定員", ["12", "1,200", "", "-5", "３"], "integer"),
+        ("割合", ["0.5", "12", "1,234.5"], "decimal"),
+        ("建物コード", ["1", "2"], "code"),
+        ("管理番号", ["0012", "0013"], "code"),
+        ("値", ["0012", "0013"], "code"),  # a leading zero is never lost
+        ("値", ["0012", "あ"], "text"),
+        ("郵便番号", ["5300001", "530-0002"], "postal_code"),
+        ("電話番号", ["06-0000-0001", "(054)626-1139", "なし", *["06-0000-0002"] * 20], "phone"),
+        ("名称_カナ", ["ｶﾅ", "カナ"], "kana"),
+        ("ﾌﾘｶﾞﾅ", ["ｶﾅ"], "kana"),
+        ("更新日", ["20240401", "R6.4.1", "令和6年4月1日"], "date"),
+        ("更新日", ["45107", "45108"], "date"),
+        ("人口", ["45107", "45108"], "integer"),
+        ("開始", ["9:00", "24:00"], "time"),
+        ("開始", ["9:00", "日没"], "text"),
+        ("都道府県コ―ド又は市区町村コ―ド", ["222127", "222127"], "local_government_code"),
+        ("市区町村コード", ["212", "213"], "code"),
+        ("URL", ["https://a.example/", "http://b.example/"], "url"),
+        ("日程", ["20250331 20250403", "20250401"], "text"),
+        ("備考", ["", ""], "text"),
+    ],
+)
+def test_a_type_is_chosen_on_every_row(label: Any, cells: Any, kind: Any) -> None:
+    assert one(label, *cells)[0] == kind
+
+
+def test_one_cell_far_down_that_does_not_fit_keeps_the_column_as_text_and_says_so() -> None:
+    kind, notices = one("定員", *["5"] * 30_000, "少々")
+
+    assert kind == "text"
+    assert "mixed_values" in notices
+
+
+def test_numbers_that_excel_has_cut_stay_text_and_are_reported() -> None:
+    kind, notices = one("法人番号", "1.23E+12", "1.23E+12")
+
+    assert kind == "text"
+    assert "exponents_kept" in notices
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon"), [("緯度", "経度"), ("lat", "lng"), ("Latitude", "Longitude"), ("Y", "X")]
+)
+def test_coordinates_are_known_by_name_and_range(lat: Any, lon: Any) -> None:
+    types = take(f"name,{lon},{lat}\na,135.5,34.7\nb,135.6,34.8\n").types
+
+    assert (types[lat], types[lon]) == ("latitude", "longitude")
+
+
+def test_coordinates_in_metres_are_only_numbers() -> None:
+    types = take("name,X,Y\na,-46123.5,-147123.4\nb,-46124.5,-147124.4\n").types
+
+    assert (types["X"], types["Y"]) == ("decimal", "decimal")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("ID,名称\n1,a\n2,b\n", "ID"),
+        ("名称,NO\na,1\nb,2\n", "NO"),
+        ("コード,ID\n1,5\n2,6\n", "コード"),
+        ("ID,名称\n1,a\n1,b\n", None),  # not unique
+        ("ID,名称\n1,a\n,b\n", None),  # not complete
+        ("名称,定員\na,1\nb,2\n", None),  # unique, but no ID
+    ],
+)
+def test_a_key_is_chosen_only_where_it_is_named_like_one_unique_and_complete(
+    text: Any, key: Any
+) -> None:
+    found = [field.label for field in take(text).survey.fields if field.key]
+
+    assert found == ([key] if key else [])
+
+
+def test_machine_names_are_standard_or_slugs_or_numbers_and_columns_are_physical() -> None:
+    found = take(
+        "緯度,totalPopulation,駐輪場 携,経度,所在地_連結標記\n34.7,1,x,135.5,y\n"
+    ).survey.fields
+
+    assert [field.name for field in found] == [
+        "latitude",
+        "total_population",
+        "field_003",
+        "longitude",
+        "address",
+    ]
+    assert [field.column for field in found] == ["c001", "c002", "c003", "c004", "c005"]
+
+
+def test_no_field_takes_the_name_of_a_query_parameter() -> None:
+    names = [field.name for field in take("limit,sort,Version\na,b,c\n").survey.fields]
+
+    assert names == ["limit_value", "sort_value", "version_value"]

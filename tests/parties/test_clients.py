@@ -1,0 +1,163 @@
+"""Clients are known by public keys or a hashed secret; a private key that is sent is refused."""
+
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+from app.audit.events import Event
+from app.models.parties import Role
+from app.parties.clients import ClientNotFound, load_client_facts
+from tests.world import KENKO, World
+
+BASE = "/v1/admin/clients"
+
+
+async def operator(world: World) -> dict[str, str]:
+    party = await world.party("270008-smartcity", Role.OPERATOR)
+    return await world.token(party, "admin:read admin:write")
+
+
+def public(curve: str = "P-256") -> dict[str, Any]:
+    return dict(ECKey.generate_key(curve).as_dict(private=False))
+
+
+async def test_the_kid_is_the_thumbprint_whatever_was_sent(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    key = ECKey.generate_key("P-256")
+    sent = {**key.as_dict(private=False), "kid": "mine"}
+    new = {"organization_id": "27100", "name": "試験", "jwks": {"keys": [sent]}}
+
+    response = await client.post(BASE, json=new, headers=await operator(world))
+
+    assert response.status_code == 201
+    made = response.json()["client"]
+    assert made["organization_id"] == "271004"
+    assert made["jwks"]["keys"][0]["kid"] == key.thumbprint()
+    assert response.json()["secret"] is None
+    assert [entry["client"] for entry in await world.log(Event.CLIENT_ADDED)][-1] == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [
+        ([], "jwks_size"),
+        ([public(), public(), public()], "jwks_size"),
+        ([dict(ECKey.generate_key("P-256").as_dict(private=True))], "private_key"),
+        ([public("P-384")], "jwk_curve"),
+        ([dict(RSAKey.generate_key(2048).as_dict(private=False))], "jwk_curve"),
+        ([dict(OctKey.generate_key(256).as_dict())], "private_key"),
+        ([{**public(), "alg": "RS256"}], "jwk_use"),
+        ([{**public(), "use": "enc"}], "jwk_use"),
+        ([{**public(), "x": "AAAA"}], "jwk_invalid"),
+        ([{"kty": "EC", "crv": "P-256"}], "jwk_invalid"),
+        (["x"], "jwk_invalid"),
+        ([(same := public()), same], "jwks_same"),
+    ],
+)
+async def test_a_key_set_that_is_not_plain_public_p256_is_refused(
+    client: httpx.AsyncClient, world: World, keys: list[Any], code: str
+) -> None:
+    new = {"organization_id": KENKO, "name": "試験", "jwks": {"keys": keys}}
+
+    response = await client.post(BASE, json=new, headers=await operator(world))
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["code"] == code
+
+
+async def test_a_secret_is_shown_once_and_never_again(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    headers = await operator(world)
+    new = {"organization_id": KENKO, "name": "試験", "auth_method": "client_secret_basic"}
+
+    added = (await client.post(BASE, json=new, headers=headers)).json()
+    shown = await client.get(f"{BASE}/{added['client']['id']}", headers=headers)
+
+    assert len(added["secret"]) == 43
+    assert "secret" not in shown.text.replace("client_secret_basic", "")
+    assert added["secret"] not in str(await world.log())
+
+
+@pytest.mark.parametrize(
+    ("new", "code"),
+    [
+        ({"name": "x", "organization_id": KENKO}, "jwks_required"),
+        (
+            {
+                "name": "x",
+                "organization_id": KENKO,
+                "auth_method": "client_secret_basic",
+                "jwks": {"keys": [public()]},
+            },
+            "one_credential",
+        ),
+        ({"name": "x"}, "required"),
+        ({"name": "x", "organization_id": KENKO, "rolls": []}, "unknown_field"),
+        ({"name": "x", "organization_id": KENKO, "roles": ["king"]}, "enum"),
+        ({"name": "a\u0000b", "organization_id": KENKO}, "value_error"),
+    ],
+)
+async def test_a_contradictory_client_is_refused_with_its_place(
+    client: httpx.AsyncClient, world: World, new: dict[str, Any], code: str
+) -> None:
+    response = await client.post(BASE, json=new, headers=await operator(world))
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["code"] == code
+    assert response.json()["errors"][0]["pointer"].startswith("/")
+
+
+async def test_two_slots_let_a_client_change_its_key_without_a_gap(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    headers = await operator(world)
+    party = await world.party(KENKO, Role.AUDITOR)
+    new = ECKey.generate_key("P-256")
+    both = {"keys": [party.key.as_dict(private=False), new.as_dict(private=False)]}
+
+    replaced = await client.put(f"{BASE}/{party.id}/keys", json=both, headers=headers)
+
+    assert replaced.status_code == 200
+    by_new = party.assertion(header={"kid": new.thumbprint()}, key=new)
+    for form in (party.form("audit:read"), party.form("audit:read", client_assertion=by_new)):
+        assert (await client.post("/oauth/token", data=form)).status_code == 200
+    only = {"keys": [new.as_dict(private=False)]}
+    await client.put(f"{BASE}/{party.id}/keys", json=only, headers=headers)
+    assert (await client.post("/oauth/token", data=party.form("audit:read"))).status_code == 401
+
+
+async def test_a_revoked_client_cannot_be_revoked_or_keyed_again(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    headers = await operator(world)
+    party = await world.party()
+    await client.post(f"{BASE}/{party.id}/revoke", headers=headers)
+
+    again = await client.post(f"{BASE}/{party.id}/revoke", headers=headers)
+    keyed = await client.put(f"{BASE}/{party.id}/keys", json={"keys": [public()]}, headers=headers)
+
+    assert [a.json()["code"] for a in (again, keyed)] == ["client_already_revoked"] * 2
+    assert [e["client"] for e in await world.log(Event.CLIENT_REVOKED)] == [party.id]
+
+
+async def test_an_unknown_client_is_not_found(client: httpx.AsyncClient, world: World) -> None:
+    response = await client.get(f"{BASE}/nobody", headers=await operator(world))
+
+    assert (response.status_code, response.json()["code"]) == (404, "client_not_found")
+
+
+async def test_the_facts_of_a_client_know_both_parents_and_one_body(world: World) -> None:
+    pool = world.platform.database.pool
+    joint = await load_client_facts(pool, (await world.party("271004-banpaku")).id)
+    ward = await load_client_facts(pool, (await world.party("271276")).id)
+
+    assert joint.line == {"271004-banpaku", "271004", "270008"}
+    assert joint.body_id == "271004"
+    assert ward.body_id == "271004"
+    assert ward.line == {"271276", "271004"}
+    with pytest.raises(ClientNotFound):
+        await load_client_facts(pool, "nobody")
