@@ -17,6 +17,7 @@ from app.kit.db import Database
 from app.kit.settings import Settings
 from app.main import create_app
 from app.parties.seed import seed
+from app.tasks.worker import work
 from tests.database import REPO, DatabaseServer, embedded
 from tests.world import World
 
@@ -86,6 +87,16 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         headers={"Accept-Language": "en"},
     ) as asking:
         yield asking
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def worker(platform: Platform) -> AsyncIterator[None]:
+    """A real worker on the real queue, for modules that load files."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(platform.database, stop))
+    yield
+    stop.set()
+    await working
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,5 +1,6 @@
 """Makes the things that tests are about; a test names only what matters to it."""
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -155,3 +156,30 @@ class World:
         found = await list_entries(self.platform.database.pool, limit=10_000)
         mine = [entry.facts for entry in reversed(found) if entry.seq > self.first]
         return [facts for facts in mine if not events or facts["event"] in events]
+
+    async def load(
+        self, headers: dict[str, str], dataset_id: str, file: bytes, **query: str
+    ) -> dict[str, Any]:
+        """Send a file and wait for its run to end (the module uses the `worker` fixture)."""
+        sent = await self.client.post(
+            f"/v1/datasets/{dataset_id}/versions", params=query, content=file, headers=headers
+        )
+        assert sent.status_code == 202, sent.text
+        return await self.ended(headers, sent.json()["id"])
+
+    async def ended(self, headers: dict[str, str], run_id: str) -> dict[str, Any]:
+        """The run once it has ended."""
+        async with asyncio.timeout(60):
+            while True:
+                run: dict[str, Any] = (
+                    await self.client.get(f"/v1/runs/{run_id}", headers=headers)
+                ).json()
+                if run["state"] in ("ok", "degraded", "failed"):
+                    return run
+                await asyncio.sleep(0.02)
+
+    async def publish(self, headers: dict[str, str], run: dict[str, Any]) -> None:
+        """Publish the version that a run has loaded."""
+        path = f"/v1/datasets/{run['dataset_id']}/versions/{run['version_number']}/publish"
+        response = await self.client.post(path, headers=headers)
+        assert response.status_code == 200, response.text

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.access import (
@@ -15,7 +15,7 @@ from app.api.access import (
     Writing,
 )
 from app.api.ownership import Owned, owner_code
-from app.api.paging import Cursor, Limit, PageOut, after, page
+from app.api.paging import Cursor, Limit, after, page
 from app.api.problem import problems
 from app.api.shapes import InShape, Name, OutShape, Slug, Text
 from app.catalogue import datasets, schema
@@ -78,7 +78,7 @@ class MappingStepIn(InShape):
     """How one field is got from the columns of a file."""
 
     to: FieldName
-    from_: Annotated[list[Name], Field(alias="from", max_length=50)] | None = None
+    from_: list[Name] | None = Field(default=None, alias="from", max_length=50)
     constant: Text | None = None
     pattern: Annotated[str, StringConstraints(max_length=500)] | None = None
     codes: dict[Name, Text] | None = None
@@ -202,6 +202,14 @@ class DatasetOut(OutShape):
     links: list[LinkOut]
 
 
+class CatalogueOut(OutShape):
+    """One page of the catalogue."""
+
+    numberReturned: int  # noqa: N815 - the interface's own name
+    datasets: list[DatasetOut]
+    links: list[LinkOut]
+
+
 class WithdrawalIn(InShape):
     """Why the dataset ends; readers are told."""
 
@@ -212,11 +220,12 @@ class WithdrawalIn(InShape):
 
 @router.get(
     "",
-    response_model=PageOut[DatasetOut],
+    response_model=CatalogueOut,
     summary="Search the catalogue",
     responses=problems("invalid_token", "authorization_malformed", "invalid_cursor"),
 )
 async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the interface
+    request: Request,
     caller: OptionalCaller,
     platform: PlatformDep,
     session: Reading,
@@ -232,8 +241,13 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     viewer = caller.client.organization_id if caller else None
     wanted = Search(q, theme, publisher, data_class, profile, viewer, after(cursor), limit)
     found = page(await datasets.search(session, wanted), limit, lambda dataset: dataset.id)
-    found["items"] = [await _shown(session, each, platform.issuer) for each in found["items"]]
-    return found
+    shown = [await _shown(session, each, platform.issuer) for each in found["items"]]
+    links = [{"rel": "self", "href": str(request.url)}]
+    if found["next"]:
+        links.append(
+            {"rel": "next", "href": str(request.url.include_query_params(cursor=found["next"]))}
+        )
+    return {"numberReturned": len(shown), "datasets": shown, "links": links}
 
 
 @router.get(

@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.api.access import SCOPED_CODES, AuditReader, PlatformDep
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.audit.events import Event
 from app.audit.reading import list_entries
+from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
 
@@ -47,3 +48,25 @@ async def list_log(
         limit=limit + 1,
     )
     return page(found, limit, lambda entry: entry.seq)
+
+
+class VerdictOut(BaseModel):
+    """Whether the log stands as it was written; if not, the first entry that does not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    entries: int
+    is_whole: bool
+    broken_at: int | None
+    reason: str | None
+
+
+@router.get(
+    "/verify",
+    response_model=VerdictOut,
+    summary="Verify the log",
+    responses=problems(*SCOPED_CODES),
+)
+async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
+    """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named."""
+    return await verify(platform.database.pool)

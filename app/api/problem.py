@@ -18,7 +18,6 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.FORBIDDEN: 403,
     Kind.NOT_FOUND: 404,
     Kind.NOT_ACCEPTABLE: 406,
-    Kind.NOT_ACCEPTABLE: 406,
     Kind.GONE: 410,
     Kind.CONFLICT: 409,
     Kind.TOO_LARGE: 413,

@@ -9,7 +9,7 @@ from app.models.datasets import Run
 
 async def rejects_csv(database: Database, run: Run) -> AsyncIterator[bytes]:
     """The header and each rejected row once, in file order, a thousand at a time."""
-    yield b"\xef\xbb\xbf" + (run.header or "").encode()
+    yield f"\ufeff{run.header or ''}\r\n".encode()
     last, last_row = 0, 0
     while True:
         async with database.reading() as session:
@@ -17,7 +17,7 @@ async def rejects_csv(database: Database, run: Run) -> AsyncIterator[bytes]:
         lines = []
         for reject in found:
             if reject.row != last_row:
-                lines.append(reject.raw_line)
+                lines.append(f"{reject.raw_line}\r\n")
             last, last_row = reject.id, reject.row
         yield "".join(lines).encode()
         if len(found) <= runs.REJECTS_A_PAGE:

@@ -85,6 +85,7 @@ class RejectOut(OutShape):
     field: str | None
     code: str
     value_class: str | None
+    hint: str | None
     guidance_ja: str
     guidance_en: str
 

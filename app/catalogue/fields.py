@@ -10,13 +10,9 @@ from app.query.fields import Field, FieldType, Visibility
 # PostgreSQL has 1,600 columns at most; five are ours, and wide rows do not fit a page anyway.
 MOST_FIELDS: Final = 1_500
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,59}\Z", re.ASCII)
-# Names that a query parameter or an answer already means something by.
-_RESERVED: Final = frozenset(
-    {
-        "filter", "bbox", "lat", "lon", "radius", "fields", "sort", "limit", "cursor", "count",
-        "version", "as_of", "expand", "labels", "f", "bom", "charset", "purpose", "q", "distance",
-    }
-)  # fmt: skip
+# An answer to lat, lon and radius adds this member. (A field named like a query parameter is asked
+# for with filter=, where names are fields only.)
+_RESERVED: Final = frozenset({"distance"})
 
 
 def declare(given: Sequence[Mapping[str, Any]], faults: list[Fault]) -> tuple[Field, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -89,8 +89,14 @@ async def list_rejects(
     session: AsyncSession, run_id: UUID, *, after: int = 0, limit: int = REJECTS_A_PAGE
 ) -> Sequence[Reject]:
     """Rejected cells in the order of the file, one more than asked; `after` is a reject's id."""
-    statement = select(Reject).where(Reject.run_id == run_id, Reject.id > after)
-    return (await session.scalars(statement.order_by(Reject.id).limit(limit + 1))).all()
+    statement = select(Reject).where(Reject.run_id == run_id)
+    if after:
+        last = await session.get(Reject, after)
+        if last is not None:
+            place = tuple_(Reject.line, Reject.id)
+            statement = statement.where(place > tuple_(literal(last.line), literal(last.id)))
+    statement = statement.order_by(Reject.line, Reject.id).limit(limit + 1)
+    return (await session.scalars(statement)).all()
 
 
 def explained(reject: Reject) -> dict[str, Any]:
@@ -101,6 +107,7 @@ def explained(reject: Reject) -> dict[str, Any]:
         "field": reject.field,
         "code": reject.code,
         "value_class": reject.value_class,
+        "hint": reject.hint,
         "guidance_ja": guidance(reject.code, "ja"),
         "guidance_en": guidance(reject.code, "en"),
     }

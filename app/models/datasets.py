@@ -189,6 +189,7 @@ class Reject(Base):
     field: Mapped[str | None]
     code: Mapped[str]
     value_class: Mapped[str | None]
+    hint: Mapped[str | None]  # a code of what was probably meant
     raw_line: Mapped[str]
 
 

@@ -50,7 +50,7 @@ class AuthMethod(StrEnum):
     """How a client proves itself at the token endpoint."""
 
     PRIVATE_KEY_JWT = "private_key_jwt"
-    CLIENT_SECRET_BASIC = "client_secret_basic"
+    CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method, not a secret
 
 
 class Organization(Base):

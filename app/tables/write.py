@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import BigInteger
 
 from app.query.fields import Field
@@ -41,12 +41,8 @@ class Written:
 async def create_empty(session: AsyncSession, table: Table) -> None:
     """Make an empty table with its indexes, for a dataset that begins with records."""
     await session.execute(CreateTable(table))
-    connection = await session.connection()
-    await connection.run_sync(
-        lambda sync: [
-            index.create(sync) for index in sorted(table.indexes, key=lambda i: str(i.name))
-        ]
-    )
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        await session.execute(CreateIndex(index))
 
 
 async def upsert(
@@ -112,12 +108,16 @@ async def _stored(
 ) -> dict[tuple[Any, ...], Mapping[str, Any]]:
     """The rows in force that have the records' keys, by key."""
     keys = [field.column for field in fields if field.key]
-    wanted = func.unnest(
-        *(
-            bindparam(f"k{at}", [record[key] for record in records], ARRAY(table.c[key].type))
-            for at, key in enumerate(keys)
+    wanted = (
+        func.unnest(
+            *(
+                bindparam(f"k{at}", [record[key] for record in records], ARRAY(table.c[key].type))
+                for at, key in enumerate(keys)
+            )
         )
-    ).table_valued(*keys, name=_STORED)
+        .table_valued(*keys)
+        .render_derived(name=_STORED)
+    )
     same = [table.c[key] == wanted.c[key] for key in keys]
     columns = [table.c[field.column] for field in fields]
     rows = await session.execute(

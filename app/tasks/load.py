@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from app.formats.intake import Block, Survey
 
 _FINAL: Final = frozenset({RunState.OK, RunState.DEGRADED, RunState.FAILED})
-_REJECT_COLUMNS: Final = ("run_id", "row", "line", "field", "code", "value_class", "raw_line")
+_REJECT_COLUMNS: Final = (
+    "run_id",
+    "row",
+    "line",
+    "field",
+    "code",
+    "value_class",
+    "hint",
+    "raw_line",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +208,16 @@ async def _fill(
 async def _note_rejects(connection: Driver, run_id: UUID, rejects: "Sequence[Any]") -> None:
     if rejects:
         records = [
-            (run_id, one.row, one.line, one.field, one.code, one.value_class, one.raw_line)
+            (
+                run_id,
+                one.row,
+                one.line,
+                one.field,
+                one.code,
+                one.value_class,
+                one.hint,
+                one.raw_line,
+            )  # fmt: skip
             for one in rejects
         ]
         await connection.copy_records_to_table(
@@ -235,7 +253,7 @@ def _double_records(
 
     lines = dict(doubles)
     return [
-        (order.run_id, row, lines[row], key, "duplicate_key", None, raw)
+        (order.run_id, row, lines[row], key, "duplicate_key", None, None, raw)
         for row, raw in raw_lines(open_file, found, lines)
     ]
 

@@ -269,6 +269,7 @@ def upgrade() -> None:
     sa.Column('field', sa.Text(), nullable=True),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('value_class', sa.Text(), nullable=True),
+    sa.Column('hint', sa.Text(), nullable=True),
     sa.Column('raw_line', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['run.id'], name='fk_reject_run_id_run', ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name='pk_reject')
