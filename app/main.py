@@ -55,6 +55,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     clients.router,
     agreements.router,
     log.router,
+    log.readers_router,
     operations.router,
     docs_router,
 )

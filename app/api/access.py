@@ -26,7 +26,7 @@ class TokenMissing(AppError):
     """The operation needs a token and none was shown."""
 
     kind = Kind.UNAUTHENTICATED
-    code = "token_missing"
+    code = "token_required"
     ja = "アクセストークンが必要です。/oauth/token で取得し、Authorization: Bearer で送ります。"
     en = "An access token is needed: get one at /oauth/token, send it as Authorization: Bearer."
 
@@ -179,5 +179,5 @@ CatalogueWriter = Annotated[Caller, require(scope="catalogue:write", role=Role.S
 AgreementsWriter = Annotated[Caller, require(scope="agreements:write")]
 
 # The codes that every operation with a caller may refuse with; for `problems(…)`.
-CALLER_CODES: Final = ("token_missing", "invalid_token", "authorization_malformed")
+CALLER_CODES: Final = ("token_required", "invalid_token", "authorization_malformed")
 SCOPED_CODES: Final = (*CALLER_CODES, "insufficient_scope", "role_missing")

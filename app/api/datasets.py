@@ -1,10 +1,12 @@
 """The door to the catalogue: datasets found, registered, changed and withdrawn."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import (
     SCOPED_CODES,
@@ -22,6 +24,7 @@ from app.catalogue import datasets, schema
 from app.catalogue.datasets import NewDataset, Search
 from app.models.datasets import DataClass, Dataset
 from app.models.parties import Zone
+from app.query.fields import Field as KnownField
 from app.query.fields import FieldType, Visibility
 
 router = APIRouter(prefix="/v1/datasets", tags=["Datasets"])
@@ -241,7 +244,7 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     viewer = caller.client.organization_id if caller else None
     wanted = Search(q, theme, publisher, data_class, profile, viewer, after(cursor), limit)
     found = page(await datasets.search(session, wanted), limit, lambda dataset: dataset.id)
-    shown = [await _shown(session, each, platform.issuer) for each in found["items"]]
+    shown = await _shown(session, platform.issuer, *found["items"])
     links = [{"rel": "self", "href": str(request.url)}]
     if found["next"]:
         links.append(
@@ -262,7 +265,7 @@ async def show_dataset(
     """One entry with its fields, steward and licence."""
     viewer = caller.client.organization_id if caller else None
     dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
-    return await _shown(session, dataset, platform.issuer)
+    return (await _shown(session, platform.issuer, dataset))[0]
 
 
 @router.get(
@@ -280,7 +283,7 @@ async def show_schema(
     """JSON Schema 2020-12 of a record, or Frictionless Table Schema with `f=tableschema`."""
     viewer = caller.client.organization_id if caller else None
     dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
-    fields = await datasets.fields_of(session, dataset)
+    fields = (await datasets.fields_of(session, dataset))[dataset.id]
     if f == "tableschema":
         return schema.table_schema(fields)
     return schema.json_schema(dataset, fields, platform.issuer)
@@ -300,7 +303,7 @@ async def register_dataset(
     new = _new_dataset(body, caller.client.organization_id)
     await Owned.check_publisher(session, new.publisher_id, caller)
     dataset = await datasets.register(session, new, by=caller.client.client_id)
-    return await _shown(session, dataset, platform.issuer)
+    return (await _shown(session, platform.issuer, dataset))[0]
 
 
 @router.patch(
@@ -319,7 +322,7 @@ async def change_dataset(
     """Change the description. Class, zone and fields stay: they take a new dataset or version."""
     await Owned.dataset(session, dataset_id, caller)
     changed = await datasets.change(session, dataset_id, _changes(body), by=caller.client.client_id)
-    return await _shown(session, changed, platform.issuer)
+    return (await _shown(session, platform.issuer, changed))[0]
 
 
 @router.post(
@@ -339,7 +342,7 @@ async def withdraw_dataset(
     await Owned.dataset(session, dataset_id, caller)
     by = caller.client.client_id
     ended = await datasets.withdraw(session, dataset_id, reason=body.reason, by=by)
-    return await _shown(session, ended, platform.issuer)
+    return (await _shown(session, platform.issuer, ended))[0]
 
 
 def _new_dataset(body: DatasetIn, organization_id: str) -> NewDataset:
@@ -362,21 +365,23 @@ def _changes(body: DatasetPatch) -> dict[str, Any]:
     return changes
 
 
-async def _shown(session: Any, dataset: Dataset, issuer: str) -> dict[str, Any]:
-    """The entry as it is shown, fields of the version that readers get included."""
+async def _shown(session: AsyncSession, issuer: str, *wanted: Dataset) -> list[dict[str, Any]]:
+    """Entries as they are shown, with the fields of the version that readers get."""
+    fields = await datasets.fields_of(session, *wanted)
+    return [_entry(each, fields[each.id], issuer) for each in wanted]
+
+
+def _entry(dataset: Dataset, fields: Sequence[KnownField], issuer: str) -> dict[str, Any]:
     base = f"{issuer}/v1/datasets/{dataset.id}"
     named = {"self": base, "schema": f"{base}/schema", "records": f"{base}/records"}
     reference = {"name": dataset.profile_name, "version": dataset.profile_version}
+    known = [name for name in DatasetOut.model_fields if hasattr(dataset, name)]
     return {
-        **{
-            name: getattr(dataset, name)
-            for name in DatasetOut.model_fields
-            if hasattr(dataset, name)
-        },
+        **{name: getattr(dataset, name) for name in known},
         "publisher": dataset.publisher_id,
         "steward": {"name": dataset.steward_name, "email": dataset.steward_email},
         "profile": reference if dataset.profile_name else None,
         "version": dataset.current_version,
-        "fields": [field.as_json() for field in await datasets.fields_of(session, dataset)],
+        "fields": [field.as_json() for field in fields],
         "links": [{"rel": rel, "href": href} for rel, href in named.items()],
     }

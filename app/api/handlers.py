@@ -100,12 +100,17 @@ async def _oauth_refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered
-    faults = faults_of(error.errors())
-    malformed = any(fault.code == "json_invalid" for fault in faults)
+    found = error.errors()
+    faults = faults_of(found)
+    status, code = 422, "invalid_input"
+    if any(fault.code == "json_invalid" for fault in faults):
+        status, code = 400, "malformed_body"
+    elif all(each["loc"][:1] == ("query",) for each in found):
+        status, code = 400, "invalid_parameter"  # the address is wrong, not what is sent to it
     return problem_response(
         request,
-        status=400 if malformed else 422,
-        code="malformed_body" if malformed else "invalid_input",
+        status=status,
+        code=code,
         words=(
             f"入力に{len(faults)}件の誤りがあります。errors を確認してください。",
             f"{len(faults)} places of the input are wrong. See errors.",

@@ -1,18 +1,23 @@
 """The door to the log: read and verified, never changed."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from app.api.access import SCOPED_CODES, AuditReader, PlatformDep
+from app.api.access import SCOPED_CODES, AuditReader, CatalogueWriter
+from app.api.datasets import DatasetId
+from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
+from app.api.sessions import PlatformDep, Reading
 from app.audit.events import Event
-from app.audit.reading import list_entries
+from app.audit.reading import Reader, list_entries, list_readers
 from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
+readers_router = APIRouter(prefix="/v1/datasets", tags=["Audit"])
 
 
 class EntryOut(BaseModel):
@@ -70,3 +75,31 @@ class VerdictOut(BaseModel):
 async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
     """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named."""
     return await verify(platform.database.pool)
+
+
+class ReaderOut(BaseModel):
+    """What one client has read of a dataset for one purpose."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    consumer: str | None
+    client: str | None
+    purpose: str | None
+    reads: int
+    refusals: int
+    rows: int
+    last_at: datetime
+
+
+@readers_router.get(
+    "/{dataset_id}/readers",
+    response_model=list[ReaderOut],
+    summary="Who has read a dataset",
+    responses=problems(*SCOPED_CODES, owner_code(), "dataset_not_found"),
+)
+async def show_readers(
+    dataset_id: DatasetId, caller: CatalogueWriter, platform: PlatformDep, session: Reading
+) -> list[Reader]:
+    """The steward's view of readers, straight from the log; no operator is asked."""
+    await Owned.dataset(session, dataset_id, caller)
+    return await list_readers(platform.database.pool, dataset_id)

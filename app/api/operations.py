@@ -1,7 +1,8 @@
 """The operator's door: is it alive, is it ready, how much does it do. Says nothing of data."""
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 import asyncpg
 from fastapi import APIRouter, Request
@@ -15,9 +16,12 @@ from app.api.access import PlatformDep
 from app.api.envelope import Traffic
 from app.api.problem import problems
 from app.api.state import Platform
+from app.kit import clock
 from app.kit.db import DatabaseUnavailable
 
 router = APIRouter(tags=["Operations"])
+_SECONDS_STALE: Final = 10.0
+_MOST_SECONDS: Final = 86_400.0
 
 
 class HealthOut(BaseModel):
@@ -54,6 +58,48 @@ async def check_readiness(platform: PlatformDep) -> ReadyOut:
         raise DatabaseUnavailable from exc
     behind = round(platform.live.seconds_behind, 3)
     return ReadyOut(status="ok", epoch=epoch, seconds_behind=behind)
+
+
+class SourceOut(BaseModel):
+    """The source of the data: for hosted datasets the database."""
+
+    reachable: bool
+    reached_at: datetime
+    age_seconds: float
+
+
+class LinkageHealthOut(BaseModel):
+    """The health of the Linkage Interface, with the conformance classes that are really served."""
+
+    status: Literal["ok", "degraded"]
+    interface: str
+    conformance: list[str]
+    checked_at: datetime
+    source: SourceOut
+
+
+@router.get(
+    "/v1/health",
+    response_model=LinkageHealthOut,
+    summary="Is the service and its source well",
+    responses={400: problems()[400]},
+)
+async def show_health(platform: PlatformDep) -> LinkageHealthOut:
+    """How fresh the service's knowledge is. Degraded: public data goes on from what is held."""
+    behind = max(platform.live.seconds_behind, 0.0)
+    now = clock.now().astimezone(clock.TOKYO)
+    reachable = behind < _SECONDS_STALE
+    return LinkageHealthOut(
+        status="ok" if reachable else "degraded",
+        interface="1.0.0",
+        conformance=["core", "write", "secure"],
+        checked_at=now,
+        source=SourceOut(
+            reachable=reachable,
+            reached_at=now - timedelta(seconds=min(behind, _MOST_SECONDS)),
+            age_seconds=round(min(behind, _MOST_SECONDS), 3),
+        ),
+    )
 
 
 @router.get(

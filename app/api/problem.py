@@ -164,7 +164,12 @@ def response_of(request: Request, error: AppError) -> Response:
 
 
 # Every operation with input can be refused with these, before its own code runs.
-_ALWAYS: Final = {"unknown_parameter": 400, "invalid_input": 422, "database_unavailable": 503}
+_ALWAYS: Final = {
+    "unknown_parameter": 400,
+    "invalid_parameter": 400,
+    "invalid_input": 422,
+    "database_unavailable": 503,
+}
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -173,7 +178,9 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     A code that no `AppError` carries is a mistake of ours and stops the start (`LookupError`).
     """
     known = dict(_all_codes())
-    by_status: dict[int, list[str]] = {status: [code] for code, status in _ALWAYS.items()}
+    by_status: dict[int, list[str]] = {}
+    for code, status in _ALWAYS.items():
+        by_status.setdefault(status, []).append(code)
     for code in codes:
         if code not in known:
             raise LookupError(f"no refusal has the code {code!r}")

@@ -1,6 +1,7 @@
 """Entries of the log, newest first. Reads only."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -17,6 +18,34 @@ WHERE ($1::text IS NULL OR (body::jsonb ->> 'dataset' IS NOT NULL
   AND ($4::bigint IS NULL OR seq < $4)
 ORDER BY seq DESC LIMIT $5
 """
+
+
+_READERS: Final = """
+SELECT body::jsonb ->> 'consumer' AS consumer, body::jsonb ->> 'client' AS client,
+       body::jsonb ->> 'purpose' AS purpose,
+       count(*) FILTER (WHERE body::jsonb ->> 'event' = 'records.read') AS reads,
+       count(*) FILTER (WHERE body::jsonb ->> 'event' = 'records.refused') AS refusals,
+       coalesce(sum((body::jsonb ->> 'rows')::bigint)
+                FILTER (WHERE body::jsonb ->> 'event' = 'records.read'), 0)::bigint AS rows,
+       max((body::jsonb ->> 'at')::timestamptz) AS last_at
+FROM log_entry
+WHERE body::jsonb ->> 'dataset' = $1
+  AND body::jsonb ->> 'event' IN ('records.read', 'records.refused')
+GROUP BY 1, 2, 3 ORDER BY last_at DESC LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What one client has read of a dataset for one purpose. `consumer` None: no token shown."""
+
+    consumer: str | None
+    client: str | None
+    purpose: str | None
+    reads: int
+    refusals: int
+    rows: int
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +70,10 @@ async def list_entries(
     named = event.value if event else None
     rows = await pool.fetch(_LIST, dataset, client, named, before, limit)
     return [Entry(row["seq"], orjson.loads(row["body"]), row["hash"].hex()) for row in rows]
+
+
+async def list_readers(
+    pool: "asyncpg.Pool[Any]", dataset: str, *, limit: int = 1_000
+) -> list[Reader]:
+    """Who has read a dataset above public, or was refused: the latest first."""
+    return [Reader(**row) for row in await pool.fetch(_READERS, dataset, limit)]

@@ -76,7 +76,12 @@ class Broker:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
         purpose = ask.parameter("purpose")
-        version = await self._version(known, ask)
+        try:
+            version = await self._version(known, ask)
+        except AppError:
+            # Who may not read the dataset is told that, and not which versions it has.
+            await self._allow(known, known.entry.version, ask, purpose)
+            raise
         allow = await self._allow(known, version, ask, purpose)
         if version is None or not (version.published or allow.ground == "own"):
             raise self._no_version(known, version)

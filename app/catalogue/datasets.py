@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jaconv
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -173,13 +173,24 @@ async def get_visible(session: AsyncSession, dataset_id: str, *, viewer: str | N
     return dataset
 
 
-async def fields_of(session: AsyncSession, dataset: Dataset) -> tuple[Field, ...]:
-    """The fields of the version that readers get, else those declared, else none yet."""
-    stored = dataset.fields or []
-    if dataset.current_version is not None:
-        version = await session.get_one(Version, (dataset.id, dataset.current_version))
-        stored = version.fields
-    return tuple(Field.from_json(each) for each in stored)
+async def fields_of(session: AsyncSession, *wanted: Dataset) -> dict[str, tuple[Field, ...]]:
+    """By dataset: the fields of the version that readers get, else those declared, else none.
+
+    One statement however many datasets.
+    """
+    current = [(each.id, each.current_version) for each in wanted if each.current_version]
+    rows = await session.execute(
+        select(Version.dataset_id, Version.fields).where(
+            tuple_(Version.dataset_id, Version.number).in_(current)
+        )
+    )
+    published = {dataset_id: fields for dataset_id, fields in rows}
+    return {
+        each.id: tuple(
+            Field.from_json(field) for field in published.get(each.id, each.fields or [])
+        )
+        for each in wanted
+    }
 
 
 # What a publisher may change of an entry; class and zone take a new dataset, fields a new version.

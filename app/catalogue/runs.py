@@ -101,6 +101,7 @@ async def list_rejects(
 
 def explained(reject: Reject) -> dict[str, Any]:
     """A reject with its guidance, without the row it came from."""
+    codes = [reject.code, *([reject.hint] if reject.hint else [])]
     return {
         "row": reject.row,
         "line": reject.line,
@@ -108,8 +109,8 @@ def explained(reject: Reject) -> dict[str, Any]:
         "code": reject.code,
         "value_class": reject.value_class,
         "hint": reject.hint,
-        "guidance_ja": guidance(reject.code, "ja"),
-        "guidance_en": guidance(reject.code, "en"),
+        "guidance_ja": "".join(guidance(code, "ja") for code in codes),
+        "guidance_en": " ".join(guidance(code, "en") for code in codes),
     }
 
 

@@ -180,6 +180,10 @@ REJECTED: dict[str, tuple[str, str]] = {
         "緯度があるのに経度がありません。経度を書くか、両方を空にしてください。",
         "There is a latitude but no longitude. Fill in the longitude or empty both.",
     ),
+    "looks_swapped": (
+        "緯度と経度が入れ替わっているようです。",
+        "Latitude and longitude look swapped.",
+    ),
     "duplicate_key": (
         "同じキーの行が上にあります。キーを直すか、この行を除いてください。",
         "A row above has the same key. Mend the key or leave the row out.",

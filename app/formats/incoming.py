@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from app.formats.codes import CodeError, local_government_code
 from app.kit.errors import Fault
 from app.query.fields import Field, FieldType
 from app.query.literals import NotOfType, read_literal
@@ -60,15 +59,8 @@ def _value(each: Field, raw: object, faults: list[Fault]) -> Any:
         return None
     try:
         value = read_literal(each, _as_read(each, raw))
-        if each.type is FieldType.LOCAL_GOVERNMENT_CODE:
-            value = local_government_code(str(value))
     except NotOfType as exc:
-        faults.append(Fault(f"/{each.name}", f"invalid_{each.type.value}", exc.ja, exc.en))
-        return None
-    except CodeError:
-        faults.append(
-            _fault(each, "wrong_check_digit", "検査数字が違います。", "has a wrong check digit.")
-        )
+        faults.append(Fault(f"/{each.name}", exc.code, exc.ja, exc.en))
         return None
     _check_range(each, value, faults)
     return value

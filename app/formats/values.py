@@ -5,9 +5,9 @@ import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 
-from app.formats.codes import CodeError, local_government_code
 from app.formats.dates import DateOrder, clock_time, date_and_time, plain_date
 from app.formats.text import CellError, ascii_dashes, ascii_digits
+from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field, FieldType
 
 LATITUDES = (20.0, 46.0)

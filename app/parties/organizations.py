@@ -12,10 +12,10 @@ from sqlalchemy.orm import aliased
 
 from app.audit import log as audit
 from app.audit.events import Event
-from app.formats.codes import CodeError, local_government_code
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
 from app.models.parties import FormerName, Organization, OrganizationKind
+from app.query.codes import CodeError, local_government_code
 
 # These are known by their code; a unit by its parent's code and a word; all others by a word.
 CODED: Final = frozenset(

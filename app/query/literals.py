@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, assert_never
 
 from app.kit.clock import TOKYO
+from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field, FieldType
 from app.query.question import Literal
 
@@ -18,8 +19,9 @@ _FALSE: Final = frozenset({"false", "f", "0"})
 class NotOfType(ValueError):
     """The value cannot be compared with the field. Says what would be right."""
 
-    def __init__(self, field: Field, ja: str, en: str) -> None:
+    def __init__(self, field: Field, ja: str, en: str, code: str | None = None) -> None:
         super().__init__(f"{field.name}: {en}")
+        self.code = code or f"invalid_{field.type.value}"
         self.ja = f"項目 {field.name} は{ja}"
         self.en = f"The field {field.name} {en}"
 
@@ -40,10 +42,11 @@ def read_literal(field: Field, raw: object) -> Literal:
             return _date(field, raw)
         case FieldType.DATETIME:
             return _datetime(field, raw)
+        case FieldType.LOCAL_GOVERNMENT_CODE:
+            return _local_government_code(field, raw)
         case (
             FieldType.TEXT
             | FieldType.CODE
-            | FieldType.LOCAL_GOVERNMENT_CODE
             | FieldType.PHONE
             | FieldType.POSTAL_CODE
             | FieldType.URL
@@ -66,6 +69,20 @@ def _text(field: Field, raw: object) -> str:
     if "\x00" in raw:
         raise NotOfType(field, "NUL文字を含められません。", "cannot hold a NUL character.")
     return raw
+
+
+def _local_government_code(field: Field, raw: object) -> str:
+    """Six digits; five are completed, a wrong check digit is refused (interface.md, Everywhere)."""
+    text = _text(field, raw)
+    try:
+        return local_government_code(text)
+    except CodeError as exc:
+        raise NotOfType(
+            field,
+            "検査数字を含む6桁の地方公共団体コードです（5桁も可、例 271004）。",
+            "is a local government code of six digits, check digit included (271004), or five.",
+            exc.code,
+        ) from None
 
 
 def _number(field: Field, raw: object) -> int | Decimal:

@@ -12,13 +12,14 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.domain.errors import RetryRequested
-from pgqueuer.domain.models import Job
+from pgqueuer.domain.models import Job, Schedule
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import runs
 from app.jobs.queue import LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.tasks.load import load
+from app.tasks.tidy import tidy
 
 log = structlog.get_logger()
 _MOST_TRIES: Final = 5
@@ -38,6 +39,10 @@ async def work(database: Database, stop: asyncio.Event) -> None:
     @queue.entrypoint(LOAD, concurrency_limit=2)
     async def run_load(job: Job) -> None:
         await _try_load(database, job)
+
+    @queue.schedule("tidy", "*/10 * * * *")
+    async def run_tidy(_schedule: Schedule) -> None:
+        await tidy(database)
 
     async def end() -> None:
         await stop.wait()

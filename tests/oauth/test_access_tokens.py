@@ -217,9 +217,9 @@ async def test_no_token_gets_a_challenge_without_an_error(
     response = await client.get(ASKS)
 
     assert response.status_code == 401
-    assert response.json()["code"] == "token_missing"
+    assert response.json()["code"] == "token_required"
     assert "error=" not in response.headers["www-authenticate"]
-    assert [entry["code"] for entry in await world.log(Event.CALL_REFUSED)] == ["token_missing"]
+    assert [entry["code"] for entry in await world.log(Event.CALL_REFUSED)] == ["token_required"]
 
 
 async def test_a_token_in_the_query_is_refused(client: httpx.AsyncClient) -> None:

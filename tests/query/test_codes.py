@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.formats.codes import AmbiguousCode, CodeError, WrongCheckDigit, local_government_code
+from app.query.codes import AmbiguousCode, CodeError, WrongCheckDigit, local_government_code
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
