@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from app.api.access import SCOPED_CODES, AuditReader, CatalogueWriter
-from app.api.datasets import DatasetId
+from app.api.dataset_shapes import DatasetId
 from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems

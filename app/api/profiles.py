@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
 from app.api.access import SCOPED_CODES, CatalogueWriter, Reading, Writing
-from app.api.datasets import FieldIn, FieldOut
+from app.api.dataset_shapes import FieldIn, FieldOut
 from app.api.problem import problems
 from app.api.shapes import InShape, Name, OutShape, Slug
 from app.catalogue import profiles

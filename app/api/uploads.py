@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from app.api.access import SCOPED_CODES, CatalogueWriter, PlatformDep, Reading, Writing
-from app.api.datasets import DatasetId
+from app.api.dataset_shapes import DatasetId
 from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel
 
 from app.api.access import OptionalCaller, PlatformDep, challenge
-from app.api.datasets import DatasetId
+from app.api.dataset_shapes import DatasetId
 from app.api.problem import problems
 from app.api.records import raw_key
 from app.broker.write import Batch, body_hash, read_batch

@@ -26,7 +26,7 @@ from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, V
 from app.policy.facts import Action, Caller
 from app.query.fields import Field
 from app.tables import write as tables
-from app.tables.layout import hosted_table, table_name
+from app.tables.layout import hosted_table, place_columns, table_name
 
 
 class IdempotencyKeyReused(AppError):
@@ -203,6 +203,7 @@ async def _store(session: AsyncSession, version: Version, records: Sequence[Any]
     written = await tables.upsert(session, table, fields, values, revision)
     if written.has_changes:
         _advance(version, revision, added=written.added)
+        _widen(version, fields, values)
     outcomes = iter(written.outcomes)
     results = [
         _result(at, each, None if each.faults else next(outcomes)) for at, each in enumerate(read)
@@ -243,6 +244,23 @@ def _advance(version: Version, revision: int, *, added: int) -> None:
     version.revision = revision
     version.row_count += added
     version.changed_at = clock.now()
+
+
+def _widen(version: Version, fields: Sequence[Field], values: Sequence[dict[str, Any]]) -> None:
+    """Let the extent hold the places just written."""
+    place = place_columns(fields)
+    if place is None:
+        return
+    for edge, column, choose in (
+        ("west", place[1], min),
+        ("south", place[0], min),
+        ("east", place[1], max),
+        ("north", place[0], max),
+    ):
+        found = [row[column] for row in values if row[column] is not None]
+        found += [held for held in [getattr(version, edge)] if held is not None]
+        if found:
+            setattr(version, edge, choose(found))
 
 
 async def _log(

@@ -2,13 +2,11 @@
 
 import re
 import secrets
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jaconv
-from sqlalchemy import Select, or_, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -16,6 +14,7 @@ from app.audit.events import Event
 from app.catalogue import profiles
 from app.catalogue.fields import declare
 from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
+from app.catalogue.search import fold
 from app.formats.mapping import check_mapping
 from app.kit import clock
 from app.kit.errors import Fault
@@ -233,47 +232,6 @@ async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: s
     dataset.modified_at = clock.now()
     await log.append(session, Event.DATASET_WITHDRAWN, dataset=dataset_id, reason=reason, by=by)
     return dataset
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What to look for in the catalogue. `viewer` sees its own hidden entries."""
-
-    words: str | None = None
-    theme: str | None = None
-    publisher: str | None = None
-    data_class: str | None = None
-    profile: str | None = None
-    viewer: str | None = None
-    after: str | None = None
-    limit: int = 100
-
-
-async def search(session: AsyncSession, wanted: Search) -> Sequence[Dataset]:
-    """Entries by id, one more than asked so that the door knows of a next page."""
-    statement: Select[Any] = select(Dataset).where(
-        or_(~Dataset.hidden, Dataset.publisher_id == (wanted.viewer or ""))
-    )
-    for column, value in (
-        (Dataset.publisher_id, wanted.publisher),
-        (Dataset.data_class, wanted.data_class),
-        (Dataset.profile_name, wanted.profile),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if wanted.theme is not None:
-        statement = statement.where(Dataset.themes.contains([wanted.theme]))
-    for word in fold(wanted.words or "").split():
-        statement = statement.where(Dataset.search_text.contains(word, autoescape=True))
-    if wanted.after is not None:
-        statement = statement.where(Dataset.id > wanted.after)
-    return (await session.scalars(statement.order_by(Dataset.id).limit(wanted.limit + 1))).all()
-
-
-def fold(text: str) -> str:
-    """Text for searching only: width, case and kana folded together (ﾋﾅﾝ, ヒナン, ひなん)."""
-    folded: str = jaconv.kata2hira(unicodedata.normalize("NFKC", text).lower())
-    return folded
 
 
 def _search_text(dataset: Dataset, publisher: str) -> str:

@@ -1,6 +1,7 @@
 """Runs: a file on its way to becoming a version. Their state, their rejects, their end."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -126,23 +127,36 @@ async def fail(session: AsyncSession, run: Run, code: str, ja: str, en: str) -> 
     )  # fmt: skip
 
 
-async def finish(
-    session: AsyncSession, run: Run, *, table_name: str, fields: list[dict[str, Any]], rows: int
-) -> Version:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a run has loaded. `extent` is west, south, east, north in degrees."""
+
+    table_name: str
+    fields: list[dict[str, Any]]
+    rows: int
+    extent: tuple[float | None, float | None, float | None, float | None]
+
+
+async def finish(session: AsyncSession, run: Run, loaded: Loaded) -> Version:
     """Write the version that a run has loaded, with the next number of its dataset."""
     await session.get_one(Dataset, run.dataset_id, with_for_update=True)
     highest = await session.scalar(
         select(func.max(Version.number)).where(Version.dataset_id == run.dataset_id)
     )
     now = clock.now()
+    west, south, east, north = loaded.extent
     version = Version(
         dataset_id=run.dataset_id,
         number=(highest or 0) + 1,
         state=VersionState.LOADED,
         revision=0,
-        table_name=table_name,
-        fields=fields,
-        row_count=rows,
+        table_name=loaded.table_name,
+        fields=loaded.fields,
+        row_count=loaded.rows,
+        west=west,
+        south=south,
+        east=east,
+        north=north,
         source_sha256=await _sha256(session, run),
         run_id=run.id,
         created_at=now,

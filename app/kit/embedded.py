@@ -20,12 +20,14 @@ from urllib.parse import quote
 
 import asyncpg
 import psutil
-from sqlalchemy import URL
 
 from app.kit.embedded_place import (
+    DATABASE,
+    ROLE,
     EmbeddedDatabaseFailed,
     EmbeddedDatabaseInUse,
     Place,
+    address,
     find_place,
     lock_file,
     make_folder,
@@ -39,8 +41,6 @@ __all__ = [
     "EmbeddedServer",
     "start",
 ]
-
-ROLE = DATABASE = "urbanos"
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -100,11 +100,7 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """The address as SQLAlchemy reads it."""
-        # The port is part of the socket's name; unsaid, it would be taken from $PGPORT.
-        query = {"host": str(self.sockets), "port": "5432"}
-        return URL.create(
-            "postgresql+asyncpg", username=ROLE, database=DATABASE, query=query
-        ).render_as_string()
+        return address(self.sockets)
 
     @property
     def dsn(self) -> str:

@@ -15,8 +15,11 @@ from io import FileIO
 from pathlib import Path
 from typing import ClassVar
 
+from sqlalchemy import URL
+
 from app.kit.errors import AppError, Kind
 
+ROLE = DATABASE = "urbanos"
 SERVER_USER = "urbanos"
 STATE = Path("/var/lib/urbanos")  # only used when root starts the server
 
@@ -212,3 +215,16 @@ def socket_folder(place: Place) -> Path:
             make_folder(base, 0o755)
     make_folder(path, 0o700, place.user)
     return path
+
+
+def address(sockets: Path) -> str:
+    """The address of the server behind these sockets, as SQLAlchemy reads it."""
+    # The port is part of the socket's name; unsaid, it would be taken from $PGPORT.
+    query = {"host": str(sockets), "port": "5432"}
+    url = URL.create("postgresql+asyncpg", username=ROLE, database=DATABASE, query=query)
+    return url.render_as_string()
+
+
+def address_beside(folder: Path) -> str:
+    """The address of the server of `folder` while another process holds it: nothing is started."""
+    return address(socket_folder(find_place(folder.absolute())))

@@ -113,6 +113,11 @@ class Version(Base):
     table_name: Mapped[str] = mapped_column(unique=True)
     fields: Mapped[list[dict[str, Any]]]
     row_count: Mapped[int] = mapped_column(BigInteger)
+    # What the records' places span, in degrees; null without coordinates. Writes only widen it.
+    west: Mapped[float | None]
+    south: Mapped[float | None]
+    east: Mapped[float | None]
+    north: Mapped[float | None]
     source_sha256: Mapped[str | None]
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
     created_at: Mapped[datetime]

@@ -90,7 +90,7 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
     for name, values in equalities.items():
         conditions.append(_equality(name, known.find(name), values))
     near = _near(asked)
-    box = _box(asked.get("bbox"))
+    box = read_box(asked.get("bbox"))
     if near is not None or box is not None:
         _needs_place(known)
     if "filter" in asked:
@@ -178,7 +178,8 @@ def _near(asked: Mapping[str, str]) -> Near | None:
     return Near(latitude, longitude, radius)
 
 
-def _box(text: str | None) -> Box | None:
+def read_box(text: str | None) -> Box | None:
+    """`west,south,east,north` in degrees. Raises `InvalidQuestion`."""
     if text is None:
         return None
     parts = text.split(",")

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from app.kit.db import Driver
 from app.query.fields import Field
-from app.tables.layout import LINE, ROW, SCHEMA, SINCE, UNTIL, hosted_table
+from app.tables.layout import LINE, ROW, SCHEMA, SINCE, UNTIL, hosted_table, place_columns
 
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -121,3 +121,21 @@ async def finish(connection: Driver, table: Table) -> int:
     await connection.execute(f"ANALYZE {_DIALECT.identifier_preparer.format_table(table)}")
     count: int = await connection.fetchval(_sql(select(func.count()).select_from(table)))
     return count
+
+
+Extent = tuple[float | None, float | None, float | None, float | None]
+
+
+async def extent(connection: Driver, table: Table, fields: Sequence[Field]) -> Extent:
+    """West, south, east and north of the records' places; nulls where there are none."""
+    place = place_columns(fields)
+    if place is None:
+        return (None, None, None, None)
+    latitude, longitude = (table.c[column] for column in place)
+    row = await connection.fetchrow(
+        _sql(
+            select(func.min(longitude), func.min(latitude), func.max(longitude), func.max(latitude))
+        )
+    )
+    west, south, east, north = row or (None, None, None, None)
+    return (west, south, east, north)

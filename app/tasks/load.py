@@ -168,11 +168,13 @@ async def _make_version(
         raise NoRowsAccepted
     await _note_phase(database, order.run_id, "indexing")
     rows = await loading.finish(connection, table)
+    extent = await loading.extent(connection, table, found.fields)
     run = await runs.get(session, order.run_id, lock=True)
     run.rows_read, run.rows_accepted = tally.rows, tally.accepted
     run.rows_rejected, run.cells_repaired = tally.rejected, tally.repaired
     fields = [field.as_json() for field in found.fields]
-    await runs.finish(session, run, table_name=table.name, fields=fields, rows=rows)
+    loaded = runs.Loaded(table_name=table.name, fields=fields, rows=rows, extent=extent)
+    await runs.finish(session, run, loaded)
 
 
 async def _fill(
@@ -217,7 +219,7 @@ async def _note_rejects(connection: Driver, run_id: UUID, rejects: "Sequence[Any
                 one.value_class,
                 one.hint,
                 one.raw_line,
-            )  # fmt: skip
+            )
             for one in rejects
         ]
         await connection.copy_records_to_table(

@@ -1,0 +1,67 @@
+"""The operator's command `urbanos`: groups of commands and their exit codes. Holds no command."""
+
+import sys
+from typing import Final
+
+import typer
+
+from app.cli import (
+    agreement,
+    audit,
+    client,
+    dataset,
+    demo,
+    doctor,
+    keys,
+    load,
+    openapi,
+    org,
+    serve,
+    token,
+)
+from app.cli.words import show_refusal
+from app.kit.errors import AppError
+
+REFUSED: Final = 1
+DATABASE_UNREACHABLE: Final = 3
+# Refusals that say: there is no database to work on.
+_NO_DATABASE: Final = frozenset({"database_unavailable", "embedded_database_failed"})
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Urban OS: a regional data-linkage platform. 都市OS・広域データ連携基盤の運用コマンド。",
+    epilog="Exit: 0 ok, 1 refused or failed, 2 usage, 3 database unreachable, 4 check failed.",
+)
+for made, name in (
+    (org.app, "org"),
+    (client.app, "client"),
+    (dataset.app, "dataset"),
+    (agreement.app, "agreement"),
+    (audit.app, "audit"),
+    (keys.app, "keys"),
+):
+    app.add_typer(made, name=name)
+for command in (
+    demo.demo,
+    serve.serve,
+    serve.work,
+    serve.migrate,
+    load.load,
+    token.token,
+    openapi.openapi,
+    doctor.doctor,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run one command. A refusal is told in words, with its exit code and no traceback."""
+    try:
+        app()
+    except AppError as refusal:
+        show_refusal(refusal)
+        sys.exit(DATABASE_UNREACHABLE if refusal.code in _NO_DATABASE else REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says: ended by Ctrl-C
