@@ -13,7 +13,7 @@ help:
 	@echo "make test     every check: format, lint, types, imports, OpenAPI drift, tests"
 	@echo "make check    the same without the tests"
 	@echo "make bench    measure speed against its limits (needs wrk)"
-	@echo "make soak     run under load for a long time"
+	@echo "make soak     the same with a file of 1 GB and a log of a million entries"
 	@echo "make openapi  write the OpenAPI documents anew"
 	@echo "make venv     install everything for development into .venv"
 	@echo "make clean    remove .venv and caches; data in .urbanos stay"
@@ -42,7 +42,7 @@ bench: .venv/.installed-dev
 	@$(BIN)/python -m tests.bench
 
 soak: .venv/.installed-dev
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.bench --soak
 
 openapi: .venv/.installed-dev
 	@$(BIN)/urbanos openapi

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +80,11 @@ def dsn_of(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-async def make_server() -> DatabaseServer:
+async def make_server(*, settings: Mapping[str, str] = SETTINGS) -> DatabaseServer:
     """Start a server, or use the one that URBANOS_TEST_DATABASE_URL names. Call `stop` at the end.
 
-    If this process is killed first, its watchdog cleans up.
+    `settings` go over the defaults of `app.kit.embedded`. If this process is killed first, its
+    watchdog cleans up.
     """
     url = os.environ.get(VARIABLE)
     if url:
@@ -92,7 +93,7 @@ async def make_server() -> DatabaseServer:
     outer.chmod(0o711)  # the server's user passes through it when root runs the tests
     watchdog = watch("embedded", str(outer))
     try:
-        server = await kit.start(outer / "db", settings=SETTINGS)
+        server = await kit.start(outer / "db", settings=settings)
     except BaseException:
         watchdog.communicate()
         raise

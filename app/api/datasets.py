@@ -136,7 +136,7 @@ async def register_dataset(
     body: DatasetIn, caller: CatalogueWriter, platform: PlatformDep, session: Writing
 ) -> dict[str, Any]:
     """Enter a dataset of your own organisation. Its records come by file or by POST /records."""
-    new = _new_dataset(body, caller.client.organization_id)
+    new = new_dataset(body, caller.client.organization_id)
     await Owned.check_publisher(session, new.publisher_id, caller)
     dataset = await datasets.register(session, new, by=caller.client.client_id)
     return (await _shown(session, platform.issuer, dataset))[0]
@@ -196,7 +196,8 @@ def _code(text: str | None) -> str | None:
         ) from None
 
 
-def _new_dataset(body: DatasetIn, organization_id: str) -> NewDataset:
+def new_dataset(body: DatasetIn, organization_id: str | None) -> NewDataset:
+    """What the body says, published by `organization_id` unless it names another."""
     given = body.model_dump(exclude={"publisher", "steward", "profile", "mapping"})
     steps = [step.model_dump(by_alias=True, exclude_unset=True) for step in body.mapping or []]
     return NewDataset(

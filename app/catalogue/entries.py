@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
@@ -14,16 +14,6 @@ from app.policy.rules import DatasetFacts
 from app.query.fields import Field
 from app.tables.layout import hosted_table
 from app.tables.sql import Source
-
-_BODY = text("""
-WITH RECURSIVE line (id, depth) AS (
-    SELECT CAST(:publisher AS text), 0
-    UNION
-    SELECT o.parent_id, l.depth + 1 FROM line l JOIN organization o ON o.id = l.id
-    WHERE o.parent_id IS NOT NULL AND l.depth < 20
-)
-SELECT id FROM line ORDER BY depth DESC LIMIT 1
-""")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,13 +76,13 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         version = VersionEntry.of(stored)
     declared = [Field.from_json(each) for each in dataset.fields or []]
     fields = list(version.fields.values()) if version else declared
-    body = (await session.execute(_BODY, {"publisher": dataset.publisher_id})).scalar_one()
+    body = await session.scalar(select(func.body_of(dataset.publisher_id)))
     facts = DatasetFacts(
         id=dataset.id,
         data_class=dataset.data_class,
         zone=dataset.zone,
         publisher_id=dataset.publisher_id,
-        body_id=body,
+        body_id=body or dataset.publisher_id,
         columns=_columns(fields, dataset.data_class),
         withdrawn=dataset.state == "withdrawn",
     )

@@ -5,6 +5,7 @@ import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from app.models.base import Base
 
 Result = TypeVar("Result")
+Choice = TypeVar("Choice", bound=StrEnum)
 USAGE = 2
 
 
@@ -112,3 +114,12 @@ def members(row: "Base", *hidden: str) -> dict[str, Any]:
     """A stored thing as its members, without what may not be shown."""
     columns = row.__table__.columns.keys()
     return {name: getattr(row, name) for name in columns if name not in hidden}
+
+
+def one_of(choices: type[Choice], value: str, option: str) -> Choice:
+    """The value as one of a closed set; a usage error that names the set."""
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(choices)
+        raise typer.BadParameter(f"{value!r} != {known}", param_hint=option) from None

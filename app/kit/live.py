@@ -1,7 +1,7 @@
 """What the database says now, kept in memory and dropped the moment it changes.
 
-Triggers bump the one row of `epoch` and notify `urbanos` with `kind:id`. A process listens, and
-also reads the epoch once a second: what a lost notification would have told is dropped then.
+Triggers bump the one row of `epoch` and notify `urbanos` with `kind:id:epoch`. A process listens,
+and also reads the epoch once a second: if a notification was lost, all is dropped then.
 Values are loaded when first asked for. It must never hold a value older than its last poll.
 """
 
@@ -122,8 +122,11 @@ class Live:
         self.fresh_at = asyncio.get_running_loop().time()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        kind, _, key = str(payload).partition(":")
+        kind, _, rest = str(payload).partition(":")
+        key, _, epoch = rest.rpartition(":")
         self.changed(kind, key)
+        if int(epoch) == self._epoch + 1:  # the epoch's lock makes them come in order
+            self._epoch += 1
 
     async def _watch(self) -> None:
         while True:
@@ -139,9 +142,9 @@ class Live:
             raise ConnectionError("the listening connection is closed")
         asked_at = asyncio.get_running_loop().time()
         epoch = await self._connection.fetchval("SELECT value FROM epoch", timeout=5)
-        if epoch != self._epoch:
-            # The notifications of these changes have been delivered on this very connection
-            # before the answer, unless the connection was lost: dropping all costs little.
+        if epoch > self._epoch:
+            # Every change up to here was notified on this very connection before the answer came,
+            # so one of them was lost.
             self._drop_all()
             self._epoch = epoch
         self.fresh_at = asked_at

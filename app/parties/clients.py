@@ -198,31 +198,11 @@ def _kids(client: Client) -> list[str]:
     return [key["kid"] for key in client.jwks["keys"]] if client.jwks else []
 
 
-# First parents alone make the body; both parents make the line. UNION ends where a circle would.
 _FACTS: Final = """
-WITH RECURSIVE
-me AS (
-    SELECT c.*, o.valid_to IS NOT NULL AS closed
-    FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
-),
-first_line (id, depth) AS (
-    SELECT organization_id, 0 FROM me
-    UNION
-    SELECT o.parent_id, l.depth + 1 FROM first_line l JOIN organization o ON o.id = l.id
-    WHERE o.parent_id IS NOT NULL AND l.depth < 20
-),
-line (id) AS (
-    SELECT organization_id FROM me
-    UNION
-    SELECT p.id FROM line l JOIN organization o ON o.id = l.id
-    CROSS JOIN LATERAL (VALUES (o.parent_id), (o.second_parent_id)) AS p (id)
-    WHERE p.id IS NOT NULL
-)
-SELECT me.organization_id, me.zone, me.roles, me.auth_method,
-       me.revoked_at IS NOT NULL OR me.closed AS revoked,
-       (SELECT id FROM first_line ORDER BY depth DESC LIMIT 1) AS body_id,
-       ARRAY(SELECT id FROM line) AS line
-FROM me
+SELECT c.organization_id, c.zone, c.roles, c.auth_method,
+       c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
+       body_of(o.id) AS body_id, line_of(o.id) AS line
+FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
 """
 
 

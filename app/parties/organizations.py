@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -342,10 +342,4 @@ async def list_tree(session: AsyncSession, organization_id: str) -> list[Organiz
 
 async def line_of(session: AsyncSession, organization_id: str) -> frozenset[str]:
     """The organisation and everything above it, by both parents."""
-    line = select(Organization.id).where(Organization.id == organization_id).cte(recursive=True)
-    below, above = aliased(Organization), aliased(Organization)
-    is_parent = or_(above.id == below.parent_id, above.id == below.second_parent_id)
-    line = line.union(
-        select(above.id).select_from(line).join(below, below.id == line.c.id).join(above, is_parent)
-    )
-    return frozenset(await session.scalars(select(line.c.id)))
+    return frozenset(await session.scalar(select(func.line_of(organization_id))) or ())

@@ -88,14 +88,17 @@ async def take_doubles(
     return sorted((row[0], row[1]) for row in rows)
 
 
-async def has_doubles(connection: Driver, table: Table, key_index: Index) -> bool:
-    """Try the unique index on the key: the quickest proof that there is no double."""
+async def index_key(connection: Driver, index: Index) -> bool:
+    """Make the unique index on the key: the quickest proof that no key comes twice.
+
+    False, with nothing made, where one does.
+    """
     try:
         async with connection.transaction():
-            await connection.execute(_sql(CreateIndex(key_index)))
+            await connection.execute(_sql(CreateIndex(index)))
     except asyncpg.UniqueViolationError:
-        return True
-    return False
+        return False
+    return True
 
 
 def key_index(table: Table) -> Index | None:
@@ -115,7 +118,7 @@ def _other_indexes(table: Table) -> Iterator[Index]:
 
 
 async def finish(connection: Driver, table: Table) -> int:
-    """Index and analyse; returns the number of rows. The key's index is made by `has_doubles`."""
+    """Index and analyse; returns the number of rows. The key's index is made by `index_key`."""
     for index in _other_indexes(table):
         await connection.execute(_sql(CreateIndex(index)))
     await connection.execute(f"ANALYZE {_DIALECT.identifier_preparer.format_table(table)}")

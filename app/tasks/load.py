@@ -237,12 +237,12 @@ async def _reject_doubles(
 ) -> None:
     """Of rows with one key the first stays; the others are rejected with their lines."""
     index = loading.key_index(table)
-    if index is None or not await loading.has_doubles(connection, table, index):
+    if index is None or await loading.index_key(connection, index):
         return
     doubles = await loading.take_doubles(connection, table, loading.key_columns(found.fields))
-    if not await loading.has_doubles(connection, table, index):
-        tally.accepted -= len(doubles)
-        tally.rejected += len(doubles)
+    await loading.index_key(connection, index)
+    tally.accepted -= len(doubles)
+    tally.rejected += len(doubles)
     key = next(field.name for field in found.fields if field.key)
     records = await asyncio.to_thread(_double_records, order, found, open_file, doubles, key)
     await connection.copy_records_to_table("reject", records=records, columns=list(_REJECT_COLUMNS))

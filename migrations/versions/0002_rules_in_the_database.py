@@ -23,9 +23,12 @@ INSERT INTO epoch (value) VALUES (0);
 CREATE FUNCTION tell_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb := to_jsonb(coalesce(NEW, OLD));
+    reached bigint;
 BEGIN
-    UPDATE epoch SET value = value + 1;
-    PERFORM pg_notify('urbanos', TG_ARGV[0] || ':' || coalesce(changed ->> TG_ARGV[1], ''));
+    UPDATE epoch SET value = value + 1 RETURNING value INTO reached;
+    PERFORM pg_notify(
+        'urbanos', TG_ARGV[0] || ':' || coalesce(changed ->> TG_ARGV[1], '') || ':' || reached
+    );
     RETURN NULL;
 END $$;
 """
@@ -40,6 +43,32 @@ TOLD = [
     ("purpose", "all", "code"),
     ("signing_key", "keys", "state"),
 ]
+
+# An organisation's body is the first on the way up, by first parents, that is no unit or ward: 庁内
+# is one body. Its line is itself and all above it, by both parents. UNION ends where a circle would.
+BODIES = """
+CREATE FUNCTION body_of(organization_id text) RETURNS text LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE up (id, parent_id, kind, depth) AS (
+        SELECT id, parent_id, kind, 0 FROM organization WHERE id = organization_id
+        UNION
+        SELECT o.id, o.parent_id, o.kind, up.depth + 1
+        FROM up JOIN organization o ON o.id = up.parent_id
+        WHERE up.kind IN ('unit', 'ward') AND up.depth < 20
+    )
+    SELECT id FROM up ORDER BY depth DESC LIMIT 1
+$$;
+
+CREATE FUNCTION line_of(organization_id text) RETURNS text[] LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE line (id) AS (
+        SELECT organization_id
+        UNION
+        SELECT p.id FROM line l JOIN organization o ON o.id = l.id
+        CROSS JOIN LATERAL (VALUES (o.parent_id), (o.second_parent_id)) AS p (id)
+        WHERE p.id IS NOT NULL
+    )
+    SELECT array_agg(id) FROM line
+$$;
+"""
 
 LOG = """
 INSERT INTO log_head (id, seq, hash) VALUES (1, 0, sha256('urbanos log 1'));
@@ -134,6 +163,7 @@ def upgrade() -> None:
     # Raw files do not compress well twice and are read in whole chunks.
     op.execute("ALTER TABLE upload_chunk ALTER COLUMN data SET STORAGE EXTERNAL")
     execute(EPOCH)
+    execute(BODIES)
     for table, kind, column in TOLD:
         op.execute(
             f"CREATE CONSTRAINT TRIGGER {table}_tells AFTER INSERT OR UPDATE OR DELETE ON {table}"
@@ -160,5 +190,7 @@ def downgrade() -> None:
     for table, _, _ in TOLD:
         op.execute(f"DROP TRIGGER {table}_tells ON {table}")
     op.execute("DROP FUNCTION tell_change")
+    op.execute("DROP FUNCTION body_of")
+    op.execute("DROP FUNCTION line_of")
     op.execute("DROP TABLE epoch")
     op.execute("DROP SCHEMA hosted CASCADE")

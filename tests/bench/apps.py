@@ -35,6 +35,8 @@ class Bare:
 
     def __init__(self, url: str, questions: Path) -> None:
         self._dsn = plain_dsn(url)
+        self._sql: str
+        self._values: list[list[Any]]
         self._sql, self._values = orjson.loads(questions.read_bytes())
         self._pool: asyncpg.Pool[Any] | None = None
 
@@ -42,9 +44,10 @@ class Bare:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        assert self._pool is not None
+        pool = self._pool
+        assert pool is not None
         values = self._values[int(scope["path"][1:])]
-        async with self._pool.acquire() as connection:
+        async with pool.acquire() as connection:
             row = await connection.fetchrow(self._sql, *values)
         body = (row[0] or "").encode()
         headers = [

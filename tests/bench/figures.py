@@ -57,4 +57,6 @@ def print_table(figures: Sequence[Figure]) -> None:
     rows = [HEAD, *(figure.row() for figure in figures)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

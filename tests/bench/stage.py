@@ -160,7 +160,9 @@ async def until_answers(process: Process, path: str = "/healthz") -> None:
             return
 
 
-async def _party(database: Database, issuer: str, organization: str, roles: Sequence[Role]) -> Party:
+async def _party(
+    database: Database, issuer: str, organization: str, roles: Sequence[Role]
+) -> Party:
     key = ECKey.generate_key("P-256")
     new = clients.NewClient(
         organization_id=organization,
@@ -190,13 +192,11 @@ async def open_stage(*, is_soak: bool) -> AsyncIterator[Stage]:
         port = free_port()
         issuer = f"http://127.0.0.1:{port}"
         platform = spawn(folder, url, issuer, "platform", port, None)
-        stack.callback(lambda: stage.platform.stop())
+        stack.callback(platform.stop)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=issuer, timeout=600))
         steward = await _party(database, issuer, KENKO, (Role.STEWARD,))
         reader = await _party(database, issuer, SAKAI, (Role.DEVELOPER,))
-        stage = Stage(
-            server, url, folder, database, port, platform, http, steward, reader, is_soak
-        )
+        stage = Stage(server, url, folder, database, port, platform, http, steward, reader, is_soak)
         await until_answers(platform)
         yield stage
 

@@ -1,0 +1,132 @@
+"""`urbanos client`: OAuth clients, by the same service as /v1/admin/clients."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.key_files import KeyFileUnusable, new_key, public_jwks
+from app.cli.shell import Shell, members, one_of, run
+from app.cli.words import Json, note, said, show_many, show_one
+
+if TYPE_CHECKING:
+    from app.models.parties import Client
+
+app = typer.Typer(no_args_is_help=True, help="OAuth clients. OAuthクライアント。")
+Id = Annotated[str, typer.Argument(metavar="CLIENT")]
+_COLUMNS = ("id", "organization_id", "name", "roles", "auth_method", "revoked_at")
+
+
+def _shown(client: "Client") -> dict[str, Any]:
+    return members(client, "secret_hash")
+
+
+@app.command("list")
+def list_all(
+    organization: Annotated[str | None, typer.Option(help="Only of this organisation")] = None,
+    as_json: Json = False,
+) -> None:
+    """List clients, revoked ones too. クライアントを一覧する。"""
+
+    async def act(shell: Shell) -> list[dict[str, Any]]:
+        from app.parties import clients  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            found = await clients.list_clients(session, organization_id=organization, limit=10_000)
+        return [_shown(each) for each in found]
+
+    show_many(run(act), as_json, _COLUMNS)
+
+
+@app.command()
+def show(client: Id, as_json: Json = False) -> None:
+    """Show one. クライアントを表示する。"""
+
+    async def act(shell: Shell) -> "Client":
+        from app.parties import clients  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            return await clients.get(session, client)
+
+    show_one(_shown(run(act)), as_json)
+
+
+@app.command()
+def add(  # noqa: PLR0913, PLR0917 - what a client is
+    organization: Annotated[str, typer.Option(help="271004-kenko")],
+    name: Annotated[str, typer.Option()],
+    client_id: Annotated[str | None, typer.Option("--id", help="Made if absent")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="May be given several times")] = None,
+    zone: Annotated[str, typer.Option(help="internet, lgwan or mynumber")] = "internet",
+    system: Annotated[str | None, typer.Option(help="The system that it is")] = None,
+    new_key_file: Annotated[
+        Path | None, typer.Option("--new-key", help="Make a key pair; the private half goes here")
+    ] = None,
+    jwks: Annotated[Path | None, typer.Option(help="File with the client's public keys")] = None,
+    secret: Annotated[bool, typer.Option("--secret", help="client_secret_basic")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add a client with one of --new-key, --jwks, --secret. クライアントを登録する。"""
+    if [bool(new_key_file), bool(jwks), secret].count(True) != 1:
+        raise typer.BadParameter(
+            said(
+                "--new-key、--jwks、--secret のどれか一つを指定してください。",
+                "Give exactly one of --new-key, --jwks, --secret.",
+            )
+        )
+    public = public_jwks(new_key(new_key_file)) if new_key_file else _read_jwks(jwks)
+
+    async def act(shell: Shell) -> tuple["Client", str | None]:
+        from app.models.parties import AuthMethod, Role, Zone  # noqa: PLC0415
+        from app.parties import clients  # noqa: PLC0415
+
+        new = clients.NewClient(
+            organization_id=organization,
+            name=name,
+            auth_method=(AuthMethod.CLIENT_SECRET_BASIC if secret else AuthMethod.PRIVATE_KEY_JWT),
+            roles=[one_of(Role, each, "--role") for each in role or ()],
+            zone=one_of(Zone, zone, "--zone"),
+            jwks=public,
+            system=system,
+            id=client_id,
+        )
+        async with shell.database.writing() as session:
+            added = await clients.add(session, new, by=shell.by)
+        return added.client, added.secret
+
+    try:
+        made, shown_once = run(act)
+    except BaseException:
+        if new_key_file:
+            new_key_file.unlink(missing_ok=True)  # the key of a client that was not added
+        raise
+    if shown_once:
+        note("secret は今だけ表示されます。", "The secret is shown now and never again.")
+    show_one({**_shown(made), **({"secret": shown_once} if shown_once else {})}, as_json)
+
+
+def _read_jwks(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    import orjson  # noqa: PLC0415
+
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise KeyFileUnusable(path=path, why=str(exc)) from exc
+    if not isinstance(found, dict):
+        raise KeyFileUnusable(path=path, why="no JWK set")
+    return found
+
+
+@app.command()
+def revoke(client: Id, as_json: Json = False) -> None:
+    """End a client for good; its tokens are refused at once. 失効させる（取消不可）。"""
+
+    async def act(shell: Shell) -> "Client":
+        from app.parties import clients  # noqa: PLC0415
+
+        async with shell.database.writing() as session:
+            return await clients.revoke(session, client, by=shell.by)
+
+    show_one(_shown(run(act)), as_json)
