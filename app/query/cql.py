@@ -1,10 +1,14 @@
 """CQL2 (OGC 21-065r2) text and JSON to conditions on known fields. Never guesses a field."""
 
+import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
-import cql2
+import orjson
 
+from app.query import cql_text
+from app.query.cql_text import MOST_NESTED, NotAnswered, TooDeep, WrongSyntax
 from app.query.fields import TEXT_TYPES, Field
 from app.query.literals import NotOfType, read_literal
 from app.query.question import (
@@ -21,10 +25,7 @@ from app.query.question import (
 )
 from app.query.refusals import InvalidFilter
 
-# The parser descends by recursion in native code, where too deep a filter would end the process.
-# So depth is bounded by what a filter can nest with, before it is parsed.
 MOST_CHARACTERS: Final = 20_000
-MOST_NESTED: Final = 50
 MOST_VALUES: Final = 2_000
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 _TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
@@ -37,59 +38,58 @@ def _refuse(ja: str, en: str) -> InvalidFilter:
 
 def parse_text(text: str, find: Lookup) -> Condition:
     """CQL2 Text to a condition. `find` gives a field by name or raises. Raises `InvalidFilter`."""
-    _guard(text, opening="(", closing=")")
-    return _parse(cql2.parse_text, text, find)
+    return _parse(cql_text.parse, text, find)
 
 
 def parse_json(text: str, find: Lookup) -> Condition:
     """CQL2 JSON to a condition, with the same bounds and refusals as `parse_text`."""
-    _guard(text, opening="{[", closing="]}")
-    return _parse(cql2.parse_json, text, find)
+    return _parse(_read_json, text, find)
 
 
 def _parse(parser: Callable[[str], Any], text: str, find: Lookup) -> Condition:
-    try:
-        tree = parser(text).to_json()
-    except (ValueError, cql2.ParseError, cql2.ValidationError) as exc:
-        where = str(exc).splitlines()[0][:200] if str(exc) else ""
-        raise _refuse(f"構文が正しくありません（{where}）。", f"wrong syntax ({where}).") from None
-    try:
-        return _condition(tree, find)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        # CQL2 JSON is not checked for the number and kind of arguments by the parser.
-        raise _refuse(
-            "演算子の引数が正しくありません。", "an operator has wrong arguments."
-        ) from None
-
-
-def _guard(text: str, *, opening: str, closing: str) -> None:
-    if len(text) > MOST_CHARACTERS or "\x00" in text:
+    if len(text) > MOST_CHARACTERS:
         raise _refuse(
             f"{MOST_CHARACTERS}文字以内にしてください。", f"at most {MOST_CHARACTERS} characters."
         )
-    depth = 0
-    for character in text:
-        if character in opening:
-            depth += 1
-        elif character in closing:
-            depth -= 1
-        if depth > MOST_NESTED:
-            raise _too_deep()
-    words = text.lower().split()
-    if sum(word.strip("(") == "not" for word in words) > MOST_NESTED or _signs(text):
-        raise _too_deep()
+    try:
+        return _condition(parser(text), find)
+    except (TooDeep, RecursionError):
+        raise _refuse(
+            f"入れ子は{MOST_NESTED}段までです。", f"nesting goes {MOST_NESTED} levels at most."
+        ) from None
+    except NotAnswered:
+        raise _no_arithmetic() from None
+    except WrongSyntax as exc:
+        raise _refuse(f"構文が正しくありません（{exc}）。", f"wrong syntax ({exc}).") from None
 
 
-def _signs(text: str) -> bool:
-    """Runs of signs nest as brackets do."""
-    squeezed = "".join(text.split())
-    return any(sign * (MOST_NESTED + 1) in squeezed for sign in "-+")
+def _read_json(text: str) -> Any:
+    """The tree with exact numbers. NaN and half a surrogate pair are no JSON (RFC 8259)."""
+    try:
+        tree = orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        raise WrongSyntax(exc.pos) from None
+    if _depth(tree) > 2 * MOST_NESTED:  # each level is an object and its list of arguments
+        raise TooDeep
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
-def _too_deep() -> InvalidFilter:
-    return _refuse(
-        f"入れ子は{MOST_NESTED}段までです。", f"nesting goes {MOST_NESTED} levels at most."
-    )
+def _depth(tree: Any) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                inner.extend(node.values())
+            elif isinstance(node, list):
+                inner.extend(node)
+        level = inner
+    return depth
+
+
+def _no_arithmetic() -> InvalidFilter:
+    return _refuse("計算式は使えません。", "arithmetic and functions are not answered here.")
 
 
 def _condition(node: Any, find: Lookup) -> Condition:
@@ -98,7 +98,10 @@ def _condition(node: Any, find: Lookup) -> Condition:
     if not isinstance(node, Mapping) or "op" not in node:
         raise _refuse("条件式ではありません。", "that is not a condition.")
     op = str(node["op"]).lower()
-    args = node.get("args", [])
+    args = node.get("args")
+    least, most = _ARITY.get(op, (0, MOST_CHARACTERS))
+    if not isinstance(args, list) or not least <= len(args) <= most:
+        raise _refuse("演算子の引数が正しくありません。", "an operator has wrong arguments.")
     if op in ("and", "or"):
         parts = tuple(_condition(part, find) for part in args)
         return Both(parts) if op == "and" else Either(parts)
@@ -135,6 +138,8 @@ def _between(args: Any, find: Lookup) -> Condition:
 
 def _one_of(args: Any, find: Lookup) -> Condition:
     field = _field(args[0], find)
+    if not isinstance(args[1], list) or not args[1]:
+        raise _refuse("INには値の並びが必要です。", "IN takes a list of values.")
     if len(args[1]) > MOST_VALUES:
         raise _refuse(f"INは{MOST_VALUES}個までです。", f"IN takes {MOST_VALUES} values at most.")
     return OneOf(field, tuple(_literal(field, value) for value in args[1]))
@@ -142,18 +147,33 @@ def _one_of(args: Any, find: Lookup) -> Condition:
 
 def _like(args: Any, find: Lookup) -> Condition:
     target, pattern = args
-    fold = isinstance(target, Mapping) and str(target.get("op")).lower() == "casei"
-    if fold:
-        target = target["args"][0]
-        if isinstance(pattern, Mapping) and str(pattern.get("op")).lower() == "casei":
-            pattern = pattern["args"][0]
-    field = _field(target, find)
+    folded = _inside_casei(target)
+    field = _field(target if folded is None else folded, find)
     if field.type not in TEXT_TYPES:
         raise _refuse(
             f"LIKE は文字の項目だけに使えます（{field.name}）。",
             f"LIKE is for text fields only ({field.name}).",
         )
-    return Like(field, str(_literal(field, pattern)), fold)
+    if folded is not None:
+        pattern = _inside_casei(pattern) or pattern
+    wanted = str(_literal(field, pattern))
+    if _ends_escaping(wanted):
+        raise _refuse("LIKE の末尾の \\ は \\\\ と書いてください。", "write a last \\ of LIKE as \\\\.")
+    return Like(field, wanted, fold=folded is not None)
+
+
+def _inside_casei(node: Any) -> Any:
+    """What stands in `CASEI(…)`, None where there is no such thing."""
+    if not isinstance(node, Mapping) or str(node.get("op")).lower() != "casei":
+        return None
+    args = node.get("args")
+    if not isinstance(args, list) or len(args) != 1:
+        raise _refuse("CASEI の引数は一つです。", "CASEI takes one argument.")
+    return args[0]
+
+
+def _ends_escaping(pattern: str) -> bool:
+    return (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
 
 
 _READERS: Final[Mapping[str, Callable[[Any, Lookup], Condition]]] = {
@@ -162,6 +182,12 @@ _READERS: Final[Mapping[str, Callable[[Any, Lookup], Condition]]] = {
     "between": _between,
     "in": _one_of,
     "like": _like,
+}
+_ARITY: Final = {
+    **dict.fromkeys(("and", "or"), (2, MOST_CHARACTERS)),
+    **dict.fromkeys((*_COMPARISONS, "in", "like"), (2, 2)),
+    **dict.fromkeys(("not", "isnull"), (1, 1)),
+    "between": (3, 3),
 }
 
 
@@ -177,7 +203,7 @@ def _field(node: Any, find: Lookup) -> Field:
 
 def _literal(field: Field, node: Any) -> Any:
     if isinstance(node, Mapping) and "op" in node:
-        raise _refuse("計算式は使えません。", "arithmetic and functions are not answered here.")
+        raise _no_arithmetic()
     try:
         return read_literal(field, node)
     except NotOfType as exc:

@@ -11,6 +11,7 @@ from app.query.fields import Field, FieldType
 from app.query.question import Literal
 
 _INT64: Final = 2**63
+_MOST_DIGITS: Final = 1_000  # PostgreSQL takes many more before the point than behind it
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 _TRUE: Final = frozenset({"true", "t", "1"})
 _FALSE: Final = frozenset({"false", "f", "0"})
@@ -87,14 +88,14 @@ def _local_government_code(field: Field, raw: object) -> str:
 
 def _number(field: Field, raw: object) -> int | Decimal:
     """An int where the value is whole and fits 64 bits, else a Decimal."""
-    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float | Decimal):
         raise _not_a_number(field)
     try:
-        value = Decimal(raw if isinstance(raw, str) else repr(raw))
+        value = Decimal(repr(raw) if isinstance(raw, float) else raw)
     except InvalidOperation:
         raise _not_a_number(field) from None
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or not -1000 < value.adjusted() < 1000:
+    sized = value.is_finite() and len(value.as_tuple().digits) <= _MOST_DIGITS
+    if not sized or not -_MOST_DIGITS < value.adjusted() < _MOST_DIGITS:
         raise _not_a_number(field)  # NaN, Infinity, or a number to exhaust memory with
     if field.type is FieldType.INTEGER and value == int(value) and -_INT64 <= value < _INT64:
         return int(value)
@@ -132,9 +133,9 @@ def _datetime(field: Field, raw: object) -> datetime:
         except ValueError:
             read = None
         if read is not None and _DATE.match(text):
-            return read.replace(tzinfo=TOKYO)
-        if read is not None and read.tzinfo is not None:
-            return read
+            read = read.replace(tzinfo=TOKYO)
+        if read is not None and read.tzinfo is not None and 1 < read.year < 9999:
+            return read  # at either end of the calendar another offset would be outside it
     raise NotOfType(
         field,
         "日時です。オフセット付きで書いてください（例 2026-04-01T09:00:00+09:00）。",

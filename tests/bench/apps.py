@@ -49,6 +49,7 @@ class Bare:
         values = self._values[int(scope["path"][1:])]
         async with pool.acquire() as connection:
             row = await connection.fetchrow(self._sql, *values)
+        assert row is not None
         body = (row[0] or "").encode()
         headers = [
             (b"content-type", b"application/json"),

@@ -1,0 +1,100 @@
+"""`urbanos serve`, `work`, `migrate`: the processes of a deployment."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from app.cli.shell import address_of, read_settings
+from app.cli.words import Json, note, show_one
+
+if TYPE_CHECKING:
+    from app.kit.settings import Settings
+
+_LAST_SECONDS: Final = 5.0
+Host = Annotated[str | None, typer.Option(help="127.0.0.1 if absent")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="8000 if absent")]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Run `urbanos work` by itself instead")
+    ] = False,
+) -> None:
+    """Serve, with a worker beside it. サーバとワーカを起動する。"""
+    from app.cli.serving import serve_until_stopped  # noqa: PLC0415
+
+    settings = read_settings(host=host, port=port)
+
+    async def prepare(_settings: "Settings", url: str) -> None:
+        from app.kit.migrations import require_newest  # noqa: PLC0415
+
+        await require_newest(url)
+
+    def ready() -> None:
+        note(f"起動しました: {settings.issuer}", f"Serving at {settings.issuer}")
+
+    serve_until_stopped(settings, worker=not no_worker, prepare=prepare, ready=ready)
+
+
+def work(
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", hidden=True, help="End when standard input ends")
+    ] = False,
+) -> None:
+    """Take jobs from the queue until stopped. ワーカを起動する。"""
+    if until_eof:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    asyncio.run(_work())
+
+
+async def _work() -> None:
+    import importlib  # noqa: PLC0415
+
+    from app.kit.db import Database  # noqa: PLC0415
+    from app.kit.migrations import require_newest  # noqa: PLC0415
+    from app.tasks.worker import work_for_ever  # noqa: PLC0415
+
+    settings = read_settings()
+    importlib.import_module("app.kit.logs").set_up_logging(settings.log_level)
+    async with address_of(settings) as url:
+        await require_newest(url)
+        database = await Database.open(url, connections=settings.database_connections)
+        try:
+            await work_for_ever(database)
+        finally:
+            await database.close()
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of our standard input; when it is gone, so are we.
+
+    A job that is cut off is nothing lost: its transaction is undone and another worker begins
+    again.
+    """
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_SECONDS)
+    os._exit(1)
+
+
+def migrate(as_json: Json = False) -> None:
+    """Bring the database up to date. データベースを最新の版にする。"""
+
+    async def act() -> tuple[str | None, str]:
+        from app.kit import migrations  # noqa: PLC0415
+
+        async with address_of(read_settings()) as url:
+            before = await migrations.current(url)
+            await asyncio.to_thread(migrations.upgrade, url)
+            return before, migrations.newest()
+
+    before, after = asyncio.run(act())
+    show_one({"before": before or "-", "after": after}, as_json)

@@ -1,0 +1,207 @@
+"""One serving process: the port, the database, the worker as a child, the HTTP server. In order.
+
+What is started last is stopped first, on Ctrl-C and on SIGTERM alike. A child dies with us, even
+when we are killed: it watches a pipe of which only we hold the other end.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import uvicorn
+
+from app.cli.shell import embedded_or
+from app.kit.errors import AppError, Kind
+
+if TYPE_CHECKING:
+    from app.kit.settings import Settings
+
+log = structlog.get_logger()
+Prepare = Callable[["Settings", str], Awaitable[None]]
+_GRACE_S: Final = 10
+_BACKLOG: Final = 2048
+
+
+class PortTaken(AppError):
+    """Something else listens there."""
+
+    kind = Kind.CONFLICT
+    code = "port_taken"
+    ja = "{host}:{port} は使えません（{why}）。--port か URBANOS_PORT で別の番号を指定してください。"
+    en = "{host}:{port} cannot be used ({why}). Name another with --port or URBANOS_PORT."
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The port, taken before anything slow begins."""
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        taken = socket.socket(kind, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise PortTaken(host=host, port=port, why=exc.strerror) from exc
+    with taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(address)
+            taken.listen(_BACKLOG)  # or two could hold it until one of them serves
+        except OSError as exc:
+            raise PortTaken(host=host, port=port, why=exc.strerror) from exc
+        taken.set_inheritable(False)
+        yield taken
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us, and says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._ready()
+
+
+class _Stopping:
+    """Turns Ctrl-C and SIGTERM into an orderly end, whatever is going on."""
+
+    def __init__(self, task: "asyncio.Task[Any]") -> None:
+        self._task = task
+        self.server: _Server | None = None
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, self._stop)
+
+    def _stop(self) -> None:
+        if self.server is None:
+            self._task.cancel()
+        elif self.server.should_exit:
+            self.server.force_exit = True  # asked twice: do not wait for open requests
+        else:
+            self.server.should_exit = True
+
+
+def serve_until_stopped(
+    settings: "Settings",
+    *,
+    worker: bool,
+    prepare: Prepare,
+    furnish: Prepare | None = None,
+    ready: Callable[[], None],
+) -> None:
+    """Serve. `prepare` runs before the worker starts, `furnish` beside it, `ready` at the end."""
+    import uvloop  # noqa: PLC0415
+
+    with listening(settings.host, settings.port) as port:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            serving = _serve(settings, port, worker, prepare, furnish, ready)
+            with suppress(asyncio.CancelledError):  # stopped before it began to serve
+                runner.run(serving)
+
+
+async def _serve(  # noqa: PLR0913, PLR0917 - the parts of one process
+    settings: "Settings",
+    port: socket.socket,
+    worker: bool,
+    prepare: Prepare,
+    furnish: Prepare | None,
+    ready: Callable[[], None],
+) -> None:
+    current = asyncio.current_task()
+    assert current is not None  # noqa: S101 - we run in one
+    stopping = _Stopping(current)
+    # By name, as uvicorn does: `main` and `cli` stand on one floor and do not know each other.
+    # In a thread, so that PostgreSQL starts meanwhile.
+    importing = asyncio.create_task(asyncio.to_thread(importlib.import_module, "app.main"))
+    async with embedded_or(settings) as url:
+        await prepare(settings, url)
+        async with supervised_worker(settings, url) if worker else _nothing():
+            if furnish is not None:
+                await furnish(settings, url)
+            main = await importing
+            main.set_up_logging(settings.log_level)
+            app = main.create_app(settings, url)
+            stopping.server = _Server(_config(app), ready)
+            await stopping.server.serve(sockets=[port])
+
+
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # ours is in the envelope, without queries
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        backlog=_BACKLOG,
+    )
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def supervised_worker(settings: "Settings", url: str) -> AsyncIterator[None]:
+    """A worker beside us, started anew when it ends by itself."""
+    task = asyncio.create_task(_supervise(settings, url), name="worker")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _supervise(settings: "Settings", url: str) -> None:
+    pause = 1.0
+    # A password is no word for a command line.
+    environment = {
+        **os.environ,
+        "URBANOS_DATABASE_URL": url,
+        "URBANOS_HOME": str(settings.home.absolute()),
+        "URBANOS_LOG_LEVEL": settings.log_level,
+    }
+    while True:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.cli", "work", "--until-eof",
+            stdin=asyncio.subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for us; we tell it
+        )  # fmt: skip
+        try:
+            code = await child.wait()
+        except asyncio.CancelledError:
+            await _end(child)
+            raise
+        log.warning("worker.ended", code=code, again_in_s=pause)
+        await asyncio.sleep(pause)
+        pause = min(30.0, pause * 2)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Let it finish its job, for a while: what is cut off begins again at the next start."""
+    with suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(_GRACE_S):
+            await child.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()

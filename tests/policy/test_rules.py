@@ -1,0 +1,183 @@
+"""The rules alone: no by default, and never more than was agreed."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
+from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+CLASSES = ("public", "internal", "restricted", "personal", "specific-personal", "secret")
+COLUMNS = ("name", "phone", "note")
+ORGANIZATIONS = ("271004", "271004-kenko", "271403")
+
+client = st.builds(
+    ClientFacts,
+    client_id=st.just("c"),
+    organization_id=st.sampled_from(ORGANIZATIONS),
+    body_id=st.sampled_from(("271004", "271403")),
+    line=st.just(frozenset[str]()),
+    roles=st.just(frozenset[str]()),
+    zone=st.sampled_from(("internet", "lgwan")),
+    auth_method=st.sampled_from(("private_key_jwt", "client_secret_basic")),
+    revoked=st.booleans(),
+)
+caller = st.builds(
+    Caller,
+    client=client,
+    scope=st.frozensets(st.sampled_from(("dataset:d:read", "dataset:d:write", "dataset:e:read"))),
+    bound=st.booleans(),
+)
+agreement = st.builds(
+    AgreementFacts,
+    id=st.just("a"),
+    consumer_id=st.sampled_from(ORGANIZATIONS),
+    actions=st.frozensets(st.sampled_from(("read", "write"))),
+    purpose=st.sampled_from(("welfare", "health")),
+    columns=st.frozensets(st.sampled_from(COLUMNS)),
+    state=st.sampled_from(("active", "suspended", "revoked", "no-such-state")),
+    valid_from=st.sampled_from((NOW - timedelta(1), NOW, NOW + timedelta(1))),
+    valid_until=st.sampled_from((NOW - timedelta(hours=1), NOW, NOW + timedelta(2))),
+)
+dataset = st.builds(
+    DatasetFacts,
+    id=st.just("d"),
+    data_class=st.sampled_from(CLASSES),
+    zone=st.sampled_from(("internet", "lgwan")),
+    publisher_id=st.sampled_from(ORGANIZATIONS),
+    body_id=st.sampled_from(("271004", "271403")),
+    columns=st.tuples(
+        *(st.tuples(st.just(name), st.sampled_from(CLASSES[:4])) for name in COLUMNS)
+    ),
+    withdrawn=st.booleans(),
+)
+facts = st.builds(
+    Facts,
+    action=st.sampled_from(Action),
+    dataset=dataset,
+    caller=st.none() | caller,
+    purpose=st.sampled_from((None, "welfare", "health", "nonsense")),
+    zone=st.sampled_from(("internet", "lgwan")),
+    agreements=st.tuples(agreement) | st.tuples(agreement, agreement) | st.just(()),
+    purposes=st.just(frozenset({"welfare", "health"})),
+    now=st.just(NOW),
+)
+
+
+@given(facts)
+def test_what_is_neither_public_nor_own_nor_of_the_body_needs_an_agreement_in_force(
+    asked: Facts,
+) -> None:
+    decision = decide(asked)
+    if not isinstance(decision, Allow) or decision.ground != "agreement":
+        return
+    assert asked.caller is not None
+    in_force = [
+        each
+        for each in asked.agreements
+        if each.consumer_id == asked.caller.client.organization_id
+        and asked.action.value in each.actions
+        and each.state == "active"
+        and each.valid_from <= NOW < each.valid_until
+        and (asked.action is Action.WRITE or each.purpose == asked.purpose)
+    ]
+    public = {name for name, seen_by in asked.dataset.columns if seen_by == "public"}
+    assert any(decision.columns <= each.columns | public for each in in_force)
+
+
+@given(facts)
+def test_every_yes_has_its_preconditions(asked: Facts) -> None:
+    decision = decide(asked)
+    if isinstance(decision, Deny):
+        return
+    kept = asked.dataset
+    assert not kept.withdrawn
+    assert kept.data_class in CLASSES[:4]
+    if decision.ground == "public":
+        seen_by = dict(kept.columns)
+        assert asked.action is Action.READ
+        assert kept.data_class == "public"
+        assert all(seen_by[name] == "public" for name in decision.columns)
+        return
+    assert asked.caller is not None
+    assert not asked.caller.client.revoked
+    assert f"dataset:d:{asked.action.value}" in asked.caller.scope
+    if kept.data_class != "public" or kept.zone != "internet":
+        assert {kept.zone} == {asked.zone, asked.caller.client.zone}
+    if kept.data_class == "personal":
+        assert asked.caller.bound
+    if asked.action is Action.READ:
+        assert asked.purpose in asked.purposes
+
+
+@given(facts)
+def test_no_column_leaves_above_what_the_proof_of_identity_reaches(asked: Facts) -> None:
+    decision = decide(asked)
+    if isinstance(decision, Deny) or asked.caller is None or asked.caller.bound:
+        return
+    weak = asked.caller.client.auth_method != "private_key_jwt"
+    reached = {"public", "internal"} if weak else {"public", "internal", "restricted"}
+    seen_by = dict(asked.dataset.columns)
+    assert all(seen_by[name] in reached for name in decision.columns)
+
+
+def plain() -> Facts:
+    """A request under an agreement that is let through."""
+    return Facts(
+        action=Action.READ,
+        dataset=DatasetFacts(
+            "d", "restricted", "internet", "271004-kenko", "271004",
+            (("name", "restricted"), ("phone", "restricted")),
+        ),
+        caller=Caller(
+            ClientFacts(
+                "c", "271403", "271403", frozenset({"271403"}), frozenset(), "internet",
+                "private_key_jwt", revoked=False,
+            ),
+            frozenset({"dataset:d:read"}),
+        ),
+        purpose="welfare",
+        zone="internet",
+        agreements=(
+            AgreementFacts(
+                "a", "271403", frozenset({"read"}), "welfare", frozenset({"name"}), "active",
+                NOW - timedelta(1), NOW + timedelta(1),
+            ),
+        ),
+        purposes=frozenset({"welfare", "health"}),
+        now=NOW,
+    )  # fmt: skip
+
+
+def test_an_agreement_in_force_lets_its_columns_through_and_no_others() -> None:
+    assert decide(plain()) == Allow(frozenset({"name"}), "agreement", "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"state": "suspended"}, Reason.AGREEMENT_SUSPENDED),
+        ({"state": "revoked"}, Reason.AGREEMENT_REVOKED),
+        ({"state": "no-such-state"}, Reason.AGREEMENT_SUSPENDED),
+        ({"valid_until": NOW}, Reason.AGREEMENT_EXPIRED),
+        ({"valid_from": NOW + timedelta(seconds=1)}, Reason.AGREEMENT_NOT_STARTED),
+        ({"purpose": "health"}, Reason.PURPOSE_NOT_AGREED),
+        ({"actions": frozenset({"write"})}, Reason.ACTION_NOT_AGREED),
+        ({"columns": frozenset({"gone"})}, Reason.NO_COLUMNS),
+        ({"consumer_id": "271004"}, Reason.NO_AGREEMENT),
+    ],
+)
+def test_a_refusal_names_what_is_wrong_with_the_agreement(
+    change: dict[str, object], reason: Reason
+) -> None:
+    asked = plain()
+    broken = replace(asked.agreements[0], **change)  # type: ignore[arg-type]
+
+    decision = decide(replace(asked, agreements=(broken,)))
+
+    assert isinstance(decision, Deny)
+    assert decision.reason is reason
