@@ -45,7 +45,7 @@ soak: .venv/.installed-dev
 	@$(BIN)/python -m tests.bench --soak
 
 openapi: .venv/.installed-dev
-	@$(BIN)/urbanos openapi
+	@$(BIN)/urbanos openapi --write
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -53,11 +53,17 @@ clean:
 
 .venv/.installed: $(PINS)
 	@$(find_python); $(make_venv); $(install) -e .
+	@$(compile)
 	@touch $@
 
 .venv/.installed-dev: $(PINS)
 	@$(find_python); $(make_venv); $(install) -e '.[dev]'
+	@$(compile)
 	@touch .venv/.installed $@
+
+# uv installs no bytecode, and where it may not be written later every start would compile anew
+# (a second more). What another Python's file says wrong does not matter here.
+compile = $(BIN)/python -m compileall -q -j 0 .venv/lib app migrations >/dev/null 2>&1 || true
 
 # Sets $python. A name may be a stub that fails, so each one is tried.
 define find_python

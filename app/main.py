@@ -1,14 +1,10 @@
 """The server: makes the objects of one process and mounts the doors. Holds no rule of its own."""
 
-import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import orjson
-import structlog
 from fastapi import APIRouter, Depends, FastAPI
 
 from app.api import (
@@ -66,20 +62,6 @@ A regional data-linkage platform: municipal datasets, brokered under OAuth scope
 Public data needs no token. Errors are RFC 9457 problem documents in Japanese, or in English by
 `Accept-Language: en`.
 """
-
-
-def set_up_logging(level: str) -> None:
-    """One JSON object a line on standard error. Loggers of libraries stay at WARNING."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(serializer=orjson.dumps),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        cache_logger_on_first_use=True,
-    )
 
 
 @asynccontextmanager

@@ -122,7 +122,11 @@ async def list_keys(platform: PlatformDep) -> dict[str, Any]:
     return keys.jwks
 
 
-@router.get("/.well-known/oauth-authorization-server", summary="Authorization server metadata")
+@router.get(
+    "/.well-known/oauth-authorization-server",
+    summary="Authorization server metadata",
+    responses={400: problems()[400]},
+)
 async def describe_server(platform: PlatformDep) -> dict[str, Any]:
     """What the token endpoint can do (RFC 8414, 2): only what is really on."""
     return {
@@ -139,7 +143,11 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
     }
 
 
-@router.get(METADATA_PATH, summary="Protected resource metadata")
+@router.get(
+    METADATA_PATH,
+    summary="Protected resource metadata",
+    responses={400: problems()[400]},
+)
 async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
     """What a token must be to be taken here (RFC 9728, 2)."""
     return {

@@ -38,7 +38,12 @@ class ReadyOut(BaseModel):
     seconds_behind: float
 
 
-@router.get("/healthz", response_model=HealthOut, summary="Is the process alive")
+@router.get(
+    "/healthz",
+    response_model=HealthOut,
+    summary="Is the process alive",
+    responses={400: problems()[400]},
+)
 async def check_health() -> HealthOut:
     """Answers without the database."""
     return HealthOut()
@@ -48,7 +53,7 @@ async def check_health() -> HealthOut:
     "/readyz",
     response_model=ReadyOut,
     summary="Can requests be answered",
-    responses={503: problems()[503]},
+    responses={status: problems()[status] for status in (400, 503)},
 )
 async def check_readiness(platform: PlatformDep) -> ReadyOut:
     """Answers when the database does."""
@@ -106,7 +111,10 @@ async def show_health(platform: PlatformDep) -> LinkageHealthOut:
     "/metrics",
     response_class=PlainTextResponse,
     summary="Figures for Prometheus",
-    responses={200: {"content": {"text/plain": {"example": "urbanos_requests_total 1.0\n"}}}},
+    responses={
+        200: {"content": {"text/plain": {"example": "urbanos_requests_total 1.0\n"}}},
+        400: problems()[400],
+    },
 )
 async def show_metrics(request: Request) -> PlainTextResponse:
     """Requests by route and status, durations, connections, memory."""

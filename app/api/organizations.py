@@ -19,10 +19,10 @@ router = APIRouter(
     prefix="/v1/admin/organizations", tags=["Organisations"], max_body_size=LONGEST_BODY
 )
 _EXAMPLE: JsonDict = {
-    "id": "271004-kenko",
+    "id": "271004-hokensho",
     "kind": "unit",
-    "name_ja": "健康局",
-    "name_en": "Public Health Bureau",
+    "name_ja": "保健所",
+    "name_en": "Public Health Center",
     "parent_id": "271004",
 }
 
@@ -101,7 +101,7 @@ class CloseIn(InShape):
     successor_id: Name | None = None
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"on": "2026-04-01", "successor_id": "271004-somu"}}
+        json_schema_extra={"example": {"on": "2022-04-01", "successor_id": "271004-somu"}}
     )
 
 

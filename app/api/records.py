@@ -4,6 +4,7 @@ It translates and decides nothing: what may leave is the broker's word.
 """
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -27,6 +28,7 @@ _BY_MEDIA_TYPE: Final[Mapping[str, Representation]] = {
     "text/csv": Representation.CSV,
     "application/x-ndjson": Representation.NDJSON,
     "application/*": Representation.JSON,
+    "text/*": Representation.CSV,
     "text/html": Representation.JSON,  # a browser's address bar
     "*/*": Representation.JSON,
 }
@@ -79,8 +81,8 @@ class RecordsEndpoint:
 
 def raw_key(scope: Scope) -> str:
     """The key as it stands in the address, still percent-encoded: commas part its fields."""
-    raw: bytes = scope["raw_path"]
-    return raw.rpartition(b"/records/")[2].decode("ascii", "replace")
+    raw: bytes = scope["raw_path"].removeprefix(scope.get("root_path", "").encode())
+    return raw.split(b"/", 5)[5].decode("ascii", "replace")  # /v1/datasets/{id}/records/{key}
 
 
 def _headers(scope: Scope) -> tuple[str | None, str | None]:
@@ -159,8 +161,9 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
     head = scope["method"] == "HEAD"
     if answer.stream is not None and not head:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for piece in answer.stream:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(answer.stream) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return
     status = 304 if answer.not_modified else 200

@@ -78,6 +78,7 @@ _COMMON: Final = (
     _query("version", {"type": "integer", "minimum": 1}, "An earlier version, by number"),
     _query("expand", _STRING, "Declared joins to add to each record, comma-separated"),
     _query("labels", {"type": "string", "enum": ["ja"]}, "Name fields by their Japanese labels"),
+    _query("originals", _BOOLEAN, "Publisher only: adds _original, the cells as they came"),
     _query("f", _FORMS, "The representation, instead of Accept"),
 )
 _LIST: Final = (

@@ -92,7 +92,10 @@ class RejectOut(OutShape):
 
 _RAW = {
     "content": {
-        "text/csv": {"schema": {"type": "string", "format": "binary"}},
+        "text/csv": {
+            "schema": {"type": "string", "format": "binary"},
+            "example": "番号,名称\nP-01,架空中央公園\n",
+        },
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -154,6 +157,7 @@ async def _file_of(
         form = await request.form(max_files=1, max_fields=10)
         file = form.get("file")
         if not isinstance(file, UploadFile):
+            await form.close()
             raise FileMissing
         return file.filename, _parts(file)
     _, _, name = (disposition or "").partition("filename=")
@@ -161,8 +165,11 @@ async def _file_of(
 
 
 async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(1 << 20):
-        yield piece
+    try:
+        while piece := await file.read(1 << 20):
+            yield piece
+    finally:
+        await file.close()  # a large one lies in a temporary file
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

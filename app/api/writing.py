@@ -78,7 +78,10 @@ _BODY = {
             "schema": {"type": "array", "items": {"type": "object"}},
             "example": [{"no": "P-01", "name": "架空中央公園"}],
         },
-        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/x-ndjson": {
+            "schema": {"type": "string"},
+            "example": '{"no": "P-02", "name": "架空東公園"}\n',
+        },
     },
 }
 

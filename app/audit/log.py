@@ -19,14 +19,21 @@ from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 
 _APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
 _MOST_AT_ONCE = 500
+_MOST_CHARACTERS = 500  # of one fact
 
 
 def body_of(event: Event, **facts: Any) -> str:
     """The canonical JSON of one entry: sorted keys, no blanks, absent facts left out."""
-    known = {name: value for name, value in facts.items() if value is not None}
+    known = {name: _plain(value) for name, value in facts.items() if value is not None}
     known["event"] = event.value
     known["at"] = clock.now()
     return orjson.dumps(known, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z).decode()
+
+
+def _plain(value: Any) -> Any:
+    """Text from outside, cut, and without what PostgreSQL's jsonb cannot hold: one such entry
+    would fail the whole group that it is committed with."""
+    return value[:_MOST_CHARACTERS].replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
 async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
@@ -91,7 +98,9 @@ class Log:
         try:
             last = await self._commit([entry.body for entry in batch])
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            self._connection = None
+            if self._connection is not None:
+                self._connection.terminate()
+                self._connection = None
             refusal = DatabaseUnavailable()
             refusal.__cause__ = exc
             for entry in batch:

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from app.broker import shape
 from app.broker.ask import Answer, Ask
 from app.broker.decide import Decider, facts_for, who_and_what
 from app.broker.held import Held, HeldAnswers, Key
-from app.broker.plan import Joined, Plan, joins_of, make_plan
+from app.broker.plan import ORIGINALS, Joined, Plan, joins_of, make_plan
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry, load_version
 from app.catalogue.refusals import NoVersion, VersionNotFound
@@ -85,8 +86,12 @@ class Broker:
         allow = await self._allow(known, version, ask, purpose)
         if version is None or not (version.published or allow.ground == "own"):
             raise self._no_version(known, version)
+        if allow.ground != "own" and ask.parameter(ORIGINALS) is not None:
+            raise await self._not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
         plan = held.plan
+        if plan.is_one_record and held.body is None:
+            held = await self._fetch_one(key, held, known, ask, purpose, allow)
         if ask.if_none_match is not None and _matches(ask.if_none_match, plan):
             receipt = await self._record(known, ask, purpose, allow, plan, 0)
             return self._answer(plan, allow, receipt, not_modified=True)
@@ -141,21 +146,26 @@ class Broker:
         try:
             plan = make_plan(ask, version, allow.columns, joined, self._issuer)
         except ColumnNotVisible as refusal:
-            await self._decider.refuse(
-                known, ask.caller, refusal.code, ask.parameter("purpose"), ask.request_id
-            )
-            refusal.logged = True
-            raise
+            raise await self._not_visible(known, ask, refusal) from None
         held = Held(plan)
         if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
             self._held.hold(key, held)
         return key, held
 
+    async def _not_visible(
+        self, known: Known, ask: Ask, refusal: ColumnNotVisible
+    ) -> ColumnNotVisible:
+        """The refusal of a hidden column, written to the log."""
+        purpose = ask.parameter("purpose")
+        await self._decider.refuse(known, ask.caller, refusal.code, purpose, ask.request_id)
+        refusal.logged = True
+        return refusal
+
     async def _joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
         """The datasets to look up beside, each decided for this caller as if asked alone."""
         wanted = (ask.parameter("expand") or "").split(",")
         versions: dict[str, VersionEntry] = {}
-        visible: dict[str, frozenset[str]] = {}
+        allowed: dict[str, tuple[Known, Allow]] = {}
         for declared in known.entry.joins:
             if declared["name"] not in wanted:
                 continue
@@ -166,15 +176,33 @@ class Broker:
             if other.entry.version is None:
                 raise NoVersion(dataset=other.entry.id)
             versions[declared["name"]] = other.entry.version
-            visible[declared["name"]] = allow.columns
+            allowed[declared["name"]] = (other, allow)
         joins = joins_of(replace(known.entry, version=version), versions)
         return {
             name: Joined(
-                replace(join, fields=tuple(f for f in join.fields if f.name in visible[name])),
+                replace(
+                    join,
+                    fields=tuple(f for f in join.fields if f.name in allowed[name][1].columns),
+                ),
                 versions[name],
+                *allowed[name],
             )
             for name, join in joins.items()
         }
+
+    async def _fetch_one(
+        self, key: Key, held: Held, known: Known, ask: Ask, purpose: str | None, allow: Allow
+    ) -> Held:
+        """One record; that there is none is an answer too, and stands in the log."""
+        if held.plan.is_streamed:
+            rows = await self._count_for_log(held.plan)
+        else:
+            held = await self._fetch(key, held, ask)
+            rows = held.rows
+        if rows == 0:
+            await self._record(known, ask, purpose, allow, held.plan, 0)
+            raise RecordNotFound(dataset=held.plan.dataset_id, key=ask.key)
+        return held
 
     async def _fetch(self, key: Key, held: Held, ask: Ask) -> Held:
         plan = held.plan
@@ -182,7 +210,7 @@ class Broker:
         rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
         if plan.is_one_record:
             if rows.count == 0:
-                raise RecordNotFound(dataset=plan.dataset_id, key=ask.key)
+                return held
             answered = Held(plan, shape.record_body(plan, rows), 1)
         else:
             matched = None
@@ -202,17 +230,15 @@ class Broker:
         if self._exports.locked():
             raise TooManyExports
         rows = 0
-        if known.entry.facts.data_class != "public":
+        if not _is_counted_only(known, allow):
             rows = await self._count_for_log(plan)
         receipt = await self._record(known, ask, purpose, allow, plan, rows)
         return self._answer(plan, allow, receipt, stream=self._pieces(plan))
 
-    async def _pieces(self, plan: Plan) -> AsyncIterator[bytes]:
-        async with self._exports:
-            pieces = self._reader.stream(
-                plan.version.source, plan.sources, _reading(plan), plan.wording
-            )
-            async for piece in shape.stream_body(plan, pieces):
+    async def _pieces(self, plan: Plan) -> AsyncGenerator[bytes, None]:
+        rows = self._reader.stream(plan.version.source, plan.sources, _reading(plan), plan.wording)
+        async with self._exports, aclosing(rows), aclosing(shape.stream_body(plan, rows)) as pieces:
+            async for piece in pieces:
                 yield piece
 
     async def _count_for_log(self, plan: Plan) -> int:
@@ -225,14 +251,31 @@ class Broker:
         self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan, rows: int
     ) -> int | None:
         """No record, no data: above `public` the entry is committed before the answer leaves."""
-        if known.entry.facts.data_class == "public" and allow.ground == "public":
+        for joined in plan.joined:  # each dataset's owner sees who read its rows
+            if not _is_counted_only(joined.known, joined.allow):
+                await self._write(joined.known, ask, purpose, joined.allow, joined.version.number,
+                                  rows, [field.name for field in joined.join.fields])  # fmt: skip
+        if _is_counted_only(known, allow):
             self._usage.note(plan.dataset_id, ask.caller.client.client_id if ask.caller else None)
             return None
+        columns = [field.name for field in plan.question.fields]
+        return await self._write(known, ask, purpose, allow, plan.version.number, rows, columns)
+
+    async def _write(
+        self,
+        known: Known,
+        ask: Ask,
+        purpose: str | None,
+        allow: Allow,
+        version: int,
+        rows: int,
+        columns: list[str],
+    ) -> int:
         return await self._log.write(
             Event.RECORDS_READ,
-            version=plan.version.number,
+            version=version,
             rows=rows,
-            columns=[field.name for field in plan.question.fields],
+            columns=columns,
             ground=allow.ground,
             agreement=allow.agreement_id,
             request=ask.request_id,
@@ -247,6 +290,11 @@ class Broker:
             is_public=allow.ground == "public",
             **parts,
         )
+
+
+def _is_counted_only(known: Known, allow: Allow) -> bool:
+    """Reads of public data are counted, not listed."""
+    return known.entry.facts.data_class == "public" and allow.ground == "public"
 
 
 def _reading(plan: Plan) -> Reading:

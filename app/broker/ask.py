@@ -1,6 +1,6 @@
 """A request for records as the doors hand it over, and the answer they get back: plain values."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,7 +41,7 @@ class Answer:
     media_type: str
     etag: str | None
     body: bytes | None = None
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
     not_modified: bool = False
     receipt: int | None = None  # the number of the log's entry
     next_link: str | None = None

@@ -7,12 +7,15 @@ from typing import Any, Final
 from urllib.parse import unquote, urlencode
 
 from app.broker.ask import Ask, Representation
+from app.broker.snapshot import Known
 from app.catalogue.entries import DatasetEntry, VersionEntry
 from app.catalogue.refusals import NoKey
+from app.policy.rules import Allow
 from app.query import cursor as cursors
+from app.query import params
 from app.query.fields import Field
 from app.query.literals import NotOfType, read_literal
-from app.query.params import Known, read_flag, read_question, signature, unknown
+from app.query.params import needs_place, read_flag, read_question, signature, unknown
 from app.query.question import Both, Compare, Condition, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
 from app.tables.encode import Form, Wording
@@ -25,6 +28,7 @@ _FORMS: Final[Mapping[Representation, Form]] = {
     Representation.CSV: Form.COLUMNS,
 }
 STREAMED: Final = frozenset({Representation.CSV, Representation.NDJSON})
+ORIGINALS: Final = "originals"
 _CHARSETS: Final = frozenset({"utf-8", "cp932"})
 
 
@@ -34,6 +38,8 @@ class Joined:
 
     join: Join
     version: VersionEntry
+    known: Known
+    allow: Allow
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +119,10 @@ def make_plan(
     """Read the parameters for one version. Raises what `read_question` raises, `InvalidCursor`."""
     asked = dict(ask.parameters)
     joins = {name: each.join for name, each in joined.items()}
-    question = read_question(ask.parameters, Known(version.fields, visible, joins))
+    known = params.Known(version.fields, visible, joins)
+    question = read_question(ask.parameters, known)
+    if ask.representation is Representation.GEOJSON:
+        needs_place(known, "f")  # the geometry holds both coordinates, named in fields or not
     order = signature(question.order, question.near)
     revision = version.revision
     if "cursor" in asked:
@@ -137,7 +146,11 @@ def make_plan(
         version=version,
         revision=revision,
         question=question,
-        wording=Wording(_FORMS[ask.representation], _names(question.fields, asked)),
+        wording=Wording(
+            _FORMS[ask.representation],
+            _names(question.fields, asked),
+            originals=read_flag(asked, ORIGINALS),
+        ),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
@@ -185,12 +198,16 @@ def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]
         raise unknown(f"labels={labels}", ["labels=ja"])
     if labels is None:
         return tuple(field.name for field in fields)
-    seen: dict[str, int] = {}
+    taken = {field.label for field in fields}
+    seen: set[str] = set()
     names = []
     for field in fields:
-        seen[field.label] = seen.get(field.label, 0) + 1
-        again = seen[field.label]
-        names.append(field.label if again == 1 else f"{field.label}_{again}")
+        name, again = field.label, 1
+        while name in seen or (again > 1 and name in taken):
+            again += 1
+            name = f"{field.label}_{again}"
+        seen.add(name)
+        names.append(name)
     return tuple(names)
 
 

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 import orjson
@@ -84,7 +84,7 @@ def csv_header(plan: Plan) -> bytes:
     return line.getvalue().encode()
 
 
-async def stream_body(plan: Plan, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def stream_body(plan: Plan, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """A stream as CSV (BOM and CP932 where asked) or NDJSON."""
     if plan.representation is Representation.CSV:
         if plan.bom and plan.charset == "utf-8":

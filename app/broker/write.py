@@ -24,6 +24,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
 from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, VersionState
 from app.policy.facts import Action, Caller
+from app.policy.rules import Allow
 from app.query.fields import Field
 from app.tables import write as tables
 from app.tables.layout import hosted_table, place_columns, table_name
@@ -63,7 +64,7 @@ class Writer:
 
         Raises the refusal (which then stands in the log), `NoKey`, `IdempotencyKeyReused`.
         """
-        known = await self._allowed(batch.dataset_id, batch.caller, batch.request_id)
+        known, allow = await self._allowed(batch.dataset_id, batch.caller, batch.request_id)
         client = batch.caller.client.client_id if batch.caller else ""
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
@@ -71,7 +72,7 @@ class Writer:
             if before is not None:
                 return before
             version = await _open_version(session, dataset, client)
-            answer = await _store(session, version, batch.records)
+            answer = await _store(session, version, batch.records, allow.columns)
             await _remember(session, client, batch, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
@@ -81,7 +82,7 @@ class Writer:
         self, dataset_id: str, key: str, caller: Caller | None, request_id: str
     ) -> None:
         """End one record. Raises the refusal, `NoKey`, `RecordNotFound`."""
-        known = await self._allowed(dataset_id, caller, request_id)
+        known, _ = await self._allowed(dataset_id, caller, request_id)
         async with self._database.writing() as session:
             await session.get_one(Dataset, dataset_id, with_for_update=True)
             version = await _current(session, dataset_id)
@@ -98,10 +99,11 @@ class Writer:
             await _log(session, known, caller, request_id, answer)
         self._snapshot.changed(dataset_id)
 
-    async def _allowed(self, dataset_id: str, caller: Caller | None, request_id: str) -> Known:
+    async def _allowed(
+        self, dataset_id: str, caller: Caller | None, request_id: str
+    ) -> tuple[Known, Allow]:
         known = await self._snapshot.dataset(dataset_id)
-        await self._decider.allow(known, caller, Action.WRITE, None, request_id)
-        return known
+        return known, await self._decider.allow(known, caller, Action.WRITE, None, request_id)
 
 
 async def _answered(session: AsyncSession, client: str, batch: Batch) -> dict[str, Any] | None:
@@ -190,11 +192,13 @@ def _no_fields() -> Fault:
     )
 
 
-async def _store(session: AsyncSession, version: Version, records: Sequence[Any]) -> dict[str, Any]:
+async def _store(
+    session: AsyncSession, version: Version, records: Sequence[Any], writable: frozenset[str]
+) -> dict[str, Any]:
     fields = [Field.from_json(each) for each in version.fields]
     if not any(field.key for field in fields):
         raise NoKey(dataset=version.dataset_id)
-    read = [read_record(record, fields) for record in records]
+    read = [read_record(record, fields, writable) for record in records]
     _refuse_doubles(read)
     good = [each for each in read if not each.faults]
     revision = version.revision + 1
@@ -257,7 +261,7 @@ def _widen(version: Version, fields: Sequence[Field], values: Sequence[dict[str,
         ("east", place[1], max),
         ("north", place[0], max),
     ):
-        found = [row[column] for row in values if row[column] is not None]
+        found = [row[column] for row in values if row.get(column) is not None]
         found += [held for held in [getattr(version, edge)] if held is not None]
         if found:
             setattr(version, edge, choose(found))

@@ -37,7 +37,7 @@ class VersionEntry:
             revision=version.revision,
             row_count=version.row_count,
             fields=MappingProxyType({field.name: field for field in fields}),
-            source=Source(hosted_table(version.table_name, fields), fields, version.revision > 0),
+            source=Source(hosted_table(version.table_name, fields), fields),
             published=version.state == VersionState.PUBLISHED,
             changed_at=version.changed_at,
         )
@@ -67,7 +67,8 @@ def _columns(fields: list[Field], data_class: str) -> tuple[tuple[str, str], ...
 
 async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
     """The dataset with its current version. Raises `DatasetNotFound`."""
-    dataset = await session.get(Dataset, dataset_id)
+    # PostgreSQL takes no NUL, not even in a question.
+    dataset = await session.get(Dataset, dataset_id) if "\x00" not in dataset_id else None
     if dataset is None:
         raise DatasetNotFound(id=dataset_id)
     version = None

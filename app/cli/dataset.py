@@ -40,11 +40,11 @@ def list_all(
     """List entries but hidden ones. データセットを一覧する。"""
 
     async def act(shell: Shell) -> list[dict[str, Any]]:
-        from app.catalogue import datasets  # noqa: PLC0415
+        from app.catalogue import search  # noqa: PLC0415
 
-        wanted = datasets.Search(words, publisher=publisher, viewer=publisher, limit=10_000)
+        wanted = search.Search(words, publisher=publisher, viewer=publisher, limit=10_000)
         async with shell.database.reading() as session:
-            return [_shown(each) for each in await datasets.search(session, wanted)]
+            return [_shown(each) for each in await search.search(session, wanted)]
 
     show_many(run(act), as_json, _COLUMNS)
 
@@ -58,13 +58,17 @@ def show(dataset: Id, as_json: Json = False) -> None:
 
         async with shell.database.reading() as session:
             found = await datasets.get(session, dataset)
-            fields = await datasets.fields_of(session, found)
+            fields = (await datasets.fields_of(session, found))[found.id]
             made = await versions.list_versions(session, dataset)
         listed = [members(each, "fields", "table_name") for each in made]
         if as_json:
-            return {**_shown(found), "fields": [f.as_json() for f in fields], "versions": listed}
+            return {
+                **_shown(found),
+                "fields": [each.as_json() for each in fields],
+                "versions": listed,
+            }
         told = [f"{one['number']} ({one['state']}, {one['row_count']})" for one in listed]
-        named = [f"{field.name} ({field.label}, {field.type})" for field in fields]
+        named = [f"{each.name} ({each.label}, {each.type})" for each in fields]
         return {**_shown(found), "fields": named, "versions": told}
 
     show_one(run(act), as_json)
@@ -91,7 +95,8 @@ def _read(path: Path) -> "NewDataset":
     """The dataset that a file describes, checked by the shape of the API."""
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from app.api.datasets import DatasetIn, new_dataset  # noqa: PLC0415
+    from app.api.dataset_shapes import DatasetIn  # noqa: PLC0415
+    from app.api.datasets import new_dataset  # noqa: PLC0415
     from app.api.input_words import faults_of  # noqa: PLC0415
 
     try:

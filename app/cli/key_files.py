@@ -55,6 +55,17 @@ def read_key(path: Path) -> "ECKey":
     return key
 
 
+def kept_key(path: Path) -> "ECKey":
+    """The key of a file, which is made where there is none that can be read."""
+    try:
+        key = read_key(path)
+    except KeyFileUnusable:
+        path.unlink(missing_ok=True)
+        return new_key(path)
+    path.chmod(0o600)
+    return key
+
+
 def public_jwks(key: "ECKey") -> dict[str, Any]:
     """The public half, as the registry takes it."""
     return {"keys": [key.as_dict(private=False)]}

@@ -34,7 +34,7 @@ class RunFailed(AppError):
     en = "The run {run} failed ({error}): {why_en}"
 
 
-def load(  # noqa: PLR0913, PLR0917 - one option each
+def load(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     dataset: Annotated[str, typer.Option()],
     publish: Annotated[
@@ -100,7 +100,7 @@ async def hand_in(
 
 
 async def _pieces(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as opened:  # noqa: ASYNC230 - a command does nothing else meanwhile
+    with file.open("rb") as opened:
         while piece := opened.read(1 << 20):
             yield piece
 
@@ -152,9 +152,7 @@ def _bar() -> "Progress":
     )
 
 
-async def _until_ended(
-    database: "Database", run_id: UUID, told: Callable[["Run"], None]
-) -> "Run":
+async def _until_ended(database: "Database", run_id: UUID, told: Callable[["Run"], None]) -> "Run":
     while True:
         now = await _run_of(database, run_id)
         told(now)

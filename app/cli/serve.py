@@ -55,14 +55,13 @@ def work(
 
 
 async def _work() -> None:
-    import importlib  # noqa: PLC0415
-
     from app.kit.db import Database  # noqa: PLC0415
+    from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
-    importlib.import_module("app.kit.logs").set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level)
     async with address_of(settings) as url:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
 from app.kit.errors import Fault
-from app.query.fields import Field, FieldType
+from app.query.fields import NUMBER_TYPES, Field, FieldType
 from app.query.literals import NotOfType, read_literal
 
 # The territory of Japan with its sea (field-notes: this range settles a swap without doubt).
 _LATITUDES: Final = (20.0, 46.0)
 _LONGITUDES: Final = (122.0, 154.5)
+_MOST_KEY_CHARACTERS: Final = 200  # a B-tree of PostgreSQL takes 2,704 bytes for the whole key
 
 
 @dataclass(slots=True)
@@ -23,8 +26,12 @@ class Incoming:
     faults: list[Fault] = field(default_factory=list)
 
 
-def read_record(given: object, fields: Sequence[Field]) -> Incoming:
-    """Read one record. Absent fields are null; unknown ones are refused, so that none is lost."""
+def read_record(given: object, fields: Sequence[Field], writable: frozenset[str]) -> Incoming:
+    """Read one record. Absent fields are null; unknown ones are refused, so that none is lost.
+
+    Fields that the caller may not write are refused where they are given, and else left out of
+    the values: what is stored there stays.
+    """
     found = Incoming()
     if not isinstance(given, Mapping):
         found.faults.append(
@@ -35,17 +42,38 @@ def read_record(given: object, fields: Sequence[Field]) -> Incoming:
     for name in given:
         if name not in known:
             found.faults.append(_unknown(str(name)))
+        elif name not in writable:
+            found.faults.append(_not_writable(str(name)))
     for each in fields:
-        found.values[each.column] = _value(each, given.get(each.name), found.faults)
-    keys = [given.get(each.name) for each in fields if each.key]
+        if each.name in writable or each.key:
+            found.values[each.column] = _value(each, given.get(each.name), found.faults)
+    keys = [found.values[each.column] for each in fields if each.key]
     if keys and all(value is not None for value in keys):
-        found.key = ",".join(quote(str(value), safe="") for value in keys)
+        found.key = ",".join(quote(_key_text(value), safe="") for value in keys)
     return found
+
+
+def _key_text(value: object) -> str:
+    """One value, one text: the key as it stands in addresses, however it was spelt."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value)
+
+
+def _not_writable(name: str) -> Fault:
+    return Fault(
+        f"/{name}",
+        "column_not_visible",
+        "この項目は協定に含まれていません。",
+        "The agreement does not cover this field.",
+    )
 
 
 def _unknown(name: str) -> Fault:
     return Fault(
-        f"/{name[:80]}",
+        "/" + name[:80].replace("\x00", "\ufffd"),  # jsonb, where answers are kept, holds no NUL
         "unknown_field",
         "この項目はデータセットにありません。",
         "The dataset has no such field.",
@@ -63,12 +91,14 @@ def _value(each: Field, raw: object, faults: list[Fault]) -> Any:
         faults.append(Fault(f"/{each.name}", exc.code, exc.ja, exc.en))
         return None
     _check_range(each, value, faults)
+    if (each.key or each.type is FieldType.CODE) and len(str(value)) > _MOST_KEY_CHARACTERS:
+        faults.append(_fault(each, "too_long", "長すぎます。", "is too long."))
     return value
 
 
 def _as_read(each: Field, raw: object) -> object:
     """JSON types are taken at their word: the text "12" is no number here."""
-    if isinstance(raw, str) and each.type in (FieldType.INTEGER, FieldType.DECIMAL):
+    if isinstance(raw, str) and each.type in NUMBER_TYPES:
         raise NotOfType(each, "数値です（引用符なし）。", "is a number, without quotes.")
     if not isinstance(raw, str | int | float | bool):
         raise NotOfType(each, "単純な値です。", "is a plain value.")

@@ -2,11 +2,16 @@
 
 from typing import Any, Final
 
+import asyncpg
 import orjson
 
 from app.kit.db import Driver
 
 LOAD: Final = "load"
+_BACKLOG: Final = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created)), 0)::float8
+FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()
+"""
 
 
 async def enqueue(driver: Driver, job: str, **payload: Any) -> None:
@@ -17,3 +22,9 @@ async def enqueue(driver: Driver, job: str, **payload: Any) -> None:
 
     queries = Queries(AsyncpgDriver(driver))  # type: ignore[arg-type]
     await queries.enqueue([job], [orjson.dumps(payload)], [0])
+
+
+async def backlog(pool: "asyncpg.Pool[Any]") -> tuple[int, float]:
+    """How many jobs wait for a worker, and for how many seconds the oldest has."""
+    (found,) = await pool.fetch(_BACKLOG)
+    return found[0], found[1]

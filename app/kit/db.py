@@ -38,6 +38,14 @@ def plain_dsn(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+async def _as_it_is(connection: "asyncpg.Connection[Any]") -> None:
+    """Spare the round trip of RESET ALL and its like, a tenth of a read's time.
+
+    Nobody sets anything, listens, or takes a session's lock on a lent connection; an open
+    transaction and listeners are ended by asyncpg before this.
+    """
+
+
 class Database:
     """Both ways to one database. Made by `open`, closed by `close`."""
 
@@ -65,10 +73,15 @@ class Database:
                 max_size=connections,
                 server_settings=SESSION_SETTINGS,
                 command_timeout=None,
+                reset=_as_it_is,
             )
         except (OSError, asyncpg.PostgresError) as exc:
             raise DatabaseUnavailable from exc
         return cls(url, engine, pool)
+
+    async def server_version(self) -> int:
+        """The major version of PostgreSQL."""
+        return int(await self.pool.fetchval("SHOW server_version_num")) // 10_000
 
     async def close(self) -> None:
         """Close both. Running statements are cut off after a moment."""

@@ -102,6 +102,12 @@ def _assemble(rows: list[asyncpg.Record], sealer: Sealer) -> Keys:
     raise NoSigningKey
 
 
+async def check_sealed(pool: "asyncpg.Pool[Any]", sealer: Sealer) -> None:
+    """Raise `SecretKeyUnusable` unless the key opens what the database holds."""
+    for row in await pool.fetch(_SELECT, list(_PUBLISHED)):
+        sealer.unseal(row["sealed_private_jwk"], about=_place(row["kid"]))
+
+
 def _place(kid: str) -> str:
     return f"signing_key:{kid}"
 

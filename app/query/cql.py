@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.kit.errors import Fault
 from app.query import cql_text
 from app.query.cql_text import MOST_NESTED, NotAnswered, TooDeep, WrongSyntax
 from app.query.fields import TEXT_TYPES, Field
@@ -33,7 +34,8 @@ Lookup = Callable[[str], Field]
 
 
 def _refuse(ja: str, en: str) -> InvalidFilter:
-    return InvalidFilter(why_ja=ja, why_en=en)
+    fault = Fault("filter", InvalidFilter.code, ja, en)
+    return InvalidFilter(why_ja=ja, why_en=en, faults=[fault])
 
 
 def parse_text(text: str, find: Lookup) -> Condition:
@@ -158,7 +160,9 @@ def _like(args: Any, find: Lookup) -> Condition:
         pattern = _inside_casei(pattern) or pattern
     wanted = str(_literal(field, pattern))
     if _ends_escaping(wanted):
-        raise _refuse("LIKE の末尾の \\ は \\\\ と書いてください。", "write a last \\ of LIKE as \\\\.")
+        raise _refuse(
+            "LIKE の末尾の \\ は \\\\ と書いてください。", "write a last \\ of LIKE as \\\\."
+        )
     return Like(field, wanted, fold=folded is not None)
 
 

@@ -192,7 +192,7 @@ class _Parser:
             case "word":
                 return self._named(taken)
         self._at -= taken.kind != "end"
-        self._wrong()
+        return self._wrong()
 
     def _named(self, name: _Token) -> Tree:
         if name.word in _CONSTANTS:

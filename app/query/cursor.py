@@ -6,10 +6,12 @@ A cursor grants nothing: it only names a position, and every value in it is boun
 import base64
 import binascii
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from app.query.fields import FieldType
 from app.query.literals import NotOfType, read_literal
 from app.query.question import Order
 from app.query.refusals import InvalidCursor
@@ -70,4 +72,7 @@ def read_position(
         ]
     except NotOfType:
         raise InvalidCursor from None
+    whole = zip(order, values, strict=True)
+    if any(by.field.type is FieldType.INTEGER and isinstance(at, Decimal) for by, at in whole):
+        raise InvalidCursor  # no row has a number beyond 64 bits or a part of one
     return (*values, row)

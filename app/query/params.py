@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from app.kit.errors import Fault
 from app.query import cql
 from app.query.fields import Field, FieldType
 from app.query.literals import NotOfType, read_literal
@@ -23,12 +24,13 @@ from app.query.question import (
 from app.query.refusals import ColumnNotVisible, UnknownParameter, wrong
 
 DEFAULT_LIMIT: Final = 100
+MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions take 100 arguments
 MOST_ROWS: Final = 10_000
 MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
 _ASKING: Final = frozenset(
     {
         "filter", "filter-lang", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
-        "cursor", "count", "version", "expand", "labels", "f", "bom", "charset", "purpose",
+        "cursor", "count", "version", "expand", "labels", "originals", "f", "bom", "charset", "purpose",
     }
 )  # fmt: skip
 
@@ -62,11 +64,14 @@ class Known:
 def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
     """The refusal of a name, with the nearest one that exists."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return UnknownParameter(
-        name=name[:100],
-        nearest_ja=f"{near[0]} のことですか。" if near else "",
-        nearest_en=f"Did you mean {near[0]}?" if near else "",
-    )
+    named = {
+        "name": name[:100],
+        "nearest_ja": f"{near[0]} のことですか。" if near else "",
+        "nearest_en": f"Did you mean {near[0]}?" if near else "",
+    }
+    refused = UnknownParameter
+    fault = Fault(name[:100], refused.code, refused.ja.format(**named), refused.en.format(**named))
+    return refused(**named, faults=[fault])
 
 
 def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
@@ -92,7 +97,7 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
     near = _near(asked)
     box = read_box(asked.get("bbox"))
     if near is not None or box is not None:
-        _needs_place(known)
+        needs_place(known, "bbox" if near is None else "lat")
     if "filter" in asked:
         conditions.append(_filter(asked, known))
     return Question(
@@ -202,11 +207,16 @@ def place_of(fields: Mapping[str, Field]) -> tuple[Field, Field] | None:
     return (latitude, longitude) if latitude and longitude else None
 
 
-def _needs_place(known: Known) -> None:
-    """A place is a column too: who may not see it may not search by it."""
+def needs_place(known: Known, parameter: str) -> None:
+    """A place is a column too: who may not see it may not search by it, nor get it as geometry.
+
+    Raises `InvalidQuestion` (of `parameter`), `ColumnNotVisible`.
+    """
     place = place_of(known.fields)
     if place is None:
-        raise wrong("bbox", "位置を持たないデータセットです。", "the dataset has no coordinates.")
+        raise wrong(
+            parameter, "位置を持たないデータセットです。", "the dataset has no coordinates."
+        )
     hidden = [field.name for field in place if field.name not in known.visible]
     if hidden:
         raise ColumnNotVisible(names=", ".join(hidden))
@@ -234,6 +244,10 @@ def _order(text: str | None, known: Known, near: Near | None) -> tuple[Order, ..
             "sort", "lat・lon の検索は近い順に固定です。", "a search by lat and lon is by distance."
         )
     orders: dict[str, Order] = {}
+    if text.count(",") >= MOST_SORTED:
+        raise wrong(
+            "sort", f"{MOST_SORTED}項目までです。", f"sort by {MOST_SORTED} fields at most."
+        )
     for part in text.split(","):
         name = part.strip()
         descending = name.startswith("-")

@@ -96,15 +96,20 @@ def place_columns(fields: Sequence[Field]) -> tuple[str, str] | None:
 
 
 def _indexes(table: Table, fields: Sequence[Field]) -> None:
-    """Position; the key, unique among rows in force; the place; codes, each with the position."""
+    """Position; the key, unique among rows in force; the place; codes, each with the position.
+
+    The key's index ends in `_until`, whose nulls are alike: one row in force for each key, and
+    the index serves readers of every revision (a partial one would serve none of them).
+    """
     Index(f"{table.name}_row", table.c[ROW])
     keys = [field.column for field in fields if field.key]
     if keys:
         Index(
             f"{table.name}_key",
             *(table.c[column] for column in keys),
+            table.c[UNTIL],
             unique=True,
-            postgresql_where=table.c[UNTIL].is_(None),
+            postgresql_nulls_not_distinct=True,
         )
     place = place_columns(fields)
     if place is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,7 +74,7 @@ class TableReader:
 
     async def stream(
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Every row, encoded by COPY, in pieces as the server sends them.
 
         The reader sets the pace: nothing is taken from the server before the piece before it is
@@ -133,7 +133,7 @@ class TableReader:
         reading: Reading,
         wording: Wording,
     ) -> _Prepared:
-        tables = (source.table.name, source.written, *[(j.table.name, j.written) for j in joined])
+        tables = (source.table.name, *[other.table.name for other in joined])
         key = (kind, tables, wording, shape_of(reading.question))
         found = self._prepared.get(key)
         if found is None:
@@ -202,7 +202,10 @@ def _exact(column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[A
 
 
 def _count(parts: Statements, _wording: Wording) -> Select[Any]:
-    return select(func.count()).select_from(parts.rows()).where(*parts.conditions())
+    statement = select(func.count()).select_from(parts.rows()).where(*parts.conditions())
+    if parts.question.after is not None:
+        statement = statement.where(parts.behind(parts.order()))
+    return statement
 
 
 def _stream(parts: Statements, wording: Wording) -> Select[Any]:

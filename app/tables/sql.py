@@ -49,11 +49,10 @@ from app.tables.layout import ROW, SINCE, UNTIL, place_columns, sql_type
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A version's table. `written`: its rows carry revisions (someone has written records)."""
+    """A version's table and its fields."""
 
     table: Table
     fields: tuple[Field, ...]
-    written: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +106,16 @@ class Statements:
         """The table, with each join as a left join on the rows in force there."""
         found: FromClause = self.table
         for at, join in enumerate(self.question.joins):
-            other, source = self.joined[join.name]
+            other, _ = self.joined[join.name]
             same = self.table.c[join.here.column] == other.c[join.there.column]
-            in_force = _in_force(self, other, source, _join_revision(at))
+            in_force = _in_force(self, other, _join_revision(at))
             found = found.outerjoin(other, and_(same, *in_force))
         return found
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """All that a row must meet, the page's beginning excepted."""
         question = self.question
-        found = _in_force(self, self.table, self.source, lambda reading: reading.revision)
+        found = _in_force(self, self.table, lambda reading: reading.revision)
         if question.where is not None:
             found.append(self.condition(question.where, lambda reading: reading.question.where))
         if question.box is not None:
@@ -264,12 +263,9 @@ def _name(name: str) -> ColumnElement[str]:
     return bindparam(None, name, Text(), literal_execute=True)
 
 
-def _in_force(
-    parts: Statements, rows: FromClause, source: Source, revision: Getter
-) -> list[ColumnElement[bool]]:
-    """The rows that the revision holds. A table never written to needs no condition."""
-    if not source.written:
-        return []
+def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[ColumnElement[bool]]:
+    """The rows that the revision holds: asked of every table, for the first write to one may be
+    committed between the moment its entry was loaded and this statement."""
     return [
         rows.c[SINCE] <= parts.bind(revision, BigInteger()),
         or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),

@@ -54,7 +54,7 @@ async def upsert(
 ) -> Written:
     """Insert or replace records by key, as of `revision`. Keys in `records` are distinct.
 
-    Each record has a value for every column of `fields`. The caller holds the version's lock.
+    A column that a record leaves out keeps what is stored. The caller holds the version's lock.
     """
     stored = await _stored(session, table, fields, records)
     keys = [field.column for field in fields if field.key]
@@ -62,8 +62,11 @@ async def upsert(
     outcomes: list[Outcome] = []
     fresh: list[dict[str, Any]] = []
     ended: list[int] = []
-    for record in records:
-        before = stored.get(tuple(record[key] for key in keys))
+    empty = dict.fromkeys(field.column for field in fields)
+    for given in records:
+        before = stored.get(tuple(given[key] for key in keys))
+        kept = empty if before is None else {name: before[name] for name in empty}
+        record = {**kept, **given}
         outcome = _outcome(before, record, fields)
         outcomes.append(outcome)
         if outcome is Outcome.INSERTED:

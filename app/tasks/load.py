@@ -61,6 +61,10 @@ class _Tally:
     repaired: int = 0
 
 
+class AlreadyLoaded(Exception):
+    """Another run has loaded the same file meanwhile: there is nothing to add."""
+
+
 class NoRowsAccepted(Exception):
     """Every row was rejected: there is nothing to make a version of."""
 
@@ -78,7 +82,7 @@ async def load(database: Database, run_id: UUID) -> None:
             await _carry_out(database, order, path)
         except FileRefused as refused:
             await _fail(database, run_id, refused.code, refused.words("ja"), refused.words("en"))
-        except asyncpg.DataError as refused:
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as refused:
             # A value that our rules let through and PostgreSQL does not: told, never lost.
             await _fail(
                 database,
@@ -100,7 +104,7 @@ async def _begin(database: Database, run_id: UUID) -> _Order | None:
         dataset = await session.get_one(Dataset, run.dataset_id)
         upload = await session.get_one(Upload, run.upload_id)
         latest = await _latest(session, dataset.id)
-        if run.corrects_run_id is None and latest and latest.source_sha256 == upload.sha256:
+        if run.corrects_run_id is None and latest and _is_same(latest, upload.sha256):
             await runs.finish_unchanged(session, run, latest)
             return None
         base = await _base(session, run)
@@ -113,6 +117,10 @@ async def _begin(database: Database, run_id: UUID) -> _Order | None:
             mapping=dataset.mapping,
             base=base,
         )
+
+
+def _is_same(latest: Version | None, sha256: str) -> bool:
+    return latest is not None and latest.source_sha256 == sha256
 
 
 async def _latest(session: AsyncSession, dataset_id: str) -> Version | None:
@@ -149,6 +157,8 @@ async def _carry_out(database: Database, order: _Order, path: Path) -> None:
     try:
         async with database.writing() as session:
             await _make_version(session, database, order, found, open_file)
+    except AlreadyLoaded:
+        await _end_unchanged(database, order.run_id)
     except NoRowsAccepted:
         await _fail_with_rejects(database, order, found, open_file)
 
@@ -170,6 +180,9 @@ async def _make_version(
     rows = await loading.finish(connection, table)
     extent = await loading.extent(connection, table, found.fields)
     run = await runs.get(session, order.run_id, lock=True)
+    await session.get_one(Dataset, run.dataset_id, with_for_update=True)
+    if order.base is None and _is_same(await _latest(session, run.dataset_id), order.sha256):
+        raise AlreadyLoaded
     run.rows_read, run.rows_accepted = tally.rows, tally.accepted
     run.rows_rejected, run.cells_repaired = tally.rejected, tally.repaired
     fields = [field.as_json() for field in found.fields]
@@ -309,6 +322,14 @@ async def _note_progress(database: Database, run_id: UUID, block: "Block", tally
 async def _note_phase(database: Database, run_id: UUID, phase: str) -> None:
     async with database.writing() as session:
         await session.execute(update(Run).where(Run.id == run_id).values(phase=phase))
+
+
+async def _end_unchanged(database: Database, run_id: UUID) -> None:
+    async with database.writing() as session:
+        run = await runs.get(session, run_id, lock=True)
+        latest = await _latest(session, run.dataset_id)
+        if latest is not None:
+            await runs.finish_unchanged(session, run, latest)
 
 
 async def _fail(database: Database, run_id: UUID, code: str, ja: str, en: str) -> None:

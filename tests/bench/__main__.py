@@ -1,6 +1,6 @@
 """`python -m tests.bench [--soak] [name …]`: measures and prints. A benchmark, not a gate.
 
-Everything is measured beside its limit in the same run, in interleaved rounds: compare ratios.
+The exit code is 0 even where a ratio is missed. Everything is measured beside its limit in the same run, in interleaved rounds: compare ratios.
 """
 
 import argparse
@@ -38,7 +38,10 @@ async def measure(names: Sequence[str], *, is_soak: bool) -> list[Figure]:
             await load_datasets(stage)
         for name in chosen:
             print(f"{name} …", flush=True)
-            figures += await (_LOADED | _EMPTY)[name](stage)
+            try:
+                figures += await (_LOADED | _EMPTY)[name](stage)
+            except (AssertionError, RuntimeError) as exc:  # the other figures are still wanted
+                print(f"{name} FAILED: {exc}", flush=True)
     return figures
 
 

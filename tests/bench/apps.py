@@ -1,10 +1,7 @@
-"""The processes that are measured: the platform, its worker, and the bare applications as limits."""
+"""The bare applications that are the limits: a FastAPI hello, and SQL with nothing around it."""
 
-import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from app.kit.db import SESSION_SETTINGS, Database, plain_dsn
-from app.kit.settings import Settings
-from app.main import create_app, set_up_logging
+from app.kit.db import SESSION_SETTINGS, plain_dsn
 
 
 def hello() -> FastAPI:
@@ -69,37 +64,13 @@ class Bare:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-@asynccontextmanager
-async def _database(url: str) -> AsyncIterator[Database]:
-    database = await Database.open(url)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-async def _work(url: str) -> None:
-    from app.tasks.worker import work_for_ever  # noqa: PLC0415 - brings the queue, worker only
-
-    async with _database(url) as database:
-        await work_for_ever(database)
-
-
 def main(name: str, port: str, questions: str) -> None:
-    """Run one of them until it is told to stop. The database's address is in the environment."""
+    """Run one of them until it is told to stop, with the settings of `urbanos serve`."""
     url = os.environ["URBANOS_DATABASE_URL"]
-    if name == "worker":
-        set_up_logging("INFO")
-        asyncio.run(_work(url))
-        return
-    if name == "platform":
-        set_up_logging("INFO")  # with the access log, as in service
-        app: Any = create_app(Settings(), url)
-    else:
-        app = hello() if name == "hello" else Bare(url, Path(questions))
+    app: Any = hello() if name == "hello" else Bare(url, Path(questions))
     uvicorn.run(
-        app, port=int(port), loop="uvloop", http="httptools", workers=1, access_log=False,
-        log_level="warning",
+        app, port=int(port), loop="uvloop", http="httptools", ws="none", workers=1,
+        log_config=None, access_log=False, server_header=False,
     )  # fmt: skip
 
 

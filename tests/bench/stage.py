@@ -34,6 +34,7 @@ class Process:
 
     child: subprocess.Popen[bytes]
     port: int
+    log: Path
 
     def stop(self) -> None:
         """End it as a service manager would."""
@@ -62,7 +63,7 @@ class Stage:
         return f"http://127.0.0.1:{self.port}"
 
     def spawn(self, name: str, port: int = 0, questions: Path | None = None) -> Process:
-        """Start one of `tests.bench.apps`."""
+        """Start one of the processes that `spawn` knows."""
         return spawn(self.folder, self.url, self.issuer, name, port or free_port(), questions)
 
     async def token(self, party: Party, scope: str) -> dict[str, str]:
@@ -133,17 +134,21 @@ def free_port() -> int:
 def spawn(
     folder: Path, url: str, issuer: str, name: str, port: int, questions: Path | None
 ) -> Process:
-    """Start one of `tests.bench.apps`; what it says goes to a file, as in service."""
+    """Start the platform, a worker, or one of `tests.bench.apps`. What it says goes to a file."""
     environment = {
         **os.environ,
         "URBANOS_DATABASE_URL": url,
         "URBANOS_HOME": str(folder),
         "URBANOS_PUBLIC_URL": issuer,
+        "URBANOS_PORT": str(port),
     }
-    words = [sys.executable, "-m", "tests.bench.apps", name, str(port), str(questions or "")]
-    with (folder / f"{name}.log").open("ab") as log:
+    commands = {"platform": ["app.cli", "serve", "--no-worker"], "worker": ["app.cli", "work"]}
+    bare = ["tests.bench.apps", name, str(port), str(questions or "")]
+    words = [sys.executable, "-m", *commands.get(name, bare)]
+    said = folder / f"{name}.log"
+    with said.open("ab") as log:
         child = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
-    return Process(child, port)
+    return Process(child, port, said)
 
 
 async def until_answers(process: Process, path: str = "/healthz") -> None:
@@ -153,7 +158,7 @@ async def until_answers(process: Process, path: str = "/healthz") -> None:
             try:
                 answer = await asking.get(f"http://127.0.0.1:{process.port}{path}")
             except httpx.TransportError:
-                assert process.child.poll() is None, "the process ended: see its log"
+                assert process.child.poll() is None, process.log.read_text()[-2000:]
                 await asyncio.sleep(0.01)
                 continue
             assert answer.status_code == 200, answer.text
@@ -187,6 +192,8 @@ async def open_stage(*, is_soak: bool) -> AsyncIterator[Stage]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="urbanos-bench-")))
         database = await Database.open(url)
         stack.push_async_callback(database.close)
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            assert await database.pool.fetchval(f"SHOW {name}") == "on", f"{name} is not on"
         async with database.writing() as session:
             await seed(session)
         port = free_port()

@@ -288,3 +288,20 @@ async def test_the_same_file_again_makes_no_new_version(
 
     assert again["unchanged"] is True
     assert (await client.get(path, headers=story["steward"])).json() == before
+
+
+async def test_the_publisher_alone_sees_the_cells_as_they_came(
+    story: dict[str, Any], client: httpx.AsyncClient, world: World
+) -> None:
+    path = "/v1/datasets/vaccination-sites/records/1"
+    own = await world.token(await world.party(KENKO), "dataset:vaccination-sites:read")
+    asked = {"originals": "true", "purpose": "own-duty"}
+
+    mine = await client.get(path, params=asked, headers=own)
+    anyone = await client.get(path, params=asked)
+
+    original = mine.json()["record"]["_original"]
+    assert original["phone"] == "０６－００００－０００１"
+    assert original["updated_on"] == "R4.4.1"
+    assert (anyone.status_code, anyone.json()["code"]) == (403, "column_not_visible")
+    assert (await world.log(Event.RECORDS_REFUSED))[-1]["reason"] == "column_not_visible"

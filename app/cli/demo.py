@@ -1,0 +1,115 @@
+"""`urbanos demo`: a whole platform on one machine, with made-up data, and what to try on it."""
+
+import asyncio
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.serve import Host, Port
+from app.cli.shell import embedded_or, read_settings
+from app.cli.words import Json, note, said, show_json
+
+if TYPE_CHECKING:
+    from app.kit.settings import Settings
+
+
+def demo(
+    host: Host = None,
+    port: Port = None,
+    only_prepare: Annotated[
+        bool, typer.Option("--only-prepare", help="Load the samples and stop")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Serve with an embedded database and made-up samples. 見本データ付きで起動する。"""
+    from app.cli.serving import serve_until_stopped  # noqa: PLC0415
+
+    # Its console is for what to try; the log of calls is wanted by those who ask for it.
+    level = None if "URBANOS_LOG_LEVEL" in os.environ else "WARNING"
+    settings = read_settings(host=host, port=port, log_level=level)
+
+    def ready() -> None:
+        if as_json:
+            show_json(tour(settings))
+        else:
+            typer.echo(_guide(settings))
+
+    if only_prepare:
+        asyncio.run(_prepare_alone(settings))
+        return
+    serve_until_stopped(settings, worker=True, prepare=_migrate, furnish=_furnish, ready=ready)
+
+
+async def _prepare_alone(settings: "Settings") -> None:
+    from app.cli.serving import supervised_worker  # noqa: PLC0415
+
+    async with embedded_or(settings) as url:
+        await _migrate(settings, url)
+        async with supervised_worker(settings, url):
+            await _furnish(settings, url)
+
+
+async def _migrate(_settings: "Settings", url: str) -> None:
+    from app.kit import migrations  # noqa: PLC0415
+
+    found = await migrations.current(url)
+    if found != migrations.newest():
+        note("データベースを準備しています…", "Preparing the database …")
+        await asyncio.to_thread(migrations.upgrade, url)
+
+
+async def _furnish(settings: "Settings", url: str) -> None:
+    from app.cli.demo_world import furnish  # noqa: PLC0415
+
+    await furnish(settings, url)
+
+
+def tour(settings: "Settings") -> dict[str, str]:
+    """The calls to try, ready to paste."""
+    base = settings.issuer
+    urbanos = shlex.quote(_short(sys.argv[0]))
+    key = shlex.quote(_short(settings.home / "keys" / "demo-sakai.jwk"))
+    away = "" if base == "http://127.0.0.1:8000" else f" --url {base}"
+    token = (
+        f"TOKEN=$({urbanos} token --client demo-sakai --key {key}"
+        f" --scope dataset:demo-inspections:read{away})"
+    )
+    records = f"{base}/v1/datasets/demo-inspections/records?purpose=disaster-response&limit=2"
+    shown = '-H "Authorization: Bearer $TOKEN"'
+    return {
+        "docs": f"{base}/docs",
+        # curl sends an address as it is typed, and Japanese in one is not HTTP.
+        "public": f"curl -G '{base}/v1/datasets/demo-shelters/records'"
+        " -d limit=2 --data-urlencode 'ward=北架空区'",
+        "token": token,
+        "allowed": f"curl {shown} '{records}'",
+        "refused": f"curl {shown} '{records}&fields=key_location'",
+    }
+
+
+def _short(path: str | Path) -> str:
+    """The path as one would type it from here."""
+    return min(os.path.relpath(path), str(Path(path).absolute()), key=len)
+
+
+def _guide(settings: "Settings") -> str:
+    calls = tour(settings)
+    keys = _short(settings.home / "keys")
+    parts = (
+        (said("API文書", "The API, to read"), "docs"),
+        (said("公開データ（トークン不要）", "Public data, without a token"), "public"),
+        (said(f"堺市（見本）のトークン（鍵は {keys}/）", f"A token for Sakai (keys in {keys}/)"),
+         "token"),
+        (said("許可される要求: 利用協定の列", "Allowed: the columns that were agreed on"),
+         "allowed"),
+        (said("拒否される要求: 協定にない列「鍵の保管場所」",
+              "Refused, and told why: a column that was not agreed on"), "refused"),
+    )  # fmt: skip
+    lines = [said(f"起動しました: {settings.issuer}", f"Serving at {settings.issuer}")]
+    for title, name in parts:
+        lines += ["", f"# {title}", calls[name]]
+    return "\n".join([*lines, "", said("終了は Ctrl-C", "Ctrl-C stops everything.")])

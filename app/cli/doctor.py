@@ -1,0 +1,164 @@
+"""`urbanos doctor`: looks at everything a deployment needs and says in words what to do."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from app.cli.shell import address_of, read_settings
+from app.cli.words import Json, said, show_json
+from app.kit.errors import AppError
+
+if TYPE_CHECKING:
+    from app.kit.db import Database
+    from app.kit.settings import Settings
+
+CHECK_FAILED: Final = 4
+_LEAST_DISK: Final = 2 * 1024**3
+_WAITING_TOO_LONG_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, in the reader's language."""
+
+    check: str
+    ok: bool
+    says: str
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check this installation; exit 4 if something is wrong. 環境を診断する。"""
+    settings = read_settings()
+    found = [_python(), *_disk(settings), _secret_key(settings), *asyncio.run(_database(settings))]
+    if as_json:
+        show_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            mark = said("正常", "ok  ") if each.ok else said("要対応", "FAIL")
+            typer.echo(f"{mark}  {each.check}: {each.says}")
+    if not all(each.ok for each in found):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _python() -> Finding:
+    has = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        "python",
+        sys.version_info >= (3, 11),
+        said(f"{has}（3.11以上が必要）", f"{has} (3.11 or newer is needed)"),
+    )
+
+
+def _disk(settings: "Settings") -> Iterator[Finding]:
+    """Uploads pass through the temporary folder; the embedded database lives under home."""
+    import tempfile  # noqa: PLC0415
+
+    folders = {"home": settings.home, "temporary": Path(tempfile.gettempdir())}
+    for name, folder in folders.items():
+        there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        yield Finding(
+            f"disk ({name})",
+            free >= _LEAST_DISK,
+            said(
+                f"{there} の空きは {free / 1024**3:.1f} GB（2 GB以上必要）",
+                f"{free / 1024**3:.1f} GB free at {there} (2 GB are needed)",
+            ),
+        )
+
+
+def _secret_key(settings: "Settings") -> Finding:
+    path = settings.secret_key_file or settings.home / "secret.key"
+    if not path.exists():
+        return Finding("secret key", True, said(
+            f"{path} はまだありません。初回起動時に作られます。",
+            f"{path} does not exist yet; the first start makes it.",
+        ))  # fmt: skip
+    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+
+    try:
+        load_sealer(path)
+    except (SecretKeyUnusable, OSError) as exc:
+        return Finding("secret key", False, said(f"{path}: {exc}", f"{path}: {exc}"))
+    if path.stat().st_mode & 0o077:
+        return Finding("secret key", False, said(
+            f"{path} を他の利用者が読めます。chmod 600 {path} を実行してください。",
+            f"Others can read {path}. Run: chmod 600 {path}",
+        ))  # fmt: skip
+    return Finding("secret key", True, said(
+        f"{path}（バックアップに含めてください）", f"{path} (keep it in the backup)"
+    ))  # fmt: skip
+
+
+async def _database(settings: "Settings") -> list[Finding]:
+    from app.kit import migrations  # noqa: PLC0415
+    from app.kit.db import Database  # noqa: PLC0415
+
+    try:
+        async with address_of(settings) as url:
+            at = await migrations.current(url)
+            database = await Database.open(url, connections=2)
+            try:
+                found = [await _version(database), _migrations(at)]
+                if at == migrations.newest():
+                    found += [await _queue(database), await _sealed(settings, database)]
+            finally:
+                await database.close()
+            return found
+    except AppError as refusal:
+        cause = refusal.__cause__
+        why = f" ({type(cause).__name__}: {cause})" if cause else ""
+        says = said(refusal.words("ja"), refusal.words("en")) + why
+        return [Finding("database", False, says)]
+
+
+async def _version(database: "Database") -> Finding:
+    version = await database.server_version()
+    return Finding("database", version >= 16, said(
+        f"PostgreSQL {version}（16以上が必要）", f"PostgreSQL {version} (16 or newer is needed)"
+    ))  # fmt: skip
+
+
+def _migrations(at: str | None) -> Finding:
+    from app.kit import migrations  # noqa: PLC0415
+
+    wanted = migrations.newest()
+    if at == wanted:
+        return Finding("migrations", True, said(f"最新（{at}）", f"up to date ({at})"))
+    return Finding("migrations", False, said(
+        f"{at or '未作成'}。urbanos migrate で {wanted} にしてください。",
+        f"at {at or 'nothing'}. Bring it to {wanted}: urbanos migrate",
+    ))  # fmt: skip
+
+
+async def _queue(database: "Database") -> Finding:
+    from app.jobs import queue  # noqa: PLC0415
+
+    waiting, oldest_s = await queue.backlog(database.pool)
+    stuck = oldest_s > _WAITING_TOO_LONG_S
+    return Finding("worker queue", not stuck, said(
+        f"待ち {waiting} 件、最長 {oldest_s:.0f} 秒" + (
+            "。ワーカ（urbanos work）が動いているか確認してください。" if stuck else ""),
+        f"{waiting} jobs wait, the oldest for {oldest_s:.0f} s" + (
+            ". Is a worker running? Start: urbanos work" if stuck else ""),
+    ))  # fmt: skip
+
+
+async def _sealed(settings: "Settings", database: "Database") -> Finding:
+    """Whether the key file is the one that sealed what the database holds."""
+    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+    from app.oauth.keys import check_sealed  # noqa: PLC0415
+
+    path = settings.secret_key_file or settings.home / "secret.key"
+    try:
+        if path.exists():
+            await check_sealed(database.pool, load_sealer(path))
+    except SecretKeyUnusable as wrong:
+        return Finding("signing keys", False, said(wrong.words("ja"), wrong.words("en")))
+    return Finding("signing keys", True, said("開けます", "can be opened"))

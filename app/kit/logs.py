@@ -1,0 +1,21 @@
+"""Logs of a process: one JSON object a line on standard error. Never a row, never a secret."""
+
+import logging
+import sys
+
+import orjson
+import structlog
+
+
+def set_up_logging(level: str) -> None:
+    """One JSON object a line on standard error. Loggers of libraries stay at WARNING."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,313 @@
+"""The platform's generated document: no drift, nothing undescribed, every example request true."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml  # type: ignore[import-untyped]
+
+from app.api.state import Platform
+from app.cli.openapi import document_text
+from app.models.parties import Role
+from app.parties.seed import OPERATOR
+from tests.world import SAKAI, Party, World
+
+PATH: Final = Path(__file__).parents[2] / "openapi" / "platform-v1.yaml"
+DOCUMENT: Final[dict[str, Any]] = yaml.safe_load(PATH.read_text("utf-8"))
+OPERATIONS: Final = {
+    f"{method.upper()} {path}": operation
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
+_FIELDS: Final = [
+    {"name": "no", "label": "番号", "type": "code", "key": True},
+    {"name": "name", "label": "名称", "type": "text", "required": True},
+    {"name": "address", "label": "所在地", "type": "text"},
+    {"name": "capacity", "label": "定員", "type": "integer"},
+]
+_FILE: Final = "番号,名称,所在地,定員\nP-01,架空第一,架空町1,10\nP-02,架空第二,架空町2,多数\n"
+
+
+def test_the_committed_document_is_what_the_code_says() -> None:
+    assert PATH.read_text("utf-8") == document_text()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_described(name: str) -> None:
+    operation = OPERATIONS[name]
+
+    refusals = [
+        response
+        for status, response in operation["responses"].items()
+        if status >= "400" and "application/problem+json" in response.get("content", {})
+    ]
+
+    assert operation["summary"]
+    assert operation["tags"]
+    assert operation["description"]
+    assert refusals
+    assert all("`" in response["description"] for response in refusals)
+    assert all("example" in r["content"]["application/problem+json"] for r in refusals)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_body_has_an_example(name: str) -> None:
+    bodies = OPERATIONS[name].get("requestBody", {}).get("content", {})
+
+    for media_type, body in bodies.items():
+        if media_type != "multipart/form-data":  # a file and its boundary are no text to paste
+            assert _example(body) is not None, media_type
+
+
+def _example(body: dict[str, Any]) -> Any:
+    if "example" in body:
+        return body["example"]
+    reference = body["schema"].get("$ref", "").rpartition("/")[2]
+    return DOCUMENT["components"]["schemas"].get(reference, {}).get("example")
+
+
+# --- every example request is run ----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the examples speak of, and who calls."""
+
+    world: World
+    steward: Party
+    asker: Party
+    admin: dict[str, str]
+    own: dict[str, str]
+    other: dict[str, str]
+    run: dict[str, Any]
+
+    async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
+        response = await self.world.client.post(path, json=body, headers=headers)
+        assert response.status_code < 300, response.text
+        return response.json()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(
+    platform: Platform, client: httpx.AsyncClient, worker: None
+) -> AsyncIterator[Stage]:
+    world = World(platform, client)
+    await world.start()
+    operator = await world.party(OPERATOR, Role.OPERATOR, Role.AUDITOR)
+    steward = await world.party("271004-kenko", Role.STEWARD)
+    asker = await world.party(SAKAI, Role.DEVELOPER)
+    admin = await world.token(operator, "admin:read admin:write audit:read")
+    writing = await world.token(steward, "catalogue:write")
+    for dataset_id in ("shelters", "stock"):
+        await _register(world, writing, dataset_id)
+    run = await world.load(writing, "shelters", _FILE.encode())
+    await world.publish(writing, run)
+    scope = (
+        "catalogue:write agreements:write dataset:shelters:read"
+        " dataset:stock:read dataset:stock:write"
+    )
+    own = await world.token(steward, scope)
+    other = await world.token(asker, "agreements:write")
+    yield Stage(world, steward, asker, admin, own, other, run)
+
+
+async def _register(world: World, headers: dict[str, str], dataset_id: str) -> str:
+    body = {
+        "id": dataset_id,
+        "title_ja": "試験",
+        "steward": {"name": "試験"},
+        "update_frequency": "irregular",
+        "fields": _FIELDS,
+    }
+    response = await world.client.post("/v1/datasets", json=body, headers=headers)
+    assert response.status_code == 201, response.text
+    return dataset_id
+
+
+Path_ = dict[str, Any]
+Ready = Callable[[Stage], Awaitable[tuple[dict[str, str], Path_]]]
+
+
+def _as(who: str, **path: Any) -> Ready:
+    """Calls as one of the stage's parties on things that are there."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        return ({} if who == "nobody" else getattr(stage, who)), path
+
+    return ready
+
+
+async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
+    made = await _register(stage.world, stage.own, f"d-{secrets.token_hex(5)}")
+    return stage.own, {"dataset_id": made}
+
+
+async def _own_run(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.own, {"run_id": stage.run["id"]}
+
+
+async def _record_to_delete(stage: Stage) -> tuple[dict[str, str], Path_]:
+    await stage.send("/v1/datasets/stock/records", [{"no": "X-1", "name": "架空"}], stage.own)
+    return stage.own, {"dataset_id": "stock", "key": "X-1"}
+
+
+async def _request(stage: Stage) -> str:
+    body = OPERATIONS["POST /v1/access-requests"]["requestBody"]["content"]["application/json"]
+    made = await stage.send("/v1/access-requests", _example(body), stage.other)
+    return str(made["id"])
+
+
+async def _request_to_decide(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.own, {"request_id": await _request(stage)}
+
+
+async def _request_of_mine(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.other, {"request_id": await _request(stage)}
+
+
+async def _agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
+    path = f"/v1/access-requests/{await _request(stage)}/approve"
+    return stage.own, {"agreement_id": (await stage.send(path, {}, stage.own))["id"]}
+
+
+async def _suspended_agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _agreement(stage)
+    await stage.send(f"/v1/agreements/{path['agreement_id']}/suspend", {"reason": "-"}, headers)
+    return headers, path
+
+
+async def _fresh_client(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.admin, {"client_id": (await stage.world.party()).id}
+
+
+async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
+    unit = f"271004-u{secrets.token_hex(4)}"
+    body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
+    await stage.send("/v1/admin/organizations", body, stage.admin)
+    return stage.admin, {"organization_id": unit}
+
+
+async def _profile(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {
+        "name": f"p-{secrets.token_hex(4)}",
+        "version": 1,
+        "title_ja": "試験",
+        "fields": _FIELDS,
+    }
+    await stage.send("/v1/profiles", body, stage.own)
+    return {}, {"name": body["name"], "version": 1}
+
+
+READY: Final[dict[str, Ready]] = {
+    "GET /.well-known/oauth-authorization-server": _as("nobody"),
+    "GET /.well-known/oauth-protected-resource": _as("nobody"),
+    "GET /healthz": _as("nobody"),
+    "GET /metrics": _as("nobody"),
+    "GET /readyz": _as("nobody"),
+    "GET /v1/health": _as("nobody"),
+    "GET /oauth/jwks": _as("nobody"),
+    "POST /oauth/token": _as("nobody"),
+    "GET /v1/access-requests": _as("other"),
+    "POST /v1/access-requests": _as("other"),
+    "GET /v1/access-requests/{request_id}": _request_of_mine,
+    "POST /v1/access-requests/{request_id}/approve": _request_to_decide,
+    "POST /v1/access-requests/{request_id}/reject": _request_to_decide,
+    "POST /v1/access-requests/{request_id}/withdraw": _request_of_mine,
+    "GET /v1/admin/audit": _as("admin"),
+    "GET /v1/admin/audit/verify": _as("admin"),
+    "GET /v1/admin/clients": _as("admin"),
+    "POST /v1/admin/clients": _as("admin"),
+    "GET /v1/admin/clients/{client_id}": _fresh_client,
+    "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
+    "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "GET /v1/admin/organizations": _as("admin"),
+    "POST /v1/admin/organizations": _as("admin"),
+    "GET /v1/admin/organizations/{organization_id}": _as("admin", organization_id="271004"),
+    "POST /v1/admin/organizations/{organization_id}/close": _fresh_unit,
+    "GET /v1/admin/organizations/{organization_id}/former-names": _fresh_unit,
+    "POST /v1/admin/organizations/{organization_id}/rename": _fresh_unit,
+    "GET /v1/admin/organizations/{organization_id}/tree": _as("admin", organization_id="271004"),
+    "GET /v1/agreements": _as("other"),
+    "GET /v1/agreements/{agreement_id}": _agreement,
+    "POST /v1/agreements/{agreement_id}/resume": _suspended_agreement,
+    "POST /v1/agreements/{agreement_id}/revoke": _agreement,
+    "POST /v1/agreements/{agreement_id}/suspend": _agreement,
+    "GET /v1/datasets": _as("nobody"),
+    "POST /v1/datasets": _as("own"),
+    "GET /v1/datasets/{dataset_id}": _as("nobody", dataset_id="shelters"),
+    "PATCH /v1/datasets/{dataset_id}": _fresh_dataset,
+    "GET /v1/datasets/{dataset_id}/readers": _as("own", dataset_id="shelters"),
+    "GET /v1/datasets/{dataset_id}/records": _as("own", dataset_id="shelters"),
+    "POST /v1/datasets/{dataset_id}/records": _as("own", dataset_id="stock"),
+    "DELETE /v1/datasets/{dataset_id}/records/{key}": _record_to_delete,
+    "GET /v1/datasets/{dataset_id}/records/{key}": _as("own", dataset_id="shelters", key="P-01"),
+    "GET /v1/datasets/{dataset_id}/schema": _as("nobody", dataset_id="shelters"),
+    "GET /v1/datasets/{dataset_id}/versions": _as("own", dataset_id="shelters"),
+    "POST /v1/datasets/{dataset_id}/versions": _fresh_dataset,
+    "GET /v1/datasets/{dataset_id}/versions/{number}": _as("own", dataset_id="shelters", number=1),
+    "POST /v1/datasets/{dataset_id}/versions/{number}/publish": _as(
+        "own", dataset_id="shelters", number=1
+    ),
+    "POST /v1/datasets/{dataset_id}/withdraw": _fresh_dataset,
+    "GET /v1/profiles": _as("nobody"),
+    "POST /v1/profiles": _as("own"),
+    "GET /v1/profiles/{name}/{version}": _profile,
+    "GET /v1/purposes": _as("nobody"),
+    "POST /v1/purposes": _as("admin"),
+    "GET /v1/runs/{run_id}": _own_run,
+    "GET /v1/runs/{run_id}/rejects": _own_run,
+    "GET /v1/runs/{run_id}/rejects.csv": _own_run,
+}
+
+
+def _requests() -> list[tuple[str, str | None]]:
+    """Every operation, once for every media type of its body."""
+    return [
+        (name, media_type)
+        for name, operation in OPERATIONS.items()
+        for media_type in operation.get("requestBody", {}).get("content") or (None,)
+    ]
+
+
+@pytest.mark.parametrize(("name", "media_type"), _requests())
+async def test_the_example_request_is_answered_as_documented(
+    stage: Stage, name: str, media_type: str | None
+) -> None:
+    operation = OPERATIONS[name]
+    method, _, template = name.partition(" ")
+    headers, path = await READY[name](stage)
+    query = {"purpose": "own-duty"} if name.startswith("GET") and "/records" in name else {}
+
+    body = _body(stage, operation, media_type)
+    if "content" in body:
+        headers = {**headers, "Content-Type": str(media_type)}
+
+    response = await stage.world.client.request(
+        method, template.format(**path), params=query, headers=headers, **body
+    )
+
+    documented = operation["responses"].get(str(response.status_code))
+    assert response.is_success, response.text
+    assert documented is not None, response.status_code
+    if response.content:
+        media = response.headers["content-type"].partition(";")[0]
+        assert media in documented["content"]
+
+
+def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> dict[str, Any]:
+    if media_type is None:
+        return {}
+    if media_type == "multipart/form-data":
+        return {"files": {"file": ("架空.csv", _FILE.encode(), "text/csv")}}
+    example = _example(operation["requestBody"]["content"][media_type])
+    if media_type == "application/x-www-form-urlencoded":
+        # An assertion is good for a minute and once, so no document can hold a true one.
+        return {"data": {**example, "client_assertion": stage.steward.assertion()}}
+    content = example if isinstance(example, str) else json.dumps(example)
+    return {"content": content.encode()}
