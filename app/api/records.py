@@ -3,7 +3,8 @@
 It translates and decides nothing: what may leave is the broker's word.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -57,7 +58,7 @@ class RecordsEndpoint:
             if refusal.kind is Kind.UNAUTHENTICATED and not refusal.headers:
                 challenge(platform, refusal, error=None)
             raise
-        await _send(answer, scope, send)
+        await _send(answer, scope, receive, send)
 
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
         caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
@@ -146,7 +147,7 @@ def _offer(part: str) -> tuple[str, float]:
     return media_type.lower(), quality
 
 
-async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     headers = [
         (b"content-type", answer.media_type.encode()),
         (b"vary", b"Accept, Accept-Language, Authorization"),
@@ -161,10 +162,7 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
     head = scope["method"] == "HEAD"
     if answer.stream is not None and not head:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async with aclosing(answer.stream) as pieces:
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await _send_pieces(answer.stream, receive, send)
         return
     status = 304 if answer.not_modified else 200
     body = answer.body or b""
@@ -172,6 +170,25 @@ async def _send(answer: Answer, scope: Scope, send: Send) -> None:
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+async def _send_pieces(stream: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+    """Send until the end or until the taker is gone: sending to nobody raises nothing (ASGI)."""
+    gone = asyncio.create_task(_hung_up(receive))
+    try:
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 _endpoint = RecordsEndpoint()

@@ -140,7 +140,7 @@ def make_plan(
     if ask.representation in STREAMED and "limit" not in asked:
         question = replace(question, limit=None)
     path = f"/v1/datasets/{ask.dataset_id}/records" + (f"/{ask.key}" if ask.key else "")
-    query = f"?{urlencode(ask.parameters)}" if ask.parameters else ""
+    query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
     return Plan(
         dataset_id=ask.dataset_id,
         version=version,

@@ -80,7 +80,7 @@ def csv_header(plan: Plan) -> bytes:
     if plan.question.near is not None:
         names.append("distance")
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(names)
+    csv.writer(line, lineterminator="\n").writerow(names)  # as COPY ends its lines
     return line.getvalue().encode()
 
 

@@ -6,6 +6,7 @@ A cursor grants nothing: it only names a position, and every value in it is boun
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +36,7 @@ def encode(cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
+@lru_cache(maxsize=1_024)  # each hop that needs the position reads it anew
 def decode(text: str, *, dataset_id: str) -> Cursor:
     """Read a cursor of this dataset. Raises `InvalidCursor`."""
     try:

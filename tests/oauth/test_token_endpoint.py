@@ -59,7 +59,10 @@ async def test_an_assertion_with_a_wrong_claim_is_refused_and_logged(
     client: httpx.AsyncClient, world: World, claims: dict[str, Any], why: str
 ) -> None:
     party = await world.party(KENKO, Role.AUDITOR)
-    form = party.form("audit:read", client_assertion=party.assertion(**claims))
+    late = int(time.time()) - NOW  # the claims were written down when this file was read
+    now = {name: v + late if name != "jti" and isinstance(v, int) else v
+           for name, v in claims.items()}  # fmt: skip
+    form = party.form("audit:read", client_assertion=party.assertion(**now))
 
     response = await client.post("/oauth/token", data=form)
 

@@ -1,0 +1,23 @@
+"""The application behind a real socket, in this loop: for what only a socket can show."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[int]:
+    """The port of a server for an application whose lifespan has begun."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, lifespan="off", log_level="critical", access_log=False)
+    )
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
