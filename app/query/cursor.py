@@ -6,8 +6,8 @@ A cursor grants nothing: it only names a position, and every value in it is boun
 import base64
 import binascii
 from dataclasses import dataclass
-from functools import lru_cache
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson

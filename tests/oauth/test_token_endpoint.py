@@ -60,7 +60,7 @@ async def test_an_assertion_with_a_wrong_claim_is_refused_and_logged(
 ) -> None:
     party = await world.party(KENKO, Role.AUDITOR)
     late = int(time.time()) - NOW  # the claims were written down when this file was read
-    now = {name: v + late if name != "jti" and isinstance(v, int) else v
+    now: dict[str, Any] = {name: v + late if name != "jti" and isinstance(v, int) else v
            for name, v in claims.items()}  # fmt: skip
     form = party.form("audit:read", client_assertion=party.assertion(**now))
 
