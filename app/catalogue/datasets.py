@@ -144,12 +144,17 @@ async def _check_joins(
     here = {field.name for field in fields or ()}
     for at, join in enumerate(new.joins or ()):
         other = await session.get(Dataset, join["dataset"])
-        there = {field["name"] for field in (other.fields or [])} if other else set()
-        wanted = {join["there"]} | ({join["as_of"]} if join.get("as_of") else set())
-        if other is None or join["here"] not in here or not wanted <= there:
-            faults.append(_fault(f"/joins/{at}", "invalid_join",
-                                 "相手のデータセットか結合項目がありません。",
-                                 "The other dataset or one of the fields does not exist."))  # fmt: skip
+        there = [Field.from_json(each) for each in (other.fields or [])] if other else []
+        names = {field.name for field in there}
+        as_of = join.get("as_of")
+        if join["here"] not in here or (as_of is not None and as_of not in names):
+            faults.append(_fault(f"/joins/{at}", "invalid_join", "結合項目がありません。",
+                                 "One of the fields does not exist."))  # fmt: skip
+        elif [field.name for field in there if field.key] != [join["there"]]:
+            # Anything but the one key could find several records, and double ours.
+            faults.append(_fault(f"/joins/{at}/there", "join_not_by_key",
+                                 "相手のデータセットのただ一つのキー項目を指定してください。",
+                                 "Name the one key field of the other dataset."))  # fmt: skip
 
 
 def _fault(pointer: str, code: str, ja: str, en: str) -> Fault:

@@ -25,15 +25,43 @@ log = structlog.get_logger()
 _MOST_TRIES: Final = 5
 # How long a job's worker may be silent before another takes the job over.
 _HEARTBEAT: Final = timedelta(seconds=10)
+_LAST_SECONDS: Final = 5.0  # for what was cut off to end
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
             DatabaseUnavailable, DBAPIError)  # fmt: skip
 
 
 async def work(database: Database, stop: asyncio.Event) -> None:
-    """Take jobs until `stop` is set; a running job is finished first."""
+    """Take jobs until `stop` is set; a running job is finished first.
+
+    Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
+    dead one for ever.
+    """
     connection: asyncpg.Connection[Any] = await asyncpg.connect(
         plain_dsn(database.url), server_settings=SESSION_SETTINGS
     )
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _connection: lost.set())
+    queue = _queue(database, connection)
+    running = asyncio.create_task(
+        queue.run(dequeue_timeout=timedelta(seconds=5), batch_size=2, heartbeat_timeout=_HEARTBEAT)
+    )
+    told, cut = asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())
+    try:
+        await asyncio.wait({running, told, cut}, return_when=asyncio.FIRST_COMPLETED)
+        queue.shutdown.set()
+        await asyncio.wait({running, cut}, return_when=asyncio.FIRST_COMPLETED)
+        if lost.is_set():
+            raise ConnectionError("the queue's connection was lost")
+        await running
+    finally:
+        for task in (running, told, cut):
+            task.cancel()
+        await asyncio.wait({running}, timeout=_LAST_SECONDS)
+        await connection.close(timeout=2)
+
+
+def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueuer:
+    """The jobs that a worker knows."""
     queue = PgQueuer(AsyncpgDriver(connection))
 
     @queue.entrypoint(LOAD, concurrency_limit=2)
@@ -44,18 +72,7 @@ async def work(database: Database, stop: asyncio.Event) -> None:
     async def run_tidy(_schedule: Schedule) -> None:
         await tidy(database)
 
-    async def end() -> None:
-        await stop.wait()
-        queue.shutdown.set()
-
-    ending = asyncio.create_task(end())
-    try:
-        await queue.run(
-            dequeue_timeout=timedelta(seconds=5), batch_size=2, heartbeat_timeout=_HEARTBEAT
-        )
-    finally:
-        ending.cancel()
-        await connection.close(timeout=2)
+    return queue
 
 
 async def _try_load(database: Database, job: Job) -> None:

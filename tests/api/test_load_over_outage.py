@@ -65,6 +65,8 @@ async def test_a_load_survives_a_restart_of_the_database(
             assert (run["state"], run["rows_accepted"]) == ("ok", 299_999)
             listed = await client.get(path, headers=headers)
             assert [version["number"] for version in listed.json()] == [1]
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 15) is not None
     finally:
         worker.kill()
         await asyncio.to_thread(worker.communicate)
