@@ -1,7 +1,6 @@
 """Who may read and write what, asked from outside: every class, ground and state of an agreement."""
 
 import base64
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
-from app.policy import rules
-from app.policy.rules import Deny, Reason
 from tests.stock import KEYED, PURPOSE, Spec, agreed, path, put, reader, stocked
 from tests.world import KENKO, SAKAI, Party, World
 
@@ -382,55 +379,6 @@ async def test_a_join_shows_only_what_may_be_read_there_and_both_owners_see_it(
     assert hidden[0] in (400, 403)
     read = await world.log(Event.RECORDS_READ)
     assert [(entry["dataset"], entry["rows"]) for entry in read] == [(beside, 1)]
-
-
-Mutation = tuple[str, Any]
-ALWAYS: list[tuple[str, Mutation]] = [
-    ("purpose", ("_purpose_rule", lambda _facts: None)),
-    ("zone", ("_zone_gate", lambda _facts: None)),
-    (
-        "agreed purpose",
-        (
-            "_AGREEMENT_RULES",
-            tuple(
-                (reason, (lambda _f, _a: True) if reason is Reason.PURPOSE_NOT_AGREED else check)
-                for reason, check in rules._AGREEMENT_RULES
-            ),
-        ),
-    ),
-]
-
-
-@pytest.mark.parametrize(("rule", "mutation"), ALWAYS)
-async def test_a_rule_made_always_true_would_be_noticed_here(
-    world: World, monkeypatch: pytest.MonkeyPatch, rule: str, mutation: Mutation
-) -> None:
-    monkeypatch.setattr(rules, *mutation)
-    checks: dict[str, Callable[[World], Any]] = {
-        "purpose": test_the_purpose_is_asked_for_known_and_agreed,
-        "agreed purpose": test_the_purpose_is_asked_for_known_and_agreed,
-        "zone": test_data_of_another_zone_is_out_of_reach_here,
-    }
-
-    with pytest.raises(AssertionError):
-        await checks[rule](world)
-
-
-async def test_a_scope_made_always_true_would_be_noticed_here(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    judged = rules._judge_caller
-
-    def any_scope(facts: rules.Facts) -> rules.Decision:
-        verdict = judged(facts)
-        if isinstance(verdict, Deny) and verdict.reason is Reason.SCOPE:
-            return rules.Allow(frozenset(name for name, _ in facts.dataset.columns), "own")
-        return verdict
-
-    monkeypatch.setattr(rules, "_judge_caller", any_scope)
-
-    with pytest.raises(AssertionError):
-        await test_a_token_for_one_dataset_opens_no_other(world)
 
 
 async def test_what_is_written_by_the_publisher_is_read_back_at_once(world: World) -> None:
