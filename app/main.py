@@ -141,6 +141,8 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(parameters.refuse_unknown_parameters)],
         redirect_slashes=False,
+        # Looked up in the environment at each request otherwise; the figures are Prometheus's.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install(app)
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))

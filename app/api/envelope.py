@@ -113,7 +113,8 @@ class Envelope:
         log.info(
             "request",
             method=method,
-            path=scope["path"],
+            route=path,  # the address itself may hold a record's key
+            dataset=scope.get("path_params", {}).get("dataset_id"),
             status=status,
             ms=round(seconds * 1000, 2),
             request=scope["request_id"],

@@ -6,6 +6,7 @@ It translates and decides nothing: what may leave is the broker's word.
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,7 @@ from app.query.refusals import wrong
 
 _MOST_PARAMETERS: Final = 100
 _MOST_QUERY_BYTES: Final = 65_536
+_SHORT_QUERY_BYTES: Final = 1_024
 _BY_NAME: Final = {each.value: each for each in Representation}
 _BY_MEDIA_TYPE: Final[Mapping[str, Representation]] = {
     "application/json": Representation.JSON,
@@ -63,7 +65,7 @@ class RecordsEndpoint:
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
         caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
         raw = scope["query_string"]
-        parameters = read_parameters(raw) if raw else ()
+        parameters = _parameters(raw) if raw else ()
         path = scope["path_params"]
         accept, if_none_match = _headers(scope)
         return await platform.broker.read(
@@ -84,6 +86,11 @@ def raw_key(scope: Scope) -> str:
     """The key as it stands in the address, still percent-encoded: commas part its fields."""
     raw: bytes = scope["raw_path"].removeprefix(scope.get("root_path", "").encode())
     return raw.split(b"/", 5)[5].decode("ascii", "replace")  # /v1/datasets/{id}/records/{key}
+
+
+def _parameters(raw: bytes) -> tuple[tuple[str, str], ...]:
+    """The same, remembered where it is short: the popular questions come again and again."""
+    return _remembered(raw) if len(raw) <= _SHORT_QUERY_BYTES else read_parameters(raw)
 
 
 def _headers(scope: Scope) -> tuple[str | None, str | None]:
@@ -116,6 +123,9 @@ def read_parameters(raw: bytes) -> tuple[tuple[str, str], ...]:
             "not_readable",
         ) from None
     return tuple(pairs)
+
+
+_remembered = lru_cache(maxsize=4_096)(read_parameters)
 
 
 def _representation(parameters: tuple[tuple[str, str], ...], accept: str | None) -> Representation:

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.catalogue.entries import VersionEntry, load_entry
 from app.query.fields import Field
-from app.tables.layout import ROW, UNTIL, hosted_table
+from app.tables.layout import ROW, hosted_table
 from app.tables.load import _sql
 from tests.bench import facilities
 from tests.bench.figures import Figure, rounds
@@ -65,7 +65,7 @@ async def _raw_copy(stage: Stage, path: Path) -> float:
     fields = list(entry.version.fields.values())
     clean = await asyncio.to_thread(_clean_file, path, fields)
     table = hosted_table("bare", fields)
-    for extra in ("_line", "_original", "_since", UNTIL):
+    for extra in ("_line", "_original", "_since"):
         table._columns.remove(table.c[extra])
     connection = await asyncpg.connect(dsn_of(stage.url))
     try:
@@ -77,7 +77,6 @@ async def _raw_copy(stage: Stage, path: Path) -> float:
                 columns=[ROW, *(field.column for field in fields)],
             )  # fmt: skip
             for index in table.indexes:
-                index.dialect_options["postgresql"]["where"] = None  # there is no such column
                 await connection.execute(_sql(CreateIndex(index)))
         taken = time.perf_counter() - began
         await connection.execute("DROP TABLE hosted.bare")
