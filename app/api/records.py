@@ -21,6 +21,8 @@ from app.broker.ask import Answer, Ask, Representation
 from app.kit.errors import AppError, Kind
 from app.query.refusals import wrong
 
+_PATH: Final = "/v1/datasets/{dataset_id}/records"
+_KEYED: Final = _PATH + "/{key}"
 _MOST_PARAMETERS: Final = 100
 _MOST_QUERY_BYTES: Final = 65_536
 _SHORT_QUERY_BYTES: Final = 1_024
@@ -54,6 +56,7 @@ class RecordsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         platform: Platform = scope["app"].state.platform
+        scope["route_path_template"] = _KEYED if "key" in scope["path_params"] else _PATH
         try:
             answer = await self._answer(platform, scope)
         except AppError as refusal:
@@ -212,10 +215,9 @@ _READ_CODES: Final = (
     "dataset_withdrawn", "invalid_parameter", "invalid_filter", "invalid_cursor",
     "not_acceptable",
 )  # fmt: skip
-_PATH: Final = "/v1/datasets/{dataset_id}/records"
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
     _PATH: {"get": describe(problems(*_READ_CODES, "too_many_exports"), keyed=False)},
-    _PATH + "/{key}": {
+    _KEYED: {
         "get": describe(
             problems(*_READ_CODES, "record_not_found", "dataset_has_no_key"), keyed=True
         )

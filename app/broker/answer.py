@@ -1,8 +1,7 @@
 """The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
@@ -28,7 +27,7 @@ from app.query.refusals import ColumnNotVisible, wrong
 from app.tables.read import TableReader
 from app.tables.sql import Reading
 
-_MOST_EXPORTS: Final = 4  # at once; a slow taker must not hold every connection
+_MOST_EXPORTS: Final = 64  # being sent at once; each may hold a temporary file
 
 
 class RecordNotFound(AppError):
@@ -47,6 +46,10 @@ class TooManyExports(AppError):
     code = "too_many_exports"
     ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
     en = "Too many bulk downloads are running. Try again in a moment."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = "10"
 
 
 class Broker:
@@ -71,7 +74,7 @@ class Broker:
         self._issuer = issuer
         self._reader = TableReader(database.pool)
         self._held = HeldAnswers(cache_bytes)
-        self._exports = asyncio.Semaphore(_MOST_EXPORTS)
+        self._exports = 0
 
     async def read(self, ask: Ask) -> Answer:
         """Answer one question, or raise the refusal (which then stands in the log)."""
@@ -86,7 +89,7 @@ class Broker:
         allow = await self._allow(known, version, ask, purpose)
         if version is None or not (version.published or allow.ground == "own"):
             raise self._no_version(known, version)
-        if allow.ground != "own" and ask.parameter(ORIGINALS) is not None:
+        if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
         plan = held.plan
@@ -99,9 +102,9 @@ class Broker:
             return await self._stream(known, ask, purpose, allow, plan)
         if held.body is None:
             held = await self._fetch(key, held, ask)
-        receipt = await self._record(known, ask, purpose, allow, plan, held.rows)
+        receipt = await self._record(known, ask, purpose, allow, plan, held.rows, held.joined)
         answer = self._answer(plan, allow, receipt, body=held.body, next_link=held.next_link)
-        return replace(answer, etag=_etag_of(held)) if plan.joined else answer
+        return _tagged(answer, ask.if_none_match) if plan.joined else answer
 
     async def _version(self, known: Known, ask: Ask) -> VersionEntry | None:
         """The version asked for: by number, by cursor, or the current one."""
@@ -211,7 +214,7 @@ class Broker:
         if plan.is_one_record:
             if rows.count == 0:
                 return held
-            answered = Held(plan, shape.record_body(plan, rows), 1)
+            answered = Held(plan, shape.record_body(plan, rows), 1, joined=rows.joined)
         else:
             matched = None
             if plan.question.count:
@@ -219,7 +222,7 @@ class Broker:
                 matched = await self._reader.count(plan.version.source, plan.sources, counting)
             next_link = plan.link_to(rows.last, self._issuer) if rows.more else None
             body = shape.page_body(plan, rows, matched, next_link)
-            answered = Held(plan, body, rows.count, next_link)
+            answered = Held(plan, body, rows.count, next_link, rows.joined)
         self._held.fill(key, held, answered)
         return answered
 
@@ -227,19 +230,26 @@ class Broker:
         self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan
     ) -> Answer:
         """The log has the number of rows before the first of them leaves."""
-        if self._exports.locked():
+        if self._exports >= _MOST_EXPORTS:
             raise TooManyExports
         rows = 0
         if not _is_counted_only(known, allow):
             rows = await self._count_for_log(plan)
         receipt = await self._record(known, ask, purpose, allow, plan, rows)
-        return self._answer(plan, allow, receipt, stream=self._pieces(plan))
+        pieces = self._pieces(plan)
+        # The first piece is waited for: until then a refusal can still be told as one.
+        first = await anext(pieces, b"")
+        return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
 
     async def _pieces(self, plan: Plan) -> AsyncGenerator[bytes, None]:
         rows = self._reader.stream(plan.version.source, plan.sources, _reading(plan), plan.wording)
-        async with self._exports, aclosing(rows), aclosing(shape.stream_body(plan, rows)) as pieces:
-            async for piece in pieces:
-                yield piece
+        self._exports += 1
+        try:
+            async with aclosing(rows), aclosing(shape.stream_body(plan, rows)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._exports -= 1
 
     async def _count_for_log(self, plan: Plan) -> int:
         if plan.is_whole and plan.revision == plan.version.revision:
@@ -248,13 +258,24 @@ class Broker:
         return min(found, plan.question.limit) if plan.question.limit is not None else found
 
     async def _record(
-        self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan, rows: int
+        self,
+        known: Known,
+        ask: Ask,
+        purpose: str | None,
+        allow: Allow,
+        plan: Plan,
+        rows: int,
+        beside: Sequence[int] = (),
     ) -> int | None:
-        """No record, no data: above `public` the entry is committed before the answer leaves."""
-        for joined in plan.joined:  # each dataset's owner sees who read its rows
+        """No record, no data: above `public` the entry is committed before the answer leaves.
+
+        `beside` counts the records of each joined dataset; where unknown, as many as there are rows.
+        """
+        # Each dataset's owner sees who read its rows.
+        for joined, found in zip(plan.joined, beside or [rows] * len(plan.joined), strict=True):
             if not _is_counted_only(joined.known, joined.allow):
                 await self._write(joined.known, ask, purpose, joined.allow, joined.version.number,
-                                  rows, [field.name for field in joined.join.fields])  # fmt: skip
+                                  found, [field.name for field in joined.join.fields])  # fmt: skip
         if _is_counted_only(known, allow):
             self._usage.note(plan.dataset_id, ask.caller.client.client_id if ask.caller else None)
             return None
@@ -302,13 +323,28 @@ def _reading(plan: Plan) -> Reading:
     return Reading(plan.question, plan.revision, revisions, clock.now())
 
 
+async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        if first:
+            yield first
+        async for piece in rest:
+            yield piece
+
+
 def _matches(if_none_match: str, plan: Plan) -> bool:
+    """Whether the asker has this very answer; with a join that shows only once it is made."""
+    return not plan.joined and _has_tag(if_none_match, plan.etag)
+
+
+def _has_tag(if_none_match: str, etag: str) -> bool:
     """RFC 9110, 13.1.2: weak comparison against each tag of the list."""
-    if plan.joined:
-        return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return plan.etag in tags or "*" in tags
+    return etag in tags or "*" in tags
 
 
-def _etag_of(held: Held) -> str:
-    return f'"{hashlib.blake2b(held.body or b"", digest_size=12).hexdigest()}"'
+def _tagged(answer: Answer, if_none_match: str | None) -> Answer:
+    """An answer that another dataset's rows or the time may change: its bytes are its name."""
+    etag = f'"{hashlib.blake2b(answer.body or b"", digest_size=12).hexdigest()}"'
+    if if_none_match is not None and _has_tag(if_none_match, etag):
+        return replace(answer, etag=etag, body=None, not_modified=True)
+    return replace(answer, etag=etag)

@@ -29,12 +29,11 @@ class Decider:
         caller: Caller | None,
         action: Action,
         purpose: str | None,
-        dataset: DatasetFacts | None = None,
     ) -> Allow | Deny:
         """The rules' verdict now, on agreements in force now."""
         facts = Facts(
             action=action,
-            dataset=dataset or known.entry.facts,
+            dataset=known.entry.facts,
             caller=caller,
             purpose=purpose,
             zone=self._zone,

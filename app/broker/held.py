@@ -24,6 +24,7 @@ class Held:
     body: bytes | None = None
     rows: int = 0
     next_link: str | None = None
+    joined: tuple[int, ...] = ()  # records of each joined dataset
 
 
 class HeldAnswers:

@@ -85,17 +85,26 @@ def csv_header(plan: Plan) -> bytes:
 
 
 async def stream_body(plan: Plan, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """A stream as CSV (BOM and CP932 where asked) or NDJSON."""
-    if plan.representation is Representation.CSV:
-        if plan.bom and plan.charset == "utf-8":
-            yield _BOM
-        if plan.charset == "cp932":
-            pieces = _transcoded(pieces)
-            yield csv_header(plan).decode().encode("cp932", "geta")
-        else:
-            yield csv_header(plan)
+    """A stream as CSV (BOM and CP932 where asked) or NDJSON.
+
+    The header goes out with the first rows: what fails before them can still be told.
+    """
+    if plan.charset == "cp932":
+        pieces = _transcoded(pieces)
+    first = await anext(pieces, b"")
+    yield _opening(plan) + first
     async for piece in pieces:
         yield piece
+
+
+def _opening(plan: Plan) -> bytes:
+    """What stands before the rows."""
+    if plan.representation is not Representation.CSV:
+        return b""
+    header = csv_header(plan)
+    if plan.charset == "cp932":
+        return header.decode().encode("cp932", "geta")
+    return _BOM + header if plan.bom else header
 
 
 async def _transcoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

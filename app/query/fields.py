@@ -1,6 +1,6 @@
 """What a field is: its name, type and visibility. Knows no table and no file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -105,3 +105,14 @@ class Field:
             visibility=Visibility(seen) if seen else None,
             description=stored.get("description"),
         )
+
+
+def place_of(fields: Iterable[Field]) -> tuple[Field, Field] | None:
+    """The first latitude and the first longitude, which together are a record's place."""
+    latitude = longitude = None
+    for field in fields:
+        if latitude is None and field.type is FieldType.LATITUDE:
+            latitude = field
+        elif longitude is None and field.type is FieldType.LONGITUDE:
+            longitude = field
+    return (latitude, longitude) if latitude and longitude else None

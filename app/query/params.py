@@ -8,7 +8,7 @@ from typing import Final
 
 from app.kit.errors import Fault
 from app.query import cql
-from app.query.fields import Field, FieldType
+from app.query.fields import Field, place_of
 from app.query.literals import NotOfType, read_literal
 from app.query.question import (
     Both,
@@ -21,7 +21,7 @@ from app.query.question import (
     Order,
     Question,
 )
-from app.query.refusals import ColumnNotVisible, UnknownParameter, wrong
+from app.query.refusals import ColumnNotVisible, InvalidQuestion, UnknownParameter, wrong
 
 DEFAULT_LIMIT: Final = 100
 MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions take 100 arguments
@@ -72,6 +72,17 @@ def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
     refused = UnknownParameter
     fault = Fault(name[:100], refused.code, refused.ja.format(**named), refused.en.format(**named))
     return refused(**named, faults=[fault])
+
+
+def _no_field(parameter: str, name: str, known: Sequence[str]) -> InvalidQuestion:
+    """The refusal of a name given as the value of `parameter`, with the nearest one."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return wrong(
+        parameter,
+        f"項目 {name[:100]} はありません。" + (f"{near[0]} のことですか。" if near else ""),
+        f"There is no field {name[:100]}." + (f" Did you mean {near[0]}?" if near else ""),
+        "unknown_field",
+    )
 
 
 def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
@@ -199,20 +210,12 @@ def read_box(text: str | None) -> Box | None:
     )
 
 
-def place_of(fields: Mapping[str, Field]) -> tuple[Field, Field] | None:
-    """The first latitude and longitude field, which together are a record's place."""
-    by_type = {field.type: field for field in reversed(list(fields.values()))}
-    latitude = by_type.get(FieldType.LATITUDE)
-    longitude = by_type.get(FieldType.LONGITUDE)
-    return (latitude, longitude) if latitude and longitude else None
-
-
 def needs_place(known: Known, parameter: str) -> None:
     """A place is a column too: who may not see it may not search by it, nor get it as geometry.
 
     Raises `InvalidQuestion` (of `parameter`), `ColumnNotVisible`.
     """
-    place = place_of(known.fields)
+    place = place_of(known.fields.values())
     if place is None:
         raise wrong(
             parameter, "位置を持たないデータセットです。", "the dataset has no coordinates."
@@ -228,11 +231,13 @@ def _fields(text: str | None, known: Known) -> tuple[Field, ...]:
     chosen = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
     if not chosen:
         raise wrong("fields", "項目名を指定してください。", "name at least one field.")
-    return tuple(_own(name, known) for name in chosen)
+    return tuple(_own("fields", name, known) for name in chosen)
 
 
-def _own(name: str, known: Known) -> Field:
+def _own(parameter: str, name: str, known: Known) -> Field:
     """A field of the dataset itself: joined ones come whole, by `expand`."""
+    if name not in known.fields:
+        raise _no_field(parameter, name, sorted(known.visible))
     return replace(known, joins={}).find(name)
 
 
@@ -251,7 +256,7 @@ def _order(text: str | None, known: Known, near: Near | None) -> tuple[Order, ..
     for part in text.split(","):
         name = part.strip()
         descending = name.startswith("-")
-        field = _own(name.lstrip("-+"), known)
+        field = _own("sort", name.lstrip("-+"), known)
         orders.setdefault(field.name, Order(field, descending))
     return tuple(orders.values())
 
@@ -272,7 +277,7 @@ def _joins(text: str | None, known: Known) -> tuple[Join, ...]:
     names = dict.fromkeys(name.strip() for name in text.split(","))
     for name in names:
         if name not in known.joins:
-            raise unknown(name, sorted(known.joins))
+            raise _no_field("expand", name, sorted(known.joins))
     return tuple(known.joins[name] for name in names)
 
 

@@ -38,6 +38,9 @@ class InvalidCursor(AppError):
     ja = "cursor がこの問い合わせのものではありません。links の next をそのまま使ってください。"
     en = "The cursor does not belong to this question. Use the next link as it is."
 
+    def __init__(self) -> None:
+        super().__init__(faults=[Fault("cursor", self.code, self.ja, self.en)])
+
 
 class ColumnNotVisible(AppError):
     """A column is named that the caller may not see, in whatever place."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, cast, func
+from sqlalchemy import ColumnElement, bindparam, case, cast, func, null, true
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Numeric, Text
+from sqlalchemy.types import DateTime, Numeric, Text
 
 from app.query.fields import NUMBER_TYPES, Field, FieldType
-from app.tables.layout import ORIGINAL
+from app.query.question import Join
+from app.tables.layout import ORIGINAL, ROW
 from app.tables.sql import Statements
 
 _TEXTS: Final = ARRAY(Text())
@@ -65,7 +66,7 @@ def columns(parts: Statements) -> list[ColumnElement[Any]]:
                 found.append(cast(column, Text()))
             case _:
                 found.append(column)
-    found += [parts.joined_record(join) for join in parts.question.joins]
+    found += [_joined(parts, join) for join in parts.question.joins]
     if parts.question.near is not None:
         found.append(_distance(parts))
     return [column.label(f"_c{at}") for at, column in enumerate(found)]
@@ -78,12 +79,24 @@ def _members(parts: Statements, wording: Wording) -> list[tuple[str, ColumnEleme
         for field, name in zip(question.fields, wording.names, strict=True)
     ]
     for join in question.joins:
-        found.append((join.name, _or_null(cast(parts.joined_record(join), Text()))))
+        found.append((join.name, _or_null(_joined(parts, join))))
     if question.near is not None:
         found.append(("distance", _or_null(cast(_distance(parts), Text()))))
     if wording.originals:
         found.append(("_original", _or_null(parts.table.c[ORIGINAL])))
     return found
+
+
+def _joined(parts: Statements, join: Join) -> ColumnElement[str]:
+    """The joined record as JSON text, null where there is none; `stale` where its time is old."""
+    other, _ = parts.joined[join.name]
+    members = [(field.name, _json(field, other.c[field.column])) for field in join.fields]
+    if join.as_of is not None and join.stale_after_seconds is not None:
+        now = parts.bind(lambda reading: reading.now, DateTime(timezone=True))
+        age = func.extract("epoch", now - other.c[join.as_of.column])
+        stale = func.coalesce(age > join.stale_after_seconds, true())
+        members.append(("stale", cast(stale, Text())))
+    return case((other.c[ROW].is_not(None), _object(members)), else_=null())
 
 
 def _json(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -108,15 +121,15 @@ def _object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[
         opening = "{" if at == 0 else ","
         pieces += [_constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
     pieces.append(_constant("}" if members else "{}"))
-    return _joined(pieces)
+    return _concatenated(pieces)
 
 
-def _joined(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
+def _concatenated(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     """Concatenation as a balanced tree: thousands of columns would nest too deep as a chain."""
     if len(pieces) == 1:
         return pieces[0]
     middle = len(pieces) // 2
-    left, right = _joined(pieces[:middle]), _joined(pieces[middle:])
+    left, right = _concatenated(pieces[:middle]), _concatenated(pieces[middle:])
     return left.op("||", return_type=Text())(right)
 
 

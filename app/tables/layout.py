@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from app.query.fields import Field, FieldType
+from app.query.fields import Field, FieldType, place_of
 
 SCHEMA: Final = "hosted"
 ROW: Final = "_row"  # 1-based position in the file, then in order of arrival
@@ -90,9 +90,8 @@ def hosted_table(name: str, fields: Sequence[Field]) -> Table:
 
 def place_columns(fields: Sequence[Field]) -> tuple[str, str] | None:
     """The columns of latitude and longitude, where the dataset has both."""
-    latitude = next((f.column for f in fields if f.type is FieldType.LATITUDE), None)
-    longitude = next((f.column for f in fields if f.type is FieldType.LONGITUDE), None)
-    return (latitude, longitude) if latitude and longitude else None
+    place = place_of(fields)
+    return (place[0].column, place[1].column) if place else None
 
 
 def _indexes(table: Table, fields: Sequence[Field]) -> None:

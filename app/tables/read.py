@@ -15,10 +15,21 @@ from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 from app.kit.db import DatabaseUnavailable
 from app.query.shape import shape_of
 from app.tables.encode import Form, Wording, columns, document
+from app.tables.layout import ROW
+from app.tables.spool import Spool
 from app.tables.sql import Getter, Reading, Source, Statements
 
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _MOST_STATEMENTS: Final = 1_000
+_MOST_COPIES: Final = 4  # at once, so that pages find a connection too
+# The database is away, or going. Anything else that it says is a fault of ours and shows as one.
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Rows:
     count: int
     more: bool
     last: tuple[Any, ...]  # the position of the last row, where more follow
+    joined: tuple[int, ...] = ()  # records of each joined dataset on the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class TableReader:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
         self._prepared: OrderedDict[tuple[Any, ...], _Prepared] = OrderedDict()
+        self._copies = asyncio.Semaphore(_MOST_COPIES)  # the others wait their turn
 
     async def page(
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
@@ -53,8 +66,9 @@ class TableReader:
         """One page of rows. Raises `DatabaseUnavailable`."""
         prepared = self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
-        body, count, more, last = row
-        return Rows((body or "").encode(), count, more, tuple(orjson.loads(last)) if last else ())
+        body, count, more, last, *joined_counts = row
+        position = tuple(orjson.loads(last)) if last else ()
+        return Rows((body or "").encode(), count, more, position, tuple(joined_counts))
 
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
@@ -67,9 +81,7 @@ class TableReader:
         try:
             async with self._pool.acquire(timeout=10) as connection:
                 return await connection.fetchrow(prepared.sql, *prepared.values(reading))
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as exc:
-            raise DatabaseUnavailable from exc
-        except asyncpg.PostgresConnectionError as exc:
+        except _AWAY as exc:
             raise DatabaseUnavailable from exc
 
     async def stream(
@@ -77,34 +89,29 @@ class TableReader:
     ) -> AsyncGenerator[bytes, None]:
         """Every row, encoded by COPY, in pieces as the server sends them.
 
-        The reader sets the pace: nothing is taken from the server before the piece before it is
-        gone. Closing the iterator early ends the statement.
+        A slow taker holds a temporary file, never a connection. Closing the iterator early ends
+        the statement. Raises `DatabaseUnavailable`.
         """
         prepared = self._statement("stream", source, joined, reading, wording)
-        pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
-        task = asyncio.create_task(self._copy(prepared, reading, wording.form, pieces))
+        spool = Spool()
+        task = asyncio.create_task(self._copy(prepared, reading, wording.form, spool))
         try:
-            while (piece := await pieces.get()) is not None:
+            while piece := await spool.take():
                 yield piece
             await task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            spool.close()
 
-    async def _copy(
-        self,
-        prepared: _Prepared,
-        reading: Reading,
-        form: Form,
-        pieces: "asyncio.Queue[bytes | None]",
-    ) -> None:
+    async def _copy(self, prepared: _Prepared, reading: Reading, form: Form, spool: Spool) -> None:
         held = bytearray()
 
         async def take(piece: bytes) -> None:
             # COPY sends a message a row; a piece a row would cost more than the row.
             held.extend(piece)
             if len(held) >= 65_536:
-                await pieces.put(bytes(held))
+                spool.put(held)
                 held.clear()
 
         options: dict[str, Any] = {"format": "csv"}
@@ -112,7 +119,7 @@ class TableReader:
             # JSON text holds no raw control characters, so with these it is never quoted.
             options |= {"delimiter": "\x01", "quote": "\x02", "escape": "\x02"}
         try:
-            async with self._pool.acquire(timeout=10) as connection:
+            async with self._copies, self._pool.acquire(timeout=10) as connection:
                 try:
                     await connection.copy_from_query(
                         prepared.sql, *prepared.values(reading), output=take, **options
@@ -120,14 +127,11 @@ class TableReader:
                 except asyncio.CancelledError:
                     connection.terminate()  # cut off in the middle it would serve nobody again
                     raise
-            if held:
-                await pieces.put(bytes(held))
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as exc:
+            spool.put(held)
+        except _AWAY as exc:
             raise DatabaseUnavailable from exc
         finally:
-            # The taker may have gone; it cancels this task then.
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                await pieces.put(None)
+            spool.finish()
 
     def _statement(
         self,
@@ -146,6 +150,8 @@ class TableReader:
             self._prepared[key] = found
             if len(self._prepared) > _MOST_STATEMENTS:
                 self._prepared.popitem(last=False)
+        else:
+            self._prepared.move_to_end(key)
         return found
 
 
@@ -185,6 +191,8 @@ def _page(parts: Statements, wording: Wording) -> Select[Any]:
     limit = literal(parts.question.limit, BigInteger(), literal_execute=True)
     position = func.json_build_array(*(_exact(by, kind) for by, _, kind in parts.order()))
     columns = [document(parts, wording).label("document"), position.label("position")]
+    found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
+    columns += [each.label(f"found_{at}") for at, each in enumerate(found)]
     ordered = (
         _ordered(parts, columns).limit(limit + literal(1, literal_execute=True)).subquery("ordered")
     )
@@ -197,6 +205,10 @@ def _page(parts: Statements, wording: Wording) -> Select[Any]:
         func.least(func.count(), limit),
         func.count() > limit,
         last,
+        *(
+            func.count().filter(on_page, numbered.c[f"found_{at}"])
+            for at in range(len(parts.joined))
+        ),
     )
 
 

@@ -17,15 +17,13 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    case,
     false,
     func,
-    null,
     or_,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger, DateTime, Double, Text, TypeEngine
+from sqlalchemy.types import BigInteger, Double, Text, TypeEngine
 
 from app.query.fields import Field, FieldType
 from app.query.geometry import EARTH_METRES, boxes_around, boxes_of
@@ -38,7 +36,6 @@ from app.query.question import (
     Constant,
     Either,
     IsNull,
-    Join,
     Like,
     Not,
     OneOf,
@@ -245,22 +242,6 @@ class Statements:
         bound = self.bind(_position(at), kind)
         further = column < bound if descending else column > bound
         return further if column is self.table.c[ROW] else or_(further, column.is_(None))
-
-    def joined_record(self, join: Join) -> ColumnElement[Any]:
-        """The joined record as JSON, null where there is none; `stale` where its time is old."""
-        other, _ = self.joined[join.name]
-        pairs: list[Any] = []
-        for field in join.fields:
-            pairs += [_name(field.name), other.c[field.column]]
-        if join.as_of is not None and join.stale_after_seconds is not None:
-            now = self.bind(lambda reading: reading.now, DateTime(timezone=True))
-            age = func.extract("epoch", now - other.c[join.as_of.column])
-            pairs += [_name("stale"), func.coalesce(age > join.stale_after_seconds, true())]
-        return case((other.c[ROW].is_not(None), func.json_build_object(*pairs)), else_=null())
-
-
-def _name(name: str) -> ColumnElement[str]:
-    return bindparam(None, name, Text(), literal_execute=True)
 
 
 def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[ColumnElement[bool]]:

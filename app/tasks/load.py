@@ -6,7 +6,7 @@ leaves nothing half-made; the queue hands the job to another worker, which begin
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -253,10 +253,11 @@ async def _reject_doubles(
     if index is None or await loading.index_key(connection, index):
         return
     doubles = await loading.take_doubles(connection, table, loading.key_columns(found.fields))
-    await loading.index_key(connection, index)
+    if not await loading.index_key(connection, index):
+        raise LookupError("a key is still there twice")  # a fault of ours: the run ends with it
     tally.accepted -= len(doubles)
     tally.rejected += len(doubles)
-    key = next(field.name for field in found.fields if field.key)
+    key = ",".join(field.name for field in found.fields if field.key)
     records = await asyncio.to_thread(_double_records, order, found, open_file, doubles, key)
     await connection.copy_records_to_table("reject", records=records, columns=list(_REJECT_COLUMNS))
 
@@ -344,18 +345,15 @@ async def _fail_with_rejects(
     """End a run of which no row was good, keeping what was wrong with each."""
     from app.formats import intake  # noqa: PLC0415
 
-    def rejects() -> Iterator[tuple[list[Any], int]]:
-        for block in intake.blocks(open_file, found):
-            yield block.rejects, block.rows
-
+    blocks = intake.blocks(open_file, found)
     async with database.writing() as session:
         connection = await database.driver_of(session)
         run = await runs.get(session, order.run_id, lock=True)
         run.rows_read = run.rows_rejected = 0
-        for some, rows in await asyncio.to_thread(list, rejects()):
-            await _note_rejects(connection, order.run_id, some)
-            run.rows_read += rows
-            run.rows_rejected += rows
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            await _note_rejects(connection, order.run_id, block.rejects)
+            run.rows_read += block.rows
+            run.rows_rejected += block.rows
         await runs.fail(
             session,
             run,
