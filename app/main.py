@@ -32,12 +32,11 @@ from app.broker.answer import Broker
 from app.broker.decide import Decider
 from app.broker.snapshot import Snapshot
 from app.broker.write import Writer
-from app.kit.crypto import load_sealer
 from app.kit.db import Database, plain_dsn
 from app.kit.live import Live
 from app.kit.settings import Settings
 from app.oauth.grants import TokenEndpoint
-from app.oauth.keys import KeyRing
+from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.tokens import TokenVerifier
 from app.parties.clients import load_client_facts
 
@@ -74,7 +73,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await entries.start()
         stack.push_async_callback(entries.stop)
         live = Live(plain_dsn(url))
-        sealer = load_sealer(settings.secret_key_file or settings.home / "secret.key")
+        sealer = await open_sealer(database.pool, settings.secret_key_path)
         clients = live.cache(partial(load_client_facts, database.pool), kinds=("client", "all"))
         keys = KeyRing(database, sealer, live)
         snapshot = Snapshot(database, live)

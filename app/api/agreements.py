@@ -1,6 +1,5 @@
 """The door to access requests, agreements and purposes. A request not one's own to see is a 404."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from app.api.agreement_access import (
 )
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
-from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Text
+from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Text, Time
 from app.models.agreements import AccessRequest, Agreement, Purpose, RequestState
 from app.policy.facts import Action
 
@@ -89,13 +88,13 @@ class RequestOut(OutShape):
     reason: str | None
     actions: list[str]
     columns: list[str]
-    valid_from: datetime
-    valid_until: datetime
+    valid_from: Time
+    valid_until: Time
     state: str
     requested_by: str
-    requested_at: datetime
+    requested_at: Time
     decided_by: str | None
-    decided_at: datetime | None
+    decided_at: Time | None
     decision_reason: str | None
 
 
@@ -111,13 +110,13 @@ class AgreementOut(OutShape):
     legal_basis: str
     actions: list[str]
     columns: list[str]
-    valid_from: datetime
-    valid_until: datetime
+    valid_from: Time
+    valid_until: Time
     state: str
     requested_by: str
     approved_by: str
-    approved_at: datetime
-    state_changed_at: datetime
+    approved_at: Time
+    state_changed_at: Time
     state_changed_by: str
     state_reason: str | None
 

@@ -1,6 +1,5 @@
 """The door to OAuth clients (管理). Shows a secret once and never a hash."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -10,7 +9,7 @@ from pydantic.config import JsonDict
 from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
-from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug
+from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
 from app.models.parties import AuthMethod, Client, Role, Zone
 from app.parties import clients
 
@@ -62,9 +61,9 @@ class ClientOut(OutShape):
     roles: list[str]
     auth_method: str
     jwks: dict[str, Any] | None
-    created_at: datetime
+    created_at: Time
     created_by: str | None
-    revoked_at: datetime | None
+    revoked_at: Time | None
     revoked_by: str | None
 
 

@@ -1,19 +1,18 @@
 """The wire shapes of the catalogue: what a dataset looks like coming in and going out."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.shapes import InShape, Name, OutShape, Slug, Text
+from app.api.shapes import InShape, Name, OutShape, PlainText, Slug, Text, Time
 from app.models.datasets import DataClass
 from app.models.parties import Zone
 from app.query.fields import FieldType, Visibility
 
-FieldName = Annotated[str, StringConstraints(min_length=1, max_length=60)]
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200)]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200), PlainText]
 DatasetId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
-Theme = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+Theme = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
 Frequency = Literal[
     "continuous", "hourly", "daily", "weekly", "monthly", "quarterly", "annual", "irregular",
     "once",
@@ -154,6 +153,14 @@ class StewardOut(OutShape):
     email: str | None
 
 
+class PublisherOut(OutShape):
+    """The organisation that publishes the data."""
+
+    id: str
+    name_ja: str
+    name_en: str | None
+
+
 class LinkOut(OutShape):
     """Where to go from here."""
 
@@ -169,7 +176,7 @@ class DatasetOut(OutShape):
     title_en: str | None
     description_ja: str | None
     description_en: str | None
-    publisher: str
+    publisher: PublisherOut
     steward: StewardOut
     data_class: DataClass
     zone: Zone
@@ -182,7 +189,7 @@ class DatasetOut(OutShape):
     profile: ProfileRef | None
     state: str
     version: int | None
-    modified_at: datetime
+    modified_at: Time
     fields: list[FieldOut]
     links: list[LinkOut]
 

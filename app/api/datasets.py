@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+import orjson
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import URL
 
 from app.api.access import (
     SCOPED_CODES,
@@ -26,25 +28,45 @@ from app.api.dataset_shapes import (
 from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, after, page
 from app.api.problem import problems
-from app.catalogue import datasets, schema, search
+from app.api.tagged import tagged
+from app.catalogue import datasets, schema, search, versions
 from app.catalogue.datasets import NewDataset
 from app.catalogue.search import Search
 from app.models.datasets import DataClass, Dataset
+from app.models.parties import Organization
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field as KnownField
 from app.query.params import read_box
 from app.query.refusals import wrong
 
 router = APIRouter(prefix="/v1/datasets", tags=["Datasets"])
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "One's copy is still right"}}
+_SCHEMA: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/schema+json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "$schema": "https://json-schema.org/draft/2020-12/schema",
+                    "type": "object",
+                    "properties": {"no": {"type": "string", "title": "番号"}},
+                    "required": ["no"],
+                },
+            }
+        }
+    }
+}
 
 
+@router.head("", include_in_schema=False)
 @router.get(
     "",
     response_model=CatalogueOut,
     summary="Search the catalogue",
     responses=problems(
         "invalid_token", "authorization_malformed", "invalid_cursor", "invalid_parameter"
-    ),
+    )
+    | _UNCHANGED,
 )
 async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the interface
     request: Request,
@@ -63,7 +85,7 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     modified_since: AwareDatetime | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> Response:
     """Everything registered, also what the caller may not read: that a dataset exists is known."""
     viewer = caller.client.organization_id if caller else None
     wanted = Search(
@@ -81,48 +103,72 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     )
     found = page(await search.search(session, wanted), limit, lambda dataset: dataset.id)
     shown = await _shown(session, platform.issuer, *found["items"])
-    links = [{"rel": "self", "href": str(request.url)}]
+    # Never the Host header: whoever sends it could have others follow links to him.
+    here = URL(f"{platform.issuer}/v1/datasets").replace(query=request.url.query)
+    links = [{"rel": "self", "href": str(here)}]
+    headers = {}
     if found["next"]:
-        links.append(
-            {"rel": "next", "href": str(request.url.include_query_params(cursor=found["next"]))}
-        )
-    return {"numberReturned": len(shown), "datasets": shown, "links": links}
+        following = str(here.include_query_params(cursor=found["next"]))
+        links.append({"rel": "next", "href": following})
+        headers["Link"] = f'<{following}>; rel="next"'
+    answer = CatalogueOut.model_validate(
+        {"numberReturned": len(shown), "datasets": shown, "links": links}
+    )
+    return tagged(request, answer.model_dump_json().encode(), headers=headers)
 
 
+@router.head("/{dataset_id}", include_in_schema=False)
 @router.get(
     "/{dataset_id}",
     response_model=DatasetOut,
     summary="Show one dataset",
-    responses=problems("invalid_token", "authorization_malformed", "dataset_not_found"),
+    responses=problems("invalid_token", "authorization_malformed", "dataset_not_found")
+    | _UNCHANGED,
 )
 async def show_dataset(
-    dataset_id: DatasetId, caller: OptionalCaller, platform: PlatformDep, session: Reading
-) -> dict[str, Any]:
-    """One entry with its fields, steward and licence."""
-    viewer = caller.client.organization_id if caller else None
-    dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
-    return (await _shown(session, platform.issuer, dataset))[0]
-
-
-@router.get(
-    "/{dataset_id}/schema",
-    summary="Show the schema of a record",
-    responses=problems("invalid_token", "authorization_malformed", "dataset_not_found"),
-)
-async def show_schema(
     dataset_id: DatasetId,
+    request: Request,
     caller: OptionalCaller,
     platform: PlatformDep,
     session: Reading,
+) -> Response:
+    """One entry with its fields, steward and licence."""
+    viewer = caller.client.organization_id if caller else None
+    dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
+    shown = (await _shown(session, platform.issuer, dataset))[0]
+    return tagged(request, DatasetOut.model_validate(shown).model_dump_json().encode())
+
+
+@router.head("/{dataset_id}/schema", include_in_schema=False)
+@router.get(
+    "/{dataset_id}/schema",
+    summary="Show the schema of a record",
+    responses=problems(
+        "invalid_token", "authorization_malformed", "dataset_not_found", "version_not_found"
+    )
+    | _UNCHANGED
+    | _SCHEMA,
+)
+async def show_schema(
+    dataset_id: DatasetId,
+    request: Request,
+    caller: OptionalCaller,
+    platform: PlatformDep,
+    session: Reading,
+    number: Annotated[int | None, Query(alias="version", ge=1, le=2**31 - 1)] = None,
     f: Literal["jsonschema", "tableschema"] = "jsonschema",
-) -> dict[str, Any]:
+) -> Response:
     """JSON Schema 2020-12 of a record, or Frictionless Table Schema with `f=tableschema`."""
     viewer = caller.client.organization_id if caller else None
     dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
-    fields = (await datasets.fields_of(session, dataset))[dataset.id]
+    if number is None:
+        fields = (await datasets.fields_of(session, dataset))[dataset.id]
+    else:
+        fields = await versions.published_fields(session, dataset.id, number)
     if f == "tableschema":
-        return schema.table_schema(fields)
-    return schema.json_schema(dataset, fields, platform.issuer)
+        return tagged(request, orjson.dumps(schema.table_schema(fields)))
+    made = schema.json_schema(dataset, fields, platform.issuer)
+    return tagged(request, orjson.dumps(made), media_type="application/schema+json")
 
 
 @router.post(
@@ -220,17 +266,20 @@ def _changes(body: DatasetPatch) -> dict[str, Any]:
 async def _shown(session: AsyncSession, issuer: str, *wanted: Dataset) -> list[dict[str, Any]]:
     """Entries as they are shown, with the fields of the version that readers get."""
     fields = await datasets.fields_of(session, *wanted)
-    return [_entry(each, fields[each.id], issuer) for each in wanted]
+    publishers = await datasets.publishers_of(session, *wanted)
+    return [_entry(each, fields[each.id], publishers[each.publisher_id], issuer) for each in wanted]
 
 
-def _entry(dataset: Dataset, fields: Sequence[KnownField], issuer: str) -> dict[str, Any]:
+def _entry(
+    dataset: Dataset, fields: Sequence[KnownField], publisher: Organization, issuer: str
+) -> dict[str, Any]:
     base = f"{issuer}/v1/datasets/{dataset.id}"
-    named = {"self": base, "schema": f"{base}/schema", "records": f"{base}/records"}
+    named = {"self": base, "describedby": f"{base}/schema", "items": f"{base}/records"}
     reference = {"name": dataset.profile_name, "version": dataset.profile_version}
     known = [name for name in DatasetOut.model_fields if hasattr(dataset, name)]
     return {
         **{name: getattr(dataset, name) for name in known},
-        "publisher": dataset.publisher_id,
+        "publisher": publisher,
         "steward": {"name": dataset.steward_name, "email": dataset.steward_email},
         "profile": reference if dataset.profile_name else None,
         "version": dataset.current_version,

@@ -1,15 +1,18 @@
 """From every exception to its answer. A refusal of rights is in the log before it leaves."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import asyncpg
 import structlog
+from asyncpg.exceptions._base import DataError as DriverDataError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from app.api.input_words import faults_of
 from app.api.problem import STATUS, language_of, problem_response, request_id_of, response_of
@@ -20,6 +23,8 @@ from app.oauth.refusals import InvalidClient, OAuthRefused
 
 log = structlog.get_logger()
 _RIGHTS: Final = frozenset({Kind.FORBIDDEN, Kind.UNAUTHENTICATED})
+# A value that the database's types do not hold, met by the server or by the driver itself.
+_NOT_TAKEN: Final[tuple[type[Exception], ...]] = (asyncpg.DataError, DriverDataError)
 # (code, ja, en) of what Starlette refuses by itself.
 _HTTP: Final[dict[int, tuple[str, str, str]]] = {
     400: ("malformed_body", "本文を読めません。", "The body cannot be read."),
@@ -49,6 +54,8 @@ def install(app: FastAPI) -> None:
         asyncpg.LockNotAvailableError,
     ):
         app.add_exception_handler(lost, _database_away)
+    for not_taken in _NOT_TAKEN:
+        app.add_exception_handler(not_taken, _not_taken)
     app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(DBAPIError, _database_error)
 
@@ -122,14 +129,55 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered
     code, ja, en = _HTTP.get(error.status_code, _HTTP[400])
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request)) or headers.get("Allow", "")
     return problem_response(
-        request, status=error.status_code, code=code, words=(ja, en), headers=error.headers
+        request, status=error.status_code, code=code, words=(ja, en), headers=headers
     )
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the path takes (RFC 9110, 10.2.1): several routes may share it."""
+    found: set[str] = set()
+    for route in _routes(request.app.router.routes):
+        if route.path_regex.match(request.scope["path"]):
+            found |= route.methods or set()
+    return sorted(found)
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    """Every route, those of included routers too."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from _routes(included.routes)
+        elif isinstance(route, Route):
+            yield route
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
     log.warning("database.away", error=type(error).__name__, request=request_id_of(request))
     return response_of(request, DatabaseUnavailable())
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    """The driver's own error, which SQLAlchemy wraps twice."""
+    return error.orig.__cause__ if error.orig is not None else None
+
+
+async def _not_taken(request: Request, error: Exception) -> Response:
+    """The net under every check of input: wrong input is never our failure."""
+    log.warning("input.not_taken", error=type(error).__name__, request=request_id_of(request))
+    return problem_response(
+        request,
+        status=400,
+        code="invalid_parameter",
+        words=(
+            "扱えない値が含まれています（NUL文字、範囲を超える数など）。値を確認してください。",
+            "A value cannot be taken (a NUL character, a number out of range). Check the values.",
+        ),
+    )
 
 
 async def _os_error(request: Request, error: Exception) -> Response:
@@ -155,6 +203,8 @@ async def _database_error(request: Request, error: Exception) -> Response:
                 "It contradicts a change made at the same time. Look again at the present state.",
             ),
         )
+    if isinstance(_cause(error), _NOT_TAKEN):
+        return await _not_taken(request, error)
     away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     if not away:
         raise error

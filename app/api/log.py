@@ -1,6 +1,5 @@
 """The door to the log: read and verified, never changed."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,6 +11,7 @@ from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep, Reading
+from app.api.shapes import Time
 from app.audit.events import Event
 from app.audit.reading import Reader, list_entries, list_readers
 from app.audit.verify import Verdict, verify
@@ -88,7 +88,7 @@ class ReaderOut(BaseModel):
     reads: int
     refusals: int
     rows: int
-    last_at: datetime
+    last_at: Time
 
 
 @readers_router.get(

@@ -1,7 +1,7 @@
 """The door to organisations (管理). Translates; what may be changed is the service's matter."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
-from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape
+from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Time
 from app.models.parties import FormerName, Organization, OrganizationKind
 from app.parties import organizations
 
@@ -56,7 +56,7 @@ class OrganizationOut(OutShape):
     successor_id: str | None
     valid_from: date | None
     valid_to: date | None
-    created_at: datetime
+    created_at: Time
 
     model_config = ConfigDict(
         json_schema_extra={

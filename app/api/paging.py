@@ -51,10 +51,11 @@ def after(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        named = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        padded = (cursor + "=" * (-len(cursor) % 4)).encode("ascii")
+        named = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as exc:
         raise WrongCursor from exc
-    if not named.isprintable():
+    if not named or not named.isprintable():
         raise WrongCursor
     return named
 

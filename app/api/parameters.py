@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from app.kit.errors import AppError, Fault, Kind
+from app.query.refusals import wrong
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 _known: dict[int, frozenset[str]] = {}  # by id of the route: routes live as long as the process
@@ -48,9 +50,11 @@ def reads_own_parameters(endpoint: Endpoint) -> Endpoint:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """A dependency of the whole application: raises `UnknownParameter`."""
-    if not request.scope["query_string"]:
+    """A dependency of the whole application: raises `UnknownParameter`, `InvalidQuestion`."""
+    raw: bytes = request.scope["query_string"]
+    if not raw:
         return
+    _refuse_no_text(raw)
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or hasattr(route.endpoint, "reads_own_parameters"):
         return
@@ -60,6 +64,29 @@ async def refuse_unknown_parameters(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             raise UnknownParameter.of(name, known)
+
+
+def _refuse_no_text(raw: bytes) -> None:
+    """Refuse what is no UTF-8, and NUL, which PostgreSQL's text does not hold."""
+    if b"%" not in raw and raw.isascii() and b"\x00" not in raw:
+        return
+    try:
+        pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise wrong(
+            "query",
+            "UTF-8をパーセントエンコードしてください。",
+            "percent-encode UTF-8.",
+            "not_readable",
+        ) from None
+    for name, value in pairs:
+        if "\x00" in name or "\x00" in value:
+            raise wrong(
+                name.replace("\x00", "\ufffd")[:100],
+                "NUL文字（%00）は使えません。取り除いてください。",
+                "A NUL character (%00) is not allowed. Take it out.",
+                "control_character",
+            )
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

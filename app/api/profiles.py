@@ -1,6 +1,5 @@
 """The door to profiles: standard layouts as data."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -9,7 +8,7 @@ from pydantic import ConfigDict, Field
 from app.api.access import SCOPED_CODES, CatalogueWriter, Reading, Writing
 from app.api.dataset_shapes import FieldIn, FieldOut
 from app.api.problem import problems
-from app.api.shapes import InShape, Name, OutShape, Slug
+from app.api.shapes import InShape, Name, OutShape, Slug, Time
 from app.catalogue import profiles
 
 router = APIRouter(prefix="/v1/profiles", tags=["Profiles"])
@@ -45,7 +44,7 @@ class ProfileOut(OutShape):
     title_ja: str
     title_en: str | None
     fields: list[FieldOut]
-    created_at: datetime
+    created_at: Time
 
 
 @router.get("", response_model=list[ProfileOut], summary="List profiles", responses=problems())

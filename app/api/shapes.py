@@ -1,8 +1,12 @@
 """What wire shapes have in common: input that knows its fields, text that is text. No domain."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from app.kit.clock import TOKYO
 
 LONGEST_BODY: Final = 1024 * 1024  # of a JSON body; files have limits of their own
 
@@ -22,10 +26,19 @@ class OutShape(BaseModel):
 def _is_text(text: str) -> str:
     # PostgreSQL's text takes no NUL, and a control character in a name is a mistake or an attack.
     if any(ord(sign) < 32 and sign not in "\t\n\r" for sign in text):
-        raise ValueError("control characters are not allowed")
+        raise PydanticCustomError(
+            "control_character", "A control character (such as NUL) is not allowed. Take it out."
+        )
     return text
 
 
+def _in_japan(time: datetime) -> datetime:
+    return time.astimezone(TOKYO)
+
+
+# TIME-01: one spelling of times in every answer.
+Time = Annotated[datetime, AfterValidator(_in_japan)]
+PlainText = AfterValidator(_is_text)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_is_text)]
 Slug = Annotated[str, StringConstraints(min_length=2, max_length=63, pattern=r"^[a-z0-9-]+$")]

@@ -1,7 +1,6 @@
 """The door for files: uploads become runs, runs become versions, versions are published."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 from uuid import UUID, uuid4
@@ -17,7 +16,7 @@ from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.rejects_file import rejects_csv
-from app.api.shapes import OutShape
+from app.api.shapes import OutShape, Time
 from app.catalogue import runs, versions
 from app.jobs import queue
 from app.kit.errors import AppError, Kind
@@ -57,9 +56,9 @@ class RunOut(OutShape):
     error_code: str | None
     error_ja: str | None
     error_en: str | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
 
 
 class VersionOut(OutShape):
@@ -72,9 +71,9 @@ class VersionOut(OutShape):
     row_count: int
     source_sha256: str | None
     run_id: UUID | None
-    created_at: datetime
-    changed_at: datetime
-    published_at: datetime | None
+    created_at: Time
+    changed_at: Time
+    published_at: Time | None
 
 
 class RejectOut(OutShape):

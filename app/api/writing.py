@@ -1,54 +1,31 @@
 """The door to records, written: batches by key, and single deletes."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel
 
 from app.api.access import OptionalCaller, PlatformDep, challenge
+from app.api.batches import read_body
 from app.api.dataset_shapes import DatasetId
-from app.api.problem import problems
+from app.api.problem import language_of, problems
 from app.api.records import raw_key
-from app.broker.write import Batch, body_hash, read_batch
+from app.broker.write import Batch
 from app.kit.errors import AppError, Kind
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/records", tags=["Records"])
-_MOST_BYTES = 32 * 1024 * 1024
-_MOST_RECORDS = 10_000
 _CODES = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "dataset_not_found", "dataset_withdrawn", "dataset_has_no_key", "metadata_only",
 )  # fmt: skip
 
 
-class BatchTooLarge(AppError):
-    """More than one batch may hold."""
-
-    kind = Kind.TOO_LARGE
-    code = "batch_too_large"
-    ja = "一度に送れるのは {records} 件・{bytes} バイトまでです。分けて送ってください。"
-    en = "A batch holds at most {records} records and {bytes} bytes. Send it in parts."
-
-    def __init__(self) -> None:
-        super().__init__(records=_MOST_RECORDS, bytes=_MOST_BYTES)
-
-
-class BatchUnreadable(AppError):
-    """The body is no JSON array and no NDJSON."""
-
-    kind = Kind.MALFORMED
-    code = "batch_unreadable"
-    ja = "本文は JSON の配列か NDJSON（1行1件）です: {why}"
-    en = "The body must be a JSON array or NDJSON, one record a line: {why}"
-
-
 class ErrorOut(BaseModel):
-    """What is wrong with one record."""
+    """What is wrong with one record; the pointer leads into the body, such as `/1/quantity`."""
 
     pointer: str
     code: str
     detail: str
-    detail_en: str
 
 
 class ResultOut(BaseModel):
@@ -56,15 +33,18 @@ class ResultOut(BaseModel):
 
     index: int
     key: str | None
-    status: str
-    errors: list[ErrorOut] | None = None
+    status: Literal["inserted", "updated", "unchanged", "rejected"]
+    errors: list[ErrorOut]
 
 
 class BatchOut(BaseModel):
-    """What became of a batch. The good records are stored though others were rejected."""
+    """What became of a batch. The good records are stored though others were rejected.
+
+    `version` is null while no good record has ever been written.
+    """
 
     dataset: str
-    version: int
+    version: int | None
     revision: int
     accepted: int
     rejected: int
@@ -75,7 +55,7 @@ _BODY = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"type": "array", "items": {"type": "object"}},
+            "schema": {"type": "array", "items": {"type": "object"}, "minItems": 1},
             "example": [{"no": "P-01", "name": "架空中央公園"}],
         },
         "application/x-ndjson": {
@@ -89,11 +69,10 @@ _BODY = {
 @router.post(
     "",
     response_model=BatchOut,
-    response_model_exclude_none=True,
     summary="Write records by key",
     responses=problems(
         *_CODES, "dataset_invalid", "license_missing", "idempotency_key_reused",
-        "batch_too_large", "batch_unreadable",
+        "body_too_large", "malformed_body", "unsupported_media_type",
     ),
     openapi_extra={"requestBody": _BODY},
 )  # fmt: skip
@@ -102,23 +81,26 @@ async def write_records(
     request: Request,
     caller: OptionalCaller,
     platform: PlatformDep,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> dict[str, Any]:
     """Insert or replace by key; each record is answered for. A retry with the same
     `Idempotency-Key` gets the first answer again."""
-    body = await _body(request)
-    batch = Batch(
-        dataset_id=dataset_id,
-        records=_records(request, body),
-        body_sha256=body_hash(body),
-        idempotency_key=idempotency_key,
-        caller=caller,
-        request_id=request.scope["request_id"],
-    )
+    request_id = request.scope["request_id"]
     try:
-        return await platform.writer.upsert(batch)
+        await platform.writer.check(dataset_id, caller, request_id)
+        body = await read_body(request)
+        batch = Batch(
+            dataset_id=dataset_id,
+            records=body.records,
+            body_sha256=body.sha256,
+            idempotency_key=idempotency_key,
+            caller=caller,
+            request_id=request_id,
+        )
+        answer = await platform.writer.upsert(batch)
     except AppError as refusal:
         raise _challenged(platform, refusal) from None
+    return _told(answer, language_of(request.headers.get("accept-language")))
 
 
 @router.delete(
@@ -129,7 +111,7 @@ async def write_records(
 )
 async def delete_record(
     dataset_id: DatasetId,
-    key: Annotated[str, Path(max_length=500, description="Of several fields: a,b")],
+    key: Annotated[str, Path(max_length=2_000, description="Of several fields: a,b")],
     request: Request,
     caller: OptionalCaller,
     platform: PlatformDep,
@@ -149,21 +131,17 @@ def _challenged(platform: Any, refusal: AppError) -> AppError:
     return refusal
 
 
-async def _body(request: Request) -> bytes:
-    held = bytearray()
-    async for piece in request.stream():
-        held += piece
-        if len(held) > _MOST_BYTES:
-            raise BatchTooLarge
-    return bytes(held)
-
-
-def _records(request: Request, body: bytes) -> list[Any]:
-    is_lines = "ndjson" in request.headers.get("content-type", "")
-    try:
-        records = read_batch(body, is_lines=is_lines)
-    except ValueError as exc:
-        raise BatchUnreadable(why=str(exc)[:200]) from None
-    if len(records) > _MOST_RECORDS:
-        raise BatchTooLarge
-    return records
+def _told(answer: dict[str, Any], language: str) -> dict[str, Any]:
+    """The answer in the caller's language; a retry gets the words in its own."""
+    detail = "detail_en" if language == "en" else "detail"
+    results = [
+        {
+            **result,
+            "errors": [
+                {"pointer": error["pointer"], "code": error["code"], "detail": error[detail]}
+                for error in result["errors"]
+            ],
+        }
+        for result in answer["results"]
+    ]
+    return {**answer, "results": results}

@@ -15,7 +15,7 @@ from app.query import cursor as cursors
 from app.query import params
 from app.query.fields import Field
 from app.query.literals import NotOfType, read_literal
-from app.query.params import needs_place, read_flag, read_question, signature, unknown
+from app.query.params import needs_place, read_flag, read_question, signature
 from app.query.question import Both, Compare, Condition, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
 from app.tables.encode import Form, Wording
@@ -208,7 +208,7 @@ def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]
     """Wire names, or the publisher's labels made distinct (real files repeat them)."""
     labels = asked.get("labels")
     if labels not in (None, "ja"):
-        raise unknown(f"labels={labels}", ["labels=ja"])
+        raise wrong("labels", "ja だけを指定できます。", "takes ja only.")
     if labels is None:
         return tuple(field.name for field in fields)
     taken = {field.label for field in fields}

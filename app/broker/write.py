@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,7 +32,7 @@ from app.tables.layout import hosted_table, place_columns, table_name
 class IdempotencyKeyReused(AppError):
     """The same key came before with another body."""
 
-    kind = Kind.CONFLICT
+    kind = Kind.INVALID
     code = "idempotency_key_reused"
     ja = "この Idempotency-Key は別の内容で使われています。新しい値を指定してください。"
     en = "This Idempotency-Key was used for another body. Give a new one."
@@ -59,6 +58,10 @@ class Writer:
         self._snapshot = snapshot
         self._decider = decider
 
+    async def check(self, dataset_id: str, caller: Caller | None, request_id: str) -> None:
+        """Raise the refusal (which then stands in the log) before a body is read for nothing."""
+        await self._allowed(dataset_id, caller, request_id)
+
     async def upsert(self, batch: Batch) -> dict[str, Any]:
         """Insert or replace records by key; the good ones are stored though others are wrong.
 
@@ -71,8 +74,7 @@ class Writer:
             before = await _answered(session, client, batch)
             if before is not None:
                 return before
-            version = await _open_version(session, dataset, client)
-            answer = await _store(session, version, batch.records, allow.columns)
+            answer = await _take(session, dataset, client, batch.records, allow.columns)
             await _remember(session, client, batch, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
@@ -83,21 +85,27 @@ class Writer:
     ) -> None:
         """End one record. Raises the refusal, `NoKey`, `RecordNotFound`."""
         known, _ = await self._allowed(dataset_id, caller, request_id)
-        async with self._database.writing() as session:
-            await session.get_one(Dataset, dataset_id, with_for_update=True)
-            version = await _current(session, dataset_id)
-            if version is None:
-                raise RecordNotFound(dataset=dataset_id, key=key)
-            fields = [Field.from_json(each) for each in version.fields]
-            wanted = key_values(fields, dataset_id, key)
-            table = hosted_table(version.table_name, fields)
-            revision = version.revision + 1
-            if not await tables.delete(session, table, fields, wanted, revision):
-                raise RecordNotFound(dataset=dataset_id, key=key)
-            _advance(version, revision, added=-1)
-            answer = {"version": version.number, "revision": revision, "deleted": 1}
-            await _log(session, known, caller, request_id, answer)
+        if not await self._deleted(known, key, caller, request_id):
+            raise RecordNotFound(dataset=dataset_id, key=key)
         self._snapshot.changed(dataset_id)
+
+    async def _deleted(
+        self, known: Known, key: str, caller: Caller | None, request_id: str
+    ) -> bool:
+        """Whether there was such a record; that there is none stands in the log as well."""
+        dataset_id = known.entry.id
+        async with self._database.writing() as session:
+            dataset = await session.get_one(Dataset, dataset_id, with_for_update=True)
+            runs.check_can_load(dataset)
+            version = await _current(session, dataset_id)
+            found = version is not None and await _end_record(session, version, key)
+            answer = {
+                "version": version.number if version is not None else None,
+                "revision": version.revision if version is not None else 0,
+                "deleted": int(found),
+            }
+            await _log(session, known, caller, request_id, answer)
+        return found
 
     async def _allowed(
         self, dataset_id: str, caller: Caller | None, request_id: str
@@ -147,16 +155,54 @@ async def _current(session: AsyncSession, dataset_id: str) -> Version | None:
     return found
 
 
-async def _open_version(session: AsyncSession, dataset: Dataset, client: str) -> Version:
-    """The version that readers get; a dataset without one begins with an empty one."""
+async def _take(
+    session: AsyncSession,
+    dataset: Dataset,
+    client: str,
+    records: Sequence[Any],
+    writable: frozenset[str],
+) -> dict[str, Any]:
+    """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
     version = await _current(session, dataset.id)
-    if version is not None:
-        return version
-    if dataset.fields is None:
+    fields = _fields_of(dataset, version)
+    read = [read_record(record, fields, writable) for record in records]
+    _refuse_doubles(read)
+    good = [each.values for each in read if not each.faults]
+    if version is None and good:
+        version = await _open_version(session, dataset, client)
+    outcomes: Sequence[tables.Outcome] = ()
+    if version is not None and good:
+        outcomes = await _store(session, version, fields, good)
+    following = iter(outcomes)
+    results = [
+        _result(at, each, None if each.faults else next(following)) for at, each in enumerate(read)
+    ]
+    return {
+        "dataset": dataset.id,
+        "version": version.number if version is not None else None,
+        "revision": version.revision if version is not None else 0,
+        "accepted": len(good),
+        "rejected": len(read) - len(good),
+        "results": results,
+    }
+
+
+def _fields_of(dataset: Dataset, version: Version | None) -> list[Field]:
+    """The fields that records are checked against. Raises what keeps records out altogether."""
+    if version is None and dataset.fields is None:
         raise DatasetInvalid(faults=[_no_fields()])
-    if dataset.data_class == DataClass.PUBLIC and not dataset.license:
+    if version is None and dataset.data_class == DataClass.PUBLIC and not dataset.license:
         raise LicenseMissing(dataset=dataset.id)
+    declared = version.fields if version is not None else dataset.fields
+    fields = [Field.from_json(each) for each in declared or ()]
+    if not any(field.key for field in fields):
+        raise NoKey(dataset=dataset.id)
+    return fields
+
+
+async def _open_version(session: AsyncSession, dataset: Dataset, client: str) -> Version:
+    """An empty first version, which readers get from this transaction on."""
     now = clock.now()
     highest = await session.scalar(
         select(Version.number).where(Version.dataset_id == dataset.id)
@@ -168,17 +214,24 @@ async def _open_version(session: AsyncSession, dataset: Dataset, client: str) ->
         state=VersionState.PUBLISHED,
         revision=0,
         table_name=table_name(uuid4()),
-        fields=dataset.fields,
+        fields=dataset.fields or [],
         row_count=0,
         created_at=now,
         changed_at=now,
         published_at=now,
         published_by=client,
     )
-    fields = [Field.from_json(each) for each in dataset.fields]
+    fields = [Field.from_json(each) for each in version.fields]
     await tables.create_empty(session, hosted_table(version.table_name, fields))
     session.add(version)
     dataset.current_version = version.number
+    await audit.append(
+        session,
+        Event.VERSION_PUBLISHED,
+        dataset=dataset.id,
+        version=version.number,
+        by=client,
+    )
     await session.flush()
     return version
 
@@ -193,55 +246,57 @@ def _no_fields() -> Fault:
 
 
 async def _store(
-    session: AsyncSession, version: Version, records: Sequence[Any], writable: frozenset[str]
-) -> dict[str, Any]:
-    fields = [Field.from_json(each) for each in version.fields]
-    if not any(field.key for field in fields):
-        raise NoKey(dataset=version.dataset_id)
-    read = [read_record(record, fields, writable) for record in records]
-    _refuse_doubles(read)
-    good = [each for each in read if not each.faults]
+    session: AsyncSession,
+    version: Version,
+    fields: Sequence[Field],
+    values: Sequence[dict[str, Any]],
+) -> Sequence[tables.Outcome]:
     revision = version.revision + 1
     table = hosted_table(version.table_name, fields)
-    values = [each.values for each in good]
     written = await tables.upsert(session, table, fields, values, revision)
     if written.has_changes:
         _advance(version, revision, added=written.added)
         _widen(version, fields, values)
-    outcomes = iter(written.outcomes)
-    results = [
-        _result(at, each, None if each.faults else next(outcomes)) for at, each in enumerate(read)
-    ]
-    return {
-        "dataset": version.dataset_id,
-        "version": version.number,
-        "revision": version.revision,
-        "accepted": len(good),
-        "rejected": len(read) - len(good),
-        "results": results,
-    }
+    return written.outcomes
 
 
 def _refuse_doubles(read: Sequence[Incoming]) -> None:
     """A key given twice in one batch has no order to be written in."""
     seen: set[str] = set()
     for each in read:
-        if each.key is not None and each.key in seen:
+        if each.key is None or each.faults:
+            continue  # a record that is not written stands in no other's way
+        if each.key in seen:
             each.faults.append(
                 Fault("", "duplicate_key", "同じキーが二度あります。", "The key comes twice.")
             )
-        if each.key is not None:
-            seen.add(each.key)
+        seen.add(each.key)
 
 
 def _result(at: int, each: Incoming, outcome: tables.Outcome | None) -> dict[str, Any]:
-    if outcome is not None:
-        return {"index": at, "key": each.key, "status": outcome.value}
+    """In both languages: a retry may ask in another one."""
     errors = [
-        {"pointer": fault.pointer, "code": fault.code, "detail": fault.ja, "detail_en": fault.en}
+        {
+            "pointer": f"/{at}{fault.pointer}",
+            "code": fault.code,
+            "detail": fault.ja,
+            "detail_en": fault.en,
+        }
         for fault in each.faults
     ]
-    return {"index": at, "key": each.key, "status": "rejected", "errors": errors}
+    status = "rejected" if outcome is None else outcome.value
+    return {"index": at, "key": each.key, "status": status, "errors": errors}
+
+
+async def _end_record(session: AsyncSession, version: Version, key: str) -> bool:
+    fields = [Field.from_json(each) for each in version.fields]
+    wanted = key_values(fields, version.dataset_id, key)
+    table = hosted_table(version.table_name, fields)
+    revision = version.revision + 1
+    found = await tables.delete(session, table, fields, wanted, revision)
+    if found:
+        _advance(version, revision, added=-1)
+    return found
 
 
 def _advance(version: Version, revision: int, *, added: int) -> None:
@@ -285,25 +340,3 @@ async def _log(
         request=request_id,
         **who_and_what(known, caller, None),
     )
-
-
-def body_hash(body: bytes) -> str:
-    """The identity of a request's body, for `Idempotency-Key`."""
-    return hashlib.sha256(body).hexdigest()
-
-
-def read_batch(body: bytes, *, is_lines: bool) -> list[Any]:
-    """A JSON array, or one JSON value a line. Raises ValueError with the line's number."""
-    if not is_lines:
-        read = orjson.loads(body)
-        if not isinstance(read, list):
-            raise ValueError("not an array")
-        return read
-    found = []
-    for number, line in enumerate(body.splitlines(), start=1):
-        if line.strip():
-            try:
-                found.append(orjson.loads(line))
-            except orjson.JSONDecodeError as exc:
-                raise ValueError(f"line {number}") from exc
-    return found

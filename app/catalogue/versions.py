@@ -10,6 +10,7 @@ from app.audit.events import Event
 from app.catalogue.refusals import LicenseMissing, VersionNotFound
 from app.kit import clock
 from app.models.datasets import DataClass, Dataset, Version, VersionState
+from app.query.fields import Field
 
 
 async def get(session: AsyncSession, dataset_id: str, number: int) -> Version:
@@ -18,6 +19,16 @@ async def get(session: AsyncSession, dataset_id: str, number: int) -> Version:
     if found is None:
         raise VersionNotFound(dataset=dataset_id, number=number)
     return found
+
+
+async def published_fields(
+    session: AsyncSession, dataset_id: str, number: int
+) -> tuple[Field, ...]:
+    """The fields of a version that readers got. Raises `VersionNotFound`."""
+    version = await get(session, dataset_id, number)
+    if version.state != VersionState.PUBLISHED:
+        raise VersionNotFound(dataset=dataset_id, number=number)
+    return tuple(Field.from_json(each) for each in version.fields)
 
 
 async def list_versions(session: AsyncSession, dataset_id: str) -> Sequence[Version]:

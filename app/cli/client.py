@@ -120,13 +120,17 @@ def _read_jwks(path: Path | None) -> dict[str, Any] | None:
 
 
 @app.command()
-def revoke(client: Id, as_json: Json = False) -> None:
+def revoke(
+    client: Id,
+    reason: Annotated[str | None, typer.Option(help="Kept in the log")] = None,
+    as_json: Json = False,
+) -> None:
     """End a client for good; its tokens are refused at once. 失効させる（取消不可）。"""
 
     async def act(shell: Shell) -> "Client":
         from app.parties import clients  # noqa: PLC0415
 
         async with shell.database.writing() as session:
-            return await clients.revoke(session, client, by=shell.by)
+            return await clients.revoke(session, client, by=shell.by, reason=reason)
 
     show_one(_shown(run(act)), as_json)

@@ -76,7 +76,9 @@ def show(dataset: Id, as_json: Json = False) -> None:
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="JSON: the body of POST /v1/datasets")],
+    file: Annotated[
+        Path, typer.Argument(help="JSON: the body of POST /v1/datasets; README.md holds an example")
+    ],
     as_json: Json = False,
 ) -> None:
     """Register a dataset; the file names its publisher. データセットを登録する。"""
@@ -104,7 +106,8 @@ def _read(path: Path) -> "NewDataset":
     except OSError as exc:
         raise typer.BadParameter(f"{path}: {exc.strerror}") from exc
     except ValidationError as exc:
-        raise DatasetFileWrong(path=path, faults=faults_of(exc.errors())) from exc
+        located = [{**each, "loc": ("body", *each["loc"])} for each in exc.errors()]
+        raise DatasetFileWrong(path=path, faults=faults_of(located)) from exc
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHECK_FAILED: Final = 4
 _LEAST_DISK: Final = 2 * 1024**3
 _WAITING_TOO_LONG_S: Final = 60
+_SIGNING_KEYS: Final = "signing keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class Finding:
 def doctor(as_json: Json = False) -> None:
     """Check this installation; exit 4 if something is wrong. 環境を診断する。"""
     settings = read_settings()
-    found = [_python(), *_disk(settings), _secret_key(settings), *asyncio.run(_database(settings))]
+    looked = asyncio.run(_database(settings))
+    opened = all(each.ok for each in looked if each.check == _SIGNING_KEYS)
+    found = [_python(), *_disk(settings), *_secret_key(settings, opened), *looked]
     if as_json:
         show_json([asdict(each) for each in found])
     else:
@@ -73,25 +76,31 @@ def _disk(settings: "Settings") -> Iterator[Finding]:
         )
 
 
-def _secret_key(settings: "Settings") -> Finding:
-    path = settings.secret_key_file or settings.home / "secret.key"
+def _secret_key(settings: "Settings", opened: bool) -> Iterator[Finding]:
+    """The file by itself; whether it opens the database's keys is `_sealed`'s to say."""
+    path = settings.secret_key_path
     if not path.exists():
-        return Finding("secret key", True, said(
+        if not opened:
+            return
+        yield Finding("secret key", True, said(
             f"{path} はまだありません。初回起動時に作られます。",
             f"{path} does not exist yet; the first start makes it.",
         ))  # fmt: skip
+        return
     from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
 
     try:
         load_sealer(path)
-    except (SecretKeyUnusable, OSError) as exc:
-        return Finding("secret key", False, said(f"{path}: {exc}", f"{path}: {exc}"))
+    except SecretKeyUnusable as wrong:
+        yield Finding("secret key", False, said(wrong.words("ja"), wrong.words("en")))
+        return
     if path.stat().st_mode & 0o077:
-        return Finding("secret key", False, said(
+        yield Finding("secret key", False, said(
             f"{path} を他の利用者が読めます。chmod 600 {path} を実行してください。",
             f"Others can read {path}. Run: chmod 600 {path}",
         ))  # fmt: skip
-    return Finding("secret key", True, said(
+        return
+    yield Finding("secret key", True, said(
         f"{path}（バックアップに含めてください）", f"{path} (keep it in the backup)"
     ))  # fmt: skip
 
@@ -115,6 +124,11 @@ async def _database(settings: "Settings") -> list[Finding]:
         cause = refusal.__cause__
         why = f" ({type(cause).__name__}: {cause})" if cause else ""
         says = said(refusal.words("ja"), refusal.words("en")) + why
+        if settings.database_url is None and refusal.code == "database_unavailable":
+            says += said(
+                " 付属のデータベースが止まっています。動いている urbanos を再起動してください。",
+                " The embedded database has ended: restart urbanos (the running serve or demo).",
+            )
         return [Finding("database", False, says)]
 
 
@@ -152,13 +166,11 @@ async def _queue(database: "Database") -> Finding:
 
 async def _sealed(settings: "Settings", database: "Database") -> Finding:
     """Whether the key file is the one that sealed what the database holds."""
-    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+    from app.kit.crypto import SecretKeyUnusable  # noqa: PLC0415
     from app.oauth.keys import check_sealed  # noqa: PLC0415
 
-    path = settings.secret_key_file or settings.home / "secret.key"
     try:
-        if path.exists():
-            await check_sealed(database.pool, load_sealer(path))
+        await check_sealed(database.pool, settings.secret_key_path)
     except SecretKeyUnusable as wrong:
-        return Finding("signing keys", False, said(wrong.words("ja"), wrong.words("en")))
-    return Finding("signing keys", True, said("開けます", "can be opened"))
+        return Finding(_SIGNING_KEYS, False, said(wrong.words("ja"), wrong.words("en")))
+    return Finding(_SIGNING_KEYS, True, said("開けます", "can be opened"))

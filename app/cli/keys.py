@@ -25,11 +25,10 @@ def rotate(
     """Sign with the next key; tokens of the present one live on. 署名鍵を更新する。"""
 
     async def act(shell: Shell) -> str:
-        from app.kit.crypto import load_sealer  # noqa: PLC0415
+        from app.oauth.keys import open_sealer  # noqa: PLC0415
         from app.oauth.keys import rotate as change_over  # noqa: PLC0415
 
-        settings = shell.settings
-        sealer = load_sealer(settings.secret_key_file or settings.home / "secret.key")
+        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
         async with shell.database.writing() as session:
             return await change_over(session, sealer, by=shell.by, emergency=emergency)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID, uuid4
@@ -23,6 +24,43 @@ if TYPE_CHECKING:
 _FINAL: Final = frozenset({"ok", "degraded", "failed"})
 _SHOWN_REJECTS: Final = 5
 _POLL_S: Final = 0.1
+
+
+_STATES: Final = {
+    "queued": ("待機中", "queued"),
+    "running": ("取込中", "running"),
+    "ok": ("受理", "accepted"),
+    "degraded": ("一部受理", "partly accepted"),
+    "failed": ("失敗", "failed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How a load went. `guessed`: the fields, where nobody declared them."""
+
+    run: "Run"
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    guessed: list[dict[str, Any]] = field(default_factory=list)
+    published: bool = False
+
+
+class NotPublished(AppError):
+    """Nobody declared the fields and the file names none: readers would get 列1, 列2, …"""
+
+    kind = Kind.INVALID
+    code = "not_published_without_header"
+    ja = (
+        "版 {number} は取り込みましたが、公開していません。項目が宣言されておらず、ファイルに見出しが"
+        "ないため、項目名が「列1」…になります。見出し行を付けるか、fields を書いて登録し直した"
+        "データセットに取り込んでください。このまま公開する場合: urbanos dataset publish {dataset}"
+    )
+    en = (
+        "Version {number} was loaded but not published: no fields are declared and the file has no "
+        "header, so the fields would be called 列1, 列2, …. Register the dataset anew, with `fields` "
+        "or for a file with a header line, and load it there. To publish it as it is: "
+        "urbanos dataset publish {dataset}"
+    )
 
 
 class RunFailed(AppError):
@@ -49,25 +87,30 @@ def load(
     """Load a file as a new version of a dataset. ファイルをデータセットの新しい版として取り込む。"""
     waits = wait or publish
 
-    async def act(shell: Shell) -> tuple["Run", list[dict[str, Any]]]:
+    async def act(shell: Shell) -> _Done:
         run_id = await hand_in(
             shell.database, dataset, file, corrects=corrects, by=shell.by,
             most=shell.settings.max_upload_bytes,
         )  # fmt: skip
         if not waits:
-            return await _run_of(shell.database, run_id), []
+            return _Done(await _run_of(shell.database, run_id))
         # There may be no other worker; two take nothing away from each other.
         async with working(shell.database):
             ended = await follow(shell.database, run_id, quiet=as_json)
-        if publish and ended.state != "failed":
+        guessed = await _guessed_fields(shell.database, ended)
+        publishes = publish and ended.state != "failed" and not (guessed and _is_nameless(ended))
+        if publishes:
             await publish_run(shell.database, ended, by=shell.by)
-        return ended, await first_rejects(shell.database, run_id)
+        return _Done(ended, await first_rejects(shell.database, run_id), guessed, publishes)
 
-    ended, rejects = run(act)
+    done = run(act)
+    ended = done.run
     if as_json:
-        show_json({**members(ended, "header"), "first_rejects": rejects})
+        show_json({**members(ended, "header"), "first_rejects": done.rejects})
     else:
-        report(ended, rejects)
+        report(ended, done.rejects, done.guessed)
+    if publish and not done.published and ended.state != "failed":
+        raise NotPublished(dataset=dataset, number=ended.version_number)
     if ended.state == "failed":
         raise RunFailed(
             run=ended.id, error=ended.error_code, why_ja=ended.error_ja, why_en=ended.error_en
@@ -178,6 +221,21 @@ async def publish_run(database: "Database", ended: "Run", *, by: str) -> None:
         await versions.publish(session, found, version, by=by)
 
 
+async def _guessed_fields(database: "Database", ended: "Run") -> list[dict[str, Any]]:
+    """The fields of a run's version where nobody declared them."""
+    from app.catalogue import datasets, versions  # noqa: PLC0415
+
+    async with database.reading() as session:
+        found = await datasets.get(session, ended.dataset_id)
+        if found.fields is not None or ended.version_number is None:
+            return []
+        return (await versions.get(session, ended.dataset_id, ended.version_number)).fields
+
+
+def _is_nameless(ended: "Run") -> bool:
+    return any(each["code"] == "no_header" for each in ended.notices)
+
+
 async def first_rejects(database: "Database", run_id: UUID) -> list[dict[str, Any]]:
     """Some of a run's rejected cells, with what to do about them."""
     from app.catalogue import runs  # noqa: PLC0415
@@ -187,20 +245,26 @@ async def first_rejects(database: "Database", run_id: UUID) -> list[dict[str, An
         return [runs.explained(each) for each in found[:_SHOWN_REJECTS]]
 
 
-def report(ended: "Run", rejects: list[dict[str, Any]]) -> None:
+def report(
+    ended: "Run", rejects: list[dict[str, Any]], guessed: Sequence[dict[str, Any]] = ()
+) -> None:
     """How a run ended, for people."""
     typer.echo(
         said(
-            f"取込 {ended.id}: {ended.state}。読込 {ended.rows_read:,} 行、"
+            f"取込 {ended.id}: {_STATES[ended.state][0]}。読込 {ended.rows_read:,} 行、"
             f"受付 {ended.rows_accepted:,}、不備 {ended.rows_rejected:,}、"
             f"補正 {ended.cells_repaired:,} セル（{ended.encoding or '-'}）",
-            f"Run {ended.id}: {ended.state}. {ended.rows_read:,} rows read, "
+            f"Run {ended.id}: {_STATES[ended.state][1]}. {_counted(ended.rows_read, 'row')} read, "
             f"{ended.rows_accepted:,} accepted, {ended.rows_rejected:,} rejected, "
-            f"{ended.cells_repaired:,} cells repaired ({ended.encoding or '-'})",
+            f"{_counted(ended.cells_repaired, 'cell')} repaired ({ended.encoding or '-'})",
         )
     )
     if ended.unchanged:
         note("同じ内容のファイルです。新しい版は作りません。", "The same file: no new version.")
+    for each in ended.notices:
+        typer.echo(f"  {each[language()]}")
+    if guessed:
+        _tell_fields(guessed)
     for each in rejects:
         guidance = each[f"guidance_{language()}"]
         typer.echo(
@@ -209,3 +273,20 @@ def report(ended: "Run", rejects: list[dict[str, Any]]) -> None:
                 f"  line {each['line']} {each['field'] or ''} {each['code']}: {guidance}",
             )
         )
+
+
+def _tell_fields(guessed: Sequence[dict[str, Any]]) -> None:
+    from app.formats.guidance import type_words  # noqa: PLC0415
+
+    told = [
+        (each["label"], each["name"], type_words(each["type"], language()))
+        + ((said("キー", "key"),) if each["key"] else ())
+        for each in guessed
+    ]
+    typer.echo(said("  項目（ファイルから推定）:", "  Fields (guessed from the file):"))
+    for label, *rest in told:
+        typer.echo(f"    {label} ({', '.join(rest)})")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

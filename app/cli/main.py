@@ -24,15 +24,24 @@ from app.kit.errors import AppError
 
 REFUSED: Final = 1
 DATABASE_UNREACHABLE: Final = 3
-# Refusals that say: there is no database to work on.
-_NO_DATABASE: Final = frozenset({"database_unavailable", "embedded_database_failed"})
+SECRET_KEY_UNUSABLE: Final = 5
+# Refusals that a supervisor can act on; all others are 1.
+_EXIT_CODES: Final = {
+    "database_unavailable": DATABASE_UNREACHABLE,
+    "embedded_database_failed": DATABASE_UNREACHABLE,
+    "embedded_database_ended": DATABASE_UNREACHABLE,
+    "secret_key_unusable": SECRET_KEY_UNUSABLE,
+}
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Urban OS: a regional data-linkage platform. 都市OS・広域データ連携基盤の運用コマンド。",
-    epilog="Exit: 0 ok, 1 refused or failed, 2 usage, 3 database unreachable, 4 check failed.",
+    epilog=(
+        "Exit: 0 ok, 1 refused or failed, 2 usage, 3 database unreachable or lost, "
+        "4 check failed, 5 secret key unusable."
+    ),
 )
 for made, name in (
     (org.app, "org"),
@@ -62,6 +71,6 @@ def main() -> None:
         app()
     except AppError as refusal:
         show_refusal(refusal)
-        sys.exit(DATABASE_UNREACHABLE if refusal.code in _NO_DATABASE else REFUSED)
+        sys.exit(_EXIT_CODES.get(refusal.code, REFUSED))
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says: ended by Ctrl-C

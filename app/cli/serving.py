@@ -18,17 +18,27 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import uvicorn
 
-from app.cli.shell import embedded_or
+from app.cli.shell import embedded_server
 from app.kit.errors import AppError, Kind
 from app.kit.logs import set_up_logging
 
 if TYPE_CHECKING:
+    from app.kit.embedded import EmbeddedServer
     from app.kit.settings import Settings
 
 log = structlog.get_logger()
 Prepare = Callable[["Settings", str], Awaitable[None]]
 _GRACE_S: Final = 10
 _BACKLOG: Final = 2048
+
+
+class EmbeddedDatabaseEnded(AppError):
+    """The server that we brought along was ended by somebody else, or by the kernel."""
+
+    kind = Kind.UNAVAILABLE
+    code = "embedded_database_ended"
+    ja = "付属のデータベースが外から止められたため、終了します。もう一度起動してください（{log}）。"
+    en = "The embedded database was ended from outside, so we end too. Start urbanos again ({log})."
 
 
 class PortTaken(AppError):
@@ -92,9 +102,21 @@ class _Stopping:
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self._task = task
         self.server: _Server | None = None
+        self.lost: EmbeddedDatabaseEnded | None = None
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self._stop)
+
+    async def watch(self, database: "EmbeddedServer") -> None:
+        """End at once when the embedded server is gone: nothing more can be answered."""
+        await database.ended()
+        self.lost = EmbeddedDatabaseEnded(log=database.log)
+        if self.server is None:
+            self._task.cancel()
+            return
+        self.server.should_exit = self.server.force_exit = True
+        await asyncio.sleep(_GRACE_S)
+        self._task.cancel()  # something waits for the database still
 
     def _stop(self) -> None:
         if self.server is None:
@@ -138,16 +160,43 @@ async def _serve(
     # By name, as uvicorn does: `main` and `cli` stand on one floor and do not know each other.
     # In a thread, so that PostgreSQL starts meanwhile.
     importing = asyncio.create_task(asyncio.to_thread(importlib.import_module, "app.main"))
-    async with embedded_or(settings) as url:
+    async with embedded_server(settings) as server:
+        url = server.url if server is not None else str(settings.database_url)
         await prepare(settings, url)
-        async with supervised_worker(settings, url) if worker else _nothing():
+        async with (
+            _told_of_loss(stopping, server),
+            supervised_worker(settings, url) if worker else _nothing(),
+        ):
             if furnish is not None:
                 await furnish(settings, url)
             main = await importing
             set_up_logging(settings.log_level)
             app = main.create_app(settings, url)
-            stopping.server = _Server(_config(app), ready)
-            await stopping.server.serve(sockets=[port])
+            # Started here and not by uvicorn, which would tell a refusal as a traceback.
+            async with app.router.lifespan_context(app):
+                stopping.server = _Server(_config(app), ready)
+                await stopping.server.serve(sockets=[port])
+
+
+@asynccontextmanager
+async def _told_of_loss(
+    stopping: _Stopping, server: "EmbeddedServer | None"
+) -> AsyncIterator[None]:
+    """Watch the embedded server; however the loss shows inside, it is told as what it is."""
+    if server is None:
+        yield
+        return
+    watching = asyncio.create_task(stopping.watch(server), name="database")
+    try:
+        yield
+    except (Exception, asyncio.CancelledError) as exc:  # the process's outermost
+        if stopping.lost is not None:
+            raise stopping.lost from exc
+        raise
+    finally:
+        watching.cancel()
+    if stopping.lost is not None:
+        raise stopping.lost
 
 
 def _config(app: Any) -> uvicorn.Config:
@@ -155,7 +204,7 @@ def _config(app: Any) -> uvicorn.Config:
         app,
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,  # ours is in the envelope, without queries
         server_header=False,

@@ -14,6 +14,7 @@ from app.cli.words import note
 
 if TYPE_CHECKING:
     from app.kit.db import Database
+    from app.kit.embedded import EmbeddedServer
     from app.kit.settings import Settings
     from app.models.base import Base
 
@@ -40,26 +41,37 @@ def read_settings(**given: Any) -> "Settings":
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:
+        from app.api.input_words import japanese  # noqa: PLC0415
+
         for error in exc.errors():
             name = "_".join(map(str, error["loc"])).upper()
-            note(f"設定 URBANOS_{name} に誤りがあります: {error['msg']}",
+            context = error.get("ctx", {})
+            told = context.get("ja") or japanese(error["type"], context) or error["msg"]
+            note(f"設定 URBANOS_{name} に誤りがあります: {told}",
                  f"The setting URBANOS_{name} is wrong: {error['msg']}")  # fmt: skip
         raise typer.Exit(USAGE) from exc
 
 
 @asynccontextmanager
-async def embedded_or(settings: "Settings") -> AsyncIterator[str]:
-    """The address to serve from. The embedded server is started, and stopped at the end."""
+async def embedded_server(settings: "Settings") -> "AsyncIterator[EmbeddedServer | None]":
+    """The embedded server, stopped at the end; None where the settings name another."""
     if settings.database_url is not None:
-        yield settings.database_url
+        yield None
         return
     from app.kit import embedded  # noqa: PLC0415
 
     server = await embedded.start(settings.home / "db")
     try:
-        yield server.url
+        yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def embedded_or(settings: "Settings") -> AsyncIterator[str]:
+    """The address to work on: the setting's, or that of the embedded server."""
+    async with embedded_server(settings) as server:
+        yield server.url if server is not None else str(settings.database_url)
 
 
 @asynccontextmanager

@@ -38,13 +38,16 @@ class ServerUnreachable(AppError):
 def token(
     client: Annotated[str, typer.Option(help="The client's id")],
     key: Annotated[Path, typer.Option(help="Its private key (JWK)")],
-    scope: Annotated[str, typer.Option(help="dataset:ID:read; several parted by blanks")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="Such as dataset:{id}:read; several times, or parted by blanks"),
+    ],
     url: Annotated[str | None, typer.Option(help="The server; the setting's if absent")] = None,
     as_json: Json = False,
 ) -> None:
     """Get an access token of a running server. アクセストークンを取得する。"""
     base = (url or read_settings().issuer).rstrip("/")
-    answer = _ask(base, client, key, scope)
+    answer = _ask(base, client, key, " ".join(scope))
     if as_json:
         show_json(answer)
         return

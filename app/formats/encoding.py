@@ -21,6 +21,13 @@ _SURELY_UTF8 = (
     8  # so many three-byte characters and not one error: no CP932 or EUC-JP text does that
 )
 _NOT_CP932 = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
+NAMES = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "euc_jp": "EUC-JP",
+    "cp932": "Shift_JIS (CP932)",
+}
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "euc_jp", "cp932")
 
 _MAGIC: tuple[tuple[bytes, str, dict[str, str]], ...] = (
@@ -106,7 +113,7 @@ def _only(open_stream: Callable[[], BinaryIO], name: str, bom: int) -> Encoding:
     size, failures, blank = _decode(open_stream, (name,), bom)
     _refuse_blank(blank)
     if name in failures:
-        raise FileRefused("undecodable", tried=_tried(failures))
+        raise _undecodable(open_stream, failures, bom)
     return Encoding(name, bom, ambiguous=False, size=size)
 
 
@@ -120,7 +127,7 @@ def _search(open_stream: Callable[[], BinaryIO]) -> Encoding:
     failures |= more
     fitting = [name for name in ("euc_jp", "cp932") if name not in failures]
     if not fitting:
-        raise FileRefused("undecodable", tried=_tried(failures))
+        raise _undecodable(open_stream, failures, 0)
     return Encoding(fitting[0], 0, ambiguous=len(fitting) == 2, size=size)
 
 
@@ -190,5 +197,16 @@ def _refuse_blank(blank: bool) -> None:
         raise FileRefused("file_empty")
 
 
-def _tried(failures: dict[str, int]) -> str:
-    return ", ".join(f"{name}: byte {offset}" for name, offset in failures.items())
+def _undecodable(
+    open_stream: Callable[[], BinaryIO], failures: dict[str, int], bom: int
+) -> FileRefused:
+    """The refusal, with the encoding that came furthest and the line on which it failed."""
+    name, offset = max(failures.items(), key=lambda failure: failure[1])
+    decoder = codecs.getincrementaldecoder(name)("replace")
+    line, read = 1, bom
+    for chunk in _chunks(open_stream, bom):
+        before = chunk[: max(offset - read, 0)]
+        text = decoder.decode(before, final=not chunk)
+        line += max(text.count("\n"), text.count("\r"))
+        read += len(chunk)
+    return FileRefused("undecodable", name=NAMES.get(name, name), line=line, offset=offset)

@@ -16,16 +16,17 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "This is a PDF. Save the original table as CSV.",
     ),
     "file_is_xlsx": (
-        "中身はExcelブックです。「CSV UTF-8」で保存するか、拡張子を.xlsxに直してください。",
-        "This is an Excel workbook. Save it as “CSV UTF-8”, or name it .xlsx.",
+        "中身はExcelブックです。Excelで「CSV UTF-8」として保存し直し、そのCSVを送ってください。",
+        "This is an Excel workbook. Save it in Excel as “CSV UTF-8” and send that CSV.",
     ),
     "file_is_xls": (
         "中身は旧形式のExcel（.xls）です。「CSV UTF-8」で保存し直してください。",
         "This is an old Excel file (.xls). Save it as “CSV UTF-8”.",
     ),
     "file_is_zip": (
-        "中身はZIPです。展開し、中のCSVを送ってください。",
-        "This is a ZIP archive. Unpack it and send the CSV inside.",
+        "中身はZIPです。展開し、中のCSVを送ってください（Excelブックなら「CSV UTF-8」で保存し直す）。",
+        "This is a ZIP archive. Unpack it and send the CSV inside (save an Excel workbook as "
+        "“CSV UTF-8”).",
     ),
     "file_is_compressed": (
         "圧縮ファイル（{kind}）です。展開してから送ってください。",
@@ -56,8 +57,14 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "There is a NUL byte at offset {offset}, so this is not text. Save the table as CSV again.",
     ),
     "undecodable": (
-        "文字コードを判定できません。{tried}。「CSV UTF-8」で保存し直してください。",
-        "The character encoding cannot be told. {tried}. Save the file as “CSV UTF-8”.",
+        "文字コードを判定できません。最も近いのは{name}ですが、{line}行目（{offset}バイト目）に"
+        "読めない文字があります。その行を直すか、「CSV UTF-8」で保存し直してください。",
+        "The character encoding cannot be told. {name} comes closest, but line {line} (byte "
+        "{offset}) holds what it cannot read. Mend that line, or save the file as “CSV UTF-8”.",
+    ),
+    "no_data_rows": (
+        "見出しだけで、データの行がありません。データの入ったファイルを選び直してください。",
+        "There is a header but no row of data. Choose the file that holds the data.",
     ),
     "file_truncated": (
         "{offset}バイト目で文字の途中で終わっています（UTF-8）。送信が途中で切れています。"
@@ -222,11 +229,11 @@ NOTICED: dict[str, tuple[str, str]] = {
     ),
     "title_skipped": (
         "見出しより前の{count}行（{first}行目から）を読み飛ばしました。",
-        "{count} lines before the header (from line {first}) were skipped.",
+        "Lines skipped before the header (from line {first}): {count}.",
     ),
     "metadata_skipped": (
         "「#」で始まる{count}行を読み飛ばしました。",
-        "{count} lines beginning with “#” were skipped.",
+        "Lines skipped because they begin with “#”: {count}.",
     ),
     "no_header": (
         "見出しがないので、列を「列1」…と名付け、1行目からデータとして読みました。",
@@ -250,7 +257,7 @@ NOTICED: dict[str, tuple[str, str]] = {
     ),
     "coordinates_swapped": (
         "緯度と経度の列が逆だったので、{count}行分を入れ替えて読みました。",
-        "Latitude and longitude were in each other’s columns; {count} rows were swapped back.",
+        "Latitude and longitude were in each other’s columns; rows swapped back: {count}.",
     ),
     "ambiguous_dates": (
         "「{label}」は月と日の順が決められないため、文字のまま読みました。",
@@ -258,26 +265,53 @@ NOTICED: dict[str, tuple[str, str]] = {
     ),
     "mixed_values": (
         "「{label}」はほとんどが{type}ですが、{count}件が違うため、文字のまま読みました。",
-        "“{label}” is nearly all {type}, but {count} values are not, so it is kept as text.",
+        "“{label}” nearly always holds {type}, but not everywhere (exceptions: {count}), so it is "
+        "kept as text.",
     ),
     "footer_skipped": (
         "表の下の{count}行（{first}行目から、注記・合計）を読み飛ばしました。",
-        "{count} lines below the table (from line {first}: notes or totals) were skipped.",
+        "Lines skipped below the table (from line {first}: notes or totals): {count}.",
     ),
     "blank_rows_skipped": (
         "空の行を{count}行、読み飛ばしました。",
-        "{count} blank rows were skipped.",
+        "Blank rows skipped: {count}.",
     ),
     "exponents_kept": (
         "「{label}」の{count}件は、Excelが桁を失わせた番号（1.23E+12など）です。元に戻せません。"
         "台帳から写し直してください。",
-        "“{label}”: Excel has cut digits from {count} numbers (like 1.23E+12). They cannot be "
-        "restored; copy them again from the register.",
+        "“{label}”: Excel has cut off digits (like 1.23E+12; cells: {count}). They cannot be "
+        "restored; copy the numbers again from the register.",
+    ),
+    "not_taken_as_coordinate": (
+        "「{label}」は緯度・経度の列のようですが、{type}として読みました。度の数値でない値が多いか、"
+        "対になる列がありません。場所での検索や地図には使えません。",
+        "“{label}” looks like a latitude or longitude but was read as {type}: too many values are "
+        "no degrees, or its other half is missing. It serves no map and no search by place.",
     ),
     "column_empty": (
         "列「{label}」は全行が空です。",
         "The column “{label}” is empty in every row.",
     ),
+}
+
+# What a type is called in a sentence, by its code (`app.query.fields.FieldType`).
+TYPE_WORDS: dict[str, tuple[str, str]] = {
+    "text": ("文字", "text"),
+    "integer": ("整数", "whole numbers"),
+    "decimal": ("数値", "numbers"),
+    "boolean": ("はい・いいえ", "yes or no"),
+    "date": ("日付", "dates"),
+    "time": ("時刻", "times"),
+    "datetime": ("日時", "dates with times"),
+    "code": ("コード", "codes"),
+    "local_government_code": ("全国地方公共団体コード", "local government codes"),
+    "postal_code": ("郵便番号", "postal codes"),
+    "phone": ("電話番号", "phone numbers"),
+    "latitude": ("緯度", "latitudes"),
+    "longitude": ("経度", "longitudes"),
+    "url": ("URL", "URLs"),
+    "email": ("メールアドレス", "e-mail addresses"),
+    "kana": ("カナ", "kana"),
 }
 
 GUIDANCE = FILE_REFUSED | MAPPING_REFUSED | REJECTED | NOTICED
@@ -286,7 +320,15 @@ GUIDANCE = FILE_REFUSED | MAPPING_REFUSED | REJECTED | NOTICED
 def guidance(code: str, language: str, **named: Any) -> str:
     """The sentence for `code` in `language` (`ja` or `en`), filled with `named`."""
     ja, en = GUIDANCE[code]
+    if "type" in named:
+        named["type"] = type_words(named["type"], language)
     return (en if language == "en" else ja).format(**named)
+
+
+def type_words(code: str, language: str) -> str:
+    """What a field type is called in `language` (`ja` or `en`)."""
+    ja, en = TYPE_WORDS.get(code, (code, code))
+    return en if language == "en" else ja
 
 
 class FileRefused(AppError):

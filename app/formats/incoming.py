@@ -64,16 +64,22 @@ def _key_text(value: object) -> str:
 
 def _not_writable(name: str) -> Fault:
     return Fault(
-        f"/{name}",
+        _pointer(name),
         "column_not_visible",
         "この項目は協定に含まれていません。",
         "The agreement does not cover this field.",
     )
 
 
+def _pointer(name: str) -> str:
+    """RFC 6901, 3: ~ and / are written ~0 and ~1."""
+    plain = name[:80].replace("\x00", "\ufffd")  # jsonb, where answers are kept, holds no NUL
+    return "/" + plain.replace("~", "~0").replace("/", "~1")
+
+
 def _unknown(name: str) -> Fault:
     return Fault(
-        "/" + name[:80].replace("\x00", "\ufffd"),  # jsonb, where answers are kept, holds no NUL
+        _pointer(name),
         "unknown_field",
         "この項目はデータセットにありません。",
         "The dataset has no such field.",

@@ -223,6 +223,7 @@ def _chosen(survey: Survey, proofs: list[ColumnProof], evidence: Evidence) -> Su
         if notice is not None:
             notices.append(notice)
     _unpair(kinds, proofs)
+    notices += _lost_coordinates(kinds, proofs)
     key = _key(proofs)
     names = machine_names(survey.layout.labels)
     sources = tuple(
@@ -298,6 +299,15 @@ def _unpair(kinds: list[FieldType], proofs: list[ColumnProof]) -> None:
         if kind in _COORDINATES:
             is_number = proofs[at].reads_all(FieldType.DECIMAL)
             kinds[at] = FieldType.DECIMAL if is_number else FieldType.TEXT
+
+
+def _lost_coordinates(kinds: list[FieldType], proofs: list[ColumnProof]) -> list[Notice]:
+    """Columns named like a coordinate that were not taken as one: no map will show them."""
+    return [
+        Notice("not_taken_as_coordinate", {"label": proof.label, "type": kind.value})
+        for kind, proof in zip(kinds, proofs, strict=True)
+        if proof.filled and kind not in _COORDINATES and _hint(proof.label) in _COORDINATES
+    ]
 
 
 def _key(proofs: list[ColumnProof]) -> int | None:

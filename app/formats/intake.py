@@ -14,7 +14,7 @@ from app.formats.dates import DateOrder
 from app.formats.delimited import read_layout
 from app.formats.encoding import probe
 from app.formats.evidence import decide, needs_whole_file
-from app.formats.guidance import MappingRefused, Notice
+from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.inference import infer
 from app.formats.mapping import Source, coordinate_pairs, plan
 from app.formats.survey import LINE, ORIGINAL, ROW, Block, Reject, Survey, copy_columns
@@ -69,7 +69,10 @@ def blocks(
     block_rows: int = BLOCK_ROWS,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Block]:
-    """The file's rows, normalised and checked, in blocks of at most `block_rows`."""
+    """The file's rows, normalised and checked, in blocks of at most `block_rows`.
+
+    Raises `FileRefused` at the end when there was none.
+    """
     row = 1
     for batch in batches(open_stream, found.encoding, found.layout, chunk_bytes=chunk_bytes):
         height = batch.frame.height
@@ -78,6 +81,8 @@ def blocks(
             final = start + block_rows >= height
             yield _block(part, found, row, _tail_notices(batch) if final else ())
             row += part.frame.height
+    if row == 1:
+        raise FileRefused("no_data_rows")
 
 
 def _slice(batch: Batch, start: int, rows: int) -> Batch:

@@ -29,6 +29,7 @@ from app.kit.embedded_place import (
     Place,
     address,
     find_place,
+    is_gone,
     lock_file,
     make_folder,
     socket_folder,
@@ -110,6 +111,11 @@ class EmbeddedServer:
         """The address as asyncpg and libpq read it."""
         return _dsn(self.sockets, DATABASE)
 
+    async def ended(self) -> None:
+        """Return when the server is gone, whoever ended it."""
+        while not await asyncio.to_thread(is_gone, self._process):  # noqa: ASYNC110 - it may be adopted
+            await asyncio.sleep(1)
+
     async def stop(self) -> None:
         """End all sessions, write everything out and stop. Calling it twice does no harm."""
         if self._lock.closed:
@@ -178,7 +184,7 @@ async def _until_ready(place: Place, server: EmbeddedServer, said: int) -> None:
             raise place.failed("first connection", str(exc)) from exc
         if server._child is not None:
             server._child.poll()  # reaps it
-        if _is_gone(server._process):
+        if is_gone(server._process):
             tail = place.tail(said)
             if server.adopted or "shared memory block" in tail:
                 raise _StillInUse  # an adopted one was just shutting down
@@ -367,7 +373,7 @@ def _works_on(place: Place, process: psutil.Process) -> bool:
         is_here = is_ours and Path(process.cwd()).samefile(place.data)
     except (FileNotFoundError, psutil.Error):
         return False
-    return is_here and not _is_gone(process)
+    return is_here and not is_gone(process)
 
 
 def _end_orphans(place: Place) -> None:
@@ -378,20 +384,13 @@ def _end_orphans(place: Place) -> None:
                 process.send_signal(signal.SIGQUIT)
 
 
-def _is_gone(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def _shut_down(process: psutil.Process) -> None:
     """Fast shutdown; if that takes too long an immediate one, after which the log is replayed."""
     for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        if _is_gone(process):
+        if is_gone(process):
             return
         with suppress(psutil.NoSuchProcess):
             process.send_signal(how)
         give_up_at = time.monotonic() + _STOP_S
-        while not _is_gone(process) and time.monotonic() < give_up_at:
+        while not is_gone(process) and time.monotonic() < give_up_at:
             time.sleep(0.02)

@@ -15,6 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 from sqlalchemy import URL
 
 from app.kit.errors import AppError, Kind
@@ -228,3 +229,11 @@ def address(sockets: Path) -> str:
 def address_beside(folder: Path) -> str:
     """The address of the server of `folder` while another process holds it: nothing is started."""
     return address(socket_folder(find_place(folder.absolute())))
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

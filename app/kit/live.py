@@ -72,6 +72,7 @@ class Live:
         self._epoch = -1
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
+        self._is_lost = False
         self.fresh_at = float("-inf")  # loop time of the last moment known to be current
 
     def cache(
@@ -134,7 +135,9 @@ class Live:
             try:
                 await self._poll()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-                log.warning("live.lost", error=type(exc).__name__)
+                if not self._is_lost:  # once a loss: it may last the night
+                    log.warning("live.lost", error=type(exc).__name__)
+                self._is_lost = True
                 await self._reconnect()
 
     async def _poll(self) -> None:
@@ -155,6 +158,8 @@ class Live:
             self._connection = None
         with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
             await self._connect()
+            self._is_lost = False
+            log.warning("live.back")
 
     def _drop_all(self) -> None:
         for caches in self._kinds.values():

@@ -19,3 +19,5 @@ def set_up_logging(level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+    # Its pool tells every second with a traceback that the database is away; `live.lost` said so.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 class Settings(BaseSettings):
@@ -19,7 +23,7 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = None
     """32 random bytes that seal the private signing keys at rest. Unset: `home`/secret.key."""
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int = Field(default=8000, ge=1, le=65535)
     public_url: str | None = None
     """The address that the outside sees: the issuer of tokens. Unset: http://host:port."""
     zone: Literal["internet", "lgwan", "mynumber"] = "internet"
@@ -28,6 +32,49 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=10, ge=2, le=200)
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1)
     answer_cache_bytes: int = Field(default=32 * 1024**2, ge=0)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            driver = make_url(url).drivername.partition("+")[0]
+        except (ArgumentError, ValueError):  # its words may quote the password
+            driver = ""
+        if driver not in ("postgresql", "postgres"):
+            raise PydanticCustomError(
+                "not_postgresql",
+                "it is no PostgreSQL address: postgresql://user:password@host:5432/database",
+                {"ja": "PostgreSQLのアドレス（postgresql://利用者:パスワード@ホスト:5432/"
+                       "データベース名）にしてください。"},
+            )  # fmt: skip
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_web_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        # RFC 8414, 2: an issuer has neither query nor fragment.
+        if not host or parts.scheme not in ("http", "https") or "?" in url or "#" in url:
+            raise PydanticCustomError(
+                "not_web_address",
+                "it is no address like https://data.example.jp (no query, no fragment)",
+                {"ja": "https://data.example.jp のようなアドレス（? や # を含まないもの）に"
+                       "してください。"},
+            )  # fmt: skip
+        return url
+
+    @property
+    def secret_key_path(self) -> Path:
+        """Where the secret key stands."""
+        return self.secret_key_file or self.home / "secret.key"
 
     @property
     def issuer(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
-from app.kit.crypto import Sealer
+from app.kit.crypto import Sealer, load_sealer, make_key_file
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.live import Live
@@ -29,6 +30,9 @@ _SELECT = """
 SELECT kid, state, public_jwk, sealed_private_jwk FROM signing_key
 WHERE state = ANY($1::text[]) ORDER BY array_position($1::text[], state), created_at
 """
+
+
+_ARE_THERE: Final = "SELECT EXISTS (SELECT FROM signing_key)"
 
 
 class RotationTooSoon(AppError):
@@ -102,10 +106,23 @@ def _assemble(rows: list[asyncpg.Record], sealer: Sealer) -> Keys:
     raise NoSigningKey
 
 
-async def check_sealed(pool: "asyncpg.Pool[Any]", sealer: Sealer) -> None:
-    """Raise `SecretKeyUnusable` unless the key opens what the database holds."""
+async def open_sealer(pool: "asyncpg.Pool[Any]", path: Path) -> Sealer:
+    """The sealer of the key in `path`. A key is made only while the database holds nothing sealed.
+
+    Raises `SecretKeyUnusable` where the file is missing or does not open what the database holds.
+    """
+    if not await pool.fetchval(_ARE_THERE):
+        make_key_file(path)
+    sealer = load_sealer(path)
     for row in await pool.fetch(_SELECT, list(_PUBLISHED)):
         sealer.unseal(row["sealed_private_jwk"], about=_place(row["kid"]))
+    return sealer
+
+
+async def check_sealed(pool: "asyncpg.Pool[Any]", path: Path) -> None:
+    """Raise `SecretKeyUnusable` unless the key in `path` opens what the database holds."""
+    if await pool.fetchval(_ARE_THERE):
+        await open_sealer(pool, path)
 
 
 def _place(kid: str) -> str:
@@ -113,9 +130,17 @@ def _place(kid: str) -> str:
 
 
 async def ensure_keys(session: AsyncSession, sealer: Sealer) -> None:
-    """Make a current and a next key where they are missing; two processes make them once."""
+    """Make a current and a next key where they are missing; two processes make them once.
+
+    Raises `SecretKeyUnusable`, and changes nothing, where the sealer does not open what is there.
+    """
     await session.execute(_LOCK)
-    states = set(await session.scalars(select(SigningKey.state)))
+    there = (
+        await session.scalars(select(SigningKey).where(SigningKey.state.in_(_PUBLISHED)))
+    ).all()
+    for key in there:
+        sealer.unseal(key.sealed_private_jwk, about=_place(key.kid))
+    states = {key.state for key in there}
     for state in ("current", "next"):
         if state not in states:
             session.add(_new_key(sealer, state))

@@ -179,13 +179,15 @@ async def replace_keys(
     return client
 
 
-async def revoke(session: AsyncSession, client_id: str, *, by: str) -> Client:
+async def revoke(
+    session: AsyncSession, client_id: str, *, by: str, reason: str | None = None
+) -> Client:
     """End a client for good. Its unexpired tokens are refused from the next request on."""
     client = await get(session, client_id, lock=True)
     _require_in_force(client)
     client.revoked_at = clock.now()
     client.revoked_by = by
-    await audit.append(session, Event.CLIENT_REVOKED, client=client.id, by=by)
+    await audit.append(session, Event.CLIENT_REVOKED, client=client.id, by=by, reason=reason)
     return client
 
 

@@ -108,7 +108,7 @@ async def _begin(database: Database, run_id: UUID) -> _Order | None:
             await runs.finish_unchanged(session, run, latest)
             return None
         base = await _base(session, run)
-        fields = base.fields if base else dataset.fields or (latest.fields if latest else None)
+        fields = base.fields if base else dataset.fields or await _published(session, dataset)
         return _Order(
             run_id=run_id,
             upload_id=run.upload_id,
@@ -121,6 +121,13 @@ async def _begin(database: Database, run_id: UUID) -> _Order | None:
 
 def _is_same(latest: Version | None, sha256: str) -> bool:
     return latest is not None and latest.source_sha256 == sha256
+
+
+async def _published(session: AsyncSession, dataset: Dataset) -> list[dict[str, Any]] | None:
+    """The fields that readers know. What was only loaded binds no later file."""
+    if dataset.current_version is None:
+        return None
+    return (await session.get_one(Version, (dataset.id, dataset.current_version))).fields
 
 
 async def _latest(session: AsyncSession, dataset_id: str) -> Version | None:

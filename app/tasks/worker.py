@@ -26,7 +26,7 @@ _MOST_TRIES: Final = 5
 # How long a job's worker may be silent before another takes the job over.
 _HEARTBEAT: Final = timedelta(seconds=10)
 _LAST_SECONDS: Final = 5.0  # for what was cut off to end
-_PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
+_PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
             DatabaseUnavailable, DBAPIError)  # fmt: skip
 
 

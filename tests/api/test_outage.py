@@ -58,9 +58,12 @@ async def test_the_database_goes_away_and_comes_back(
         assert [a.status_code for a in away] == [503] * 4
         assert {a.json()["code"] for a in away} == {"database_unavailable"}
         assert (await client.get("/healthz")).status_code == 200
+        health = (await client.get("/v1/health")).json()
+        assert (health["status"], health["source"]["reachable"]) == ("degraded", False)
 
         server = await kit.start(folder, settings=SETTINGS)
         await _until(client, "/readyz", 200, {})
         await _until(client, path, 200, headers)
+        assert (await client.get("/v1/health")).json()["status"] == "ok"
         await world.token(party, "admin:read")
     await server.stop()

@@ -108,7 +108,7 @@ async def test_fields_choose_and_order_the_columns(client: httpx.AsyncClient, wo
 
     assert [list(record) for record in records] == [["size", "no"]] * 3
     for wrong, told in (
-        ("nam", "unknown_parameter"),
+        ("nam", "invalid_parameter"),
         ("", "invalid_parameter"),
         (",", "invalid_parameter"),
     ):
@@ -162,7 +162,7 @@ async def test_labels_are_the_publishers_and_never_cut_or_doubled(
     assert as_csv.text.splitlines()[0].split(",") == list(one)
     assert len(set(one)) == len(one)
     refused = await client.get(path(dataset), params={"labels": "en"})
-    assert code(refused) == (400, "unknown_parameter")
+    assert code(refused) == (400, "invalid_parameter")
 
 
 async def test_every_form_holds_the_same_records(client: httpx.AsyncClient, world: World) -> None:

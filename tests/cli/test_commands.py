@@ -95,3 +95,107 @@ def test_a_token_needs_a_key_and_a_server(home: Home, tmp_path: Path) -> None:
 
     assert missing.returncode == 1
     assert "[key_file_unusable]" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("URBANOS_DATABASE_URL", "foo"),
+        ("URBANOS_DATABASE_URL", "mysql://root:geheim@db/x"),
+        ("URBANOS_DATABASE_URL", ""),
+        ("URBANOS_PORT", "99999"),
+        ("URBANOS_PORT", "0"),
+        ("URBANOS_PUBLIC_URL", "nonsense"),
+        ("URBANOS_PUBLIC_URL", "ftp://data.example.jp"),
+        ("URBANOS_PUBLIC_URL", "https://data.example.jp/?a=1"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_before_anything_starts(
+    home: Home, name: str, value: str
+) -> None:
+    english = home.run("doctor", **{name: value})
+    japanese = home.run("doctor", **{name: value, "LC_ALL": "ja_JP.UTF-8"})
+
+    assert (english.returncode, japanese.returncode) == (2, 2)
+    assert name in english.stderr
+    assert "にしてください" in japanese.stderr
+    assert "Traceback" not in english.stderr
+    assert "geheim" not in english.stderr
+
+
+def test_a_lost_or_foreign_secret_key_is_told_and_never_replaced(home: Home) -> None:
+    key = home.folder / "secret.key"
+    home.run("migrate")
+    first = home.run("keys", "rotate", "--json")
+    sealed_with = key.read_bytes()
+
+    key.unlink()
+    missing = {each: home.run(*each.split()) for each in ("keys rotate", "serve", "doctor")}
+    made = key.exists()
+    key.write_bytes(b"x" * 32)
+    key.chmod(0o600)
+    foreign = {each: home.run(*each.split()) for each in ("keys rotate", "serve", "doctor")}
+    key.write_bytes(sealed_with)
+    again = home.run("doctor")
+
+    assert first.returncode == 0, first.stderr
+    assert not made
+    for done in (missing, foreign):
+        assert {name: one.returncode for name, one in done.items()} == {
+            "keys rotate": 5, "serve": 5, "doctor": 4,
+        }  # fmt: skip
+        for one in (done["keys rotate"], done["serve"]):
+            (line,) = one.stderr.splitlines()
+            assert "[secret_key_unusable]" in line
+        assert "FAIL  signing keys" in done["doctor"].stdout
+    assert again.returncode == 0, again.stdout
+
+
+def test_wrong_fields_of_a_dataset_file_are_named(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text('{"title_ja": "公園", "steward": {}, "colour": 1}', "utf-8")
+
+    done = home.run("dataset", "add", str(file))
+
+    assert done.returncode == 1
+    for place in ("/steward/name: ", "/update_frequency: ", "/colour: "):
+        assert place in done.stderr
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ja.md"])
+def test_the_example_of_the_readme_is_a_dataset(readme: str) -> None:
+    import re  # noqa: PLC0415
+
+    from app.api.dataset_shapes import DatasetIn  # noqa: PLC0415
+    from tests.database import REPO  # noqa: PLC0415
+
+    (example,) = re.findall(r"```json\n(.*?)```", (REPO / readme).read_text("utf-8"), re.DOTALL)
+
+    assert DatasetIn.model_validate_json(example).id == "parks"
+
+
+def test_help_shows_scopes_as_they_are_typed(home: Home) -> None:
+    said = home.run("token", "--help").stdout
+
+    assert "dataset:{id}:read" in said
+
+
+def test_every_scope_given_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner  # noqa: PLC0415
+
+    from app.cli import token  # noqa: PLC0415
+    from app.cli.main import app  # noqa: PLC0415
+
+    asked = []
+
+    def ask(*words: object) -> dict[str, str]:
+        asked.append(words[-1])
+        return {"access_token": "t"}
+
+    monkeypatch.setattr(token, "_ask", ask)
+    done = CliRunner().invoke(
+        app, ["token", "--client", "x", "--key", "k", "--scope", "a b", "--scope", "c"]
+    )
+
+    assert done.exit_code == 0
+    assert asked == ["a b c"]

@@ -91,14 +91,13 @@ def test_an_encoding_that_is_not_offered_cannot_be_asked_for() -> None:
     assert refused.value.code == "encoding_unknown"
 
 
-def test_when_nothing_fits_each_candidates_first_bad_byte_is_named() -> None:
+def test_when_nothing_fits_the_closest_encoding_and_its_line_are_named() -> None:
     with pytest.raises(FileRefused) as refused:
-        told("a,café\n".encode("latin-1") + b"\xff\xff\n")
+        told("番号,名称\r\n1,避難所\r\n2,".encode("cp932") + b"\xff\xff\r\n")
 
     assert refused.value.code == "undecodable"
-    assert "utf-8: byte 5" in str(refused.value)
-    assert "euc_jp" in str(refused.value)
-    assert "cp932" in str(refused.value)
+    assert "CP932" in str(refused.value)
+    assert "line 3 (byte 23)" in str(refused.value)
 
 
 @pytest.mark.parametrize("at", [0, 5, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
@@ -106,7 +105,7 @@ def test_the_offset_of_a_bad_byte_is_right_across_chunks(at: Any) -> None:
     with pytest.raises(FileRefused) as refused:
         told(b"a" * at + b"\xff" + b"a" * 10)
 
-    assert f"utf-8: byte {at}" in str(refused.value)
+    assert f"line 1 (byte {at})" in str(refused.value)
 
 
 @pytest.mark.parametrize(

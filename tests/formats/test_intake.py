@@ -117,10 +117,15 @@ def test_a_total_in_the_middle_is_data() -> None:
     assert take("名称,定員\n合計,1\n乙,2\n").values("name") == ["合計", "乙"]
 
 
-def test_a_header_alone_is_a_table_of_no_rows() -> None:
-    taken = take("ID,注意事項\n")
+@pytest.mark.parametrize(
+    "text", ["ID,注意事項\n", "ID,注意事項", "ID,注意事項\n,\n", "表題\nID,名称\n"]
+)
+def test_a_header_alone_is_refused_as_such(text: str) -> None:
+    with pytest.raises(FileRefused) as refused:
+        take(text)
 
-    assert taken.counts == (0, 0, 0, {})
+    assert refused.value.code == "no_data_rows"
+    assert "見出しだけで、データの行がありません" in refused.value.words("ja")
 
 
 # Rows

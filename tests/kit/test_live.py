@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
+import structlog
 
 from app.kit.db import plain_dsn
 from app.kit.live import Live, LiveCache
@@ -119,3 +121,25 @@ async def test_the_listener_comes_back_after_its_connection_was_cut(
     await connection.close()
 
     await _until(cache, before + 1)
+
+
+async def test_a_loss_is_told_once_and_so_is_the_return(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, away = live._connect, asyncio.Event()
+
+    async def refuse() -> None:
+        if not away.is_set():
+            raise ConnectionRefusedError
+        await connect()
+
+    monkeypatch.setattr(live, "_connect", refuse)
+    monkeypatch.setattr("app.kit.live.POLL_SECONDS", 0.05)
+    with structlog.testing.capture_logs() as said:
+        assert live._connection is not None
+        live._connection.terminate()
+        await asyncio.sleep(1.6)
+        away.set()
+        await asyncio.sleep(0.3)
+
+    assert [entry["event"] for entry in said] == ["live.lost", "live.back"]

@@ -6,8 +6,10 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+from app.api.state import Platform
 from app.audit.events import Event
 from app.models.parties import Role
+from app.parties import clients
 from app.parties.clients import ClientNotFound, load_client_facts
 from tests.world import KENKO, World
 
@@ -98,7 +100,7 @@ async def test_a_secret_is_shown_once_and_never_again(
         ({"name": "x"}, "required"),
         ({"name": "x", "organization_id": KENKO, "rolls": []}, "unknown_field"),
         ({"name": "x", "organization_id": KENKO, "roles": ["king"]}, "enum"),
-        ({"name": "a\u0000b", "organization_id": KENKO}, "value_error"),
+        ({"name": "a\u0000b", "organization_id": KENKO}, "control_character"),
     ],
 )
 async def test_a_contradictory_client_is_refused_with_its_place(
@@ -142,6 +144,17 @@ async def test_a_revoked_client_cannot_be_revoked_or_keyed_again(
 
     assert [a.json()["code"] for a in (again, keyed)] == ["client_already_revoked"] * 2
     assert [e["client"] for e in await world.log(Event.CLIENT_REVOKED)] == [party.id]
+
+
+async def test_the_reason_of_a_revocation_is_kept_in_the_log(
+    platform: Platform, world: World
+) -> None:
+    party = await world.party()
+
+    async with platform.database.writing() as session:
+        await clients.revoke(session, party.id, by="cli:test", reason="委託終了")
+
+    assert [e["reason"] for e in await world.log(Event.CLIENT_REVOKED)] == ["委託終了"]
 
 
 async def test_an_unknown_client_is_not_found(client: httpx.AsyncClient, world: World) -> None:

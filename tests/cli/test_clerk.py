@@ -1,0 +1,89 @@
+"""What a clerk at the shell is told of a file, and what an operator is told of a lost database."""
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.test_demo import Home, free_port
+
+DATASET = {
+    "title_ja": "公園", "publisher": "271004", "steward": {"name": "公園課"},
+    "data_class": "public", "license": "CC-BY-4.0", "update_frequency": "monthly",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with organisations and one dataset a test, none of which declares fields."""
+    made = Home(tmp_path_factory.mktemp("clerk"), free_port())
+    made.run("migrate")
+    added = made.run("org", "add", "271004", "--name-ja", "大阪市", "--kind", "city")
+    for name in ("named", "nameless", "header-only", "japanese"):
+        file = made.folder / f"{name}.json"
+        file.write_text(json.dumps({**DATASET, "id": name}), "utf-8")
+        done = made.run("dataset", "add", str(file))
+        assert done.returncode == 0, done.stderr + added.stderr
+    return made
+
+
+def _load(home: Home, dataset: str, text: str, **environment: str) -> tuple[int, str, str]:
+    file = home.folder / f"{dataset}.csv"
+    file.write_text(text, "utf-8")
+    done = home.run("load", str(file), "--dataset", dataset, "--publish", **environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_report_tells_notices_and_guessed_types(home: Home) -> None:
+    code, told, _ = _load(home, "named", "公園一覧\nコード,名称,緯度\n01,中央公園,34.7\n")
+
+    assert code == 0
+    assert ": accepted. 1 row read, 1 accepted, 0 rejected" in told
+    assert "Lines skipped before the header (from line 1): 1." in told
+    assert "“緯度” looks like a latitude or longitude but was read as numbers" in told
+    assert "    コード (" in told
+    assert ", codes, key)" in told
+
+
+def test_the_report_speaks_japanese(home: Home) -> None:
+    code, told, _ = _load(
+        home, "japanese", "コード,緯度\n01,34.7\n", LC_ALL="ja_JP.UTF-8", PYTHONUTF8="1"
+    )
+
+    assert code == 0
+    assert ": 受理。読込 1 行" in told
+    assert "「緯度」は緯度・経度の列のようですが、数値として読みました" in told
+
+
+def test_a_file_without_header_is_not_published_when_nobody_declared_fields(home: Home) -> None:
+    code, told, why = _load(home, "nameless", "1,34,2024-01-01\n2,35,2024-01-02\n")
+    shown = json.loads(home.run("dataset", "show", "nameless", "--json").stdout)
+    meant = home.run("dataset", "publish", "nameless")
+
+    assert code == 1
+    assert "There is no header" in told
+    assert "[not_published_without_header]" in why
+    assert "urbanos dataset publish nameless" in why
+    assert shown["current_version"] is None
+    assert meant.returncode == 0
+
+
+def test_a_file_of_nothing_but_a_header_says_so(home: Home) -> None:
+    code, told, why = _load(home, "header-only", "コード,名称\n")
+
+    assert code == 1
+    assert ": failed." in told
+    assert "no_data_rows" in why
+    assert "no row of data" in why
+
+
+def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
+    process = home.start("serve", "--no-worker")
+    (postmaster, *_) = (each for each in home.postmasters())
+
+    postmaster.send_signal(signal.SIGKILL)
+
+    assert process.wait(30) == 3
+    assert "[embedded_database_ended]" in home.said.splitlines()[-1]
+    assert "Traceback" not in home.said
+    assert home.said.count("live.lost") <= 1
