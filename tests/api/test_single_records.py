@@ -1,12 +1,11 @@
 """Single records by key, and what is said of things that are not there."""
 
-from typing import Any
-
 import httpx
 import pytest
 
 from app.audit.events import Event
 from app.models.parties import Role
+from tests.api.test_reading import ROWS, code, got
 from tests.stock import PURPOSE, Spec, path, reader, stocked
 from tests.world import KENKO, World
 
@@ -15,23 +14,6 @@ COMPOSED: tuple[Spec, ...] = (
     ("no", "text", {"key": True}),
     ("name", "text"),
 )
-
-ROWS: list[dict[str, Any]] = [
-    {"no": "1", "name": "架空公園", "size": 10},
-    {"no": "2", "name": "髙①～", "size": None},
-    {"no": "3", "name": 'a,"b"\nc', "size": 10},
-]
-
-
-async def got(client: httpx.AsyncClient, dataset: str, **asked: str) -> list[str]:
-    response = await client.get(path(dataset), params=asked)
-    assert response.status_code == 200, response.text
-    return [record["no"] for record in response.json()["records"]]
-
-
-def code(response: httpx.Response) -> tuple[int, str]:
-    assert response.headers["content-type"] == "application/problem+json", response.text[:200]
-    return response.status_code, response.json()["code"]
 
 
 async def test_keys_of_several_fields_hold_commas_and_slashes(
