@@ -123,7 +123,7 @@ def make_plan(
     question = read_question(ask.parameters, known)
     if ask.representation is Representation.GEOJSON:
         needs_place(known, "f")  # the geometry holds both coordinates, named in fields or not
-    order = f"{signature(question.order, question.near)}#{_asked_rows(ask.parameters)}"
+    order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters)}"
     revision = version.revision
     if "cursor" in asked:
         position = cursors.decode(asked["cursor"], dataset_id=ask.dataset_id)
@@ -170,7 +170,7 @@ _SHOWING: Final = frozenset(
 )  # fmt: skip
 
 
-def _asked_rows(parameters: Sequence[tuple[str, str]]) -> str:
+def asked_rows(parameters: Sequence[tuple[str, str]]) -> str:
     """The conditions of a question in short: a cursor belongs to them (PAGE-04)."""
     asked = sorted(pair for pair in parameters if pair[0] not in _SHOWING)
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import orjson
 
 from app.broker.ask import Ask, Representation
-from app.broker.plan import make_plan
+from app.broker.plan import asked_rows, make_plan
 from app.catalogue.entries import VersionEntry, load_entry
 from app.kit import clock
 from app.query.cursor import Cursor, encode
@@ -34,8 +34,10 @@ def _filtered(at: int, _version: VersionEntry) -> Parameters:
 
 def _paged(at: int, version: VersionEntry) -> Parameters:
     """An equality and a cursor: somebody pages through the wards."""
-    position = Cursor(INTERNAL, version.number, version.revision, "", (at * 13,))
-    return [("ward", WARDS[at % len(WARDS)]), ("limit", "100"), ("cursor", encode(position))]
+    asked = [("ward", WARDS[at % len(WARDS)]), ("limit", "100")]
+    order = f"#{asked_rows(asked)}"
+    position = Cursor(INTERNAL, version.number, version.revision, order, (at * 13,))
+    return [*asked, ("cursor", encode(position))]
 
 
 async def _questions(
