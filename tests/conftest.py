@@ -13,12 +13,14 @@ from alembic.config import Config
 from fastapi import FastAPI
 
 from app.api.state import Platform
+from app.kit import embedded as kit
 from app.kit.db import Database
+from app.kit.embedded import EmbeddedServer
 from app.kit.settings import Settings
 from app.main import create_app
 from app.parties.seed import seed
 from app.tasks.worker import work
-from tests.database import REPO, DatabaseServer, embedded
+from tests.database import REPO, SETTINGS, DatabaseServer, embedded
 from tests.world import World
 
 __all__ = ["embedded"]  # the fixture that the others stand on
@@ -34,6 +36,17 @@ def migrate(url: str) -> None:
     config.set_main_option("script_location", str(REPO / "migrations"))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+async def restartable(folder: Path) -> EmbeddedServer:
+    """A migrated and seeded server of a test's own, for tests that stop and start it."""
+    server = await kit.start(folder, settings=SETTINGS)
+    await asyncio.to_thread(migrate, server.url)
+    database = await Database.open(server.url, connections=2)
+    async with database.writing() as session:
+        await seed(session)
+    await database.close()
+    return server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -173,28 +173,34 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> N
     if answer.next_link:
         headers.append((b"link", f'<{answer.next_link}>; rel="next"'.encode()))
     head = scope["method"] == "HEAD"
-    if answer.stream is not None and not head:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await _send_pieces(answer.stream, receive, send)
+    if answer.stream is not None:
+        async with aclosing(answer.stream) as pieces:
+            # A generator that never began ends nothing behind it when it is closed: HEAD begins it.
+            first = await anext(pieces, b"")
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if not head:
+                await _send_pieces(first, pieces, receive, send)
+        await send({"type": "http.response.body", "body": b""})
         return
     status = 304 if answer.not_modified else 200
     body = answer.body or b""
-    if not answer.not_modified and answer.stream is None:
+    if not answer.not_modified:
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-async def _send_pieces(stream: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+async def _send_pieces(
+    first: bytes, rest: AsyncGenerator[bytes, None], receive: Receive, send: Send
+) -> None:
     """Send until the end or until the taker is gone: sending to nobody raises nothing (ASGI)."""
     gone = asyncio.create_task(_hung_up(receive))
     try:
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for piece in rest:
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
     finally:
         gone.cancel()
 

@@ -113,3 +113,16 @@ async def test_an_unchanged_joined_answer_is_304(client: httpx.AsyncClient, worl
 
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+async def test_asking_for_the_head_of_an_export_leaves_nothing_running(
+    client: httpx.AsyncClient, world: World, form: str
+) -> None:
+    rows = [{"no": f"{at}", "name": "長" * 100} for at in range(5_000)]
+    dataset = await stocked(world, rows)
+
+    response = await client.head(path(dataset), params={"f": form})
+
+    assert (response.status_code, response.content) == (200, b"")
+    assert world.platform.broker._exports == 0

@@ -8,13 +8,11 @@ import httpx
 import pytest
 
 from app.kit import embedded as kit
-from app.kit.db import Database
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
-from app.parties.seed import seed
 from tests.api.test_loading import FILE, SPECS, start_worker
-from tests.conftest import ISSUER, migrate
+from tests.conftest import ISSUER, restartable
 from tests.database import SETTINGS
 from tests.stock import stocked
 from tests.world import KENKO, World
@@ -24,12 +22,7 @@ async def test_a_load_survives_a_restart_of_the_database(
     tmp_path_factory: pytest.TempPathFactory, settings: Settings
 ) -> None:
     folder = tmp_path_factory.mktemp("restart") / "db"
-    server = await kit.start(folder, settings=SETTINGS)
-    await asyncio.to_thread(migrate, server.url)
-    database = await Database.open(server.url, connections=2)
-    async with database.writing() as session:
-        await seed(session)
-    await database.close()
+    server = await restartable(folder)
     app = create_app(settings, server.url)
     transport = httpx.ASGITransport(app=app)
     worker = await asyncio.to_thread(start_worker, server.url)

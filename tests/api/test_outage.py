@@ -7,12 +7,10 @@ import httpx
 import pytest
 
 from app.kit import embedded as kit
-from app.kit.db import Database
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
-from app.parties.seed import seed
-from tests.conftest import ISSUER, migrate
+from tests.conftest import ISSUER, restartable
 from tests.database import SETTINGS
 from tests.world import World
 
@@ -30,12 +28,7 @@ async def test_the_database_goes_away_and_comes_back(
     tmp_path_factory: pytest.TempPathFactory, settings: Settings
 ) -> None:
     folder = tmp_path_factory.mktemp("outage") / "db"
-    server = await kit.start(folder, settings=SETTINGS)
-    await asyncio.to_thread(migrate, server.url)
-    database = await Database.open(server.url, connections=2)
-    async with database.writing() as session:
-        await seed(session)
-    await database.close()
+    server = await restartable(folder)
     app = create_app(settings, server.url)
     transport = httpx.ASGITransport(app=app)
     async with (
