@@ -15,3 +15,12 @@ def normal_address(text: str) -> str:
     """
     plain = _FULL_DIGIT.sub(lambda found: ascii_digits(found[0]), text)
     return _NUMBER_DASH.sub(lambda found: ascii_dashes(found[0]), plain)
+
+
+# A whole address in the cell of one of its parts: a prefecture before it, or a municipality and a
+# section of it (Rust's pattern syntax, for whole columns).
+WHOLE_ADDRESS = (
+    r"^(?:東京都|北海道|京都府|大阪府|[^0-9０-９]{2,3}県).*[市区町村].+"
+    r"|郡[^0-9０-９]{1,5}[町村].+|[市区町村]大?字.+[0-9０-９]"
+)
+ADDRESS_PARTS = re.compile(r"(?:^|_)(?:municipality|town)$")

@@ -8,10 +8,12 @@ import polars as pl
 
 from app.formats.addresses import normal_address
 from app.formats.dates import DateOrder
+from app.formats.geometries import read_geometries
 from app.formats.mapping import Source
+from app.formats.repairs import rule_of
 from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
 from app.formats.values import Normalise, normaliser
-from app.query.fields import FieldType
+from app.query.fields import Field, FieldType, edge_columns
 
 # What needs no repair. Everything else goes through `values`, once for each distinct text.
 CLEAN: Mapping[FieldType, str] = {
@@ -24,6 +26,8 @@ CLEAN: Mapping[FieldType, str] = {
     FieldType.DECIMAL: r"^(?:0|-?[1-9][0-9]{0,30}|-?(?:0|[1-9][0-9]{0,30})\.[0-9]{1,30})$",
     FieldType.DATE: r"^[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])$",
     FieldType.TIME: r"^(?:[0-3][0-9]|4[0-7]):[0-5][0-9](?::[0-5][0-9])?$",
+    FieldType.MONTH: r"^[12][0-9]{3}-(?:0[1-9]|1[0-2])$",
+    FieldType.FISCAL_YEAR: r"^[12][0-9]{3}$",
     FieldType.LATITUDE: r"^(?:2[0-9]|3[0-9]|4[0-5])(?:\.[0-9]{1,30})?$",
     FieldType.LONGITUDE: r"^1(?:2[2-9]|[34][0-9]|5[0-3])(?:\.[0-9]{1,30})?$",
 }
@@ -40,6 +44,14 @@ class Column:
     changed: pl.Series | None  # mask of cells that differ from their trimmed text
     raw: pl.Series  # trimmed source text
     errors: dict[int, CellError] = field(default_factory=dict)
+    edges: tuple[pl.Series, ...] = ()  # of geometries: west, south, east, north
+    crossing: tuple[int, ...] = ()  # of geometries: rows whose shapes cross themselves
+
+    def stored(self, under: Field) -> list[pl.Series]:
+        """The series that are stored, named as their columns."""
+        names = edge_columns(under) if self.edges else ()
+        beside = [edge.alias(name) for edge, name in zip(self.edges, names, strict=True)]
+        return [self.values.alias(under.column), *beside]
 
 
 def trimmed(cells: pl.Series) -> pl.Series:
@@ -63,6 +75,8 @@ def column(source: Source, cells: pl.Series, order: DateOrder) -> Column:
     errors: dict[int, CellError] = {}
     if source.codes is not None:
         picked = _coded(picked, dict(source.codes), source, errors)
+    if source.field.type is FieldType.GEOMETRY:
+        return _shapes(source, cells, picked, errors)
     plain = picked
     if source.normalize == "address":
         plain = _replaced(
@@ -70,11 +84,28 @@ def column(source: Source, cells: pl.Series, order: DateOrder) -> Column:
         )
     values = _normalised(source, plain, order, errors)
     filled = picked.is_not_null()
+    if source.own_column is not None and "coordinates_swapped" in source.refused:
+        values = _all_refused(values, errors)
+    _refuse_empty(source, filled, errors)
+    changed = _changed(source, cells, values)
+    return Column(values, filled, changed, cells, errors)
+
+
+def _refuse_empty(source: Source, filled: pl.Series, errors: dict[int, CellError]) -> None:
     if source.field.required or source.field.key:
         for index in (~filled).arg_true():
             errors.setdefault(int(index), CellError("required_missing"))
-    changed = _changed(source, cells, values)
-    return Column(values, filled, changed, cells, errors)
+
+
+def _shapes(
+    source: Source, cells: pl.Series, picked: pl.Series, errors: dict[int, CellError]
+) -> Column:
+    """A geometry's spelling is no repair: the same shape may be written in many ways."""
+    read = read_geometries(picked)
+    errors |= read.errors
+    filled = picked.is_not_null()
+    _refuse_empty(source, filled, errors)
+    return Column(read.values, filled, None, cells, errors, read.edges, read.crossing)
 
 
 def _picked(source: Source, cells: pl.Series) -> pl.Series:
@@ -114,6 +145,8 @@ def _normalised(
     if odd is None:
         return cells
     good, bad = read_each(cells.filter(odd).unique().to_list(), normaliser(field, order))
+    if source.refused and not source.is_derived:
+        _refuse(source, good, bad)
     values = _replaced(cells, good)
     if bad:
         wrong = odd & cells.is_in(list(bad))
@@ -121,6 +154,20 @@ def _normalised(
             errors.setdefault(int(index), bad[str(cells[int(index)])])
         values = values.set(wrong, None)
     return values
+
+
+def _refuse(source: Source, good: dict[str, str], bad: dict[str, CellError]) -> None:
+    """Take from the readings those that the steward wants to see corrected, not repaired."""
+    for text, value in list(good.items()):
+        if rule_of(source.field, text, value) in source.refused:
+            del good[text]
+            bad[text] = CellError("repair_refused")
+
+
+def _all_refused(values: pl.Series, errors: dict[int, CellError]) -> pl.Series:
+    for index in values.is_not_null().arg_true():
+        errors.setdefault(int(index), CellError("repair_refused"))
+    return pl.Series(values.name, [None], dtype=pl.String).new_from_index(0, values.len())
 
 
 def odd_cells(cells: pl.Series, kind: FieldType | None) -> pl.Series | None:

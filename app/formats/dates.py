@@ -28,6 +28,13 @@ _ERA = re.compile(
     r"(令和?|平成?|昭和?|大正?|明治?|[RHSTM])\.?([0-9]{1,2})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?"
 )
 _ENDS_IN_YEAR = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
+_ERA_NAME = r"(令和?|平成?|昭和?|大正?|明治?|[RHSTM])\.?"
+_MONTH = re.compile(r"([0-9]{4})(?:[-/.]([0-9]{1,2})|年([0-9]{1,2})月)")
+_MONTH_COMPACT = re.compile(r"((?:19|20)[0-9]{2})(0[1-9]|1[0-2])")
+_ERA_MONTH = re.compile(_ERA_NAME + r"([0-9]{1,2})(?:[-/.]([0-9]{1,2})月?|年([0-9]{1,2})月)")
+_PART = re.compile(r"分$|現在$|末$")
+_FISCAL = re.compile(r"([12][0-9]{3})(?:年度|年)?")
+_ERA_FISCAL = re.compile(_ERA_NAME + r"([0-9]{1,2})(?:年度|年)?")
 _SERIAL = re.compile(r"[0-9]{5}(?:\.0+)?")
 _WEEKDAY = re.compile(r"[(（][日月火水木金土](?:曜日?)?[)）]$")
 _MIDNIGHT = re.compile(r"[T ]0{1,2}:00(?::00(?:\.0+)?)?$")
@@ -55,6 +62,30 @@ def plain_date(raw: str, order: DateOrder = DateOrder.UNKNOWN) -> str:
     if _SERIAL.fullmatch(text) and int(float(text)) in _SERIALS:
         return (_EXCEL_EPOCH + timedelta(days=int(float(text)))).isoformat()
     raise CellError("invalid_date")
+
+
+def month(raw: str) -> str:
+    """`raw` as YYYY-MM: 2024年4月, R5.2月分, 令和５年２月, 2024-04; a whole date is refused."""
+    text = _PART.sub("", ascii_digits(raw).replace(" ", "").translate(_LIGATURES))
+    if found := _MONTH.fullmatch(text):
+        return _date(int(found[1]), int(found[2] or found[3]), 1)[:7]
+    if found := _MONTH_COMPACT.fullmatch(text):
+        return f"{found[1]}-{found[2]}"
+    if found := _ERA_MONTH.fullmatch(text):
+        return _era_date(found[1], int(found[2]), int(found[3] or found[4]), 1)[:7]
+    raise CellError("invalid_month")
+
+
+def fiscal_year(raw: str) -> str:
+    """`raw` as YYYY, the year in whose April the fiscal year begins: 令和5年度, R5, 2023年度."""
+    text = ascii_digits(raw).replace(" ", "").translate(_LIGATURES)
+    if found := _FISCAL.fullmatch(text):
+        return found[1]
+    if found := _ERA_FISCAL.fullmatch(text):
+        name = _ERA_LETTER.get(found[1], found[1][0])
+        if 1 <= int(found[2]) <= _ERA_YEARS[name]:
+            return str(_ERA_START[name] + int(found[2]) - 1)
+    raise CellError("invalid_fiscal_year")
 
 
 def date_shape(raw: str) -> tuple[str, int, int]:

@@ -1,20 +1,19 @@
 """What only a column as a whole can prove: date order and swapped coordinates; worker only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
 
 import polars as pl
 
-from app.formats.batches import Batch, batches
 from app.formats.columns import trimmed
 from app.formats.dates import DateOrder, date_shape
 from app.formats.guidance import Notice
 from app.formats.mapping import Source, coordinate_pairs
 from app.formats.survey import Survey
+from app.formats.table import Batch
 from app.formats.text import BLANKS
-from app.formats.values import LATITUDES, LONGITUDES
 from app.query.fields import FieldType
+from app.query.geojson import LATITUDES, LONGITUDES
 
 _DATES = frozenset({FieldType.DATE, FieldType.DATETIME})
 _ORDERED = r"^([0-9]{1,2})[/.-]([0-9]{1,2})[/.-][0-9]{4}(?:[T ].*)?$"
@@ -38,7 +37,7 @@ def needs_whole_file(survey: Survey) -> bool:
 def sample_cells(survey: Survey, column: int) -> list[str]:
     """The trimmed cells of a column in the first rows."""
     return [
-        row.cells[column].strip(BLANKS) for row in survey.layout.sample if column < len(row.cells)
+        row.cells[column].strip(BLANKS) for row in survey.head.sample if column < len(row.cells)
     ]
 
 
@@ -118,10 +117,10 @@ class Evidence:
                 )
 
 
-def decide(open_stream: Callable[[], BinaryIO], survey: Survey) -> Survey:
+def decide(survey: Survey) -> Survey:
     """The survey with what the whole file proves."""
     evidence = Evidence()
-    for batch in batches(open_stream, survey.encoding, survey.layout):
+    for batch in survey.table.batches():
         evidence.add(batch, survey.sources)
     return settled(survey, evidence)
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.formats.guidance_geo import GEO_REJECTED, GEO_WORDS
+from app.formats.guidance_structured import STRUCTURED_WORDS
+from app.formats.guidance_workbook import WORKBOOK_WORDS
 from app.kit.errors import AppError, Kind
 
 # code: (Japanese, English). `{...}` are filled from the refusal's or notice's own details.
@@ -15,22 +18,9 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "中身はPDFです。元の表をCSVで保存し直してください。",
         "This is a PDF. Save the original table as CSV.",
     ),
-    "file_is_xlsx": (
-        "中身はExcelブックです。Excelで「CSV UTF-8」として保存し直し、そのCSVを送ってください。",
-        "This is an Excel workbook. Save it in Excel as “CSV UTF-8” and send that CSV.",
-    ),
-    "file_is_xls": (
-        "中身は旧形式のExcel（.xls）です。「CSV UTF-8」で保存し直してください。",
-        "This is an old Excel file (.xls). Save it as “CSV UTF-8”.",
-    ),
-    "file_is_zip": (
-        "中身はZIPです。展開し、中のCSVを送ってください（Excelブックなら「CSV UTF-8」で保存し直す）。",
-        "This is a ZIP archive. Unpack it and send the CSV inside (save an Excel workbook as "
-        "“CSV UTF-8”).",
-    ),
     "file_is_compressed": (
-        "圧縮ファイル（{kind}）です。展開してから送ってください。",
-        "This is a compressed file ({kind}). Unpack it and send the text.",
+        "圧縮ファイル（{kind}）です。展開するか、ZIPで圧縮し直して送ってください。",
+        "This is a compressed file ({kind}). Unpack it, or pack it again as a ZIP.",
     ),
     "file_is_image": (
         "中身は画像です。表をCSVで保存し直してください。",
@@ -40,13 +30,13 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "中身はWebページ（HTML）です。ダウンロードのリンク先を確かめてください。",
         "This is a web page (HTML). Check where the download link leads.",
     ),
-    "file_is_xml": (
-        "中身はXMLです。CSVで保存し直してください。",
-        "This is XML. Save the table as CSV.",
+    "file_is_shapefile_part": (
+        "シェープファイルの一部（{kind}）だけです。.shp・.shx・.dbf・.prj を一つのZIPにまとめて送ってください。",
+        "This is only a part of a shapefile ({kind}). Send .shp, .shx, .dbf and .prj in one ZIP.",
     ),
-    "file_is_json": (
-        "中身はJSONです。CSVで保存し直してください。",
-        "This is JSON. Save the table as CSV.",
+    "file_is_sqlite": (
+        "中身はSQLiteのデータベースです（GeoPackageではありません）。表をCSVで書き出してください。",
+        "This is an SQLite database, and no GeoPackage. Export the table as CSV.",
     ),
     "file_is_lfs_pointer": (
         "中身はGit LFSの参照だけです。実体のファイルを取得して送ってください。",
@@ -97,6 +87,14 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
     "column_missing": (
         "必須の列「{missing}」が見つかりません。見出しは次のとおりです: {found}",
         "The required column “{missing}” was not found. The headings are: {found}",
+    ),
+    "several_tables": (
+        "表が複数あります: {names}。table=名前（または番号）で一つを指定してください。",
+        "There are several tables: {names}. Say which with table=NAME (or its number).",
+    ),
+    "table_not_found": (
+        "「{name}」という表はありません。あるのは次のとおりです: {names}",
+        "There is no table “{name}”. There are: {names}",
     ),
     "encoding_unknown": (
         "文字コード「{name}」は扱えません。{known}のどれかを指定してください。",
@@ -149,6 +147,14 @@ REJECTED: dict[str, tuple[str, str]] = {
         "月と日の順が決められない日付です。2022-04-01のように書いてください。",
         "Month and day cannot be told apart. Write it like 2022-04-01.",
     ),
+    "invalid_month": (
+        "年月として読めません。2024-04のように書いてください。",
+        "Not a year and month. Write it like 2024-04.",
+    ),
+    "invalid_fiscal_year": (
+        "年度として読めません。2024のように書いてください。",
+        "Not a fiscal year. Write it like 2024.",
+    ),
     "invalid_time": (
         "読めない時刻です。09:30のように書いてください。",
         "The time cannot be read. Write it like 09:30.",
@@ -200,6 +206,11 @@ REJECTED: dict[str, tuple[str, str]] = {
         "コード表にない値です。コード表の値か、その名称にしてください。",
         "Not in the code list. Use one of its codes or labels.",
     ),
+    "repair_refused": (
+        "この項目では、この種類の自動修正をしないと決められています。元の台帳で正しい書き方に直してください。",
+        "The steward has decided that cells like this are not repaired here. Write it right at the "
+        "source.",
+    ),
     "excel_exponent": (
         "Excelが桁を失わせた値です（1.23E+12など）。元の台帳から番号を写し直してください。",
         "Excel has lost digits (like 1.23E+12). Copy the number again from the original register.",
@@ -216,6 +227,38 @@ REJECTED: dict[str, tuple[str, str]] = {
         "メールアドレスとして読めません。",
         "Not an e-mail address.",
     ),
+    "rule_min": (
+        "標準で決められた下限より小さい値です。",
+        "Below the least that the standard allows.",
+    ),
+    "rule_max": (
+        "標準で決められた上限より大きい値です。",
+        "Above the most that the standard allows.",
+    ),
+    "rule_min_length": (
+        "標準で決められた文字数より短い値です。",
+        "Shorter than the standard allows.",
+    ),
+    "rule_max_length": (
+        "標準で決められた文字数より長い値です。",
+        "Longer than the standard allows.",
+    ),
+    "rule_pattern": (
+        "標準で決められた書き方ではありません。項目の説明を確認してください。",
+        "Not written as the standard says. See the field’s description.",
+    ),
+    "rule_compare": (
+        "別の項目との大小関係が標準に合いません（開始と終了が逆など）。",
+        "Out of order with another field of the row (such as an end before its start).",
+    ),
+    "rule_required": (
+        "別の項目を書いた行では、この項目も必須です。",
+        "Required in a row where another field is given.",
+    ),
+    "rule_area": (
+        "標準で決められた区域の外です。座標かコードを確かめてください。",
+        "Outside the area that the standard is for. Check the coordinates or the code.",
+    ),
     "too_many_cells": (
         "見出しよりセルが多い行です。値の中の区切り文字を引用符で囲んでください。",
         "The row has more cells than the header. Put values that hold the delimiter in quotes.",
@@ -226,6 +269,32 @@ NOTICED: dict[str, tuple[str, str]] = {
     "encoding_ambiguous": (
         "EUC-JPとしてもCP932としても読めるため、EUC-JPで読みました。文字を確かめてください。",
         "It can be read as EUC-JP and as CP932; EUC-JP was taken. Check the characters.",
+    ),
+    "profile_recognised": (
+        "見出しから標準データセット「{profile}」（版{version}）と判断し、項目名をそれに合わせました"
+        "（項目の{share}%が一致）。",
+        "By its headings this is the standard dataset “{profile}” (version {version}; {share}% of "
+        "its columns): fields are named as there.",
+    ),
+    "profile_proposed": (
+        "標準データセット「{profile}」（版{version}）に似ています（項目の{share}%が一致）。"
+        "そうであれば、データセットの profile に指定してください。",
+        "This looks like the standard dataset “{profile}” (version {version}; {share}% of its "
+        "columns). If it is, name it as the dataset’s profile.",
+    ),
+    "profile_types_differ": (
+        "標準と型が違うため、ファイルの値に合わせた列: {labels}",
+        "Columns whose values do not fit the standard’s type, read as they are: {labels}",
+    ),
+    "address_not_split": (
+        "「{label}」に住所の全体が入っています（{count}行、{lines}行目）。都道府県・市区町村・町字に"
+        "分けて書いてください。行は受け付けました。",
+        "“{label}” holds the whole address (rows: {count}; lines {lines}). Write prefecture, "
+        "municipality and town apart. The rows were accepted.",
+    ),
+    "tables_left_out": (
+        "表「{name}」を読みました。読んでいない表: {others}（読むには table= で指定）",
+        "The table “{name}” was read. Not read: {others} (say table= to read one).",
     ),
     "title_skipped": (
         "見出しより前の{count}行（{first}行目から）を読み飛ばしました。",
@@ -302,6 +371,8 @@ TYPE_WORDS: dict[str, tuple[str, str]] = {
     "boolean": ("はい・いいえ", "yes or no"),
     "date": ("日付", "dates"),
     "time": ("時刻", "times"),
+    "month": ("年月", "months"),
+    "fiscal_year": ("年度", "fiscal years"),
     "datetime": ("日時", "dates with times"),
     "code": ("コード", "codes"),
     "local_government_code": ("全国地方公共団体コード", "local government codes"),
@@ -312,9 +383,12 @@ TYPE_WORDS: dict[str, tuple[str, str]] = {
     "url": ("URL", "URLs"),
     "email": ("メールアドレス", "e-mail addresses"),
     "kana": ("カナ", "kana"),
+    "geometry": ("図形", "shapes"),
 }
 
-GUIDANCE = FILE_REFUSED | MAPPING_REFUSED | REJECTED | NOTICED
+REJECTED |= GEO_REJECTED
+GUIDANCE = FILE_REFUSED | MAPPING_REFUSED | REJECTED | NOTICED | GEO_WORDS | STRUCTURED_WORDS
+GUIDANCE |= WORKBOOK_WORDS
 
 
 def guidance(code: str, language: str, **named: Any) -> str:

@@ -8,12 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from app.kit.errors import Fault
-from app.query.fields import NUMBER_TYPES, Field, FieldType
+from app.query.fields import EDGES, NUMBER_TYPES, Field, FieldType, edge_columns
+from app.query.geojson import LATITUDES, LONGITUDES, NotGeometry, read_geometry
 from app.query.literals import NotOfType, read_literal
 
-# The territory of Japan with its sea (field-notes: this range settles a swap without doubt).
-_LATITUDES: Final = (20.0, 46.0)
-_LONGITUDES: Final = (122.0, 154.5)
 _MOST_KEY_CHARACTERS: Final = 200  # a B-tree of PostgreSQL takes 2,704 bytes for the whole key
 
 
@@ -46,14 +44,19 @@ def read_record(given: object, fields: Sequence[Field], writable: frozenset[str]
             found.faults.append(_not_writable(str(name)))
     for each in fields:
         if each.name in writable or each.key:
-            found.values[each.column] = _value(each, given.get(each.name), found.faults)
+            found.values |= _values(each, given.get(each.name), found.faults)
     keys = [found.values[each.column] for each in fields if each.key]
     if keys and all(value is not None for value in keys):
-        found.key = ",".join(quote(_key_text(value), safe="") for value in keys)
+        found.key = key_text(keys)
     return found
 
 
-def _key_text(value: object) -> str:
+def key_text(values: Sequence[object]) -> str:
+    """A record's key as it stands in addresses and answers: its values, joined by commas."""
+    return ",".join(quote(_value_text(value), safe="") for value in values)
+
+
+def _value_text(value: object) -> str:
     """One value, one text: the key as it stands in addresses, however it was spelt."""
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
@@ -86,6 +89,23 @@ def _unknown(name: str) -> Fault:
     )
 
 
+def _values(each: Field, raw: object, faults: list[Fault]) -> dict[str, Any]:
+    """What is stored of one member, by column."""
+    if each.type is not FieldType.GEOMETRY:
+        return {each.column: _value(each, raw, faults)}
+    shape = None
+    try:
+        shape = read_geometry(raw) if raw is not None else None
+    except NotGeometry as wrong:
+        faults.append(_fault(each, wrong.code, wrong.ja, wrong.en))
+    else:
+        if shape is None and each.required:
+            faults.append(_fault(each, "required_missing", "必須です。", "is required."))
+    edges = shape.edges if shape is not None else (None,) * len(EDGES)
+    text = shape.text if shape is not None else None
+    return {each.column: text, **dict(zip(edge_columns(each), edges, strict=True))}
+
+
 def _value(each: Field, raw: object, faults: list[Fault]) -> Any:
     if raw is None or raw == "":
         if each.required or each.key:
@@ -112,7 +132,7 @@ def _as_read(each: Field, raw: object) -> object:
 
 
 def _check_range(each: Field, value: Any, faults: list[Fault]) -> None:
-    ranges = {FieldType.LATITUDE: _LATITUDES, FieldType.LONGITUDE: _LONGITUDES}
+    ranges = {FieldType.LATITUDE: LATITUDES, FieldType.LONGITUDE: LONGITUDES}
     low, high = ranges.get(each.type, (None, None))
     if low is not None and high is not None and not low <= value <= high:
         faults.append(

@@ -1,54 +1,84 @@
-"""Takes a delimited file in: survey, then blocks for COPY; for the worker, never for the API."""
+"""Takes a file in: survey, then blocks for COPY; for the worker, never for the API."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 import polars as pl
 
-from app.formats.batches import Batch, batches, csv_line
-from app.formats.chunks import CHUNK_BYTES
+from app.formats.addresses import ADDRESS_PARTS, WHOLE_ADDRESS
+from app.formats.column_rules import broken_rows
 from app.formats.columns import Column, column, trimmed
 from app.formats.dates import DateOrder
-from app.formats.delimited import read_layout
-from app.formats.encoding import probe
 from app.formats.evidence import decide, needs_whole_file
 from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.inference import infer
-from app.formats.mapping import Source, coordinate_pairs, plan
-from app.formats.survey import LINE, ORIGINAL, ROW, Block, Reject, Survey, copy_columns
+from app.formats.layout import ProfileLayout
+from app.formats.mapping import Source, coordinate_pairs, found_share, plan
+from app.formats.matching import match
+from app.formats.opening import choose, open_tables
+from app.formats.placing import with_places
+from app.formats.raw_lines import csv_line
+from app.formats.recognition import recognised
+from app.formats.repair_counts import Repairs
+from app.formats.stored import StoredFile
+from app.formats.survey import (
+    EXTRAS,
+    LINE,
+    ORIGINAL,
+    ROW,
+    Block,
+    Reject,
+    Survey,
+    copy_columns,
+)
+from app.formats.table import Batch, Shaped
 from app.formats.text import CellError, value_class
-from app.query.fields import Field
+from app.formats.told import Told
+from app.query.fields import Field, FieldType, geometry_of
 
 __all__ = ["Block", "Reject", "Survey", "blocks", "copy_columns", "survey"]
 
 BLOCK_ROWS = 50_000
+_SHOWN_LINES = 20
 
 
 def survey(
-    open_stream: Callable[[], BinaryIO],
+    file: StoredFile,
     *,
     declared: Sequence[Field] | None,
     mapping: Sequence[Mapping[str, Any]] | None = None,
-    encoding: str | None = None,
+    told: Told = Told(),  # noqa: B008 - a frozen value
+    layouts: Sequence[ProfileLayout] = (),
+    rules: Sequence[Mapping[str, Any]] = (),
 ) -> Survey:
-    """Decide how the file is read. `encoding` is the publisher's own word where ours was ambiguous.
+    """Decide how the file is read. `told` is the publisher's own word, `layouts` are the standard
+
+    layouts that a file without declared fields may turn out to have, and `rules` those of the
+    profile that the dataset follows.
 
     Raises `FileRefused` (or `MappingRefused`) when it cannot be read at all.
     """
-    told = probe(open_stream, told=encoding)
-    layout = read_layout(open_stream, told)
-    notices = list(layout.notices)
-    if told.ambiguous:
-        notices.insert(0, Notice("encoding_ambiguous"))
-    first = Survey(told, layout, (), notices=tuple(notices))
+
+    def fit(labels: Sequence[str]) -> float:
+        if declared is None:
+            return float(any(one.accepted for one in match(labels, layouts)))
+        return found_share(declared, mapping, labels)
+
+    table, notices = choose(open_tables(file, told), told, fit)
+    if told.crs is not None:
+        table = with_places(table, told.crs)
+    if declared and geometry_of(declared) and isinstance(table, Shaped):
+        table = table.shaped()
+    first = Survey(table, (), notices=(*table.head.notices, *notices), rules=tuple(rules))
     if declared is None:
-        return infer(open_stream, first)
-    sources, more = plan(declared, mapping, layout.labels)
+        return recognised(infer(first), layouts)
+    sources, more = plan(declared, mapping, table.head.labels)
     _check_patterns(sources)
     first = replace(first, sources=sources, notices=(*first.notices, *more))
-    return decide(open_stream, first) if needs_whole_file(first) else first
+    return decide(first) if needs_whole_file(first) else first
 
 
 def _check_patterns(sources: Sequence[Source]) -> None:
@@ -62,19 +92,13 @@ def _check_patterns(sources: Sequence[Source]) -> None:
             raise MappingRefused("mapping_bad_regex", step=number, name=source.field.name) from exc
 
 
-def blocks(
-    open_stream: Callable[[], BinaryIO],
-    found: Survey,
-    *,
-    block_rows: int = BLOCK_ROWS,
-    chunk_bytes: int = CHUNK_BYTES,
-) -> Iterator[Block]:
+def blocks(found: Survey, *, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
     """The file's rows, normalised and checked, in blocks of at most `block_rows`.
 
     Raises `FileRefused` at the end when there was none.
     """
     row = 1
-    for batch in batches(open_stream, found.encoding, found.layout, chunk_bytes=chunk_bytes):
+    for batch in found.table.batches():
         height = batch.frame.height
         for start in range(0, max(height, 1), block_rows):
             part = _slice(batch, start, block_rows)
@@ -98,6 +122,7 @@ def _slice(batch: Batch, start: int, rows: int) -> Batch:
         frame=batch.frame.slice(start, rows),
         lines=batch.lines.slice(start, rows),
         overlong=overlong,
+        wrong={at - start: row for at, row in batch.wrong.items() if start <= at < start + rows},
     )
 
 
@@ -105,6 +130,8 @@ def _tail_notices(batch: Batch) -> tuple[Notice, ...]:
     notices = []
     if batch.blanks:
         notices.append(Notice("blank_rows_skipped", {"count": batch.blanks}))
+    if batch.repeated:
+        notices.append(Notice("header_repeated", {"count": batch.repeated}))
     if batch.footer:
         first, rows = batch.footer
         notices.append(Notice("footer_skipped", {"first": first, "count": rows}))
@@ -116,15 +143,17 @@ def _block(batch: Batch, found: Survey, row: int, notices: tuple[Notice, ...]) -
     columns = _columns(batch, found)
     rejects, wrong = _rejects(batch, found, columns, row)
     numbers = pl.int_range(row, row + height, dtype=pl.Int64, eager=True)
-    original, repaired = _originals(found, columns, height, wrong)
+    original, repairs = _originals(found, columns, height, wrong, row)
     frame = pl.DataFrame(
         [
             numbers.alias(ROW),
             batch.lines.alias(LINE),
             original.alias(ORIGINAL),
+            _extras(batch, found).alias(EXTRAS),
             *(
-                made.values.alias(source.field.column)
+                series
                 for source, made in zip(found.sources, columns, strict=True)
+                for series in made.stored(source.field)
             ),
         ]
     )
@@ -135,13 +164,45 @@ def _block(batch: Batch, found: Survey, row: int, notices: tuple[Notice, ...]) -
         csv=frame.write_csv(include_header=False).encode("utf-8"),
         accepted=frame.height,
         rejects=rejects,
-        repaired=repaired,
+        repaired=repairs.cells,
+        repairs=repairs.counts,
         first_line=int(batch.lines[0]) if height else batch.end_line,
         last_line=int(batch.lines[-1]) if height else batch.end_line,
         bytes_read=batch.read,
         rows=height,
-        notices=notices,
+        notices=(
+            *notices,
+            *_whole_addresses(batch, found, columns, wrong),
+            *_crossing_shapes(batch, found, columns, wrong),
+        ),
     )
+
+
+def _crossing_shapes(
+    batch: Batch, found: Survey, columns: list[Column], wrong: set[int]
+) -> Iterator[Notice]:
+    """A shape that crosses itself is still what was published: kept, and said."""
+    for source, made in zip(found.sources, columns, strict=True):
+        lines = [int(batch.lines[at]) for at in made.crossing if at not in wrong]
+        if lines:
+            shown = "、".join(map(str, lines[:_SHOWN_LINES])) + ("…" * (len(lines) > _SHOWN_LINES))
+            details = {"label": source.field.label, "count": len(lines), "lines": shown}
+            yield Notice("geometry_not_valid", details)
+
+
+def _whole_addresses(
+    batch: Batch, found: Survey, columns: list[Column], wrong: set[int]
+) -> Iterator[Notice]:
+    """A row whose whole address stands in the cell of a part is good, but no map will split it."""
+    for source, made in zip(found.sources, columns, strict=True):
+        if source.field.type is not FieldType.TEXT or not ADDRESS_PARTS.search(source.field.name):
+            continue
+        whole = made.values.str.contains(WHOLE_ADDRESS).fill_null(value=False).arg_true()
+        lines = [int(batch.lines[at]) for at in whole.to_list() if at not in wrong]
+        if lines:
+            shown = "、".join(map(str, lines[:_SHOWN_LINES])) + ("…" * (len(lines) > _SHOWN_LINES))
+            details = {"label": source.field.label, "count": len(lines), "lines": shown}
+            yield Notice("address_not_split", details)
 
 
 def _columns(batch: Batch, found: Survey) -> list[Column]:
@@ -176,10 +237,16 @@ def _rejects(
     for at, made in enumerate(columns):
         errors.extend((index, at, error) for index, error in made.errors.items())
     errors.extend(_halves(found, columns))
+    if found.rules:
+        texts = [made.values for made in columns]
+        errors.extend(broken_rows(found.rules, found.fields, texts))
+    if batch.wrong:  # what else such a row lacks follows from what spoilt it
+        errors = [error for error in errors if error[0] not in batch.wrong]
+        errors.extend(_spoilt(batch, found))
     errors.sort(key=lambda error: error[:2])
     rejects = []
     for index, at, error in errors:
-        cells = batch.overlong.get(index) or [cell or "" for cell in batch.frame.row(index)]
+        cells = _raw_cells(batch, index)
         raw = "" if at < 0 else columns[at].raw[index]
         rejects.append(
             Reject(
@@ -195,6 +262,22 @@ def _rejects(
     return rejects, {index for index, _, _ in errors}
 
 
+def _spoilt(batch: Batch, found: Survey) -> Iterator[tuple[int, int, CellError]]:
+    """The rows that the format itself has spoilt, each at the field that takes the spoilt cell."""
+    at_column = {source.column: at for at, source in reversed(list(enumerate(found.sources)))}
+    for index, row in batch.wrong.items():
+        at = -1 if row.column is None else at_column.get(row.column, -1)
+        yield index, at, CellError(row.code)
+
+
+def _raw_cells(batch: Batch, index: int) -> list[str]:
+    """What a rejected row holds, as far as it could be read."""
+    row = batch.wrong.get(index)
+    if row is not None and row.raw is not None:
+        return list(row.raw)
+    return batch.overlong.get(index) or [cell or "" for cell in batch.frame.row(index)]
+
+
 def _halves(found: Survey, columns: list[Column]) -> Iterator[tuple[int, int, CellError]]:
     """A latitude without its longitude, or the other way round."""
     for lat, lon in coordinate_pairs(found.sources):
@@ -206,26 +289,53 @@ def _halves(found: Survey, columns: list[Column]) -> Iterator[tuple[int, int, Ce
 
 
 def _originals(
-    found: Survey, columns: list[Column], height: int, wrong: set[int]
-) -> tuple[pl.Series, int]:
-    """The raw texts of changed cells as JSON per row, and how many were repaired."""
+    found: Survey, columns: list[Column], height: int, wrong: set[int], row: int
+) -> tuple[pl.Series, Repairs]:
+    """The raw texts of changed cells as JSON per row, and what was repaired by which rule."""
     kept = {source.column for source in found.sources if not source.is_derived}
     rows: dict[int, dict[str, str]] = {}
-    total = 0
+    repairs = Repairs()
     for source, made in zip(found.sources, columns, strict=True):
         if made.changed is None or source.constant is not None:
             continue
         if source.is_derived and source.column in kept:
             continue
         at = made.changed.arg_true()
-        for index, text in zip(at.to_list(), made.raw.gather(at).to_list(), strict=True):
+        texts, values = made.raw.gather(at).to_list(), made.values.gather(at).to_list()
+        for index, text, value in zip(at.to_list(), texts, values, strict=True):
             if index in wrong:
                 continue
             rows.setdefault(index, {})[source.field.name] = text
-            total += not source.is_derived
+            repairs.add(source, text, value, row + index)
     if not rows:
-        return pl.Series([None], dtype=pl.String).new_from_index(0, height), total
-    texts: list[str | None] = [None] * height
+        return pl.Series([None], dtype=pl.String).new_from_index(0, height), repairs
+    kept_texts: list[str | None] = [None] * height
     for index, cells in rows.items():
-        texts[index] = orjson.dumps(cells).decode()
-    return pl.Series(texts, dtype=pl.String), total
+        kept_texts[index] = orjson.dumps(cells).decode()
+    return pl.Series(kept_texts, dtype=pl.String), repairs
+
+
+def _extras(batch: Batch, found: Survey) -> pl.Series:
+    """The cells of columns that no field takes, as one JSON object per row; null where all are."""
+    columns = found.extras
+    if not columns:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, batch.frame.height)
+    labels = _distinct([found.head.labels[at] for at in columns])
+    cells = pl.DataFrame(
+        [
+            trimmed(batch.frame.to_series(at)).alias(label)
+            for at, label in zip(columns, labels, strict=True)
+        ]
+    )
+    filled = pl.any_horizontal(pl.all().is_not_null())
+    return cells.select(pl.when(filled).then(pl.struct(pl.all()).struct.json_encode())).to_series()
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """The headings as keys: one that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    made = []
+    for label in labels:
+        seen[label] += 1
+        made.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return made

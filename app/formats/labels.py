@@ -68,6 +68,20 @@ def standard_type(label: str) -> FieldType | None:
     return found[1] if found else None
 
 
+@cache
+def _by_name() -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    stored = json.loads(Path(__file__).with_name("labels.json").read_text(encoding="utf-8"))
+    for label, meaning in stored.items():
+        found.setdefault(meaning.partition(":")[0], []).append(label)
+    return {name: tuple(labels) for name, labels in found.items()}
+
+
+def standard_labels(name: str) -> tuple[str, ...]:
+    """The labels of the standard datasets that have this machine name."""
+    return _by_name().get(name, ())
+
+
 def machine_names(labels: Sequence[str]) -> list[str]:
     """A distinct ASCII name for each label, in order: standard name, slug, else `field_007`."""
     taken: set[str] = set()

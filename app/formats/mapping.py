@@ -28,11 +28,21 @@ class Source:
     has_default: bool = False
     normalize: str | None = None
     own_column: int | None = None  # its own heading's column, where it is read from its partner's
+    refused: frozenset[str] = frozenset()  # rules by which the steward lets no cell be repaired
 
     @property
     def is_derived(self) -> bool:
         """Whether a mapping step makes the value, so that it is not the cell itself."""
         return bool(self.pattern or self.codes is not None or self.normalize)
+
+
+def refusing(
+    sources: Sequence[Source], refused: Mapping[str, frozenset[str]]
+) -> tuple[Source, ...]:
+    """The sources with the rules, by field, that the steward has refused."""
+    return tuple(
+        replace(source, refused=refused.get(source.field.name, frozenset())) for source in sources
+    )
 
 
 def check_mapping(
@@ -104,10 +114,32 @@ def plan(
     labels: Sequence[str],
 ) -> tuple[tuple[Source, ...], tuple[Notice, ...]]:
     """Which column makes which field. Raises for a bad mapping or a missing required column."""
+    headings = _Headings(labels)
+    made = _assigned(fields, mapping, headings)
+    return made, _notices(made, headings)
+
+
+def found_share(
+    fields: Sequence[Field],
+    mapping: Sequence[Mapping[str, Any]] | None,
+    labels: Sequence[str],
+) -> float:
+    """The part of the fields that have a column under these headings, 0 to 1.
+
+    Raises `MappingRefused`.
+    """
+    made = _assigned(fields, mapping, _Headings(labels))
+    return sum(source.column is not None for source in made) / len(made)
+
+
+def _assigned(
+    fields: Sequence[Field],
+    mapping: Sequence[Mapping[str, Any]] | None,
+    headings: "_Headings",
+) -> tuple[Source, ...]:
     steps, faults = check_mapping(fields, mapping)
     if faults:
         raise faults[0]
-    headings = _Headings(labels)
     # Steps choose first, then labels, then names: a vague match never takes a sure one's column.
     sources = {name: _by_step(step, fields, headings) for name, step in steps.items()}
     for match in (_by_label, _by_name, _by_standard):
@@ -116,8 +148,7 @@ def plan(
                 found = match(field, headings)
                 if found is not None:
                     sources[field.name] = Source(field, column=headings.take(found))
-    made = tuple(sources.get(field.name) or Source(field) for field in fields)
-    return made, _notices(made, headings)
+    return tuple(sources.get(field.name) or Source(field) for field in fields)
 
 
 class _Headings:

@@ -5,13 +5,19 @@ import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 
-from app.formats.dates import DateOrder, clock_time, date_and_time, plain_date
+from app.formats.dates import (
+    DateOrder,
+    clock_time,
+    date_and_time,
+    fiscal_year,
+    month,
+    plain_date,
+)
 from app.formats.text import CellError, ascii_dashes, ascii_digits
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field, FieldType
+from app.query.geojson import LATITUDES, LONGITUDES, NotGeometry, read_geometry
 
-LATITUDES = (20.0, 46.0)
-LONGITUDES = (122.0, 154.5)
 _BIGINT = 2**63
 _NUMERIC_DIGITS = 1000
 
@@ -29,6 +35,13 @@ _DMS = re.compile(
 )
 _URL = re.compile(r"https?://[^\s]+", re.IGNORECASE)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+# Words that count things and change no amount (千円 would): they may follow a number.
+COUNTERS = "人|名|世帯|戸|件|台|個|本|枚|冊|棟|室|床|席|校|園|店|社|団体|箇所|か所|カ所|ヶ所|ケ所|回|歳|才|基|頭|匹|区画"
+_MEASURES = (
+    "円|千円|百万円|%|‰|m|km|cm|mm|m2|㎡|平方メートル|ha|ヘクタール|kg|t|トン|L|分|時間|か月|ヶ月"
+)
+_COUNTED = re.compile(rf"(.*[0-9.])\s*(?:{COUNTERS})")
+_WITH_UNIT = re.compile(rf"[-+▲△]?[0-9][0-9,]*(?:\.[0-9]+)?\s*({COUNTERS}|{_MEASURES})")
 _TRUE = frozenset(
     [
         "1",
@@ -85,10 +98,18 @@ def integer(text: str, unit: str | None = None) -> str:
     return str(int(whole or "0"))
 
 
+def unit_in(text: str) -> str | None:
+    """The unit behind a number (`1,200人` gives 人), None for anything else."""
+    found = _WITH_UNIT.fullmatch(ascii_digits(text))
+    return found[1] if found else None
+
+
 def _number(text: str, unit: str | None, code: str) -> str:
     plain = ascii_digits(text).replace("−", "-").replace("‐", "-").strip()
     if unit and (bare := plain.removesuffix(ascii_digits(unit))):
         plain = bare.strip()
+    elif counted := _COUNTED.fullmatch(plain):
+        plain = counted[1]
     negative = plain.startswith(("-", "▲", "△"))
     plain = plain[1:].lstrip() if negative or plain.startswith("+") else plain
     if _EXPONENT.fullmatch(plain):
@@ -217,6 +238,15 @@ def _from_dms(found: re.Match[str]) -> str:
     return f"{exact:.8f}".rstrip("0").rstrip(".")
 
 
+def geometry(text: str) -> str:
+    """A GeoJSON geometry in its canonical form. (Whole columns are read by `geometries`.)"""
+    try:
+        made = read_geometry(text)
+    except NotGeometry as wrong:
+        raise CellError(wrong.code, wrong.hint) from None
+    return made.text if made is not None else ""
+
+
 def _text(text: str) -> str:
     return text
 
@@ -232,8 +262,11 @@ _PLAIN: dict[FieldType, Normalise] = {
     FieldType.KANA: kana,
     FieldType.BOOLEAN: boolean,
     FieldType.TIME: clock_time,
+    FieldType.MONTH: month,
+    FieldType.FISCAL_YEAR: fiscal_year,
     FieldType.LATITUDE: latitude,
     FieldType.LONGITUDE: longitude,
+    FieldType.GEOMETRY: geometry,
 }
 
 

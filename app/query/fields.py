@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class FieldType(StrEnum):
@@ -23,8 +23,11 @@ class FieldType(StrEnum):
     DATE = "date"
     TIME = "time"
     DATETIME = "datetime"
+    MONTH = "month"  # YYYY-MM
+    FISCAL_YEAR = "fiscal_year"  # YYYY: the Japanese fiscal year that begins in April of it
     LATITUDE = "latitude"
     LONGITUDE = "longitude"
+    GEOMETRY = "geometry"  # GeoJSON (RFC 7946), longitude and latitude
 
 
 TEXT_TYPES = frozenset(
@@ -37,6 +40,8 @@ TEXT_TYPES = frozenset(
         FieldType.URL,
         FieldType.EMAIL,
         FieldType.KANA,
+        FieldType.MONTH,
+        FieldType.FISCAL_YEAR,
         FieldType.TIME,  # 24:00 and 25:30 are real in timetables, so a time is text HH:MM[:SS]
     }
 )
@@ -116,3 +121,17 @@ def place_of(fields: Iterable[Field]) -> tuple[Field, Field] | None:
         elif longitude is None and field.type is FieldType.LONGITUDE:
             longitude = field
     return (latitude, longitude) if latitude and longitude else None
+
+
+def geometry_of(fields: Iterable[Field]) -> Field | None:
+    """The first geometry. Where a record has one, it is its place on the map."""
+    return next((field for field in fields if field.type is FieldType.GEOMETRY), None)
+
+
+EDGES: Final = ("west", "south", "east", "north")
+
+
+def edge_columns(field: Field) -> tuple[str, str, str, str]:
+    """The columns beside a stored geometry: its bounds, which are searched by."""
+    west, south, east, north = (f"{field.column}_{edge}" for edge in EDGES)
+    return west, south, east, north

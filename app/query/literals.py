@@ -13,6 +13,10 @@ from app.query.question import Literal
 _INT64: Final = 2**63
 _MOST_DIGITS: Final = 1_000  # PostgreSQL takes many more before the point than behind it
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+_SHAPES: Final = {
+    FieldType.MONTH: (re.compile(r"\d{4}-(?:0[1-9]|1[0-2])\Z", re.ASCII), "2026-04"),
+    FieldType.FISCAL_YEAR: (re.compile(r"[12]\d{3}\Z", re.ASCII), "2026"),
+}
 _TRUE: Final = frozenset({"true", "t", "1"})
 _FALSE: Final = frozenset({"false", "f", "0"})
 
@@ -27,7 +31,9 @@ class NotOfType(ValueError):
         self.en = f"The field {field.name} {en}"
 
 
-def read_literal(field: Field, raw: object) -> Literal:
+def read_literal(  # noqa: C901 - one arm for each case of a closed set
+    field: Field, raw: object
+) -> Literal:
     """`raw` (text of a URL, or a JSON value of a filter) as a literal of the field's type.
 
     Raises `NotOfType`.
@@ -56,8 +62,22 @@ def read_literal(field: Field, raw: object) -> Literal:
             | FieldType.TIME
         ):
             return _text(field, raw)
+        case FieldType.MONTH | FieldType.FISCAL_YEAR:
+            return _shaped(field, raw)
+        case FieldType.GEOMETRY:
+            raise not_comparable(field)
         case _:
             assert_never(field.type)
+
+
+def not_comparable(field: Field) -> NotOfType:
+    """A geometry has no order and no equality that anyone could write down."""
+    return NotOfType(
+        field,
+        "ジオメトリです。値の比較や並べ替えはできません（範囲の検索は bbox=）。",
+        "is a geometry: it cannot be compared or sorted by. Search by area with bbox=.",
+        "geometry_not_comparable",
+    )
 
 
 def _text(field: Field, raw: object) -> str:
@@ -70,6 +90,14 @@ def _text(field: Field, raw: object) -> str:
     if "\x00" in raw:
         raise NotOfType(field, "NUL文字を含められません。", "cannot hold a NUL character.")
     return raw
+
+
+def _shaped(field: Field, raw: object) -> str:
+    shape, example = _SHAPES[field.type]
+    text = _text(field, raw)
+    if not shape.match(text):
+        raise NotOfType(field, f"{example} のように書きます。", f"is written like {example}.")
+    return text
 
 
 def _local_government_code(field: Field, raw: object) -> str:

@@ -4,12 +4,14 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
+from app.kit import clock
 from app.kit.errors import Fault
 from app.query import cql
-from app.query.fields import Field, place_of
-from app.query.literals import NotOfType, read_literal
+from app.query.fields import Field, FieldType, geometry_of, place_of
+from app.query.literals import NotOfType, not_comparable, read_literal
 from app.query.question import (
     Both,
     Box,
@@ -27,10 +29,11 @@ DEFAULT_LIMIT: Final = 100
 MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions take 100 arguments
 MOST_ROWS: Final = 10_000
 MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
+_MOMENT: Final = Field("as_of", "", "", FieldType.DATETIME)
 _ASKING: Final = frozenset(
     {
         "filter", "filter-lang", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
-        "cursor", "count", "version", "expand", "labels", "originals", "f", "bom", "charset", "purpose",
+        "cursor", "count", "version", "as_of", "expand", "labels", "originals", "f", "bom", "charset", "purpose",
     }
 )  # fmt: skip
 
@@ -107,8 +110,10 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
         conditions.append(_equality(name, known.find(name), values))
     near = _near(asked)
     box = read_box(asked.get("bbox"))
-    if near is not None or box is not None:
-        needs_place(known, "bbox" if near is None else "lat")
+    if near is not None:
+        needs_place(known, "lat")
+    if box is not None:
+        needs_place(known, "bbox")
     if "filter" in asked:
         conditions.append(_filter(asked, known))
     return Question(
@@ -166,6 +171,29 @@ def read_number(asked: Mapping[str, str], name: str) -> float:
     return value
 
 
+def read_moment(text: str) -> datetime:
+    """`as_of`: RFC 3339 with an offset, or a date (its first moment in Japan). Not to come.
+
+    Raises `InvalidQuestion`.
+    """
+    try:
+        moment = read_literal(_MOMENT, text.replace(" ", "+"))  # a + that nobody encoded
+    except NotOfType:
+        raise wrong(
+            "as_of",
+            "オフセット付きの日時か日付です（例 2026-04-01T09:00:00+09:00）。",
+            "give a time with an offset, such as 2026-04-01T09:00:00+09:00, or a date.",
+        ) from None
+    if not isinstance(moment, datetime) or moment > clock.now():
+        raise wrong(
+            "as_of",
+            "過去の時刻を指定してください。",
+            "give a time that has passed: what readers will get is not known.",
+            "in_the_future",
+        )
+    return moment
+
+
 def read_flag(asked: Mapping[str, str], name: str) -> bool:
     """`true` or `false`, absent is false. Raises `InvalidQuestion`."""
     value = asked.get(name, "false")
@@ -213,14 +241,26 @@ def read_box(text: str | None) -> Box | None:
 def needs_place(known: Known, parameter: str) -> None:
     """A place is a column too: who may not see it may not search by it, nor get it as geometry.
 
+    A distance (`lat`) is asked of coordinates, everything else of the geometry where there is one.
     Raises `InvalidQuestion` (of `parameter`), `ColumnNotVisible`.
     """
+    geometry = geometry_of(known.fields.values())
     place = place_of(known.fields.values())
-    if place is None:
+    if geometry is not None and parameter != "lat":
+        needed: tuple[Field, ...] = (geometry,)
+    elif place is not None:
+        needed = place
+    elif geometry is not None:
+        raise wrong(
+            parameter,
+            "点の座標（緯度・経度）を持たないデータセットです。bbox= で範囲を指定してください。",
+            "the dataset has shapes, not points: ask for an area with bbox=.",
+        )
+    else:
         raise wrong(
             parameter, "位置を持たないデータセットです。", "the dataset has no coordinates."
         )
-    hidden = [field.name for field in place if field.name not in known.visible]
+    hidden = [field.name for field in needed if field.name not in known.visible]
     if hidden:
         raise ColumnNotVisible(names=", ".join(hidden))
 
@@ -257,6 +297,9 @@ def _order(text: str | None, known: Known, near: Near | None) -> tuple[Order, ..
         name = part.strip()
         descending = name.startswith("-")
         field = _own("sort", name.lstrip("-+"), known)
+        if field.type is FieldType.GEOMETRY:
+            refused = not_comparable(field)
+            raise wrong("sort", refused.ja, refused.en, refused.code)
         orders.setdefault(field.name, Order(field, descending))
     return tuple(orders.values())
 

@@ -3,13 +3,19 @@
 import csv
 import io
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from app.formats.intake import Block, Reject, Survey, blocks, survey
-from app.query.fields import Field, FieldType
+from app.formats.intake import BLOCK_ROWS, Block, Reject, Survey, blocks, survey
+from app.formats.layout import ProfileLayout
+from app.formats.readers.delimited import DelimitedTable
+from app.formats.stored import StoredFile
+from app.formats.told import Told
+from app.query.fields import EDGES, Field, FieldType
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,13 @@ class Taken:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        names = ["_row", "_line", "_original", *(field.name for field in self.survey.fields)]
+        names = [
+            "_row",
+            "_line",
+            "_original",
+            "_extras",
+            *(name for field in self.survey.fields for name in _stored_names(field)),
+        ]
         text = b"".join(block.csv for block in self.blocks).decode()
         parsed = csv.reader(io.StringIO(text, newline=""))
         return [dict(zip(names, row, strict=True)) for row in parsed]
@@ -58,18 +70,41 @@ class Taken:
         return read, accepted, repaired, dict(Counter(code for _, _, code in self.codes))
 
 
+def _stored_names(field: Field) -> list[str]:
+    """A geometry's bounds are stored beside it."""
+    edges = EDGES if field.type is FieldType.GEOMETRY else ()
+    return [field.name, *(f"{field.name}_{edge}" for edge in edges)]
+
+
 def take(
     data: bytes | str,
     declared: Sequence[Field] | None = None,
     mapping: Sequence[Mapping[str, Any]] | None = None,
     *,
-    encoding: str | None = None,
-    **sizes: int,
+    name: str | None = None,
+    block_rows: int = BLOCK_ROWS,
+    chunk_bytes: int | None = None,
+    rules: Sequence[Mapping[str, Any]] = (),
+    layouts: Sequence[ProfileLayout] = (),
+    **told: Any,
 ) -> Taken:
-    """Survey and read `data`."""
+    """Survey and read `data`, sent under `name`; `told` is the publisher's word."""
     raw = data.encode() if isinstance(data, str) else data
-    found = survey(lambda: io.BytesIO(raw), declared=declared, mapping=mapping, encoding=encoding)
-    return Taken(found, list(blocks(lambda: io.BytesIO(raw), found, **sizes)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload"
+        path.write_bytes(raw)
+        file = StoredFile(path, Path(folder), name)
+        found = survey(
+            file,
+            declared=declared,
+            mapping=mapping,
+            told=Told(**told),
+            rules=rules,
+            layouts=layouts,
+        )
+        if chunk_bytes is not None and isinstance(found.table, DelimitedTable):
+            found = replace(found, table=replace(found.table, chunk_bytes=chunk_bytes))
+        return Taken(found, list(blocks(found, block_rows=block_rows)))
 
 
 def fields(**types: str) -> list[Field]:

@@ -36,6 +36,21 @@ def one(label: str, *cells: str) -> tuple[str, list[str]]:
         ("都道府県コ―ド又は市区町村コ―ド", ["222127", "222127"], "local_government_code"),
         ("市区町村コード", ["212", "213"], "code"),
         ("URL", ["https://a.example/", "http://b.example/"], "url"),
+        ("定員", ["1,200人", "80人", "3"], "integer"),
+        ("定員", ["12人", "3台"], "text"),  # two units are two meanings
+        ("料金", ["500円", "1,000円"], "integer"),
+        ("料金", ["500円", "1千円"], "text"),
+        ("料金", ["500円", "600"], "text"),  # yen or thousands of yen: nobody knows
+        ("面積", ["12.5㎡", "8㎡"], "decimal"),
+        ("車椅子対応", ["有", "無", ""], "boolean"),
+        ("車椅子対応", ["○", "", "○"], "boolean"),
+        ("車椅子対応", ["該当", "非該当"], "boolean"),
+        ("区分", ["1", "0"], "integer"),  # may be a code or an amount as well
+        ("車椅子対応", ["有", "1"], "text"),
+        ("対象月", ["R5.2月分", "令和５年３月", "2023-04"], "month"),
+        ("対象月", ["202304", "202305"], "integer"),
+        ("年度", ["令和5年度", "2024年度", "H30年度"], "fiscal_year"),
+        ("型", ["R5", "R6"], "text"),  # a model of something, not a year
         ("日程", ["20250331 20250403", "20250401"], "text"),
         ("備考", ["", ""], "text"),
     ],
@@ -111,3 +126,46 @@ def test_no_field_takes_the_name_of_a_query_parameter() -> None:
     names = [field.name for field in take("limit,sort,Version\na,b,c\n").survey.fields]
 
     assert names == ["limit_value", "sort_value", "version_value"]
+
+
+def test_the_unit_of_a_column_is_kept_beside_its_numbers() -> None:
+    taken = take('名称,定員\n甲,"1,200人"\n乙,80人\n')
+
+    assert [(field.label, field.unit) for field in taken.survey.fields] == [
+        ("名称", None),
+        ("定員", "人"),
+    ]
+    assert taken.values(taken.survey.fields[1].name) == ["1200", "80"]
+
+
+@pytest.mark.parametrize("cells", [["34.7052,135.4983", "34.6,135.5"], ["135.4983, 34.7052"]])
+def test_two_coordinates_in_one_cell_make_a_place_and_the_cell_stays(cells: Any) -> None:
+    taken = take("名称,位置\n" + "".join(f'甲,"{cell}"\n' for cell in cells))
+
+    first = taken.rows[0]
+
+    assert (first["latitude"], first["longitude"]) == ("34.7052", "135.4983")
+    assert first["field_002"] == cells[0]
+
+
+def test_a_later_file_is_read_by_what_the_first_one_implied() -> None:
+    first = take('名称,位置\n甲,"34.7,135.4"\n').survey
+
+    later = take('位置,名称\n"34.5,135.5",乙\n', first.fields, first.implied_mapping)
+
+    assert [(row["name"], row["latitude"]) for row in later.rows] == [("乙", "34.5")]
+
+
+def test_every_choice_says_on_what_it_rests_and_how_sure_it_is() -> None:
+    body = "".join(f"x{n},{n},有,{n if n else 'なし'},\n" for n in range(10))
+
+    chosen = take(f"名称,定員,有無,部屋数,備考\n{body}").survey.chosen
+
+    told = {one.label: (one.type, one.basis, one.confidence, one.filled) for one in chosen}
+    assert told == {
+        "名称": ("text", "text", 1.0, 10),
+        "定員": ("integer", "values", 1.0, 10),
+        "有無": ("boolean", "values", 1.0, 10),
+        "部屋数": ("text", "text", 0.1, 10),  # nine of ten read as numbers
+        "備考": ("text", "empty", 1.0, 0),
+    }

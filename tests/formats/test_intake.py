@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.formats.chunks import LINE_BYTES
-from app.formats.delimited import read_layout
-from app.formats.encoding import Encoding
 from app.formats.guidance import FileRefused
+from app.formats.readers.chunks import LINE_BYTES
+from app.formats.readers.delimited import read_layout
+from app.formats.readers.encoding import Encoding
+from app.formats.readers.layout import Layout
 from app.formats.text import BLANKS, NULLS
 from app.query.fields import Field, FieldType
 from tests.formats.reading import fields, take
@@ -35,7 +36,8 @@ def test_every_delimiter_and_line_end_is_found(delimiter: Any, newline: Any) -> 
 
     taken = take(text + newline)
 
-    assert taken.survey.layout.delimiter == delimiter
+    assert isinstance(taken.survey.head, Layout)
+    assert taken.survey.head.delimiter == delimiter
     assert taken.values("name") == ["甲", "乙"]
     assert taken.values("_line") == ["2", "3"]
 
@@ -43,7 +45,8 @@ def test_every_delimiter_and_line_end_is_found(delimiter: Any, newline: Any) -> 
 def test_commas_in_the_text_of_a_tab_file_do_not_mislead() -> None:
     taken = take("名称\t説明\n甲\tはい,いいえ\n乙\ta,b,c\n")
 
-    assert taken.survey.layout.delimiter == "\t"
+    assert isinstance(taken.survey.head, Layout)
+    assert taken.survey.head.delimiter == "\t"
 
 
 @pytest.mark.parametrize(
@@ -65,8 +68,8 @@ def test_the_header_is_found_and_lines_keep_their_numbers(
 ) -> None:
     taken = take(text)
 
-    assert taken.survey.layout.header_line == header_line
-    assert taken.survey.layout.labels == labels
+    assert taken.survey.head.header_line == header_line
+    assert taken.survey.head.labels == labels
     assert taken.values("_line")[0] == first
 
 
@@ -77,7 +80,7 @@ def test_nine_metadata_rows_around_the_property_row_are_skipped() -> None:
 
     taken = take(text)
 
-    assert taken.survey.layout.labels == ("#property", "name", "note")
+    assert taken.survey.head.labels == ("#property", "name", "note")
     assert taken.values("_line") == ["5", "6"]
     assert taken.notices == ["metadata_skipped"]
 
@@ -85,7 +88,7 @@ def test_nine_metadata_rows_around_the_property_row_are_skipped() -> None:
 def test_a_file_without_header_is_all_data_and_says_so() -> None:
     taken = take("27102,5340000,大阪府,0\n27103,5530000,大阪府,0\n")
 
-    assert taken.survey.layout.labels == ("列1", "列2", "列3", "列4")
+    assert taken.survey.head.labels == ("列1", "列2", "列3", "列4")
     assert taken.counts[0] == 2
     assert "no_header" in taken.notices
 
@@ -343,7 +346,7 @@ def test_a_line_of_backslash_and_dot_cannot_end_the_copy() -> None:
 def test_nulls_are_empty_and_never_quoted_for_copy() -> None:
     taken = take('a,b\n"",x\n', fields(a="text", b="text"))
 
-    assert taken.blocks[0].csv == b"1,2,,,x\n"
+    assert taken.blocks[0].csv == b"1,2,,,,x\n"
 
 
 # Sizes

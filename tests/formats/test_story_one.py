@@ -1,13 +1,12 @@
 """Story 1's file, read with its profile and mapping as data; duplicates are the database's."""
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-from app.formats.intake import Block, Survey, blocks, copy_columns, survey
+from app.formats.intake import Block, Survey
 from app.query.fields import Field, FieldType
+from tests.formats.reading import take
 
 STORY_DATA = Path(__file__).parents[1] / "stories" / "data"
 
@@ -62,16 +61,12 @@ def fields() -> list[Field]:
 
 def read() -> tuple[Survey, list[Block]]:
     data = FILE.replace("\n", "\r\n").encode("cp932")
-    found = survey(lambda: io.BytesIO(data), declared=fields(), mapping=MAPPING)
-    return found, list(blocks(lambda: io.BytesIO(data), found))
+    taken = take(data, fields(), MAPPING)
+    return taken.survey, taken.blocks
 
 
 def rows() -> list[dict[str, str]]:
-    found, made = read()
-    names = ["_row", "_line", "_original", *(field.name for field in found.fields)]
-    assert len(copy_columns(found)) == len(names)
-    text = b"".join(block.csv for block in made).decode()
-    return [dict(zip(names, row, strict=True)) for row in csv.reader(io.StringIO(text))]
+    return take(FILE.replace("\n", "\r\n").encode("cp932"), fields(), MAPPING).rows
 
 
 def test_eight_rows_are_read_and_two_are_rejected_with_their_lines_and_codes() -> None:
@@ -79,8 +74,8 @@ def test_eight_rows_are_read_and_two_are_rejected_with_their_lines_and_codes() -
 
     rejects = [reject for block in made for reject in block.rejects]
 
-    assert found.encoding.name == "cp932"
-    assert found.layout.header_line == 2
+    assert found.table.encoding == "cp932"
+    assert found.head.header_line == 2
     assert sum(block.rows for block in made) == 8
     assert {(r.row, r.line, r.code) for r in rejects} == {
         (6, 8, "coordinate_out_of_area"),
@@ -145,8 +140,7 @@ def test_a_rejected_line_can_be_sent_again_alone_after_mending() -> None:
     rejected = next(r for b in made for r in b.rejects if r.code == "invalid_date")
     mended = f"{header}\r\n{rejected.raw_line}\r\n".replace("R4.13.1", "R4.3.1").encode()
 
-    found = survey(lambda: io.BytesIO(mended), declared=fields(), mapping=MAPPING)
-    (block,) = blocks(lambda: io.BytesIO(mended), found)
+    (block,) = take(mended, fields(), MAPPING).blocks
 
     assert (block.accepted, block.rejects) == (1, [])
 

@@ -127,9 +127,12 @@ def test_integers(text: Any, value: Any) -> None:
     assert read("integer", text) == value
 
 
-def test_a_unit_is_cut_only_when_the_field_has_it() -> None:
-    assert read("integer", "1,200人", unit="人") == "1200"
-    assert read("integer", "1,200人") == "! invalid_integer"
+def test_a_word_that_counts_is_cut_and_a_measure_only_when_the_field_has_it() -> None:
+    assert read("integer", "1,200人") == "1200"
+    assert read("integer", "５ 箇所") == "5"
+    assert read("integer", "12千円", unit="千円") == "12"
+    assert read("integer", "12千円") == "! invalid_integer"
+    assert read("integer", "810人（2平方メートルあたり1人）") == "! invalid_integer"
     assert read("decimal", "32.5 ㎡", unit="㎡") == "32.5"
 
 

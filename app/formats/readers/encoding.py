@@ -20,6 +20,7 @@ _JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uff01-\uffef]")
 _SURELY_UTF8 = (
     8  # so many three-byte characters and not one error: no CP932 or EUC-JP text does that
 )
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f]")
 _NOT_CP932 = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 NAMES = {
     "utf-8": "UTF-8",
@@ -30,17 +31,19 @@ NAMES = {
 }
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "euc_jp", "cp932")
 
+# dBASE III: its version, then the date of the last change with the year since 1900.
+_DBF = re.compile(rb"[\x03\x83][\x00-\x9f][\x01-\x0c][\x01-\x1f].{4}.{2}.{2}\x00\x00", re.DOTALL)
+
 _MAGIC: tuple[tuple[bytes, str, dict[str, str]], ...] = (
     (b"%PDF", "file_is_pdf", {}),
-    (b"\x1f\x8b", "file_is_compressed", {"kind": "gzip"}),
-    (b"BZh", "file_is_compressed", {"kind": "bzip2"}),
-    (b"\xfd7zXZ", "file_is_compressed", {"kind": "xz"}),
     (b"7z\xbc\xaf\x27\x1c", "file_is_compressed", {"kind": "7z"}),
     (b"\x28\xb5\x2f\xfd", "file_is_compressed", {"kind": "zstd"}),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "file_is_xls", {}),
+    (b"Rar!", "file_is_compressed", {"kind": "rar"}),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "file_is_office", {}),
     (b"\x89PNG", "file_is_image", {}),
     (b"\xff\xd8\xff", "file_is_image", {}),
     (b"GIF8", "file_is_image", {}),
+    (b"\x00\x00\x27\x0a", "file_is_shapefile_part", {"kind": ".shp, .shx"}),
     (b"version https://git-lfs.github.com/spec/", "file_is_lfs_pointer", {}),
 )
 
@@ -65,6 +68,13 @@ def probe(open_stream: Callable[[], BinaryIO], *, told: str | None = None) -> En
     with open_stream() as stream:
         head = stream.read(_HEAD)
     _refuse_other_formats(head)
+    return text_encoding(open_stream, told=told)
+
+
+def text_encoding(open_stream: Callable[[], BinaryIO], *, told: str | None = None) -> Encoding:
+    """The same for a text that is no delimited one (JSON, say)."""
+    with open_stream() as stream:
+        head = stream.read(_HEAD)
     for bom, name in _BOMS:
         if head.startswith(bom):
             return _only(open_stream, name, len(bom))
@@ -82,16 +92,15 @@ def _refuse_other_formats(head: bytes) -> None:
     for magic, code, details in _MAGIC:
         if head.startswith(magic):
             raise FileRefused(code, **details)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        office = b"[Content_Types].xml" in head or b"xl/" in head
-        raise FileRefused("file_is_xlsx" if office else "file_is_zip")
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:200].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         raise FileRefused("file_is_html")
-    if start.startswith(b"<?xml"):
-        raise FileRefused("file_is_html" if b"<html" in start else "file_is_xml")
-    if re.match(rb'(\[\s*)?\{\s*("[^"]*"\s*:|\})|\[\s*\]\s*$', start):
-        raise FileRefused("file_is_json")
+    if start.startswith(b"<?xml") and b"<html" in start:
+        raise FileRefused("file_is_html")
+    if _DBF.match(head):
+        raise FileRefused("file_is_shapefile_part", kind=".dbf")
+    if head[257:262] == b"ustar":
+        raise FileRefused("file_is_compressed", kind="tar")
 
 
 def _wide_without_bom(head: bytes) -> str | None:
@@ -126,9 +135,17 @@ def _search(open_stream: Callable[[], BinaryIO]) -> Encoding:
     size, more, _ = _decode(open_stream, ("euc_jp", "cp932"), 0)
     failures |= more
     fitting = [name for name in ("euc_jp", "cp932") if name not in failures]
+    if not fitting and _has_controls(open_stream):
+        raise FileRefused("file_is_binary")
     if not fitting:
         raise _undecodable(open_stream, failures, 0)
     return Encoding(fitting[0], 0, ambiguous=len(fitting) == 2, size=size)
+
+
+def _has_controls(open_stream: Callable[[], BinaryIO]) -> bool:
+    """Whether the head holds what no text does."""
+    with open_stream() as stream:
+        return _CONTROL.search(stream.read(_HEAD)) is not None
 
 
 def _refuse_broken_utf8(open_stream: Callable[[], BinaryIO], offset: int) -> None:

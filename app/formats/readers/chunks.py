@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.formats.encoding import Encoding
 from app.formats.guidance import FileRefused
+from app.formats.readers.encoding import Encoding
 
 CHUNK_BYTES = 4 << 20
 LINE_BYTES = 10 << 20

@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.formats.chunks import Chunk, Lines
 from app.formats.guidance import FileRefused
+from app.formats.readers.chunks import Chunk, Lines
 
 CELL_CHARACTERS = 1 << 20
 _QUOTE_RUNS_AWAY = 1000  # lines; a quoted cell longer than this was never closed

@@ -1,44 +1,25 @@
 """Turns a delimited file into frames of raw strings, one bounded batch at a time; worker only."""
 
-import csv
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 import polars as pl
 
-from app.formats.chunks import CHUNK_BYTES, Chunk, Lines, chunks, count_lines
-from app.formats.delimited import Layout
-from app.formats.encoding import Encoding
-from app.formats.records import CELL_CHARACTERS, Record, records
+from app.formats.readers.chunks import CHUNK_BYTES, Chunk, Lines, chunks, count_lines
+from app.formats.readers.encoding import Encoding
+from app.formats.readers.footer import TAIL, cut_footer
+from app.formats.readers.layout import Layout
+from app.formats.readers.records import CELL_CHARACTERS, Record, records
+from app.formats.readers.repeats import without_repeats
+from app.formats.table import Batch
 from app.formats.text import BLANKS
 
 _SLOW_ROWS = 100_000
-_TAIL = 50  # how many rows at the end may be notes and totals
-_TOTAL = re.compile(
-    r"(?:総?合計|総計|計|総数|小計|total|grandtotal)(?:[（(].*[）)])?[:：]?", re.IGNORECASE
-)
-_NOTE = re.compile(
-    r"※|[*＊]|[（(〔［\[]?(?:注|備考|出典|資料)[0-9０-９一二]*[)）〕］\]:：．.、　 ]|[（(]注"
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Consecutive data rows, blank ones left out."""
-
-    frame: pl.DataFrame  # String columns "0", "1", … as many as there are labels
-    lines: pl.Series  # physical line of each row
-    read: int
-    end_line: int
-    overlong: dict[int, list[str]] = field(default_factory=dict)  # row: its cells
-    blanks: int = 0
-    footer: tuple[int, int] | None = None  # first line and count of notes and totals
-
-
-def batches(
+def rows_of(
     open_stream: Callable[[], BinaryIO],
     encoding: Encoding,
     layout: Layout,
@@ -46,14 +27,8 @@ def batches(
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Batch]:
     """The data rows in order; notes and totals are cut from the last batch."""
-    waiting: Batch | None = None
-    source = chunks(open_stream, encoding, chunk_bytes)
-    for batch in _read(source, layout):
-        if waiting is not None:
-            yield waiting
-        waiting = batch
-    if waiting is not None:
-        yield _without_footer(waiting)
+    read = _read(chunks(open_stream, encoding, chunk_bytes), layout)
+    return cut_footer(without_repeats(read, layout.header_rows))
 
 
 def _read(source: Iterator[Chunk], layout: Layout) -> Iterator[Batch]:
@@ -155,10 +130,10 @@ def _slow(lines: Lines, layout: Layout) -> Iterator[Batch]:
             blanks += 1
             continue
         held.append(record)
-        if len(held) >= _SLOW_ROWS or (lines.chunk is not chunk and len(held) > _TAIL):
+        if len(held) >= _SLOW_ROWS or (lines.chunk is not chunk and len(held) > TAIL):
             chunk = lines.chunk
-            yield _batch(held[:-_TAIL], lines, layout, blanks)
-            held, blanks = held[-_TAIL:], 0
+            yield _batch(held[:-TAIL], lines, layout, blanks)
+            held, blanks = held[-TAIL:], 0
     if held or blanks:
         yield _batch(held, lines, layout, blanks)
 
@@ -179,40 +154,3 @@ def _batch(held: list[Record], lines: Lines, layout: Layout, blanks: int) -> Bat
     numbers = pl.Series([record.line for record in held], dtype=pl.Int64)
     read = lines.chunk.read if lines.chunk else 0
     return Batch(frame, numbers, read, lines.line, overlong, blanks)
-
-
-def _without_footer(batch: Batch) -> Batch:
-    """The last batch without the notes and totals that stand below the table."""
-    count = 0
-    for row in reversed(batch.frame.tail(_TAIL).rows()):
-        if not _is_footer(row):
-            break
-        count += 1
-    if not count:
-        return batch
-    keep = batch.frame.height - count
-    return Batch(
-        batch.frame.head(keep),
-        batch.lines.head(keep),
-        batch.read,
-        batch.end_line,
-        {index: cells for index, cells in batch.overlong.items() if index < keep},
-        batch.blanks,
-        (int(batch.lines[keep]), count),
-    )
-
-
-def _is_footer(row: tuple[str | None, ...]) -> bool:
-    cells = [cell.strip(BLANKS) for cell in row if cell and cell.strip(BLANKS)]
-    if not cells:
-        return True
-    if len(row) > 1 and _TOTAL.fullmatch(re.sub(r"\s", "", cells[0])):
-        return True
-    return len(cells) * 2 <= max(len(row), 2) and _NOTE.match(cells[0]) is not None
-
-
-def csv_line(cells: list[str]) -> str:
-    """One row as a CSV line without its line end, as the publisher can open and mend it."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(cells)
-    return out.getvalue()
