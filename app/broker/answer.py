@@ -6,23 +6,25 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
-from app.audit.events import Event
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker import shape
 from app.broker.ask import Answer, Ask
-from app.broker.decide import Decider, facts_for, who_and_what
+from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, joins_of, make_plan
+from app.broker.recording import Asker, Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
-from app.catalogue.entries import VersionEntry, load_version
+from app.broker.versions_asked import allow_for, refuse_columns
+from app.catalogue.entries import VersionEntry, load_version, load_version_at
 from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
-from app.policy.facts import Action
 from app.policy.rules import Allow
 from app.query import cursor as cursors
+from app.query.params import read_moment
 from app.query.refusals import ColumnNotVisible, wrong
 from app.tables.read import TableReader
 from app.tables.sql import Reading
@@ -69,8 +71,8 @@ class Broker:
         self._database = database
         self._snapshot = snapshot
         self._decider = decider
-        self._log = log
-        self._usage = usage
+        self._recorder = Recorder(log, usage)
+        self._pins = Pins(database)
         self._issuer = issuer
         self._reader = TableReader(database.pool)
         self._held = HeldAnswers(cache_bytes)
@@ -107,9 +109,14 @@ class Broker:
         return _tagged(answer, ask.if_none_match) if plan.joined else answer
 
     async def _version(self, known: Known, ask: Ask) -> VersionEntry | None:
-        """The version asked for: by number, by cursor, or the current one."""
+        """The version asked for: by number, by time, by cursor, or the current one."""
         number = None
         asked, cursor = ask.parameter("version"), ask.parameter("cursor")
+        if (as_of := ask.parameter("as_of")) is not None:
+            if asked is not None:
+                raise wrong("as_of", "version とは併用できません。", "does not go with version.")
+            async with self._database.reading() as session:
+                return await load_version_at(session, ask.dataset_id, read_moment(as_of))
         if asked is not None:
             if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10):
                 raise wrong("version", "版の番号です。", "give a version's number.")
@@ -126,10 +133,7 @@ class Broker:
     async def _allow(
         self, known: Known, version: VersionEntry | None, ask: Ask, purpose: str | None
     ) -> Allow:
-        if version is not None and version is not known.entry.version:
-            entry = replace(known.entry, facts=facts_for(known, version))
-            known = replace(known, entry=entry)
-        return await self._decider.allow(known, ask.caller, Action.READ, purpose, ask.request_id)
+        return await allow_for(self._decider, known, version, _asker(ask, purpose))
 
     def _no_version(self, known: Known, version: VersionEntry | None) -> AppError:
         if version is None:
@@ -159,10 +163,8 @@ class Broker:
         self, known: Known, ask: Ask, refusal: ColumnNotVisible
     ) -> ColumnNotVisible:
         """The refusal of a hidden column, written to the log."""
-        purpose = ask.parameter("purpose")
-        await self._decider.refuse(known, ask.caller, refusal.code, purpose, ask.request_id)
-        refusal.logged = True
-        return refusal
+        asker = _asker(ask, ask.parameter("purpose"))
+        return await refuse_columns(self._decider, known, [refusal.named["names"]], asker)
 
     async def _joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
         """The datasets to look up beside, each decided for this caller as if asked alone."""
@@ -173,12 +175,11 @@ class Broker:
             if declared["name"] not in wanted:
                 continue
             other = await self._snapshot.dataset(declared["dataset"])
-            allow = await self._decider.allow(
-                other, ask.caller, Action.READ, ask.parameter("purpose"), ask.request_id
-            )
-            if other.entry.version is None:
+            beside = await self._beside(other, ask)
+            allow = await self._allow(other, beside, ask, ask.parameter("purpose"))
+            if beside is None:
                 raise NoVersion(dataset=other.entry.id)
-            versions[declared["name"]] = other.entry.version
+            versions[declared["name"]] = beside
             allowed[declared["name"]] = (other, allow)
         joins = joins_of(replace(known.entry, version=version), versions)
         return {
@@ -192,6 +193,19 @@ class Broker:
             )
             for name, join in joins.items()
         }
+
+    async def _beside(self, other: Known, ask: Ask) -> VersionEntry | None:
+        """The joined dataset's version: of the same time, where one was asked for."""
+        as_of = ask.parameter("as_of")
+        if as_of is None:
+            return other.entry.version
+        try:
+            async with self._database.reading() as session:
+                return await load_version_at(session, other.entry.id, read_moment(as_of))
+        except AppError:
+            # Who may not read the dataset is told that, and not which versions it has.
+            await self._allow(other, other.entry.version, ask, ask.parameter("purpose"))
+            raise
 
     async def _fetch_one(
         self, key: Key, held: Held, known: Known, ask: Ask, purpose: str | None, allow: Allow
@@ -221,6 +235,9 @@ class Broker:
                 counting = replace(reading, question=replace(plan.question, after=None))
                 matched = await self._reader.count(plan.version.source, plan.sources, counting)
             next_link = plan.link_to(rows.last, self._issuer) if rows.more else None
+            if next_link is not None:
+                known = await self._snapshot.dataset(plan.dataset_id)
+                await self._pins.note(known, plan.version.number)
             body = shape.page_body(plan, rows, matched, next_link)
             answered = Held(plan, body, rows.count, next_link, rows.joined)
         self._held.fill(key, held, answered)
@@ -233,7 +250,7 @@ class Broker:
         if self._exports >= _MOST_EXPORTS:
             raise TooManyExports
         rows = 0
-        if not _is_counted_only(known, allow):
+        if not is_counted_only(known, allow):
             rows = await self._count_for_log(plan)
         receipt = await self._record(known, ask, purpose, allow, plan, rows)
         pieces = self._pieces(plan)
@@ -271,37 +288,18 @@ class Broker:
 
         `beside` counts the records of each joined dataset; where unknown, as many as there are rows.
         """
+        asker = _asker(ask, purpose)
         # Each dataset's owner sees who read its rows.
         for joined, found in zip(plan.joined, beside or [rows] * len(plan.joined), strict=True):
-            if not _is_counted_only(joined.known, joined.allow):
-                await self._write(joined.known, ask, purpose, joined.allow, joined.version.number,
-                                  found, [field.name for field in joined.join.fields])  # fmt: skip
-        if _is_counted_only(known, allow):
-            self._usage.note(plan.dataset_id, ask.caller.client.client_id if ask.caller else None)
-            return None
-        columns = [field.name for field in plan.question.fields]
-        return await self._write(known, ask, purpose, allow, plan.version.number, rows, columns)
-
-    async def _write(
-        self,
-        known: Known,
-        ask: Ask,
-        purpose: str | None,
-        allow: Allow,
-        version: int,
-        rows: int,
-        columns: list[str],
-    ) -> int:
-        return await self._log.write(
-            Event.RECORDS_READ,
-            version=version,
-            rows=rows,
-            columns=columns,
-            ground=allow.ground,
-            agreement=allow.agreement_id,
-            request=ask.request_id,
-            **who_and_what(known, ask.caller, purpose),
-        )
+            if not is_counted_only(joined.known, joined.allow):
+                await self._recorder.write(
+                    joined.known, asker, joined.allow, version=joined.version.number, rows=found,
+                    columns=[field.name for field in joined.join.fields],
+                )  # fmt: skip
+        return await self._recorder.record(
+            known, asker, allow, version=plan.version.number, rows=rows,
+            columns=[field.name for field in plan.question.fields],
+        )  # fmt: skip
 
     def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
         return Answer(
@@ -313,9 +311,8 @@ class Broker:
         )
 
 
-def _is_counted_only(known: Known, allow: Allow) -> bool:
-    """Reads of public data are counted, not listed."""
-    return known.entry.facts.data_class == "public" and allow.ground == "public"
+def _asker(ask: Ask, purpose: str | None) -> Asker:
+    return Asker(ask.caller, purpose, ask.request_id)
 
 
 def _reading(plan: Plan) -> Reading:

@@ -15,18 +15,19 @@ from app.broker.answer import RecordNotFound
 from app.broker.decide import Decider, who_and_what
 from app.broker.plan import key_values
 from app.broker.snapshot import Known, Snapshot
-from app.catalogue import runs
+from app.catalogue import editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
 from app.formats.incoming import Incoming, read_record
+from app.formats.rules import broken
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
 from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, VersionState
 from app.policy.facts import Action, Caller
 from app.policy.rules import Allow
-from app.query.fields import Field
+from app.query.fields import EDGES, Field
 from app.tables import write as tables
-from app.tables.layout import hosted_table, place_columns, table_name
+from app.tables.layout import geometry_edges, hosted_table, place_columns, table_name
 
 
 class IdempotencyKeyReused(AppError):
@@ -167,6 +168,7 @@ async def _take(
     version = await _current(session, dataset.id)
     fields = _fields_of(dataset, version)
     read = [read_record(record, fields, writable) for record in records]
+    _refuse_broken(read, fields, await profiles.rules_of(session, dataset))
     _refuse_doubles(read)
     good = [each.values for each in read if not each.faults]
     if version is None and good:
@@ -257,7 +259,21 @@ async def _store(
     if written.has_changes:
         _advance(version, revision, added=written.added)
         _widen(version, fields, values)
+        await session.flush()
+        await editions.begin(session, version)
     return written.outcomes
+
+
+def _refuse_broken(
+    read: Sequence[Incoming], fields: Sequence[Field], rules: Sequence[Mapping[str, Any]]
+) -> None:
+    """A record that breaks a rule of its profile is not written."""
+    if not rules:
+        return
+    for each in read:
+        if not each.faults:
+            values = {field.name: each.values.get(field.column) for field in fields}
+            each.faults.extend(broken(rules, fields, values))
 
 
 def _refuse_doubles(read: Sequence[Incoming]) -> None:
@@ -296,6 +312,8 @@ async def _end_record(session: AsyncSession, version: Version, key: str) -> bool
     found = await tables.delete(session, table, fields, wanted, revision)
     if found:
         _advance(version, revision, added=-1)
+        await session.flush()
+        await editions.begin(session, version)
     return found
 
 
@@ -307,15 +325,13 @@ def _advance(version: Version, revision: int, *, added: int) -> None:
 
 def _widen(version: Version, fields: Sequence[Field], values: Sequence[dict[str, Any]]) -> None:
     """Let the extent hold the places just written."""
-    place = place_columns(fields)
-    if place is None:
-        return
-    for edge, column, choose in (
-        ("west", place[1], min),
-        ("south", place[0], min),
-        ("east", place[1], max),
-        ("north", place[0], max),
-    ):
+    edges = geometry_edges(fields)
+    if edges is None:
+        place = place_columns(fields)
+        if place is None:
+            return
+        edges = (place[1], place[0], place[1], place[0])
+    for edge, column, choose in zip(EDGES, edges, (min, min, max, max), strict=True):
         found = [row[column] for row in values if row.get(column) is not None]
         found += [held for held in [getattr(version, edge)] if held is not None]
         if found:

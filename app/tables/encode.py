@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, cast, func, null, true
+from sqlalchemy import ColumnElement, FromClause, bindparam, case, cast, func, null, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Numeric, Text
 
-from app.query.fields import NUMBER_TYPES, Field, FieldType
+from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of
 from app.query.question import Join
-from app.tables.layout import ORIGINAL, ROW
+from app.tables.layout import EXTRAS, ORIGINAL, ROW
 from app.tables.sql import Statements
 
 _TEXTS: Final = ARRAY(Text())
+_OWN_TEXT: Final = NUMBER_TYPES | {FieldType.BOOLEAN, FieldType.GEOMETRY}
 
 
 class Form(StrEnum):
@@ -41,21 +42,35 @@ class Wording:
 
 def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     """The row as JSON text: a record or a feature."""
-    record = _object(_members(parts, wording))
     if wording.form is not Form.FEATURE:
-        return record
+        return _object(_members(parts, wording))
+    shape = geometry_of(parts.source.fields)
+    geometry = _point(parts) if shape is None else _or_null(parts.table.c[shape.column])
+    # Once is enough: what is the feature's geometry is no property as well.
+    record = _object(_members(parts, wording, without=shape))
+    feature = _constant('"Feature"')
+    return _object([("type", feature), ("geometry", geometry), ("properties", record)])
+
+
+def _point(parts: Statements) -> ColumnElement[str]:
     latitude, longitude = parts.place()
     # RFC 7946, 3.1.1: longitude before latitude; 3.2: no place is a null geometry.
     point = func.json_build_object(
         "type", "Point", "coordinates", func.json_build_array(longitude, latitude)
     )
-    geometry = case((latitude.is_(None), "null"), else_=cast(point, Text()))
-    feature = _constant('"Feature"')
-    return _object([("type", feature), ("geometry", geometry), ("properties", record)])
+    return case((latitude.is_(None), "null"), else_=cast(point, Text()))
+
+
+def plain_record(rows: FromClause, fields: Sequence[Field]) -> ColumnElement[str]:
+    """A row of a table as JSON text, without anything added."""
+    return _object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
 
 
 def columns(parts: Statements) -> list[ColumnElement[Any]]:
-    """The row's fields as COPY writes them in CSV; times with their offset (RFC 3339)."""
+    """The row's fields as COPY writes them in CSV; times with their offset (RFC 3339).
+
+    A geometry stays GeoJSON: PostgreSQL alone cannot write WKT.
+    """
     found: list[ColumnElement[Any]] = []
     for field in parts.question.fields:
         column = parts.column(field)
@@ -72,11 +87,14 @@ def columns(parts: Statements) -> list[ColumnElement[Any]]:
     return [column.label(f"_c{at}") for at, column in enumerate(found)]
 
 
-def _members(parts: Statements, wording: Wording) -> list[tuple[str, ColumnElement[str]]]:
+def _members(
+    parts: Statements, wording: Wording, *, without: Field | None = None
+) -> list[tuple[str, ColumnElement[str]]]:
     question = parts.question
     found = [
-        (name, _json(field, parts.column(field)))
+        (name, json_text(field, parts.column(field)))
         for field, name in zip(question.fields, wording.names, strict=True)
+        if field != without
     ]
     for join in question.joins:
         found.append((join.name, _or_null(_joined(parts, join))))
@@ -84,13 +102,14 @@ def _members(parts: Statements, wording: Wording) -> list[tuple[str, ColumnEleme
         found.append(("distance", _or_null(cast(_distance(parts), Text()))))
     if wording.originals:
         found.append(("_original", _or_null(parts.table.c[ORIGINAL])))
+        found.append(("_extras", _or_null(parts.table.c[EXTRAS])))
     return found
 
 
 def _joined(parts: Statements, join: Join) -> ColumnElement[str]:
     """The joined record as JSON text, null where there is none; `stale` where its time is old."""
     other, _ = parts.joined[join.name]
-    members = [(field.name, _json(field, other.c[field.column])) for field in join.fields]
+    members = [(field.name, json_text(field, other.c[field.column])) for field in join.fields]
     if join.as_of is not None and join.stale_after_seconds is not None:
         now = parts.bind(lambda reading: reading.now, DateTime(timezone=True))
         age = func.extract("epoch", now - other.c[join.as_of.column])
@@ -99,9 +118,12 @@ def _joined(parts: Statements, join: Join) -> ColumnElement[str]:
     return case((other.c[ROW].is_not(None), _object(members)), else_=null())
 
 
-def _json(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
-    """One value as JSON text. Numbers and booleans are their own text; the rest is quoted."""
-    if field.type in NUMBER_TYPES or field.type is FieldType.BOOLEAN:
+def json_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """One value as JSON text. Numbers, booleans and geometries are their own text; the rest is
+
+    quoted.
+    """
+    if field.type in _OWN_TEXT:
         return _or_null(cast(column, Text()))
     return _or_null(cast(func.to_json(column), Text()))
 

@@ -11,9 +11,11 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Double,
+    FromClause,
     Index,
     MetaData,
     Numeric,
@@ -24,12 +26,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from app.query.fields import Field, FieldType, place_of
+from app.query.fields import Field, FieldType, edge_columns, geometry_of, place_of
 
 SCHEMA: Final = "hosted"
 ROW: Final = "_row"  # 1-based position in the file, then in order of arrival
 LINE: Final = "_line"  # source line
 ORIGINAL: Final = "_original"  # JSON of the cells as they came, where normalising changed them
+EXTRAS: Final = "_extras"  # JSON of the cells that no field takes, by their heading
 SINCE: Final = "_since"  # first revision that holds the row
 UNTIL: Final = "_until"  # first revision that no longer does
 _INDEXED: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
@@ -66,6 +69,9 @@ def sql_type(field_type: FieldType) -> TypeEngine[Any]:
             | FieldType.EMAIL
             | FieldType.KANA
             | FieldType.TIME
+            | FieldType.MONTH
+            | FieldType.FISCAL_YEAR
+            | FieldType.GEOMETRY
         ):
             return Text()
         case _:
@@ -80,12 +86,37 @@ def hosted_table(name: str, fields: Sequence[Field]) -> Table:
         Column(ROW, BigInteger(), nullable=False),
         Column(LINE, BigInteger()),
         Column(ORIGINAL, Text()),
+        Column(EXTRAS, Text()),
         Column(SINCE, BigInteger(), nullable=False, server_default=text("0")),
         Column(UNTIL, BigInteger()),
-        *(Column(field.column, sql_type(field.type)) for field in fields),
+        *(Column(name, kind) for field in fields for name, kind in _columns(field)),
     )
     _indexes(table, fields)
     return table
+
+
+def _columns(field: Field) -> list[tuple[str, TypeEngine[Any]]]:
+    found = [(field.column, sql_type(field.type))]
+    if field.type is FieldType.GEOMETRY:
+        found += [(edge, Double()) for edge in edge_columns(field)]
+    return found
+
+
+def value_columns(fields: Sequence[Field]) -> list[str]:
+    """Every column that holds a value of the fields, or what follows from one."""
+    return [name for field in fields for name, _ in _columns(field)]
+
+
+def geometry_edges(fields: Sequence[Field]) -> tuple[str, str, str, str] | None:
+    """The edges of the geometry that is the records' place, where there is one."""
+    geometry = geometry_of(fields)
+    return edge_columns(geometry) if geometry is not None else None
+
+
+def box_of(rows: FromClause, edges: tuple[str, str, str, str]) -> ColumnElement[Any]:
+    """The bounds as a box: the expression that is indexed."""
+    west, south, east, north = (rows.c[edge] for edge in edges)
+    return func.box(func.point(west, south), func.point(east, north))
 
 
 def place_columns(fields: Sequence[Field]) -> tuple[str, str] | None:
@@ -95,7 +126,7 @@ def place_columns(fields: Sequence[Field]) -> tuple[str, str] | None:
 
 
 def _indexes(table: Table, fields: Sequence[Field]) -> None:
-    """Position; the key, unique among rows in force; the place; codes, each with the position.
+    """Position; the key, unique among rows in force; the place; codes; beginnings and ends.
 
     The key's index ends in `_until`, whose nulls are alike: one row in force for each key, and
     the index serves readers of every revision (a partial one would serve none of them).
@@ -114,6 +145,14 @@ def _indexes(table: Table, fields: Sequence[Field]) -> None:
     if place is not None:
         latitude, longitude = (table.c[column] for column in place)
         Index(f"{table.name}_place", func.point(longitude, latitude), postgresql_using="gist")
+    edges = geometry_edges(fields)
+    if edges is not None:
+        Index(f"{table.name}_box", box_of(table, edges), postgresql_using="gist")
+    # A batch's changes are the rows that begin or end with it: few, and none while nothing is
+    # written.
+    since, until = table.c[SINCE], table.c[UNTIL]
+    Index(f"{table.name}_since", since, table.c[ROW], postgresql_where=since > 0)
+    Index(f"{table.name}_until", until, table.c[ROW], postgresql_where=until.is_not(None))
     codes = [f for f in fields if f.type in _INDEXED and [f.column] != keys]
     for field in codes[:_MOST_INDEXES]:
         Index(f"{table.name}_{field.column}", table.c[field.column], table.c[ROW])

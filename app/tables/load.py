@@ -14,7 +14,16 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from app.kit.db import Driver
 from app.query.fields import Field
-from app.tables.layout import LINE, ROW, SCHEMA, SINCE, UNTIL, hosted_table, place_columns
+from app.tables.layout import (
+    LINE,
+    ROW,
+    SCHEMA,
+    SINCE,
+    UNTIL,
+    geometry_edges,
+    hosted_table,
+    place_columns,
+)
 
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -131,14 +140,14 @@ Extent = tuple[float | None, float | None, float | None, float | None]
 
 async def extent(connection: Driver, table: Table, fields: Sequence[Field]) -> Extent:
     """West, south, east and north of the records' places; nulls where there are none."""
-    place = place_columns(fields)
-    if place is None:
-        return (None, None, None, None)
-    latitude, longitude = (table.c[column] for column in place)
+    edges = geometry_edges(fields)
+    if edges is None:
+        place = place_columns(fields)
+        if place is None:
+            return (None, None, None, None)
+        edges = (place[1], place[0], place[1], place[0])
+    west, south, east, north = (table.c[edge] for edge in edges)
     row = await connection.fetchrow(
-        _sql(
-            select(func.min(longitude), func.min(latitude), func.max(longitude), func.max(latitude))
-        )
+        _sql(select(func.min(west), func.min(south), func.max(east), func.max(north)))
     )
-    west, south, east, north = row or (None, None, None, None)
-    return (west, south, east, north)
+    return tuple(row) if row is not None else (None, None, None, None)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 
 from app.kit.db import DatabaseUnavailable
+from app.kit.errors import AppError, Kind
 from app.query.shape import shape_of
 from app.tables.encode import Form, Wording, columns, document
 from app.tables.layout import ROW
@@ -30,6 +31,15 @@ _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
+
+
+class RowsGone(AppError):
+    """The version was let go between being looked up and being read."""
+
+    kind = Kind.GONE
+    code = "version_dropped"
+    ja = "この版のレコードは、保存方針により削除されました。ほかの版を指定してください。"
+    en = "The records of this version were just let go. Ask for another version."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,8 @@ class TableReader:
         try:
             async with self._pool.acquire(timeout=10) as connection:
                 return await connection.fetchrow(prepared.sql, *prepared.values(reading))
+        except asyncpg.UndefinedTableError as exc:
+            raise RowsGone from exc
         except _AWAY as exc:
             raise DatabaseUnavailable from exc
 
@@ -128,6 +140,8 @@ class TableReader:
                     connection.terminate()  # cut off in the middle it would serve nobody again
                     raise
             spool.put(held)
+        except asyncpg.UndefinedTableError as exc:
+            raise RowsGone from exc
         except _AWAY as exc:
             raise DatabaseUnavailable from exc
         finally:

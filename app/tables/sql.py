@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Double, Text, TypeEngine
 
-from app.query.fields import Field, FieldType
+from app.query.fields import EDGES, Field, FieldType
 from app.query.geometry import EARTH_METRES, boxes_around, boxes_of
 from app.query.question import (
     Between,
@@ -41,7 +41,15 @@ from app.query.question import (
     OneOf,
     Question,
 )
-from app.tables.layout import ROW, SINCE, UNTIL, place_columns, sql_type
+from app.tables.layout import (
+    ROW,
+    SINCE,
+    UNTIL,
+    box_of,
+    geometry_edges,
+    place_columns,
+    sql_type,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,11 @@ class Statements:
             found.append(self.condition(question.where, lambda reading: reading.question.where))
         if question.box is not None:
             boxes = boxes_of(question.box)
-            found.append(self._within_any(boxes, lambda q: boxes_of(_some(q.box))))
+            edges = geometry_edges(self.source.fields)
+            if edges is None:
+                found.append(self._within_any(boxes, lambda q: boxes_of(_some(q.box))))
+            else:
+                found.append(self._meeting_any(boxes, edges))
         if question.near is not None:
             around = boxes_around(question.near)
             if around:
@@ -186,16 +198,42 @@ class Statements:
         point = func.point(longitude, latitude)
         ways = []
         for at in range(len(boxes)):
-            corner = [
-                self.bind(
-                    lambda reading, at=at, edge=edge: getattr(get(reading.question)[at], edge),  # type: ignore[misc]
-                    Double(),
-                )
-                for edge in ("west", "south", "east", "north")
-            ]
-            box = func.box(func.point(*corner[:2]), func.point(*corner[2:]))
+            _, box = self._box(get, at)
             ways.append(point.bool_op("<@")(box))
         return or_(*ways)
+
+    def _meeting_any(
+        self, boxes: Sequence[Box], edges: tuple[str, str, str, str]
+    ) -> ColumnElement[bool]:
+        """Geometries whose bounds meet one of the boxes, borders included.
+
+        PostgreSQL compares boxes with a tolerance (1e-6), so that is the index's business only.
+        """
+        bounds = box_of(self.table, edges)
+        west, south, east, north = (self.table.c[edge] for edge in edges)
+        ways = []
+        for at in range(len(boxes)):
+            asked, box = self._box(lambda q: boxes_of(_some(q.box)), at)
+            ways.append(
+                and_(
+                    bounds.bool_op("&&")(box),
+                    west <= asked[2], south <= asked[3], east >= asked[0], north >= asked[1],
+                )
+            )  # fmt: skip
+        return or_(*ways)
+
+    def _box(
+        self, get: Callable[[Question], Sequence[Box]], at: int
+    ) -> tuple[list[ColumnElement[Any]], ColumnElement[Any]]:
+        """The edges of a question's box as parameters, and the box that they make."""
+        edges = [
+            self.bind(
+                lambda reading, edge=edge: getattr(get(reading.question)[at], edge),  # type: ignore[misc]
+                Double(),
+            )
+            for edge in EDGES
+        ]
+        return edges, func.box(func.point(*edges[:2]), func.point(*edges[2:]))
 
     def distance(self) -> ColumnElement[float]:
         """Metres along the great circle (haversine; within 0.5 % of the ellipsoid's geodesic)."""

@@ -5,15 +5,18 @@ the run that reads it are acknowledged in one commit. A file is never held in me
 """
 
 import hashlib
-from collections.abc import AsyncIterator
-from typing import BinaryIO, Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, BinaryIO, Final
 from uuid import UUID
+
+import asyncpg
 
 from app.kit import clock
 from app.kit.db import Driver
 from app.kit.errors import AppError, Kind
 
-_CHUNK_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 20
 
 
 class UploadTooLarge(AppError):
@@ -76,19 +79,59 @@ async def _sized(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     held = bytearray()
     async for piece in stream:
         held += piece
-        while len(held) >= _CHUNK_BYTES:
-            yield bytes(held[:_CHUNK_BYTES])
-            del held[:_CHUNK_BYTES]
+        while len(held) >= CHUNK_BYTES:
+            yield bytes(held[:CHUNK_BYTES])
+            del held[:CHUNK_BYTES]
     if held:
         yield bytes(held)
 
 
+async def seal(connection: Driver, upload_id: UUID) -> None:
+    """Note the sha256 of an upload that came in parts; nothing where it is known already.
+
+    No hash's state can be kept between two parts, which may reach two replicas: so the bytes are
+    read once more, as a stream.
+    """
+    known = await connection.fetchval("SELECT sha256 FROM upload WHERE id = $1", upload_id)
+    if known != "":
+        return
+    digest = hashlib.sha256()
+    async with aclosing(_chunks(connection, upload_id)) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+    await connection.execute(
+        "UPDATE upload SET sha256 = $2 WHERE id = $1", upload_id, digest.hexdigest()
+    )
+
+
 async def copy_to(connection: Driver, upload_id: UUID, file: BinaryIO) -> None:
     """Write an upload's bytes to a local file."""
+    async with aclosing(_chunks(connection, upload_id)) as chunks:
+        async for chunk in chunks:
+            file.write(chunk)
+
+
+async def _chunks(connection: Driver, upload_id: UUID) -> AsyncGenerator[bytes, None]:
     async with connection.transaction(readonly=True):
         async for row in connection.cursor(
             "SELECT data FROM upload_chunk WHERE upload_id = $1 ORDER BY position",
             upload_id,
             prefetch=4,
         ):
-            file.write(row["data"])
+            yield row["data"]
+
+
+async def pieces(pool: "asyncpg.Pool[Any]", upload_id: UUID) -> AsyncIterator[bytes]:
+    """An upload's bytes for a taker of any pace: no connection waits for it."""
+    last = -1
+    while True:
+        row = await pool.fetchrow(
+            "SELECT position, data FROM upload_chunk WHERE upload_id = $1 AND position > $2"
+            " ORDER BY position LIMIT 1",
+            upload_id,
+            last,
+        )
+        if row is None:
+            return
+        last = row["position"]
+        yield row["data"]

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import BigInteger
 
 from app.query.fields import Field
-from app.tables.layout import ROW, SINCE, UNTIL
+from app.tables.layout import ROW, SINCE, UNTIL, value_columns
 
 _STORED = "stored"
 
@@ -62,7 +62,7 @@ async def upsert(
     outcomes: list[Outcome] = []
     fresh: list[dict[str, Any]] = []
     ended: list[int] = []
-    empty = dict.fromkeys(field.column for field in fields)
+    empty = dict.fromkeys(value_columns(fields))
     for given in records:
         before = stored.get(tuple(given[key] for key in keys))
         kept = empty if before is None else {name: before[name] for name in empty}
@@ -122,7 +122,7 @@ async def _stored(
         .render_derived(name=_STORED)
     )
     same = [table.c[key] == wanted.c[key] for key in keys]
-    columns = [table.c[field.column] for field in fields]
+    columns = [table.c[name] for name in value_columns(fields)]
     rows = await session.execute(
         select(table.c[ROW], *columns)
         .join_from(table, wanted, and_(*same))

@@ -1,0 +1,42 @@
+"""Source files on their way back to their publisher: logged before the first byte leaves."""
+
+from collections.abc import AsyncIterator
+
+from app.audit.events import Event
+from app.audit.log import Log
+from app.broker.refusals import refusal_of
+from app.kit.db import Database
+from app.models.datasets import DataClass, Dataset, Upload, Version
+from app.policy.facts import Caller
+from app.policy.rules import Deny, Reason
+from app.tables import uploads
+
+
+class Sources:
+    """Gives a version's file to those who manage its dataset. One a process."""
+
+    def __init__(self, database: Database, log: Log) -> None:
+        self._database = database
+        self._log = log
+
+    async def release(
+        self, dataset: Dataset, version: Version, upload: Upload, caller: Caller, request_id: str
+    ) -> AsyncIterator[bytes]:
+        """The file's bytes. The class gate holds here too: a file has every column of every row.
+
+        Raises `AccessRefused` for personal data without a bound token.
+        """
+        about = {
+            "dataset": dataset.id,
+            "version": version.number,
+            "client": caller.client.client_id,
+            "consumer": caller.client.organization_id,
+            "request": request_id,
+        }
+        if dataset.data_class == DataClass.PERSONAL and not caller.bound:
+            refusal = refusal_of(Deny(Reason.TOKEN_NOT_BOUND))
+            await self._log.write(Event.RECORDS_REFUSED, reason=refusal.code, **about)
+            refusal.logged = True
+            raise refusal
+        await self._log.write(Event.SOURCE_READ, bytes=upload.size, **about)
+        return uploads.pieces(self._database.pool, upload.id)

@@ -1,0 +1,76 @@
+"""Versions other than the present one, decided with their own columns. Reads no record."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.broker.decide import Decider, facts_for
+from app.broker.recording import Asker
+from app.broker.snapshot import Known
+from app.catalogue.entries import VersionEntry, load_version
+from app.catalogue.refusals import NoKey
+from app.kit.errors import AppError
+from app.policy.facts import Action
+from app.policy.rules import Allow
+from app.query.fields import Field
+from app.query.refusals import ColumnNotVisible
+
+_NO_SUCH_TABLE: Final = "42P01"
+
+
+async def entry_of(session: AsyncSession, known: Known, number: int) -> VersionEntry:
+    """A version by number, as it is remembered if it is the one that readers get.
+
+    Raises `VersionNotFound`, `VersionDropped`.
+    """
+    current = known.entry.version
+    if current is not None and current.number == number:
+        return current
+    return await load_version(session, known.entry.id, number)
+
+
+async def allow_for(
+    decider: Decider, known: Known, version: VersionEntry | None, asker: Asker
+) -> Allow:
+    """The verdict on a read of this version, by its own columns; a no is logged and raised."""
+    if version is not None and version is not known.entry.version:
+        known = replace(known, entry=replace(known.entry, facts=facts_for(known, version)))
+    return await decider.allow(known, asker.caller, Action.READ, asker.purpose, asker.request_id)
+
+
+async def visible_key(
+    decider: Decider, known: Known, version: VersionEntry, allow: Allow, asker: Asker
+) -> list[Field]:
+    """The fields of the key. Raises `NoKey`, and `ColumnNotVisible` (logged) if one is hidden."""
+    keys = [field for field in version.fields.values() if field.key]
+    if not keys:
+        raise NoKey(dataset=known.entry.id)
+    hidden = [field.name for field in keys if field.name not in allow.columns]
+    if hidden:
+        raise await refuse_columns(decider, known, hidden, asker)
+    return keys
+
+
+async def refuse_columns(
+    decider: Decider, known: Known, names: list[str], asker: Asker
+) -> ColumnNotVisible:
+    """The refusal of hidden columns, written to the log."""
+    refusal = ColumnNotVisible(names=", ".join(names))
+    await decider.refuse(known, asker.caller, refusal.code, asker.purpose, asker.request_id)
+    refusal.logged = True
+    return refusal
+
+
+@contextmanager
+def while_kept(gone: AppError) -> Iterator[None]:
+    """Raise `gone` where a table was let go between looking it up and reading it."""
+    try:
+        yield
+    except ProgrammingError as exc:
+        if getattr(exc.orig, "sqlstate", None) != _NO_SUCH_TABLE:
+            raise
+        raise gone from exc
