@@ -18,24 +18,33 @@ from sqlalchemy.exc import DBAPIError
 from app.catalogue import runs
 from app.jobs.queue import LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
-from app.tasks.load import load
+from app.tasks.attempt import attempt
+from app.tasks.folders import sweep
+from app.tasks.measure import measure
 from app.tasks.tidy import tidy
 
 log = structlog.get_logger()
 _MOST_TRIES: Final = 5
 # How long a job's worker may be silent before another takes the job over.
 _HEARTBEAT: Final = timedelta(seconds=10)
+_LOOK: Final = timedelta(seconds=5)  # for jobs that nobody has told of
 _LAST_SECONDS: Final = 5.0  # for what was cut off to end
+_HELD_AGAIN: Final = timedelta(seconds=5)
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+            asyncpg.OperatorInterventionError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
             DatabaseUnavailable, DBAPIError)  # fmt: skip
 
 
-async def work(database: Database, stop: asyncio.Event) -> None:
+async def work(
+    database: Database, stop: asyncio.Event, *, heartbeat: timedelta = _HEARTBEAT
+) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
 
+    A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
     dead one for ever.
     """
+    await asyncio.to_thread(sweep)
     connection: asyncpg.Connection[Any] = await asyncpg.connect(
         plain_dsn(database.url), server_settings=SESSION_SETTINGS
     )
@@ -43,7 +52,7 @@ async def work(database: Database, stop: asyncio.Event) -> None:
     connection.add_termination_listener(lambda _connection: lost.set())
     queue = _queue(database, connection)
     running = asyncio.create_task(
-        queue.run(dequeue_timeout=timedelta(seconds=5), batch_size=2, heartbeat_timeout=_HEARTBEAT)
+        queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
     told, cut = asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())
     try:
@@ -72,13 +81,19 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     async def run_tidy(_schedule: Schedule) -> None:
         await tidy(database)
 
+    @queue.schedule("measure", "*/10 * * * *")
+    async def run_measure(_schedule: Schedule) -> None:
+        await measure(database)
+
     return queue
 
 
 async def _try_load(database: Database, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
-        await load(database, run_id)
+        await attempt(database, run_id)
+    except runs.RunHeld as exc:
+        raise RetryRequested(_HELD_AGAIN) from exc
     except _PASSING as exc:
         log.warning("load.interrupted", run=str(run_id), error=type(exc).__name__)
         if job.attempts + 1 < _MOST_TRIES:
@@ -102,7 +117,9 @@ async def _give_up(database: Database, run_id: UUID) -> None:
         )
 
 
-async def work_for_ever(database: Database, *, reconnect_seconds: float = 2) -> None:
+async def work_for_ever(
+    database: Database, *, reconnect_seconds: float = 2, heartbeat: timedelta = _HEARTBEAT
+) -> None:
     """Work until SIGTERM or SIGINT, over every loss of the database."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -110,7 +127,7 @@ async def work_for_ever(database: Database, *, reconnect_seconds: float = 2) -> 
         loop.add_signal_handler(name, stop.set)
     while not stop.is_set():
         try:
-            await work(database, stop)
+            await work(database, stop, heartbeat=heartbeat)
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
             await asyncio.sleep(reconnect_seconds)
