@@ -9,15 +9,27 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from app.api import (
     agreements,
+    changes,
     clients,
     datasets,
+    groups,
+    invitations,
     log,
+    needs,
+    onboarding,
+    opendata,
     operations,
     organizations,
     parameters,
+    profile_tools,
     profiles,
+    quality,
     records,
+    repairs,
+    resumable,
+    terms,
     uploads,
+    versions,
     writing,
 )
 from app.api.docs import router as docs_router
@@ -29,8 +41,12 @@ from app.api.state import Platform
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker.answer import Broker
+from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
+from app.broker.diff import Differ
+from app.broker.recording import Recorder
 from app.broker.snapshot import Snapshot
+from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
 from app.kit.live import Live
@@ -44,10 +60,22 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     datasets.router,
     uploads.router,
+    resumable.router,
+    versions.router,
+    changes.router,
     writing.router,
     profiles.router,
+    profile_tools.router,
+    quality.router,
+    repairs.router,
+    needs.router,
     organizations.router,
     clients.router,
+    invitations.router,
+    terms.router,
+    groups.router,
+    onboarding.router,
+    opendata.router,
     agreements.router,
     log.router,
     log.readers_router,
@@ -84,6 +112,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await usage.start()
         stack.push_async_callback(usage.stop)
         decider = Decider(snapshot, entries, settings.zone)
+        recorder = Recorder(entries, usage)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -104,6 +133,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 cache_bytes=settings.answer_cache_bytes,
             ),
             writer=Writer(database, snapshot, decider),
+            feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
+            differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
+            sources=Sources(database, entries),
             keys=keys,
             tokens=TokenVerifier(settings.issuer, settings.zone, keys),
             token_endpoint=TokenEndpoint(

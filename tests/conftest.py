@@ -13,6 +13,7 @@ from alembic.config import Config
 from fastapi import FastAPI
 
 from app.api.state import Platform
+from app.catalogue.profile_seed import seed as seed_profiles
 from app.kit import embedded as kit
 from app.kit.db import Database
 from app.kit.embedded import EmbeddedServer
@@ -45,6 +46,7 @@ async def restartable(folder: Path) -> EmbeddedServer:
     database = await Database.open(server.url, connections=2)
     async with database.writing() as session:
         await seed(session)
+        await seed_profiles(session)
     await database.close()
     return server
 
@@ -57,6 +59,7 @@ async def template(embedded: DatabaseServer) -> DatabaseServer:
     database = await Database.open(url, connections=2)
     async with database.writing() as session:
         await seed(session)
+        await seed_profiles(session)
     await database.close()
     return embedded
 

@@ -53,6 +53,16 @@ async def put(world: World, dataset: str, records: Sequence[Mapping[str, Any]]) 
     assert sent.json()["rejected"] == 0, sent.text
 
 
+async def against_the_rules(world: World, statement: str, *values: Any) -> None:
+    """Change what the database itself would keep as it is: to move a time, to fake a past."""
+    async with world.platform.database.pool.acquire() as connection:
+        await connection.execute("SET session_replication_role = replica")
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.execute("SET session_replication_role = DEFAULT")
+
+
 def path(dataset: str, key: str | None = None) -> str:
     """Where the records are read."""
     return f"/v1/datasets/{dataset}/records" + (f"/{key}" if key is not None else "")

@@ -176,6 +176,8 @@ AdminReader = Annotated[Caller, require(scope="admin:read")]
 AdminWriter = Annotated[Caller, require(scope="admin:write", role=Role.OPERATOR)]
 AuditReader = Annotated[Caller, require(scope="audit:read")]
 CatalogueWriter = Annotated[Caller, require(scope="catalogue:write", role=Role.STEWARD)]
+OrganizationWriter = Annotated[Caller, require(scope="organization:write")]
+Inviter = Annotated[Caller, require(scope="invitations:write")]
 AgreementsWriter = Annotated[Caller, require(scope="agreements:write")]
 
 # The codes that every operation with a caller may refuse with; for `problems(…)`.

@@ -1,9 +1,11 @@
 """The wire shapes of the catalogue: what a dataset looks like coming in and going out."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from app.api.reading_shapes import ReadingIn
 from app.api.shapes import InShape, Name, OutShape, PlainText, Slug, Text, Time
 from app.models.datasets import DataClass
 from app.models.parties import Zone
@@ -70,6 +72,14 @@ class MappingStepIn(InShape):
     normalize: Name | None = None
 
 
+class RetentionShape(InShape):
+    """How long versions are kept: the newest so many, and those read from within so many days.
+    Both absent: all. None in use is ever let go, nor one that followers of changes still need."""
+
+    keep_versions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+
+
 class DatasetIn(InShape):
     """A dataset to register. The class is `restricted` unless said otherwise."""
 
@@ -106,7 +116,11 @@ class DatasetIn(InShape):
     legal_basis: Text | None = None
     source_system: Name | None = None
     themes: Annotated[list[Theme], Field(max_length=20, default_factory=list)]
+    temporal_start: date | None = Field(default=None, description="First day the data speak of")
+    temporal_end: date | None = None
     hidden: bool = False
+    reading: ReadingIn | None = None
+    retention: RetentionShape | None = None
     profile: ProfileRef | None = None
     fields: Annotated[list[FieldIn], Field(min_length=1, max_length=1_500)] | None = None
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
@@ -129,7 +143,13 @@ class DatasetPatch(InShape):
     legal_basis: Text | None = None
     source_system: Name | None = None
     themes: Annotated[list[Theme], Field(max_length=20)] | None = None
+    temporal_start: date | None = None
+    temporal_end: date | None = None
     hidden: bool | None = None
+    fields: Annotated[list[FieldIn], Field(min_length=1, max_length=1_500)] | None = None
+    mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
+    reading: ReadingIn | None = None
+    retention: RetentionShape | None = None
 
 
 class FieldOut(OutShape):
@@ -185,7 +205,10 @@ class DatasetOut(OutShape):
     legal_basis: str | None
     source_system: str | None
     themes: list[str]
+    temporal_start: date | None
+    temporal_end: date | None
     hidden: bool
+    retention: RetentionShape | None
     profile: ProfileRef | None
     state: str
     version: int | None

@@ -23,9 +23,10 @@ from app.api.dataset_shapes import (
     DatasetIn,
     DatasetOut,
     DatasetPatch,
+    MappingStepIn,
     WithdrawalIn,
 )
-from app.api.ownership import Owned, owner_code
+from app.api.ownership import TERMS_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, after, page
 from app.api.problem import problems
 from app.api.tagged import tagged
@@ -36,7 +37,7 @@ from app.models.datasets import DataClass, Dataset
 from app.models.parties import Organization
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field as KnownField
-from app.query.params import read_box
+from app.query.params import read_box, read_moment
 from app.query.refusals import wrong
 
 router = APIRouter(prefix="/v1/datasets", tags=["Datasets"])
@@ -149,22 +150,20 @@ async def show_dataset(
     | _UNCHANGED
     | _SCHEMA,
 )
-async def show_schema(
+async def show_schema(  # noqa: PLR0913, PLR0917 - the parameters of the interface
     dataset_id: DatasetId,
     request: Request,
     caller: OptionalCaller,
     platform: PlatformDep,
     session: Reading,
     number: Annotated[int | None, Query(alias="version", ge=1, le=2**31 - 1)] = None,
+    as_of: Annotated[str | None, Query(max_length=60, description="As readers got it then")] = None,
     f: Literal["jsonschema", "tableschema"] = "jsonschema",
 ) -> Response:
     """JSON Schema 2020-12 of a record, or Frictionless Table Schema with `f=tableschema`."""
     viewer = caller.client.organization_id if caller else None
     dataset = await datasets.get_visible(session, dataset_id, viewer=viewer)
-    if number is None:
-        fields = (await datasets.fields_of(session, dataset))[dataset.id]
-    else:
-        fields = await versions.published_fields(session, dataset.id, number)
+    fields = await _fields_asked(session, dataset, number, as_of)
     if f == "tableschema":
         return tagged(request, orjson.dumps(schema.table_schema(fields)))
     made = schema.json_schema(dataset, fields, platform.issuer)
@@ -176,14 +175,16 @@ async def show_schema(
     response_model=DatasetOut,
     status_code=201,
     summary="Register a dataset",
-    responses=problems(*SCOPED_CODES, owner_code(), "dataset_invalid", "dataset_exists"),
+    responses=problems(
+        *SCOPED_CODES, owner_code(), TERMS_CODE, "dataset_invalid", "dataset_exists"
+    ),
 )
 async def register_dataset(
     body: DatasetIn, caller: CatalogueWriter, platform: PlatformDep, session: Writing
 ) -> dict[str, Any]:
     """Enter a dataset of your own organisation. Its records come by file or by POST /records."""
     new = new_dataset(body, caller.client.organization_id)
-    await Owned.check_publisher(session, new.publisher_id, caller)
+    await Owned.check_may_publish(session, new.publisher_id, caller)
     dataset = await datasets.register(session, new, by=caller.client.client_id)
     return (await _shown(session, platform.issuer, dataset))[0]
 
@@ -201,7 +202,8 @@ async def change_dataset(
     platform: PlatformDep,
     session: Writing,
 ) -> dict[str, Any]:
-    """Change the description. Class, zone and fields stay: they take a new dataset or version."""
+    """Change the description. Class and zone stay: they take a new dataset. Fields, mapping and
+    reading are for the next file: versions that exist stay as they are."""
     await Owned.dataset(session, dataset_id, caller)
     changed = await datasets.change(session, dataset_id, _changes(body), by=caller.client.client_id)
     return (await _shown(session, platform.issuer, changed))[0]
@@ -227,6 +229,19 @@ async def withdraw_dataset(
     return (await _shown(session, platform.issuer, ended))[0]
 
 
+async def _fields_asked(
+    session: AsyncSession, dataset: Dataset, number: int | None, as_of: str | None
+) -> Sequence[KnownField]:
+    """The fields of one version: by number, by time, or of the one that readers get."""
+    if as_of is not None:
+        if number is not None:
+            raise wrong("as_of", "version とは併用できません。", "does not go with version.")
+        return await versions.fields_at(session, dataset.id, read_moment(as_of))
+    if number is not None:
+        return await versions.published_fields(session, dataset.id, number)
+    return (await datasets.fields_of(session, dataset))[dataset.id]
+
+
 def _code(text: str | None) -> str | None:
     """A local government code of six digits; five are completed. Raises `InvalidQuestion`."""
     if text is None:
@@ -245,19 +260,25 @@ def _code(text: str | None) -> str | None:
 def new_dataset(body: DatasetIn, organization_id: str | None) -> NewDataset:
     """What the body says, published by `organization_id` unless it names another."""
     given = body.model_dump(exclude={"publisher", "steward", "profile", "mapping"})
-    steps = [step.model_dump(by_alias=True, exclude_unset=True) for step in body.mapping or []]
     return NewDataset(
         **{**given, "themes": tuple(body.themes)},
         publisher_id=body.publisher or organization_id,
         steward_name=body.steward.name,
         steward_email=body.steward.email,
         profile=(body.profile.name, body.profile.version) if body.profile else None,
-        mapping=steps if body.mapping is not None else None,
+        mapping=mapping_steps(body.mapping) if body.mapping is not None else None,
     )
 
 
+def mapping_steps(steps: Sequence[MappingStepIn]) -> list[dict[str, Any]]:
+    """The steps as they are stored."""
+    return [step.model_dump(by_alias=True, exclude_unset=True) for step in steps]
+
+
 def _changes(body: DatasetPatch) -> dict[str, Any]:
-    changes = body.model_dump(exclude_unset=True, exclude={"steward"})
+    changes = body.model_dump(exclude_unset=True, exclude={"steward", "mapping"})
+    if body.mapping is not None:
+        changes["mapping"] = mapping_steps(body.mapping)
     if body.steward is not None:
         changes |= {"steward_name": body.steward.name, "steward_email": body.steward.email}
     return changes
@@ -275,6 +296,7 @@ def _entry(
 ) -> dict[str, Any]:
     base = f"{issuer}/v1/datasets/{dataset.id}"
     named = {"self": base, "describedby": f"{base}/schema", "items": f"{base}/records"}
+    named["quality"] = f"{base}/quality"
     reference = {"name": dataset.profile_name, "version": dataset.profile_version}
     known = [name for name in DatasetOut.model_fields if hasattr(dataset, name)]
     return {

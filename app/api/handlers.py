@@ -39,20 +39,24 @@ _HTTP: Final[dict[int, tuple[str, str, str]]] = {
 }
 
 
+# The database is away, or busy for longer than a request should wait: either passes.
+_LOST = (
+    ConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+)
+
+
 def install(app: FastAPI) -> None:
     """Let every refusal leave as the dialect of its door."""
     app.add_exception_handler(OAuthRefused, _oauth_refused)
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for lost in (
-        ConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.LockNotAvailableError,
-    ):
+    for lost in _LOST:
         app.add_exception_handler(lost, _database_away)
     for not_taken in _NOT_TAKEN:
         app.add_exception_handler(not_taken, _not_taken)
@@ -206,6 +210,6 @@ async def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(_cause(error), _NOT_TAKEN):
         return await _not_taken(request, error)
     away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    if not away:
+    if not away and not isinstance(_cause(error), _LOST):
         raise error
     return await _database_away(request, error)

@@ -72,6 +72,7 @@ JAPANESE: Final[Mapping[str, str]] = {
     "union_tag_*": "種別の指定が違います。",
     "url_*": "URLの形式が違います。",
     "uuid_*": "UUIDの形式が違います。",
+    "year_out_of_range": "年は1900から9000までにしてください。",
     "control_character": "制御文字（NUL など）は使えません。取り除いてください。",
     "value_error": "値が正しくありません。",
     "assertion_error": "値が正しくありません。",

@@ -20,6 +20,8 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.NOT_ACCEPTABLE: 406,
     Kind.GONE: 410,
     Kind.CONFLICT: 409,
+    Kind.PRECONDITION: 412,
+    Kind.MISMATCH: 460,  # tus 1.0.0, checksum
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED: 415,
     Kind.TOO_MANY: 429,
@@ -38,6 +40,7 @@ TITLES: Final[Mapping[int, tuple[str, str]]] = {
     413: ("大きすぎます", "Too large"),
     415: ("この形式は扱えません", "This media type is not supported"),
     422: ("入力に誤りがあります", "The input is wrong"),
+    460: ("送信内容が壊れています", "What came is not what was announced"),
     429: ("要求が多すぎます", "Too many requests"),
     500: ("内部エラー", "Internal error"),
     503: ("一時的に利用できません", "Not available at present"),

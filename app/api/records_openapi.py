@@ -76,6 +76,7 @@ _COMMON: Final = (
     _query("purpose", _STRING, "Purpose of use; needed for everything above public"),
     _query("fields", _STRING, "Only these fields, comma-separated"),
     _query("version", {"type": "integer", "minimum": 1}, "An earlier version, by number"),
+    _query("as_of", {"type": "string", "format": "date-time"}, "What readers got at this time"),
     _query("expand", _STRING, "Declared joins to add to each record, comma-separated"),
     _query("labels", {"type": "string", "enum": ["ja"]}, "Name fields by their Japanese labels"),
     _query("originals", _BOOLEAN, "Publisher only: adds _original, the cells as they came"),

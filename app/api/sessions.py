@@ -29,14 +29,22 @@ def platform_of(request: Request) -> Platform:
 PlatformDep = Annotated[Platform, Depends(platform_of)]
 
 
-async def _reading(platform: PlatformDep) -> AsyncIterator[AsyncSession]:
+def _tell(session: AsyncSession, request: Request, platform: Platform) -> None:
+    """Let whoever decides who manages a dataset note in the log what is done for another body."""
+    session.info["log"] = platform.log
+    session.info["act"] = f"{request.method} {request.url.path[:200]}"
+
+
+async def _reading(request: Request, platform: PlatformDep) -> AsyncIterator[AsyncSession]:
     async with platform.database.reading() as session:
+        _tell(session, request, platform)
         yield session
 
 
-async def _writing(platform: PlatformDep) -> AsyncIterator[AsyncSession]:
+async def _writing(request: Request, platform: PlatformDep) -> AsyncIterator[AsyncSession]:
     changed: set[tuple[str, str]] = set()
     async with platform.database.writing() as session:
+        _tell(session, request, platform)
 
         def note(flushed: Any, _context: object) -> None:
             for thing in [*flushed.new, *flushed.dirty, *flushed.deleted]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.kit.clock import TOKYO
@@ -32,12 +32,20 @@ def _is_text(text: str) -> str:
     return text
 
 
+def _can_be_told(time: datetime) -> datetime:
+    # At the edges of the calendar a time has no counterpart in Japan, and no list with it is shown.
+    if not 1900 <= time.year <= 9000:
+        raise PydanticCustomError("year_out_of_range", "The year must be from 1900 to 9000.")
+    return time
+
+
 def _in_japan(time: datetime) -> datetime:
     return time.astimezone(TOKYO)
 
 
 # TIME-01: one spelling of times in every answer.
 Time = Annotated[datetime, AfterValidator(_in_japan)]
+Moment = Annotated[AwareDatetime, AfterValidator(_can_be_told)]
 PlainText = AfterValidator(_is_text)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_is_text)]

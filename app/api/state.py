@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from app.audit.log import Log
 from app.broker.answer import Broker
+from app.broker.changes import ChangeFeed
+from app.broker.diff import Differ
 from app.broker.snapshot import Snapshot
+from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
@@ -33,3 +36,6 @@ class Platform:
     snapshot: Snapshot
     broker: Broker
     writer: Writer
+    feed: ChangeFeed
+    differ: Differ
+    sources: Sources

@@ -3,7 +3,8 @@
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import select, tuple_
@@ -13,6 +14,7 @@ from app.audit import log
 from app.audit.events import Event
 from app.catalogue import profiles
 from app.catalogue.fields import declare
+from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
 from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
 from app.catalogue.search import fold
 from app.formats.mapping import check_mapping
@@ -20,6 +22,7 @@ from app.kit import clock
 from app.kit.errors import Fault
 from app.models.datasets import DataClass, Dataset, DatasetState, Version
 from app.models.parties import Organization
+from app.models.profiles import Profile
 from app.query.fields import Field
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}\Z", re.ASCII)
@@ -46,7 +49,11 @@ class NewDataset:
     legal_basis: str | None = None
     source_system: str | None = None
     themes: tuple[str, ...] = ()
+    temporal_start: date | None = None
+    temporal_end: date | None = None
     hidden: bool = False
+    reading: Mapping[str, Any] | None = None
+    retention: Mapping[str, Any] | None = None
     profile: tuple[str, int] | None = None
     fields: Sequence[Mapping[str, Any]] | None = None
     mapping: Sequence[Mapping[str, Any]] | None = None
@@ -64,9 +71,11 @@ async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Datase
     if not _ID.match(dataset_id):
         faults.append(_fault("/id", "invalid_id", "英小文字・数字・ハイフンで2〜63文字にしてください。",
                              "Use 2 to 63 lower-case letters, digits and hyphens."))  # fmt: skip
-    fields = await _declared(session, new, faults)
-    _check_mapping(new, fields, faults)
+    fields, mapping = await _declared(session, new, faults)
+    new = replace(new, mapping=mapping)
+    _check_mapping(new.mapping, fields, faults)
     await _check_joins(session, new, fields, faults)
+    _check_period(new.temporal_start, new.temporal_end, faults)
     if faults:
         raise DatasetInvalid(faults=faults)
     if await session.get(Dataset, dataset_id) is not None:
@@ -89,10 +98,13 @@ def _row(new: NewDataset, dataset_id: str, fields: tuple[Field, ...] | None, by:
             for name in (
                 "title_ja", "title_en", "title_kana", "description_ja", "description_en",
                 "publisher_id", "steward_name", "steward_email", "data_class", "zone", "license",
-                "update_frequency", "legal_basis", "source_system", "hidden",
+                "update_frequency", "legal_basis", "source_system", "hidden", "temporal_start",
+                "temporal_end",
             )
         },
         themes=list(new.themes),
+        reading=dict(new.reading) if new.reading is not None else None,
+        retention=dict(new.retention) if new.retention is not None else None,
         profile_name=new.profile[0] if new.profile else None,
         profile_version=new.profile[1] if new.profile else None,
         fields=[field.as_json() for field in fields] if fields is not None else None,
@@ -107,29 +119,40 @@ def _row(new: NewDataset, dataset_id: str, fields: tuple[Field, ...] | None, by:
 
 async def _declared(
     session: AsyncSession, new: NewDataset, faults: list[Fault]
-) -> tuple[Field, ...] | None:
-    """The fields given, or those of the profile, or None to take them from the first file."""
+) -> tuple[tuple[Field, ...] | None, Sequence[Mapping[str, Any]] | None]:
+    """Fields and mapping: those given, or the profile's, or None to take them from the first file."""
+    profile = await _profile(session, new, faults)
     if new.fields is not None:
-        return declare(new.fields, faults)
+        return declare(new.fields, faults), new.mapping
+    if profile is None:
+        return None, new.mapping
+    mapping = new.mapping if new.mapping is not None else profiles.mapping_of(profile) or None
+    return tuple(Field.from_json(each) for each in profile.fields), mapping
+
+
+async def _profile(session: AsyncSession, new: NewDataset, faults: list[Fault]) -> Profile | None:
     if new.profile is None:
         return None
     try:
-        profile = await profiles.get(session, *new.profile)
-    except ProfileNotFound as missing:
-        faults.append(Fault("/profile", missing.code, missing.words("ja"), missing.words("en")))
+        return await profiles.get_usable(session, *new.profile)
+    except (ProfileNotFound, ProfileSunset, ProfileIsDraft) as no:
+        faults.append(Fault("/profile", no.code, no.words("ja"), no.words("en")))
         return None
-    return tuple(Field.from_json(each) for each in profile.fields)
 
 
-def _check_mapping(new: NewDataset, fields: tuple[Field, ...] | None, faults: list[Fault]) -> None:
-    if new.mapping is None:
+def _check_mapping(
+    mapping: Sequence[Mapping[str, Any]] | None,
+    fields: Sequence[Field] | None,
+    faults: list[Fault],
+) -> None:
+    if mapping is None:
         return
     if fields is None:
         faults.append(_fault("/mapping", "mapping_without_fields",
                              "mapping には profile か fields の宣言が必要です。",
                              "A mapping needs declared fields or a profile."))  # fmt: skip
         return
-    _, wrong = check_mapping(fields, new.mapping)
+    _, wrong = check_mapping(fields, mapping)
     faults.extend(
         Fault("/mapping", each.code, each.words("ja"), each.words("en")) for each in wrong
     )
@@ -155,6 +178,12 @@ async def _check_joins(
             faults.append(_fault(f"/joins/{at}/there", "join_not_by_key",
                                  "相手のデータセットのただ一つのキー項目を指定してください。",
                                  "Name the one key field of the other dataset."))  # fmt: skip
+
+
+def _check_period(start: date | None, end: date | None, faults: list[Fault]) -> None:
+    if start is not None and end is not None and end < start:
+        faults.append(_fault("/temporal_end", "date_order", "temporal_start 以後の日付にしてください。",
+                             "It must not be before temporal_start."))  # fmt: skip
 
 
 def _fault(pointer: str, code: str, ja: str, en: str) -> Fault:
@@ -204,12 +233,13 @@ async def publishers_of(session: AsyncSession, *wanted: Dataset) -> dict[str, Or
     return {each.id: each for each in rows}
 
 
-# What a publisher may change of an entry; class and zone take a new dataset, fields a new version.
+# What a publisher may change of an entry; class and zone take a new dataset. Fields, mapping and
+# reading say how the next file is read: what is loaded already stays as it is.
 CHANGEABLE: Final = frozenset(
     {
         "title_ja", "title_en", "title_kana", "description_ja", "description_en", "steward_name",
         "steward_email", "license", "update_frequency", "legal_basis", "source_system", "themes",
-        "hidden",
+        "hidden", "fields", "mapping", "reading", "retention", "temporal_start", "temporal_end",
     }
 )  # fmt: skip
 
@@ -225,8 +255,15 @@ async def change(
             for name in sorted(unknown)
         ])  # fmt: skip
     dataset = await get(session, dataset_id, lock=True)
+    faults: list[Fault] = []
     for name, value in changes.items():
-        setattr(dataset, name, value)
+        setattr(dataset, name, _as_fields(value, faults) if name == "fields" else value)
+    if {"fields", "mapping"} & set(changes):
+        declared = [Field.from_json(each) for each in dataset.fields] if dataset.fields else None
+        _check_mapping(dataset.mapping, declared, faults)
+    _check_period(dataset.temporal_start, dataset.temporal_end, faults)
+    if faults:
+        raise DatasetInvalid(faults=faults)
     dataset.modified_at = clock.now()
     publisher = await session.get_one(Organization, dataset.publisher_id)
     dataset.search_text = _search_text(dataset, publisher.name_ja)
@@ -234,6 +271,13 @@ async def change(
         session, Event.DATASET_CHANGED, dataset=dataset_id, changed=sorted(changes), by=by
     )
     return dataset
+
+
+def _as_fields(
+    given: Sequence[Mapping[str, Any]] | None, faults: list[Fault]
+) -> list[dict[str, Any]] | None:
+    """Declared fields as they are stored; the steward's word on types goes before any guess."""
+    return [field.as_json() for field in declare(given, faults)] if given is not None else None
 
 
 async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: str) -> Dataset:

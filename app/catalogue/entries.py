@@ -1,6 +1,6 @@
 """A dataset as the broker needs it: facts for the rules, and where its rows stand. Read-only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
-from app.models.datasets import Dataset, Version, VersionState
+from app.models.datasets import Dataset, Version
 from app.policy.rules import DatasetFacts
 from app.query.fields import Field
 from app.tables.layout import hosted_table
@@ -38,7 +39,7 @@ class VersionEntry:
             row_count=version.row_count,
             fields=MappingProxyType({field.name: field for field in fields}),
             source=Source(hosted_table(version.table_name, fields), fields),
-            published=version.state == VersionState.PUBLISHED,
+            published=version.published_at is not None,
             changed_at=version.changed_at,
         )
 
@@ -98,10 +99,23 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
 
 
 async def load_version(session: AsyncSession, dataset_id: str, number: int) -> VersionEntry:
-    """One version by number. Raises `VersionNotFound`."""
+    """One version by number. Raises `VersionNotFound`, `VersionDropped`."""
     found = await session.scalar(
         select(Version).where(Version.dataset_id == dataset_id, Version.number == number)
     )
     if found is None:
         raise VersionNotFound(dataset=dataset_id, number=number)
+    versions.check_kept(found)
     return VersionEntry.of(found)
+
+
+async def load_version_at(session: AsyncSession, dataset_id: str, moment: datetime) -> VersionEntry:
+    """What readers got at a moment. Raises `NothingAtThatTime`, `VersionDropped`."""
+    edition = await editions.at(session, dataset_id, moment)
+    stood = await load_version(session, dataset_id, edition.version_number)
+    return replace(
+        stood,
+        revision=edition.revision,
+        row_count=edition.row_count,
+        changed_at=edition.began_at,
+    )

@@ -32,6 +32,7 @@ def declare(given: Sequence[Mapping[str, Any]], faults: list[Fault]) -> tuple[Fi
     for at, one in enumerate(given):
         name = str(one["name"])
         _check_name(name, f"/fields/{at}/name", taken, faults)
+        _check_geometry(one, f"/fields/{at}", faults)
         taken.add(name)
         found.append(_field(at, one))
     return tuple(found)
@@ -55,6 +56,18 @@ def _check_name(name: str, pointer: str, taken: set[str], faults: list[Fault]) -
                 "duplicate_field_name",
                 f"項目名 {name} が重複しています。",
                 f"The field name {name} is given twice.",
+            )
+        )
+
+
+def _check_geometry(one: Mapping[str, Any], pointer: str, faults: list[Fault]) -> None:
+    if one["type"] == FieldType.GEOMETRY and (one.get("key") or one.get("code_list")):
+        faults.append(
+            Fault(
+                pointer,
+                "geometry_not_comparable",
+                "ジオメトリはキーにもコード表の項目にもできません。",
+                "A geometry can be neither a key nor one of a list of codes.",
             )
         )
 

@@ -48,6 +48,70 @@ class VersionNotFound(AppError):
     en = "The dataset {dataset} has no version {number}."
 
 
+class VersionDropped(AppError):
+    """The version's rows were let go by the dataset's retention."""
+
+    kind = Kind.GONE
+    code = "version_dropped"
+    ja = (
+        "データセット {dataset} の版 {number} のレコードは、保存方針により {dropped_at} に削除されました。"
+        "ほかの版を指定してください。"
+    )
+    en = (
+        "The records of version {number} of the dataset {dataset} were let go on {dropped_at}, as"
+        " its retention says. Ask for another version."
+    )
+
+
+class NothingAtThatTime(AppError):
+    """Readers got nothing then, or it is not known what."""
+
+    kind = Kind.NOT_FOUND
+    code = "version_not_found"
+    ja = (
+        "データセット {dataset} の {moment} 時点の版はありません（記録は {first} から）。"
+        "それ以後の時刻を as_of に指定してください。"
+    )
+    en = (
+        "The dataset {dataset} had no version at {moment} (what is known begins at {first})."
+        " Give a later as_of."
+    )
+
+
+class SourceNotFound(AppError):
+    """The version was not loaded from a file."""
+
+    kind = Kind.NOT_FOUND
+    code = "source_not_found"
+    ja = "データセット {dataset} の版 {number} にはもとのファイルがありません（レコードで登録されました）。"
+    en = "Version {number} of the dataset {dataset} has no source file: it began with records."
+
+
+class NeverPublished(AppError):
+    """One can only go back to what readers had."""
+
+    kind = Kind.CONFLICT
+    code = "version_never_published"
+    ja = "データセット {dataset} の版 {number} は公開されたことがありません。公開するには publish を使ってください。"
+    en = "Version {number} of the dataset {dataset} was never published. Publish it instead."
+
+
+class SchemaChangeUnconfirmed(AppError):
+    """Readers of the published version could not read this one; `faults` says why."""
+
+    kind = Kind.CONFLICT
+    code = "schema_change_unconfirmed"
+    ja = (
+        "データセット {dataset} の版 {number} は、公開中の版 {current} と項目が異なります。"
+        "errors を確認し、よければ confirm=true（コマンドでは --confirm）を付けて公開してください。"
+    )
+    en = (
+        "The fields of version {number} of the dataset {dataset} differ from those of the published"
+        " version {current}. See errors, and publish with confirm=true (the command: --confirm) if that"
+        " is meant."
+    )
+
+
 class NoVersion(AppError):
     """Nothing has been published yet."""
 
@@ -97,6 +161,15 @@ class RunNotFinished(AppError):
     code = "run_has_no_version"
     ja = "取込 {id} は {state} のため、この操作はできません。"
     en = "The run {id} is {state}: that cannot be done with it."
+
+
+class RunEnded(AppError):
+    """Nothing is left to stop or to do."""
+
+    kind = Kind.CONFLICT
+    code = "run_has_ended"
+    ja = "取込 {id} は既に終了しています（{state}）。"
+    en = "The run {id} has ended already ({state})."
 
 
 class ProfileNotFound(AppError):

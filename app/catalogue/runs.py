@@ -1,17 +1,27 @@
 """Runs: a file on its way to becoming a version. Their state, their rejects, their end."""
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue.refusals import DatasetWithdrawn, NeverHosted, RunNotFinished, RunNotFound
+from app.catalogue import versions
+from app.catalogue.refusals import (
+    DatasetWithdrawn,
+    NeverHosted,
+    RunEnded,
+    RunNotFinished,
+    RunNotFound,
+)
 from app.formats.guidance import guidance
+from app.formats.told import as_told
 from app.kit import clock
 from app.models.datasets import (
     DataClass,
@@ -26,6 +36,17 @@ from app.models.datasets import (
 )
 
 REJECTS_A_PAGE: Final = 1_000
+FINAL: Final = frozenset({RunState.OK, RunState.DEGRADED, RunState.FAILED})
+_CLAIM: Final = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:run, 0))")
+_CLAIM_SECONDS: Final = 10.0
+
+
+class RunCancelled(Exception):
+    """The run is to stop; what it has made is rolled back."""
+
+
+class RunHeld(Exception):
+    """Another worker is making the run's version: look again later."""
 
 
 def check_can_load(dataset: Dataset) -> None:
@@ -44,13 +65,18 @@ async def start(
     upload: tuple[UUID, int],
     corrects: UUID | None,
     by: str,
+    told: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction."""
+    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction.
+
+    `told` is the publisher's word on how this file is to be read (`app.formats.told.Told`).
+    """
     run = Run(
         id=run_id,
         dataset_id=dataset.id,
         upload_id=upload[0],
         corrects_run_id=corrects,
+        told=as_told(**told) if told else None,
         state=RunState.QUEUED,
         bytes_total=upload[1],
         bytes_done=0,
@@ -77,12 +103,17 @@ async def get(session: AsyncSession, run_id: UUID, *, lock: bool = False) -> Run
 
 
 async def check_correctable(session: AsyncSession, run_id: UUID, dataset_id: str) -> Run:
-    """The run whose rejected rows are sent again: finished, of this dataset, with a version."""
+    """The run whose rejected rows are sent again: finished, of this dataset, with a kept version."""
     run = await get(session, run_id)
     if run.dataset_id != dataset_id:
         raise RunNotFound(id=run_id)
     if run.version_number is None:
         raise RunNotFinished(id=run_id, state=run.state)
+    # Locked until the correcting run is noted: retention then sees it.
+    base = await session.get_one(
+        Version, (dataset_id, run.version_number), with_for_update={"read": True}
+    )
+    versions.check_kept(base)
     return run
 
 
@@ -115,8 +146,54 @@ def explained(reject: Reject) -> dict[str, Any]:
     }
 
 
+async def claim(session: AsyncSession, run_id: UUID) -> None:
+    """Be the only one to make this run's version until the transaction ends.
+
+    A worker that was silent for too long is taken for dead, and may not be; nor may the
+    transaction of one that is. Raises `RunEnded`, and `RunHeld` after ten seconds.
+    """
+    give_up_at = time.monotonic() + _CLAIM_SECONDS
+    while not await session.scalar(_CLAIM, {"run": str(run_id)}):
+        if time.monotonic() > give_up_at:
+            raise RunHeld
+        await asyncio.sleep(0.1)
+    state = await session.scalar(select(Run.state).where(Run.id == run_id))
+    if state in FINAL:
+        raise RunEnded(id=run_id, state=state)
+
+
+async def cancel(session: AsyncSession, run_id: UUID, *, by: str) -> Run:
+    """Ask for a run's end: a queued one ends now, a running one when its worker hears of it.
+
+    From then on it never gets a version. Raises `RunNotFound`, `RunEnded`.
+    """
+    # The load's own transaction may hold a share of the row; it has not taken the row itself yet.
+    run = await session.get(
+        Run, run_id, populate_existing=True, with_for_update={"key_share": True}
+    )
+    if run is None:
+        raise RunNotFound(id=run_id)
+    if run.state in FINAL:
+        raise RunEnded(id=run_id, state=run.state)
+    if run.cancel_requested_at is None:
+        run.cancel_requested_at = clock.now()
+        await log.append(
+            session, Event.RUN_CANCEL_ASKED, dataset=run.dataset_id, run=str(run_id), by=by
+        )
+    if run.state == RunState.QUEUED:
+        await end_cancelled(session, run)
+    return run
+
+
+async def end_cancelled(session: AsyncSession, run: Run) -> None:
+    """End a run that somebody has cancelled."""
+    await fail(session, run, "cancelled", "取込は取り消されました。", "The load was cancelled.")
+
+
 async def fail(session: AsyncSession, run: Run, code: str, ja: str, en: str) -> None:
-    """End a run without a version."""
+    """End a run without a version; one that has ended stays as it is."""
+    if run.state in FINAL:
+        return
     run.state = RunState.FAILED
     run.error_code, run.error_ja, run.error_en = code, ja, en
     run.finished_at = clock.now()
@@ -135,6 +212,8 @@ class Loaded:
     fields: list[dict[str, Any]]
     rows: int
     extent: tuple[float | None, float | None, float | None, float | None]
+    mapping: list[dict[str, Any]] | None = None  # by which a later file of the kind is read alike
+    read_as: str | None = None
 
 
 async def finish(session: AsyncSession, run: Run, loaded: Loaded) -> Version:
@@ -152,6 +231,8 @@ async def finish(session: AsyncSession, run: Run, loaded: Loaded) -> Version:
         revision=0,
         table_name=loaded.table_name,
         fields=loaded.fields,
+        mapping=loaded.mapping,
+        read_as=loaded.read_as,
         row_count=loaded.rows,
         west=west,
         south=south,
@@ -169,11 +250,15 @@ async def finish(session: AsyncSession, run: Run, loaded: Loaded) -> Version:
 
 async def finish_unchanged(session: AsyncSession, run: Run, version: Version) -> None:
     """End a run whose file a version holds already: no new version."""
+    if run.state in FINAL:
+        return
     run.unchanged = True
     await _end(session, run, version.number)
 
 
 async def _end(session: AsyncSession, run: Run, version_number: int) -> None:
+    if run.cancel_requested_at is not None:
+        raise RunCancelled
     run.state = RunState.DEGRADED if run.rows_rejected else RunState.OK
     run.version_number = version_number
     run.bytes_done = run.bytes_total

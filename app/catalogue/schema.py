@@ -6,6 +6,7 @@ from typing import Any, Final
 from app.models.datasets import Dataset
 from app.query.fields import Field, FieldType
 
+_GEOMETRY: Final = "https://geojson.org/schema/Geometry.json"
 _JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
     FieldType.INTEGER: {"type": "integer"},
     FieldType.DECIMAL: {"type": "number"},
@@ -18,6 +19,10 @@ _JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
     FieldType.POSTAL_CODE: {"type": "string", "pattern": "^[0-9]{3}-[0-9]{4}$"},
     FieldType.URL: {"type": "string", "format": "uri"},
     FieldType.EMAIL: {"type": "string", "format": "email"},
+    FieldType.MONTH: {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"},
+    FieldType.FISCAL_YEAR: {"type": "string", "pattern": "^[12][0-9]{3}$"},
+    # The word that OGC API - Features, Part 5 (23-058r1, 7.4) has for a geometry of any kind.
+    FieldType.GEOMETRY: {"$ref": _GEOMETRY, "format": "geometry-any"},
 }
 _TABLE_TYPES: Final[dict[FieldType, str]] = {
     FieldType.INTEGER: "integer",
@@ -25,8 +30,11 @@ _TABLE_TYPES: Final[dict[FieldType, str]] = {
     FieldType.BOOLEAN: "boolean",
     FieldType.DATE: "date",
     FieldType.DATETIME: "datetime",
+    FieldType.MONTH: "yearmonth",
+    FieldType.FISCAL_YEAR: "year",
     FieldType.LATITUDE: "number",
     FieldType.LONGITUDE: "number",
+    FieldType.GEOMETRY: "geojson",
 }
 
 
@@ -38,7 +46,7 @@ def json_schema(dataset: Dataset, fields: Sequence[Field], issuer: str) -> dict[
         "$id": f"{issuer}/v1/datasets/{dataset.id}/schema",
         "title": dataset.title_ja,
         "type": "object",
-        "properties": {field.name: _property(field) for field in fields},
+        "properties": {field.name: property_of(field) for field in fields},
         "additionalProperties": False,
         "x-key": [field.name for field in fields if field.key],
     }
@@ -47,13 +55,17 @@ def json_schema(dataset: Dataset, fields: Sequence[Field], issuer: str) -> dict[
     return found
 
 
-def _property(field: Field) -> dict[str, Any]:
+def property_of(field: Field) -> dict[str, Any]:
+    """What JSON Schema says of one field."""
     found = dict(_JSON_TYPES.get(field.type, {"type": "string"}))
     if field.code_list is not None:
         found["enum"] = [code for code, _ in field.code_list]
         found["x-code-list"] = dict(field.code_list)
     if not (field.required or field.key):
-        found["type"] = [found["type"], "null"]
+        if "$ref" in found:
+            found["anyOf"] = [{"$ref": found.pop("$ref")}, {"type": "null"}]
+        else:
+            found["type"] = [found["type"], "null"]
         if "enum" in found:
             found["enum"] = [*found["enum"], None]
     found["title"] = field.label

@@ -114,6 +114,9 @@ def _read(path: Path) -> "NewDataset":
 def publish(
     dataset: Id,
     number: Annotated[int | None, typer.Option("--version", help="The newest if absent")] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Fields that break readers are meant so")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a loaded version the one that readers get. 版を公開する。"""
@@ -131,7 +134,7 @@ def publish(
                     raise VersionNotFound(dataset=dataset, number="-")
                 wanted = made[0].number
             version = await versions.get(session, dataset, wanted)
-            await versions.publish(session, found, version, by=shell.by)
+            await versions.publish(session, found, version, by=shell.by, confirmed=confirm)
         return members(version, "fields", "table_name")
 
     show_one(run(act), as_json)

@@ -54,12 +54,14 @@ async def _prepare_alone(settings: "Settings") -> None:
 
 
 async def _migrate(_settings: "Settings", url: str) -> None:
+    from app.cli.profile import add_built_in  # noqa: PLC0415
     from app.kit import migrations  # noqa: PLC0415
 
     found = await migrations.current(url)
     if found != migrations.newest():
         note("データベースを準備しています…", "Preparing the database …")
         await asyncio.to_thread(migrations.upgrade, url)
+    await add_built_in(url)
 
 
 async def _furnish(settings: "Settings", url: str) -> None:

@@ -82,15 +82,23 @@ def load(
     corrects: Annotated[
         UUID | None, typer.Option(help="Run whose rejected rows this file holds, corrected")
     ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Sheet, layer or member of the file: its name or number")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding, where it is in doubt")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of coordinates, where the file does not say: EPSG:6674")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Load a file as a new version of a dataset. ファイルをデータセットの新しい版として取り込む。"""
     waits = wait or publish
+    told = {"table": table, "encoding": encoding, "crs": crs}
 
     async def act(shell: Shell) -> _Done:
         run_id = await hand_in(
             shell.database, dataset, file, corrects=corrects, by=shell.by,
-            most=shell.settings.max_upload_bytes,
+            most=shell.settings.max_upload_bytes, told=told,
         )  # fmt: skip
         if not waits:
             return _Done(await _run_of(shell.database, run_id))
@@ -118,7 +126,14 @@ def load(
 
 
 async def hand_in(
-    database: "Database", dataset_id: str, file: Path, *, corrects: UUID | None, by: str, most: int
+    database: "Database",
+    dataset_id: str,
+    file: Path,
+    *,
+    corrects: UUID | None,
+    by: str,
+    most: int,
+    told: dict[str, Any] | None = None,
 ) -> UUID:
     """Store a file and enqueue its run, in one commit. Returns the run's id."""
     from app.catalogue import datasets, runs  # noqa: PLC0415
@@ -136,7 +151,8 @@ async def hand_in(
             driver, upload_id, _pieces(file), filename=file.name[:255], most=most
         )
         await runs.start(
-            session, found, run_id=run_id, upload=(upload_id, size), corrects=corrects, by=by
+            session, found, run_id=run_id, upload=(upload_id, size), corrects=corrects, by=by,
+            told=told,
         )
         await queue.enqueue(driver, queue.LOAD, run_id=str(run_id))
     return run_id
@@ -253,10 +269,10 @@ def report(
         said(
             f"取込 {ended.id}: {_STATES[ended.state][0]}。読込 {ended.rows_read:,} 行、"
             f"受付 {ended.rows_accepted:,}、不備 {ended.rows_rejected:,}、"
-            f"補正 {ended.cells_repaired:,} セル（{ended.encoding or '-'}）",
+            f"補正 {ended.cells_repaired:,} セル（{ended.encoding or ended.format or '-'}）",
             f"Run {ended.id}: {_STATES[ended.state][1]}. {_counted(ended.rows_read, 'row')} read, "
             f"{ended.rows_accepted:,} accepted, {ended.rows_rejected:,} rejected, "
-            f"{_counted(ended.cells_repaired, 'cell')} repaired ({ended.encoding or '-'})",
+            f"{_counted(ended.cells_repaired, 'cell')} repaired ({ended.encoding or ended.format or '-'})",
         )
     )
     if ended.unchanged:

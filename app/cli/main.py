@@ -12,10 +12,14 @@ from app.cli import (
     dataset,
     demo,
     doctor,
+    invite,
     keys,
     load,
     openapi,
     org,
+    profile,
+    quality,
+    runs,
     serve,
     token,
 )
@@ -47,6 +51,8 @@ for made, name in (
     (org.app, "org"),
     (client.app, "client"),
     (dataset.app, "dataset"),
+    (runs.app, "run"),
+    (profile.app, "profile"),
     (agreement.app, "agreement"),
     (audit.app, "audit"),
     (keys.app, "keys"),
@@ -57,10 +63,12 @@ for command in (
     serve.serve,
     serve.work,
     serve.migrate,
+    invite.invite,
     load.load,
     token.token,
     openapi.openapi,
     doctor.doctor,
+    quality.quality,
 ):
     app.command()(command)
 

@@ -88,11 +88,13 @@ def migrate(as_json: Json = False) -> None:
     """Bring the database up to date. データベースを最新の版にする。"""
 
     async def act() -> tuple[str | None, str]:
+        from app.cli.profile import add_built_in  # noqa: PLC0415
         from app.kit import migrations  # noqa: PLC0415
 
         async with address_of(read_settings()) as url:
             before = await migrations.current(url)
             await asyncio.to_thread(migrations.upgrade, url)
+            await add_built_in(url)
             return before, migrations.newest()
 
     before, after = asyncio.run(act())

@@ -17,6 +17,8 @@ SESSION_SETTINGS = {
     "application_name": "urbanos",
     "lock_timeout": "15s",
     "idle_in_transaction_session_timeout": "10min",
+    # A statement whose process was killed ends too, and its locks with it.
+    "client_connection_check_interval": "2s",
 }
 
 

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     NOT_ACCEPTABLE = "not_acceptable"
     GONE = "gone"
     CONFLICT = "conflict"
+    PRECONDITION = "precondition"  # the caller speaks another version of the protocol
+    MISMATCH = "mismatch"  # the bytes that came are not those that were announced
     TOO_LARGE = "too_large"
     UNSUPPORTED = "unsupported"
     TOO_MANY = "too_many"

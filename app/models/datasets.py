@@ -1,6 +1,6 @@
-"""The catalogue's tables: datasets, their versions, runs, rejected rows, uploads, profiles."""
+"""The catalogue's tables: datasets, their versions, runs, rejected rows, uploads."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,7 @@ class VersionState(StrEnum):
 
     LOADED = "loaded"
     PUBLISHED = "published"
+    DROPPED = "dropped"  # let go by the dataset's retention: its numbers stay, its rows do not
 
 
 class RunState(StrEnum):
@@ -44,20 +45,6 @@ class RunState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     FAILED = "failed"
-
-
-class Profile(Base):
-    """One version of a standard layout, as data."""
-
-    __tablename__ = "profile"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
-    title_ja: Mapped[str]
-    title_en: Mapped[str | None]
-    fields: Mapped[list[dict[str, Any]]]
-    created_at: Mapped[datetime]
-    created_by: Mapped[str]
 
 
 class Dataset(Base):
@@ -82,15 +69,19 @@ class Dataset(Base):
     legal_basis: Mapped[str | None]
     source_system: Mapped[str | None]
     themes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    temporal_start: Mapped[date | None]  # the first and last day that the data speak of
+    temporal_end: Mapped[date | None]
     hidden: Mapped[bool]
     profile_name: Mapped[str | None]
     profile_version: Mapped[int | None]
     fields: Mapped[list[dict[str, Any]] | None]  # declared; None: taken from the first file
     mapping: Mapped[list[dict[str, Any]] | None]
+    reading: Mapped[dict[str, Any] | None]  # the publisher's word on how its files are read
     joins: Mapped[list[dict[str, Any]] | None]
     state: Mapped[str]
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]
+    retention: Mapped[dict[str, Any] | None]  # keep_versions, keep_days; None: all are kept
     search_text: Mapped[str]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
@@ -112,6 +103,8 @@ class Version(Base):
     revision: Mapped[int] = mapped_column(BigInteger)
     table_name: Mapped[str] = mapped_column(unique=True)
     fields: Mapped[list[dict[str, Any]]]
+    mapping: Mapped[list[dict[str, Any]] | None]  # steps that made fields of parts of a column
+    read_as: Mapped[str | None]  # digest of what the publisher said of how the file is read
     row_count: Mapped[int] = mapped_column(BigInteger)
     # What the records' places span, in degrees; null without coordinates. Writes only widen it.
     west: Mapped[float | None]
@@ -124,6 +117,7 @@ class Version(Base):
     changed_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     published_by: Mapped[str | None]
+    dropped_at: Mapped[datetime | None]
 
 
 class Upload(Base):
@@ -166,6 +160,11 @@ class Run(Base):
     rows_accepted: Mapped[int] = mapped_column(BigInteger)
     rows_rejected: Mapped[int] = mapped_column(BigInteger)
     cells_repaired: Mapped[int] = mapped_column(BigInteger)
+    told: Mapped[dict[str, Any] | None]  # how this file is to be read, where it was said
+    columns: Mapped[list[dict[str, Any]] | None]  # why each inferred field has its type
+    profile: Mapped[dict[str, Any] | None]  # the standard layout that the headings speak for
+    format: Mapped[str | None]  # csv, xlsx, geojson, …
+    table_name: Mapped[str | None]  # the sheet, layer or member that was read
     encoding: Mapped[str | None]
     header_line: Mapped[int | None]
     header: Mapped[str | None]  # the source's own header as one CSV line, for the rejects' file
@@ -179,6 +178,7 @@ class Run(Base):
     created_by: Mapped[str]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
 
 
 class Reject(Base):

@@ -10,6 +10,8 @@ from app.policy.facts import Action, ClientFacts
 FIXED: Final[dict[str, frozenset[str]]] = {
     "catalogue:write": frozenset({Role.STEWARD}),
     "agreements:write": frozenset({Role.STEWARD, Role.DEVELOPER}),
+    "organization:write": frozenset({Role.STEWARD, Role.COORDINATOR}),
+    "invitations:write": frozenset({Role.OPERATOR, Role.COORDINATOR}),
     "admin:read": frozenset({Role.OPERATOR, Role.COORDINATOR}),
     "admin:write": frozenset({Role.OPERATOR}),
     "audit:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.AUDITOR}),
@@ -17,6 +19,8 @@ FIXED: Final[dict[str, frozenset[str]]] = {
 MEANINGS: Final[dict[str, str]] = {
     "catalogue:write": "register and change datasets of one's own organisation",
     "agreements:write": "ask for access; as a steward decide on requests and agreements",
+    "organization:write": "accept the terms of use and leave groups for one's own organisation",
+    "invitations:write": "invite organisations; as a coordinator those of one's own body",
     "admin:read": "read organisations, clients and every agreement",
     "admin:write": "change organisations and clients; suspend agreements",
     "audit:read": "read and verify the log",

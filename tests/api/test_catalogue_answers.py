@@ -7,7 +7,7 @@ import pytest
 
 from app.models.parties import Role
 from tests.conftest import ISSUER
-from tests.stock import path, stocked
+from tests.stock import against_the_rules, path, stocked
 from tests.world import KENKO, World
 
 
@@ -80,7 +80,8 @@ async def test_an_entry_has_a_tag_that_follows_its_content(
     await world.platform.database.pool.execute(
         "UPDATE dataset SET title_ja = 'new' WHERE id = $1", dataset
     )
-    await world.platform.database.pool.execute(
+    await against_the_rules(
+        world,
         "UPDATE version SET fields = jsonb_set(fields, '{0,label}', '\"new\"')"
         " WHERE dataset_id = $1",
         dataset,

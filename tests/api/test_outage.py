@@ -5,7 +5,11 @@ import time
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
 
+from app.api.handlers import install
+from app.api.state import Platform
 from app.kit import embedded as kit
 from app.kit.settings import Settings
 from app.main import create_app
@@ -60,3 +64,22 @@ async def test_the_database_goes_away_and_comes_back(
         assert (await client.get("/v1/health")).json()["status"] == "ok"
         await world.token(party, "admin:read")
     await server.stop()
+
+
+async def test_a_lock_that_is_held_too_long_is_said_to_pass(platform: Platform) -> None:
+    waiting = FastAPI()
+    install(waiting)
+
+    @waiting.get("/")
+    async def wait() -> None:
+        async with platform.database.writing() as session:
+            await session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            await session.execute(text("LOCK TABLE idempotent_answer IN ACCESS EXCLUSIVE MODE"))
+
+    async with platform.database.writing() as holder:
+        await holder.execute(text("LOCK TABLE idempotent_answer IN ACCESS EXCLUSIVE MODE"))
+        transport = httpx.ASGITransport(waiting)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.get("/")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")

@@ -97,7 +97,7 @@ async def test_public_reads_are_counted_by_minute_and_client_and_not_listed(
     for asked in ("", "?f=csv", "/1", "?f=ndjson"):
         assert (await client.get(path(dataset) + asked)).status_code == 200
     assert (await client.get(path(dataset), headers=headers)).status_code == 200
-    await world.platform.broker._usage.flush()
+    await world.platform.broker._recorder._usage.flush()
 
     rows = await world.platform.database.pool.fetch(
         "SELECT client_id, sum(reads) AS reads FROM usage_minute WHERE dataset_id = $1"

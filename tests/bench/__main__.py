@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import loads, reads, rest
+from tests.bench import formats, kills, loads, reads, rest, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -20,7 +20,11 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "export": loads.export,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
+    "workbook": formats.workbook,
+    "parcels": formats.parcels,
     "memory": loads.memory,
+    "shapes": shapes.shapes,
+    "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,
     "decisions": rest.decisions,
@@ -48,7 +52,11 @@ async def measure(names: Sequence[str], *, is_soak: bool) -> list[Figure]:
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--soak", action="store_true", help="also 1 GB in, a million log entries")
+    parser.add_argument(
+        "--soak",
+        action="store_true",
+        help="also 1 GB in, 2 million shapes, a million log entries, 200 kills",
+    )
     parser.add_argument("names", nargs="*", metavar="name", help=" ".join([*_LOADED, *_EMPTY]))
     told = parser.parse_args()
     unknown = [name for name in told.names if name not in _LOADED | _EMPTY]

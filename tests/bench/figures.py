@@ -19,6 +19,7 @@ class Figure:
     limit_name: str = ""
     wanted_ratio: float | None = None
     wanted_below: float | None = None
+    wanted_above: float | None = None
 
     def row(self) -> tuple[str, ...]:
         """The figure as cells of the table. The ratio is the median of the rounds' own ratios."""
@@ -31,8 +32,11 @@ class Figure:
             wanted = "" if self.wanted_ratio is None else f"≥ {self.wanted_ratio}"
             good = self.wanted_ratio is None or statistics.median(ratios) >= self.wanted_ratio
             return (self.name, values, spread, limit, ratio, wanted, "" if good else "MISSED")
-        wanted = "" if self.wanted_below is None else f"< {_number(self.wanted_below)}"
-        good = self.wanted_below is None or statistics.median(self.values) < self.wanted_below
+        median, wanted, good = statistics.median(self.values), "", True
+        if self.wanted_below is not None:
+            wanted, good = f"< {_number(self.wanted_below)}", median < self.wanted_below
+        elif self.wanted_above is not None:
+            wanted, good = f"≥ {_number(self.wanted_above)}", median >= self.wanted_above
         return (self.name, values, spread, "", "", wanted, "" if good else "MISSED")
 
 

@@ -48,7 +48,7 @@ async def load(stage: Stage) -> list[Figure]:
         worker.stop()
     limit = "COPY, same indexes"
     return [
-        Figure("CSV load, run's start to its end", "rows/s", loaded, copied, limit, 0.25),
+        Figure("CSV load, run's start to its end", "rows/s", loaded, copied, limit, 0.3),
         Figure("CSV load, with upload and queue", "rows/s", tuple(uploads), copied, limit),
     ]
 
@@ -65,7 +65,7 @@ async def _raw_copy(stage: Stage, path: Path) -> float:
     fields = list(entry.version.fields.values())
     clean = await asyncio.to_thread(_clean_file, path, fields)
     table = hosted_table("bare", fields)
-    for extra in ("_line", "_original", "_since"):
+    for extra in ("_line", "_original", "_extras", "_since"):
         table._columns.remove(table.c[extra])
     connection = await asyncpg.connect(dsn_of(stage.url))
     try:
@@ -162,7 +162,7 @@ async def memory(stage: Stage) -> list[Figure]:
         path = stage.folder / "memory.csv"
         rows = await asyncio.to_thread(facilities.write, path, megabytes, size=megabytes * _MB)
         worker = stage.spawn("worker")
-        watching = asyncio.create_task(_peak(worker))
+        watching = asyncio.create_task(peak_of(worker))
         try:
             await stage.load("bench-memory", path)
         finally:
@@ -176,7 +176,7 @@ async def memory(stage: Stage) -> list[Figure]:
     return figures
 
 
-async def _peak(process: Process) -> int:
+async def peak_of(process: Process) -> int:
     """The most memory that the process held until the task is cancelled."""
     watched = psutil.Process(process.child.pid)
     highest = 0

@@ -77,8 +77,10 @@ class Stage:
         """What the steward needs for everything here."""
         return await self.token(self.steward, "catalogue:write agreements:write")
 
-    async def register(self, dataset_id: str, data_class: str) -> None:
-        """A dataset with the fields of the facilities."""
+    async def register(
+        self, dataset_id: str, data_class: str, fields: list[dict[str, Any]] | None = None
+    ) -> None:
+        """A dataset with these fields, else those of the facilities."""
         body = {
             "id": dataset_id,
             "title_ja": "計測用の施設",
@@ -86,7 +88,7 @@ class Stage:
             "data_class": data_class,
             "license": "CC-BY-4.0",
             "update_frequency": "irregular",
-            "fields": facilities.FIELDS,
+            "fields": fields or facilities.FIELDS,
         }
         headers = await self.stewards_token()
         answer = await self.http.post("/v1/datasets", json=body, headers=headers)

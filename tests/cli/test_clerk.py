@@ -19,7 +19,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     made = Home(tmp_path_factory.mktemp("clerk"), free_port())
     made.run("migrate")
     added = made.run("org", "add", "271004", "--name-ja", "大阪市", "--kind", "city")
-    for name in ("named", "nameless", "header-only", "japanese"):
+    for name in ("named", "nameless", "header-only", "japanese", "stopped"):
         file = made.folder / f"{name}.json"
         file.write_text(json.dumps({**DATASET, "id": name}), "utf-8")
         done = made.run("dataset", "add", str(file))
@@ -77,6 +77,21 @@ def test_a_file_of_nothing_but_a_header_says_so(home: Home) -> None:
     assert "no row of data" in why
 
 
+def test_a_load_is_shown_and_stopped(home: Home) -> None:
+    file = home.folder / "stopped.csv"
+    file.write_text("コード,名称\n01,中央公園\n", "utf-8")
+    started = json.loads(home.run("load", str(file), "--dataset", "stopped", "--json").stdout)
+
+    shown = json.loads(home.run("run", "show", started["id"], "--json").stdout)
+    stopped = json.loads(home.run("run", "cancel", started["id"], "--json").stdout)
+    again = home.run("run", "cancel", started["id"])
+
+    assert shown["state"] == "queued"
+    assert (stopped["state"], stopped["error_code"]) == ("failed", "cancelled")
+    assert again.returncode == 1
+    assert "[run_has_ended]" in again.stderr
+
+
 def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
     process = home.start("serve", "--no-worker")
     (postmaster, *_) = (each for each in home.postmasters())
@@ -87,3 +102,15 @@ def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
     assert "[embedded_database_ended]" in home.said.splitlines()[-1]
     assert "Traceback" not in home.said
     assert home.said.count("live.lost") <= 1
+
+
+def test_an_operator_invites_an_organisation_and_sees_the_code_once(home: Home) -> None:
+    done = home.run("invite", "27100", "--email", "digital@example.jp", "--json")
+    refused = home.run("invite", "271004", "--email", "a@example.jp", "--role", "operator")
+
+    told = json.loads(done.stdout)
+    assert len(told["code"].replace("-", "")) == 40
+    assert (told["organization_id"], told["roles"]) == ("271004", ["steward"])
+    assert "code_sha256" not in told
+    assert "shown only now" in done.stderr
+    assert (refused.returncode, "role_not_invited" in refused.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""The platform's real answers against the Linkage Interface: class core, write and secure."""
+"""The platform's real answers against the Linkage Interface: core, changes, write and secure."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import pytest
 
 from app.models.parties import Role
 from tests.openapi.test_linkage_document import DOCUMENT
-from tests.stock import Spec, path, stocked
+from tests.stock import Spec, against_the_rules, path, stocked
 from tests.world import KENKO, SAKAI, World
 
 PLACED: Final[tuple[Spec, ...]] = (
@@ -69,6 +69,7 @@ def check(operation: str, response: httpx.Response) -> None:
 READ: Final = "/v1/datasets/{dataset}"
 LIST: Final = f"GET {READ}/records"
 ONE: Final = f"GET {READ}/records/{{key}}"
+CHANGES: Final = f"GET {READ}/changes"
 POST: Final = f"POST {READ}/records"
 DELETE: Final = f"DELETE {READ}/records/{{key}}"
 
@@ -120,6 +121,30 @@ async def test_records(client: httpx.AsyncClient, world: World) -> None:
         check(operation, same)
 
 
+async def test_changes(client: httpx.AsyncClient, world: World) -> None:
+    dataset = await stocked(world, RECORDS, PLACED)
+    schema = (await client.get(f"/v1/datasets/{dataset}/schema")).json()
+    headers = await _writer(world, dataset)
+
+    first = await client.get(f"/v1/datasets/{dataset}/changes", params={"limit": "1"})
+    following = httpx.URL(first.headers["link"].partition(">")[0].removeprefix("<"))
+    second = await client.get(following)
+    await client.post(path(dataset), json=[{"no": "2", "name": "丙"}], headers=headers)
+    await client.delete(path(dataset, "1"), headers=headers)
+    since = {"since": second.json()["next"]}
+    third = await client.get(f"/v1/datasets/{dataset}/changes", params=since)
+
+    told = []
+    for page in (first, second, third):
+        check(CHANGES, page)
+        told += page.json()["changes"]
+    assert [(each["op"], each["key"]) for each in told] == [
+        ("upsert", "1"), ("upsert", "2"), ("upsert", "2"), ("delete", "1"),
+    ]  # fmt: skip
+    for each in told[:3]:
+        jsonschema_rs.validate(schema, each["record"])
+
+
 async def test_writes(client: httpx.AsyncClient, world: World) -> None:
     dataset = await stocked(world, [], PLACED)
     headers = await _writer(world, dataset)
@@ -151,6 +176,14 @@ async def test_refused_reads(client: httpx.AsyncClient, world: World, language: 
     )
     assert ended.status_code == 200
     nothing = await stocked(world, [], PLACED)
+    keyless = await stocked(world, RECORDS, PLACED)
+    await against_the_rules(
+        world,
+        """UPDATE version SET fields = '[{"name":"no","column":"c001","label":"no","type":"code"}]'
+        WHERE dataset_id = $1""",
+        keyless,
+    )
+    world.platform.live.changed("dataset", keyless)
     asked: list[tuple[str, str, int, dict[str, str]]] = [
         ("GET /v1/datasets", "/v1/datasets?q=%00", 400, {}),
         ("GET /v1/datasets", "/v1/datasets?limt=1", 400, {}),
@@ -172,6 +205,17 @@ async def test_refused_reads(client: httpx.AsyncClient, world: World, language: 
         (LIST, path(inside), 401, {}),
         (LIST, path(inside), 403, stranger),
         (LIST, path(withdrawn), 410, {}),
+        (LIST, path(dataset) + "?as_of=2020-01-01", 404, {}),
+        (LIST, path(dataset) + "?as_of=2999-01-01", 400, {}),
+        (f"GET {READ}/schema", f"/v1/datasets/{dataset}/schema?as_of=2020-01-01", 404, {}),
+        (CHANGES, f"/v1/datasets/{dataset}/changes?since=zzz", 400, {}),
+        (CHANGES, f"/v1/datasets/{dataset}/changes?limit=0", 400, {}),
+        (CHANGES, f"/v1/datasets/{inside}/changes", 401, {}),
+        (CHANGES, f"/v1/datasets/{inside}/changes", 403, stranger),
+        (CHANGES, "/v1/datasets/nowhere/changes", 404, {}),
+        (CHANGES, f"/v1/datasets/{nothing}/changes", 404, {}),
+        (CHANGES, f"/v1/datasets/{keyless}/changes", 409, {}),
+        (CHANGES, f"/v1/datasets/{withdrawn}/changes", 410, {}),
         (ONE, path(dataset, "9"), 404, {}),
         (ONE, path(inside, "1"), 401, {}),
         (ONE, path(withdrawn, "1"), 410, {}),

@@ -224,8 +224,8 @@ def test_the_example_is_valid_against_its_schema(place: str, schema: Any, value:
     ("name", "wrong"),
     [
         ("Time", "2026-04-01T09:00:00"),
-        ("Change", {"op": "delete", "key": "1", "changed_at": "2026-04-01T09:00:00Z", "version": 1, "revision": 1, "record": {}}),
-        ("Change", {"op": "upsert", "key": "1", "changed_at": "2026-04-01T09:00:00Z", "version": 1, "revision": 1}),
+        ("Change", {"id": "1.1", "op": "delete", "key": "1", "changed_at": "2026-04-01T09:00:00Z", "version": 1, "revision": 1, "record": {}}),
+        ("Change", {"id": "1.1", "op": "upsert", "key": "1", "changed_at": "2026-04-01T09:00:00Z", "version": 1, "revision": 1}),
         ("Problem", {"type": "about:blank", "title": "x", "status": 404, "detail": "x", "instance": "/", "request_id": "1"}),
         ("SubscriptionIn", {"dataset": "shelters", "url": "http://sign.example.jp/"}),
         ("Metric", "median(capacity)"),

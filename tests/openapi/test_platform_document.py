@@ -1,7 +1,9 @@
 """The platform's generated document: no drift, nothing undescribed, every example request true."""
 
+import base64
 import json
 import secrets
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,12 @@ import pytest_asyncio
 import yaml  # type: ignore[import-untyped]
 
 from app.api.state import Platform
+from app.catalogue import runs
 from app.cli.openapi import document_text
+from app.models.datasets import Dataset
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
+from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
 PATH: Final = Path(__file__).parents[2] / "openapi" / "platform-v1.yaml"
@@ -86,6 +91,7 @@ class Stage:
     own: dict[str, str]
     other: dict[str, str]
     run: dict[str, Any]
+    code: str = ""  # of an invitation, for the one example that no document can hold
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -102,14 +108,14 @@ async def stage(
     operator = await world.party(OPERATOR, Role.OPERATOR, Role.AUDITOR)
     steward = await world.party("271004-kenko", Role.STEWARD)
     asker = await world.party(SAKAI, Role.DEVELOPER)
-    admin = await world.token(operator, "admin:read admin:write audit:read")
+    admin = await world.token(operator, "admin:read admin:write audit:read invitations:write")
     writing = await world.token(steward, "catalogue:write")
     for dataset_id in ("shelters", "stock"):
         await _register(world, writing, dataset_id)
     run = await world.load(writing, "shelters", _FILE.encode())
     await world.publish(writing, run)
     scope = (
-        "catalogue:write agreements:write dataset:shelters:read"
+        "catalogue:write agreements:write organization:write dataset:shelters:read"
         " dataset:stock:read dataset:stock:write"
     )
     own = await world.token(steward, scope)
@@ -150,6 +156,33 @@ async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 async def _own_run(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"run_id": stage.run["id"]}
+
+
+async def _queued_run(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """A run that no worker knows of."""
+    async with stage.world.platform.database.writing() as session:
+        dataset = await session.get_one(Dataset, "stock")
+        done = await runs.get(session, uuid.UUID(stage.run["id"]))
+        run = await runs.start(
+            session, dataset, run_id=uuid.uuid4(), upload=(done.upload_id, 1), corrects=None,
+            by="test",
+        )  # fmt: skip
+    return stage.own, {"run_id": run.id}
+
+
+_TUS: Final = {"Tus-Resumable": "1.0.0"}
+
+
+async def _announced(stage: Stage) -> tuple[dict[str, str], Path_]:
+    told = f"dataset {base64.b64encode(b'stock').decode()}"
+    return {**stage.own, **_TUS, "Upload-Length": "100", "Upload-Metadata": told}, {}
+
+
+async def _upload(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, _ = await _announced(stage)
+    begun = await stage.world.client.post("/v1/uploads", headers=headers)
+    upload_id = begun.headers["Location"].rpartition("/")[2]
+    return {**stage.own, **_TUS, "Upload-Offset": "0"}, {"upload_id": upload_id}
 
 
 async def _record_to_delete(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -204,7 +237,86 @@ async def _profile(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {}, {"name": body["name"], "version": 1}
 
 
+async def _open_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
+    made = await stocked(stage.world, [{"no": "1", "name": "架空"}])
+    return {}, {"dataset_id": made}
+
+
+async def _invitation(stage: Stage) -> dict[str, Any]:
+    body = {"organization": "273830", "email": "a@example.jp"}
+    made: dict[str, Any] = await stage.send("/v1/admin/invitations", body, stage.admin)
+    return made
+
+
+async def _open_invitation(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.admin, {"invitation_id": (await _invitation(stage))["invitation"]["id"]}
+
+
+async def _code_at_hand(stage: Stage) -> tuple[dict[str, str], Path_]:
+    stage.code = (await _invitation(stage))["code"]
+    return {}, {}
+
+
+async def _terms(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"text_ja": "規約", "text_en": "Terms", "valid_from": "2026-04-01"}
+    made = await stage.send("/v1/admin/terms", body, stage.admin)
+    return stage.own, {"number": made["number"]}
+
+
+async def _group(stage: Stage, *members: str) -> str:
+    group = f"g-{secrets.token_hex(4)}"
+    body = {"id": group, "name_ja": "試験", "operator": SAKAI, "purpose": "試験"}
+    await stage.send("/v1/admin/groups", body, stage.admin)
+    for member in members:
+        joined = {"organization": member, "agreement": "協定（架空）", "since": "2026-04-01"}
+        await stage.send(f"/v1/admin/groups/{group}/members", joined, stage.admin)
+    return group
+
+
+async def _group_without_members(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.admin, {"group_id": await _group(stage)}
+
+
+async def _group_of_mine(stage: Stage) -> tuple[dict[str, str], Path_]:
+    mine = stage.steward.organization_id
+    group = await _group(stage, mine)
+    return {**stage.own}, {"group_id": group, "organization_id": mine}
+
+
+async def _membership(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.admin, (await _group_of_mine(stage))[1]
+
+
+async def _need(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"title": "試験", "text": "試験", "municipality": "271004"}
+    made = await stage.send("/v1/needs", body, stage.other)
+    return stage.own, {"need_id": made["id"]}
+
+
+async def _own_profile(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return stage.own, (await _profile(stage))[1]
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /opendata/catalog.jsonld": _as("nobody"),
+    "GET /opendata/datasets/{dataset_id}.jsonld": _open_dataset,
+    "GET /v1/admin/invitations": _as("admin"),
+    "POST /v1/admin/invitations": _as("admin"),
+    "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
+    "POST /v1/invitations/accept": _code_at_hand,
+    "GET /v1/terms": _as("nobody"),
+    "GET /v1/terms/{number}": _terms,
+    "POST /v1/admin/terms": _as("admin"),
+    "POST /v1/terms/{number}/accept": _terms,
+    "GET /v1/admin/groups": _as("admin"),
+    "POST /v1/admin/groups": _as("admin"),
+    "POST /v1/admin/groups/{group_id}/members": _group_without_members,
+    "POST /v1/admin/groups/{group_id}/members/{organization_id}/end": _membership,
+    "GET /v1/groups": _as("own"),
+    "POST /v1/groups/{group_id}/leave": _group_of_mine,
+    "GET /v1/organizations/{organization_id}/onboarding": _as(
+        "own", organization_id="271004-kenko"
+    ),
     "GET /.well-known/oauth-authorization-server": _as("nobody"),
     "GET /.well-known/oauth-protected-resource": _as("nobody"),
     "GET /healthz": _as("nobody"),
@@ -242,6 +354,9 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/datasets": _as("own"),
     "GET /v1/datasets/{dataset_id}": _as("nobody", dataset_id="shelters"),
     "PATCH /v1/datasets/{dataset_id}": _fresh_dataset,
+    "GET /v1/datasets/{dataset_id}/changes": _as("own", dataset_id="shelters"),
+    "GET /v1/datasets/{dataset_id}/diff": _as("own", dataset_id="shelters"),
+    "POST /v1/datasets/{dataset_id}/rollback": _as("own", dataset_id="shelters"),
     "GET /v1/datasets/{dataset_id}/readers": _as("own", dataset_id="shelters"),
     "GET /v1/datasets/{dataset_id}/records": _as("own", dataset_id="shelters"),
     "POST /v1/datasets/{dataset_id}/records": _as("own", dataset_id="stock"),
@@ -251,6 +366,9 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/datasets/{dataset_id}/versions": _as("own", dataset_id="shelters"),
     "POST /v1/datasets/{dataset_id}/versions": _fresh_dataset,
     "GET /v1/datasets/{dataset_id}/versions/{number}": _as("own", dataset_id="shelters", number=1),
+    "GET /v1/datasets/{dataset_id}/versions/{number}/source": _as(
+        "own", dataset_id="shelters", number=1
+    ),
     "POST /v1/datasets/{dataset_id}/versions/{number}/publish": _as(
         "own", dataset_id="shelters", number=1
     ),
@@ -258,11 +376,46 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/profiles": _as("nobody"),
     "POST /v1/profiles": _as("own"),
     "GET /v1/profiles/{name}/{version}": _profile,
+    "PATCH /v1/profiles/{name}/{version}": _own_profile,
+    "GET /v1/profiles/{name}/{version}/schema": _profile,
+    "GET /v1/profiles/{name}/{version}/migration": _profile,
+    "GET /v1/profiles/{name}/{version}/template.xlsx": _profile,
+    "POST /v1/profiles/{name}/{version}/validate": _profile,
+    "GET /v1/profiles/{name}/diff": _as("nobody", name="aed"),
+    "POST /v1/profiles/{name}/convert": _as("nobody", name="aed"),
+    "POST /v1/profiles/match": _as("nobody"),
     "GET /v1/purposes": _as("nobody"),
     "POST /v1/purposes": _as("admin"),
+    "POST /v1/runs/{run_id}/cancel": _queued_run,
+    "OPTIONS /v1/uploads": _as("nobody"),
+    "POST /v1/uploads": _announced,
+    "DELETE /v1/uploads/{upload_id}": _upload,
+    "HEAD /v1/uploads/{upload_id}": _upload,
+    "PATCH /v1/uploads/{upload_id}": _upload,
+    "GET /v1/datasets/{dataset_id}/quality": _as("own", dataset_id="shelters"),
+    "GET /v1/datasets/{dataset_id}/repairs": _as("own", dataset_id="shelters"),
+    "PUT /v1/datasets/{dataset_id}/repairs/{field}/{rule}": _as(
+        "own", dataset_id="shelters", field="capacity", rule="full_width_digits"
+    ),
+    "GET /v1/needs": _as("nobody"),
+    "POST /v1/needs": _as("other"),
+    "GET /v1/needs/{need_id}": _need,
+    "POST /v1/needs/{need_id}/reply": _need,
+    "POST /v1/needs/{need_id}/close": _need,
+    "GET /v1/runs/{run_id}/repairs": _own_run,
+    "GET /v1/runs/{run_id}/repairs/summary": _own_run,
     "GET /v1/runs/{run_id}": _own_run,
     "GET /v1/runs/{run_id}/rejects": _own_run,
     "GET /v1/runs/{run_id}/rejects.csv": _own_run,
+}
+
+
+# What these operations cannot be asked without, by their address or its last part.
+_ASKED: Final = {
+    "/v1/profiles/{name}/diff": {"from": "1", "to": "2"},
+    "/v1/profiles/{name}/convert": {"from": "1", "to": "2"},
+    "changes": {"purpose": "own-duty"},
+    "diff": {"purpose": "own-duty", "from": "1"},
 }
 
 
@@ -282,7 +435,10 @@ async def test_the_example_request_is_answered_as_documented(
     operation = OPERATIONS[name]
     method, _, template = name.partition(" ")
     headers, path = await READY[name](stage)
-    query = {"purpose": "own-duty"} if name.startswith("GET") and "/records" in name else {}
+    asked = _ASKED.get(template.rpartition("/")[2], {}) if method == "GET" else {}
+    query = dict(_ASKED.get(template, asked))
+    if name.startswith("GET") and "/records" in name:
+        query = {"purpose": "own-duty"}
 
     body = _body(stage, operation, media_type)
     if "content" in body:
@@ -309,5 +465,7 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
     if media_type == "application/x-www-form-urlencoded":
         # An assertion is good for a minute and once, so no document can hold a true one.
         return {"data": {**example, "client_assertion": stage.steward.assertion()}}
+    if operation["summary"] == "Accept an invitation":
+        example = {**example, "code": stage.code}
     content = example if isinstance(example, str) else json.dumps(example)
     return {"content": content.encode()}

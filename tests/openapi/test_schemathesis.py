@@ -34,6 +34,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 8  # of each operation, mode and caller
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,10 @@ async def running(app: FastAPI, platform: Any, client: httpx.AsyncClient) -> Asy
     steward = await world.party(KENKO, Role.STEWARD)
     callers: tuple[dict[str, str], ...] = (
         {},
-        await world.token(operator, "admin:read admin:write"),
+        await world.token(operator, "admin:read admin:write invitations:write"),
         await world.token(
             steward,
-            f"catalogue:write agreements:write dataset:{dataset}:read dataset:{dataset}:write",
+            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write",
         ),
     )
     async with served(app) as port:
