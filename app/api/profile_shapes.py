@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api.dataset_shapes import FieldIn, FieldName, FieldOut, MappingStepIn, ProfileRef
 from app.api.shapes import InShape, Moment, Name, OutShape, PlainText, Slug, Text, Time
-from app.formats.matching import How
+from app.formats.profiles.matching import How
 from app.models.profiles import ProfileState
 
 Version = Annotated[int, Field(ge=1, le=10_000)]

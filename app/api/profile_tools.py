@@ -20,11 +20,11 @@ from app.api.profile_shapes import (
 )
 from app.api.shapes import LONGEST_BODY, Slug
 from app.catalogue import profiles
-from app.formats import template
-from app.formats.checking import check_records
-from app.formats.conversion import Converter
-from app.formats.layout import ProfileLayout
-from app.formats.matching import match
+from app.formats.profiles import template
+from app.formats.profiles.checking import check_records
+from app.formats.profiles.conversion import Converter
+from app.formats.profiles.layout import ProfileLayout
+from app.formats.profiles.matching import match
 
 router = APIRouter(prefix="/v1/profiles", tags=["Profiles"], max_body_size=LONGEST_BODY)
 _SHOWN = 10

@@ -28,7 +28,7 @@ from app.api.tagged import tagged
 from app.catalogue import profile_course, profile_schema, profiles
 from app.catalogue.profile_course import Course
 from app.catalogue.profiles import NewProfile
-from app.formats.layout_diff import as_mapping, diff
+from app.formats.profiles.layout_diff import as_mapping, diff
 from app.models.profiles import Profile, ProfileState
 
 router = APIRouter(prefix="/v1/profiles", tags=["Profiles"], max_body_size=LONGEST_BODY)

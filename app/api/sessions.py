@@ -1,6 +1,7 @@
 """Sessions of the doors: reading ones never commit, writing ones do before the response starts."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
@@ -58,6 +59,10 @@ async def _writing(request: Request, platform: PlatformDep) -> AsyncIterator[Asy
     for kind, key in changed:
         platform.live.changed(kind, key)
 
+
+# For a door that waits for its client between judging and writing: no session is held meanwhile.
+reading_in = asynccontextmanager(_reading)
+writing_in = asynccontextmanager(_writing)
 
 # scope="function": the session is closed, and committed, before the response starts.
 Reading = Annotated[AsyncSession, Depends(_reading, scope="function")]

@@ -15,11 +15,12 @@ from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.received import UploadAndBody, file_of
 from app.api.rejects_file import rejects_csv
+from app.api.sessions import reading_in, writing_in
 from app.api.shapes import OutShape, Time
 from app.api.state import Platform
-from app.catalogue import incoming, runs
+from app.catalogue import datasets, incoming, runs
 from app.jobs import queue
-from app.models.datasets import Dataset
+from app.models.datasets import Run
 from app.policy.facts import Caller
 from app.tables import uploads
 
@@ -127,45 +128,54 @@ async def load_file(
     request: Request,
     caller: CatalogueWriter,
     platform: PlatformDep,
-    session: Writing,
     asked: Annotated[Asked, Depends()],
 ) -> Any:
     """Send the file as the body, or as `file` of a form, or name an `upload` that is whole. The
     answer is the run that loads it."""
-    dataset = await Owned.dataset_to_load(session, dataset_id, caller)
+    async with reading_in(request, platform) as session:  # judged before a byte is read
+        dataset = await Owned.dataset_to_load(session, dataset_id, caller)
+        runs.check_can_load(dataset)
+        if asked.corrects is not None:
+            await runs.check_correctable(session, asked.corrects, dataset_id)
+    file = await _file(request, platform, asked)
+    async with writing_in(request, platform) as session:
+        return await _start(session, platform, dataset_id, caller, asked, file)
+
+
+async def _file(request: Request, platform: Platform, asked: Asked) -> tuple[UUID, int] | UUID:
+    """The file (id, bytes) that the request carries, or the id of one that has come in parts."""
+    if asked.upload is not None:
+        UploadAndBody.check(request)
+        return asked.upload
+    name, stream = await file_of(request, most=platform.max_upload_bytes)
+    upload_id = uuid4()
+    _, size = await uploads.store(
+        platform.database.pool, upload_id, stream, filename=name, most=platform.max_upload_bytes
+    )
+    return upload_id, size
+
+
+async def _start(
+    session: AsyncSession,
+    platform: Platform,
+    dataset_id: str,
+    caller: Caller,
+    asked: Asked,
+    file: tuple[UUID, int] | UUID,
+) -> Run:
+    """Begin the run of a file. The run's commit is what the sender takes for its receipt."""
+    dataset = await datasets.get(session, dataset_id)
     runs.check_can_load(dataset)
-    if asked.corrects is not None:
-        await runs.check_correctable(session, asked.corrects, dataset_id)
-    taken = await _take_in(request, dataset, caller, platform, session, asked.upload)
+    if isinstance(file, UUID):
+        mine = caller.client.organization_id
+        file = await incoming.take(session, file, dataset, organization_id=mine)
     run = await runs.start(
-        session, dataset, run_id=uuid4(), upload=taken, corrects=asked.corrects,
+        session, dataset, run_id=uuid4(), upload=file, corrects=asked.corrects,
         by=caller.client.client_id, told=asked.told,
     )  # fmt: skip
     driver = await platform.database.driver_of(session)
     await queue.enqueue(driver, queue.LOAD, run_id=str(run.id))
     return run
-
-
-async def _take_in(
-    request: Request,
-    dataset: Dataset,
-    caller: Caller,
-    platform: Platform,
-    session: AsyncSession,
-    upload: UUID | None,
-) -> tuple[UUID, int]:
-    """The file (id, bytes): what the request carries, or what has come in parts."""
-    if upload is not None:
-        UploadAndBody.check(request)
-        mine = caller.client.organization_id
-        return await incoming.take(session, upload, dataset, organization_id=mine)
-    name, stream = await file_of(request, most=platform.max_upload_bytes)
-    driver = await platform.database.driver_of(session)
-    upload_id = uuid4()
-    _, size = await uploads.store(
-        driver, upload_id, stream, filename=name, most=platform.max_upload_bytes
-    )
-    return upload_id, size
 
 
 @router.get(

@@ -18,7 +18,7 @@ from app.broker.snapshot import Known, Snapshot
 from app.catalogue import editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
 from app.formats.incoming import Incoming, read_record
-from app.formats.rules import broken
+from app.formats.profiles.rules import broken
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind

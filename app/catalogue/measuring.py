@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.formats.measures import Measures, Previous, RejectCount
-from app.formats.quality import Entry, assess
+from app.formats.quality.measures import Measures, Previous, RejectCount
+from app.formats.quality.score import Entry, assess
 from app.kit import clock
 from app.models.datasets import DataClass, Dataset, Reject, Run, Version, VersionState
 from app.models.quality import Quality

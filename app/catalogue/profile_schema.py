@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.catalogue.schema import property_of
-from app.formats.layout import ProfileLayout
+from app.formats.profiles.layout import ProfileLayout
 from app.query.fields import place_of
 
 _KEYWORDS = {

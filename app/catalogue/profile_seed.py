@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.formats.municipal import BuiltIn, built_in
+from app.formats.profiles.municipal import BuiltIn, built_in
 from app.kit import clock
 from app.models.profiles import Profile
 

@@ -19,9 +19,9 @@ from app.catalogue.profile_refusals import (
 )
 from app.catalogue.refusals import ProfileExists, ProfileNotFound
 from app.formats.labels import fold
-from app.formats.layout import LayoutField, ProfileLayout, default_mapping
 from app.formats.mapping import check_mapping
-from app.formats.rules import check_rules
+from app.formats.profiles.layout import LayoutField, ProfileLayout, default_mapping
+from app.formats.profiles.rules import check_rules
 from app.kit import clock
 from app.kit.errors import Fault
 from app.models.datasets import Dataset

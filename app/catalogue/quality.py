@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.catalogue.measuring import entry_of, fields_of, recount
 from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.formats.guidance import GUIDANCE, guidance
-from app.formats.measures import Measures
-from app.formats.quality import PROMISED, WEIGHTS, Assessment, Failed, assess
-from app.formats.quality_words import DIMENSION_WORDS, MEND_WORDS
+from app.formats.quality.measures import Measures
+from app.formats.quality.score import PROMISED, WEIGHTS, Assessment, Failed, assess
+from app.formats.quality.score_words import DIMENSION_WORDS, MEND_WORDS
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, Run, RunState, Version, VersionState

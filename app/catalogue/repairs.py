@@ -16,8 +16,8 @@ from app.audit.events import Event
 from app.catalogue import datasets
 from app.catalogue.measuring import fields_of, mapped_fields
 from app.catalogue.refusals import RunNotFinished, VersionNotFound
-from app.formats.measures import Measures
-from app.formats.repairs import MAPPED, RULES, rule_of
+from app.formats.quality.measures import Measures
+from app.formats.quality.repairs import MAPPED, RULES, rule_of
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.datasets import Dataset, Run, Version, VersionState

@@ -72,7 +72,7 @@ class RunFailed(AppError):
     en = "The run {run} failed ({error}): {why_en}"
 
 
-def load(
+def load(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     dataset: Annotated[str, typer.Option()],
     publish: Annotated[
@@ -141,17 +141,23 @@ async def hand_in(
     from app.tables import uploads  # noqa: PLC0415
 
     upload_id, run_id = uuid4(), uuid4()
-    async with database.writing() as session:
-        found = await datasets.get(session, dataset_id)
-        runs.check_can_load(found)
+    async with database.reading() as session:
+        runs.check_can_load(await datasets.get(session, dataset_id))
         if corrects is not None:
             await runs.check_correctable(session, corrects, dataset_id)
+    _, size = await uploads.store(
+        database.pool, upload_id, _pieces(file), filename=file.name[:255], most=most
+    )
+    async with database.writing() as session:
+        found = await datasets.get(session, dataset_id)
         driver = await database.driver_of(session)
-        _, size = await uploads.store(
-            driver, upload_id, _pieces(file), filename=file.name[:255], most=most
-        )
         await runs.start(
-            session, found, run_id=run_id, upload=(upload_id, size), corrects=corrects, by=by,
+            session,
+            found,
+            run_id=run_id,
+            upload=(upload_id, size),
+            corrects=corrects,
+            by=by,
             told=told,
         )
         await queue.enqueue(driver, queue.LOAD, run_id=str(run_id))

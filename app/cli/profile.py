@@ -71,7 +71,7 @@ def template(
 
     async def act(shell: Shell) -> dict[str, Any]:
         from app.catalogue import profiles  # noqa: PLC0415
-        from app.formats.template import workbook  # noqa: PLC0415
+        from app.formats.profiles.template import workbook  # noqa: PLC0415
 
         found = await _find(shell, name, version)
         path = output or Path(f"{found.name}_v{found.version}.xlsx")

@@ -10,7 +10,7 @@ from app.formats.addresses import normal_address
 from app.formats.dates import DateOrder
 from app.formats.geometries import read_geometries
 from app.formats.mapping import Source
-from app.formats.repairs import rule_of
+from app.formats.quality.repairs import rule_of
 from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
 from app.formats.values import Normalise, normaliser
 from app.query.fields import Field, FieldType, edge_columns

@@ -9,20 +9,20 @@ import orjson
 import polars as pl
 
 from app.formats.addresses import ADDRESS_PARTS, WHOLE_ADDRESS
-from app.formats.column_rules import broken_rows
 from app.formats.columns import Column, column, trimmed
 from app.formats.dates import DateOrder
 from app.formats.evidence import decide, needs_whole_file
 from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.inference import infer
-from app.formats.layout import ProfileLayout
 from app.formats.mapping import Source, coordinate_pairs, found_share, plan
-from app.formats.matching import match
 from app.formats.opening import choose, open_tables
 from app.formats.placing import with_places
+from app.formats.profiles.column_rules import broken_rows
+from app.formats.profiles.layout import ProfileLayout
+from app.formats.profiles.matching import match
+from app.formats.profiles.recognition import recognised
+from app.formats.quality.repair_counts import Repairs
 from app.formats.raw_lines import csv_line
-from app.formats.recognition import recognised
-from app.formats.repair_counts import Repairs
 from app.formats.stored import StoredFile
 from app.formats.survey import (
     EXTRAS,

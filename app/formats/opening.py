@@ -9,9 +9,11 @@ from importlib import import_module
 
 from app.formats.guidance import FileRefused, Notice
 from app.formats.labels import fold
-from app.formats.readers import geo_sniff, structured_sniff, workbook_sniff
-from app.formats.readers.delimited import delimited_table
-from app.formats.readers.fixed_guess import is_fixed_width_text
+from app.formats.readers import sniff as structured_sniff
+from app.formats.readers.fixed.guess import is_fixed_width_text
+from app.formats.readers.geo import sniff as geo_sniff
+from app.formats.readers.sheets import sniff as workbook_sniff
+from app.formats.readers.text.delimited import delimited_table
 from app.formats.stored import StoredFile
 from app.formats.table import Table
 from app.formats.told import Told
@@ -28,18 +30,18 @@ Reader = Callable[[StoredFile, Told], list[Table]]
 # Whether the head of a file (4,096 bytes) is this reader's, and the reader. Imported when needed:
 # most workers never meet most formats. In this order; what nobody knows is read as text.
 _READERS: tuple[tuple[Callable[[bytes, StoredFile, Told], bool], str], ...] = (
-    (structured_sniff.is_fixed_width, "fixed_width"),
-    (workbook_sniff.is_office, "workbook"),
-    (geo_sniff.is_geojson, "geo_json"),
-    (geo_sniff.is_topojson, "geo_topojson"),
-    (geo_sniff.is_kml, "geo_kml"),
-    (geo_sniff.is_geopackage, "geo_package"),
-    (geo_sniff.is_shapefile, "geo_shapefile"),
-    (structured_sniff.is_feed, "gtfs"),
-    (structured_sniff.is_archive, "archives"),
-    (structured_sniff.is_parquet, "parquet"),
-    (structured_sniff.is_json, "json_rows"),
-    (structured_sniff.is_xml, "xml_rows"),
+    (structured_sniff.is_fixed_width, "fixed.width"),
+    (workbook_sniff.is_office, "sheets.workbook"),
+    (geo_sniff.is_geojson, "geo.json"),
+    (geo_sniff.is_topojson, "geo.topojson"),
+    (geo_sniff.is_kml, "geo.kml"),
+    (geo_sniff.is_geopackage, "geo.package"),
+    (geo_sniff.is_shapefile, "geo.shapefile"),
+    (structured_sniff.is_feed, "archives.gtfs"),
+    (structured_sniff.is_archive, "archives.archives"),
+    (structured_sniff.is_parquet, "documents.parquet"),
+    (structured_sniff.is_json, "documents.json_rows"),
+    (structured_sniff.is_xml, "documents.xml_rows"),
 )
 
 

@@ -18,7 +18,7 @@ from app.formats.crs import System, settle, told_system
 from app.formats.guidance import FileRefused, Notice
 from app.formats.labels import fold
 from app.formats.proof import hint
-from app.formats.readers.records import Record
+from app.formats.readers.text.records import Record
 from app.formats.table import Batch, Head, Table
 from app.formats.values import normaliser
 from app.query.fields import Field, FieldType

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import polars as pl
 
 from app.formats.guidance import Notice
-from app.formats.readers.records import Record
+from app.formats.readers.text.records import Record
 from app.query.fields import FieldType
 
 

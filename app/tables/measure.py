@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Text
 
-from app.formats.measures import ColumnCount
+from app.formats.quality.measures import ColumnCount
 from app.query.fields import Field, FieldType
 from app.tables.layout import ORIGINAL, ROW, SINCE, UNTIL, hosted_table
 

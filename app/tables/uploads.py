@@ -4,6 +4,7 @@ Files stand in PostgreSQL so that every replica and the backup have them, and so
 the run that reads it are acknowledged in one commit. A file is never held in memory.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -38,21 +39,33 @@ class UploadTruncated(AppError):
 
 
 async def store(
-    connection: Driver,
+    pool: "asyncpg.Pool[Any]",
     upload_id: UUID,
     stream: AsyncIterator[bytes],
     *,
     filename: str | None,
     most: int,
 ) -> tuple[str, int]:
-    """Write a stream as an upload inside the caller's transaction. Returns (sha256, bytes).
+    """Write a stream as an upload, a megabyte a commit. Returns (sha256, bytes).
 
-    Raises `UploadTooLarge`; the caller's rollback leaves nothing behind.
+    No connection is held while the sender is silent: a few slow ones would keep all readers out.
+    What breaks off is taken away at once, and what a killed process leaves, by the tidying job: no
+    run refers to it. Raises `UploadTooLarge` and whatever the stream raises.
     """
-    await connection.execute(
+    await pool.execute(
         "INSERT INTO upload (id, filename, size, sha256, created_at) VALUES ($1, $2, 0, '', $3)",
         upload_id, filename, clock.now(),
     )  # fmt: skip
+    try:
+        return await _take_in(pool, upload_id, stream, most)
+    except BaseException:
+        await asyncio.shield(_forget(pool, upload_id))
+        raise
+
+
+async def _take_in(
+    pool: "asyncpg.Pool[Any]", upload_id: UUID, stream: AsyncIterator[bytes], most: int
+) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = position = 0
     async for chunk in _sized(stream):
@@ -60,18 +73,22 @@ async def store(
         if size > most:
             raise UploadTooLarge(most=most)
         digest.update(chunk)
-        await connection.execute(
+        await pool.execute(
             "INSERT INTO upload_chunk (upload_id, position, data) VALUES ($1, $2, $3)",
             upload_id, position, chunk,
         )  # fmt: skip
         position += 1
-    await connection.execute(
-        "UPDATE upload SET size = $2, sha256 = $3 WHERE id = $1",
-        upload_id,
-        size,
-        digest.hexdigest(),
+    found = digest.hexdigest()
+    await pool.execute(
+        "UPDATE upload SET size = $2, sha256 = $3 WHERE id = $1", upload_id, size, found
     )
-    return digest.hexdigest(), size
+    return found, size
+
+
+async def _forget(pool: "asyncpg.Pool[Any]", upload_id: UUID) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("DELETE FROM upload_chunk WHERE upload_id = $1", upload_id)
+        await connection.execute("DELETE FROM upload WHERE id = $1", upload_id)
 
 
 async def _sized(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

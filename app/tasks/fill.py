@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, update
 
-from app.formats.repair_counts import Counts, add_up
+from app.formats.quality.repair_counts import Counts, add_up
 from app.kit.db import Database, Driver
 from app.models.datasets import Run
 from app.query.fields import Field

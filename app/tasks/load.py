@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import measuring, repairs, runs
 from app.formats.mapping import refusing
-from app.formats.measures import Measures
+from app.formats.quality.measures import Measures
 from app.kit.db import Database
 from app.models.datasets import Dataset, Run
 from app.tables import load as loading

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import profiles, repairs, runs
-from app.formats.layout import ProfileLayout
+from app.formats.profiles.layout import ProfileLayout
 from app.kit import clock
 from app.kit.db import Database
 from app.models.datasets import Dataset, Run, RunState, Upload, Version, VersionState

@@ -378,3 +378,32 @@ async def test_a_line_of_a_hundred_megabytes_does_not_fill_the_workers_memory(
 
     assert run["state"] == "failed" and run["error_code"] != "internal_error", run
     assert peak[0] < 400_000_000
+
+
+async def test_slow_senders_of_whole_files_keep_no_reader_out(
+    client: httpx.AsyncClient, world: World, platform: Platform
+) -> None:
+    dataset, headers = await made(world)
+    address = f"/v1/datasets/{dataset}/versions"
+    go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.release()
+        yield FILE.encode()[:5]
+        await go_on.wait()
+        yield FILE.encode()[5:]
+
+    senders = 2 * platform.database.pool.get_max_size() + 5
+    sending = [
+        asyncio.create_task(client.post(address, content=slowly(), headers=headers))
+        for _ in range(senders)
+    ]
+    for _ in range(senders):
+        await begun.acquire()
+    async with asyncio.timeout(5):
+        listed = await client.get(address, headers=headers)
+    go_on.set()
+    answers = await asyncio.gather(*sending)
+
+    assert listed.status_code == 200
+    assert {answer.status_code for answer in answers} == {202}

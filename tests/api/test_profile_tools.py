@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
 
 from app.catalogue.profile_schema import record_schema
-from app.formats.checking import check_records
-from app.formats.conversion import Converter
-from app.formats.layout import LayoutField, ProfileLayout
-from app.formats.layout_diff import pairs
-from app.formats.municipal import built_in
-from app.formats.template import EXAMPLE_MARK, GUIDANCE_MARKS, NOTES_MARK, NOTES_SHEET, workbook
+from app.formats.profiles.checking import check_records
+from app.formats.profiles.conversion import Converter
+from app.formats.profiles.layout import LayoutField, ProfileLayout
+from app.formats.profiles.layout_diff import pairs
+from app.formats.profiles.municipal import built_in
+from app.formats.profiles.template import (
+    EXAMPLE_MARK,
+    GUIDANCE_MARKS,
+    NOTES_MARK,
+    NOTES_SHEET,
+    workbook,
+)
 from app.query.fields import Field, FieldType
 from tests.api.test_profiles import V1, V2, registered, steward
 from tests.world import World

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.audit.events import Event
-from app.formats.municipal import built_in
+from app.formats.profiles.municipal import built_in
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from tests.world import KENKO, SAKAI, World

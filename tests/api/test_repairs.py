@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.audit.events import Event
-from app.formats.repairs import AS_MEANT
+from app.formats.quality.repairs import AS_MEANT
 from app.models.parties import Role
 from tests.stock import Spec, path, stocked
 from tests.world import KENKO, SAKAI, World

@@ -10,7 +10,7 @@ from alembic.config import Config
 
 from app.catalogue import profiles
 from app.catalogue.profile_seed import seed
-from app.formats.municipal import built_in
+from app.formats.profiles.municipal import built_in
 from app.models.parties import Role
 from tests.database import REPO, DatabaseServer, dsn_of
 from tests.world import KENKO, World

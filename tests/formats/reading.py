@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from app.formats.intake import BLOCK_ROWS, Block, Reject, Survey, blocks, survey
-from app.formats.layout import ProfileLayout
-from app.formats.readers.delimited import DelimitedTable
+from app.formats.profiles.layout import ProfileLayout
+from app.formats.readers.text.delimited import DelimitedTable
 from app.formats.stored import StoredFile
 from app.formats.told import Told
 from app.query.fields import EDGES, Field, FieldType

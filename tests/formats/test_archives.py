@@ -13,7 +13,7 @@ import pytest
 from app.formats.guidance import FileRefused
 from app.formats.intake import blocks, survey
 from app.formats.opening import open_tables
-from app.formats.readers import members
+from app.formats.readers.archives import members
 from app.formats.stored import StoredFile
 from app.formats.told import Told
 from tests.formats.reading import fields, take

@@ -6,8 +6,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.formats.column_rules import broken_rows
-from app.formats.rules import broken
+from app.formats.profiles.column_rules import broken_rows
+from app.formats.profiles.rules import broken
 from app.query.fields import Field, FieldType
 from tests.formats.reading import fields, take
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.formats.guidance import FileRefused
-from app.formats.readers.encoding import probe
+from app.formats.readers.text.encoding import probe
 
 TEXT = "番号,名称\r\n1,髙橋①号館～\r\n"
 NAMES = "氏名\r\n髙橋\r\n山﨑\r\n"

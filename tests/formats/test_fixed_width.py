@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.formats.guidance import FileRefused
-from app.formats.readers import ebcdic
-from app.formats.readers.fixed_layout import fixed_layout
+from app.formats.readers.fixed import ebcdic
+from app.formats.readers.fixed.layout import fixed_layout
 from tests.formats.reading import Taken, take
 
 

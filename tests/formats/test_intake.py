@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.formats.guidance import FileRefused
-from app.formats.readers.chunks import LINE_BYTES
-from app.formats.readers.delimited import read_layout
-from app.formats.readers.encoding import Encoding
-from app.formats.readers.layout import Layout
+from app.formats.readers.text.chunks import LINE_BYTES
+from app.formats.readers.text.delimited import read_layout
+from app.formats.readers.text.encoding import Encoding
+from app.formats.readers.text.layout import Layout
 from app.formats.text import BLANKS, NULLS
 from app.query.fields import Field, FieldType
 from tests.formats.reading import fields, take

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.formats.layout import LayoutField, ProfileLayout
-from app.formats.matching import Match, match
-from app.formats.municipal import built_in
+from app.formats.profiles.layout import LayoutField, ProfileLayout
+from app.formats.profiles.matching import Match, match
+from app.formats.profiles.municipal import built_in
 from app.query.fields import Field, FieldType
 
 LAYOUTS = [each.layout for each in built_in()]

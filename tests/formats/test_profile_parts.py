@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.formats.address_parts import split_address
-from app.formats.layout import LayoutField, default_mapping
-from app.formats.municipal import built_in
-from app.formats.patterns import is_full_match, refused_because
+from app.formats.profiles.address_parts import split_address
+from app.formats.profiles.layout import LayoutField, default_mapping
+from app.formats.profiles.municipal import built_in
+from app.formats.profiles.patterns import is_full_match, refused_because
 from app.query.fields import Field, FieldType
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.formats.measures import ColumnCount, Measures, Previous, RejectCount
-from app.formats.quality import PROMISED, WEIGHTS, Entry, assess
-from app.formats.quality_words import DIMENSION_WORDS
+from app.formats.quality.measures import ColumnCount, Measures, Previous, RejectCount
+from app.formats.quality.score import PROMISED, WEIGHTS, Entry, assess
+from app.formats.quality.score_words import DIMENSION_WORDS
 from app.query.fields import Field, FieldType
 
 FIELDS = (

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.formats.intake import blocks, survey
-from app.formats.layout import LayoutField, ProfileLayout
+from app.formats.profiles.layout import LayoutField, ProfileLayout
 from app.formats.stored import StoredFile
 from app.query.fields import Field, FieldType
 

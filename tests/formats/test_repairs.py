@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.formats.dates import DateOrder
-from app.formats.repairs import AS_MEANT, RULES, rule_of
+from app.formats.quality.repairs import AS_MEANT, RULES, rule_of
 from app.formats.text import CellError
 from app.formats.values import normaliser
 from app.query.fields import Field, FieldType

@@ -8,7 +8,7 @@ from openpyxl import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from app.formats.guidance import FileRefused
-from app.formats.readers.number_formats import number_format
+from app.formats.readers.sheets.number_formats import number_format
 from tests.formats.reading import take
 from tests.formats.workbooks import (
     HEAD,

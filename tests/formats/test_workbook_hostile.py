@@ -12,7 +12,7 @@ from openpyxl import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from app.formats.guidance import FileRefused, guidance
-from app.formats.readers import sheet_cells
+from app.formats.readers.sheets import sheet_cells
 from tests.formats.reading import take
 from tests.formats.workbooks import HEAD, cells, opened, raw_xlsx, saved, sheet_part, texts, zipped
 
@@ -85,7 +85,7 @@ def test_entities_and_document_types_are_refused_in_every_part() -> None:
 def test_a_part_that_unpacks_beyond_measure_is_refused_while_it_unpacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.formats.readers.packed._FREE", 1 << 20)
+    monkeypatch.setattr("app.formats.readers.archives.packed._FREE", 1 << 20)
     blank = "<row/>" * 3_000_000
 
     assert refusal(raw_xlsx(texts(HEAD, ("1", "甲", "1")) + blank)) == "file_dangerous"

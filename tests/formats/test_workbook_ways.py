@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.formats.readers import sheet_cells
-from app.formats.readers import xlsx as reader
-from app.formats.readers.cell_values import number_text
+from app.formats.readers.sheets import sheet_cells
+from app.formats.readers.sheets import xlsx as reader
+from app.formats.readers.sheets.cell_values import number_text
 from tests.formats.workbooks import (
     cells,
     ods,

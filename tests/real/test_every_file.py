@@ -6,14 +6,15 @@ that changes is a change of what clerks get, and is to be looked at again.
 
 import csv
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.formats.guidance import FileRefused, guidance
-from app.formats.municipal import built_in
+from app.formats.guidance import GUIDANCE, FileRefused, guidance
+from app.formats.profiles.municipal import built_in
 from tests.formats.reading import take
 
 DATA = Path(os.environ.get("URBANOS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -76,9 +77,7 @@ def test_no_refusal_is_without_a_way_on() -> None:
     """Each reason tells the clerk what to do: every sentence asks for something."""
     asks = ("ください", "指定", "送って", "保存", "選び", "対応していません", "ありません")
     for code in {row[-1] for row in frozen().values() if row[-1]}:
-        named = dict.fromkeys(
-            ("names", "name", "found", "missing", "offset", "line", "kind", "why", "limit"), "…"
-        )
+        named = dict.fromkeys(re.findall(r"{(\w+)", GUIDANCE[code][0]), "…")
         assert any(word in guidance(code, "ja", **named) for word in asks), code
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.formats.matching import Match, match
-from app.formats.municipal import built_in
+from app.formats.profiles.matching import Match, match
+from app.formats.profiles.municipal import built_in
 from tests.formats.reading import take
 
 DATA = Path(os.environ.get("URBANOS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.formats.guidance import FileRefused
-from app.formats.readers.delimited import DelimitedTable
+from app.formats.readers.text.delimited import DelimitedTable
 from app.query.fields import Field, FieldType
 from tests.formats.reading import take
 

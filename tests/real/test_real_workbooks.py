@@ -14,7 +14,7 @@ import pytest
 
 from app.formats.guidance import FileRefused
 from app.formats.opening import open_tables
-from app.formats.readers import xlsx
+from app.formats.readers.sheets import xlsx
 from app.formats.stored import StoredFile
 from app.formats.told import Told
 from tests.formats.reading import take

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from app.formats.guidance import Notice
 from app.formats.readers.headings import Merge, heading_rows, joined
-from app.formats.readers.records import Record
+from app.formats.readers.text.records import Record
 from app.formats.text import BLANKS, ascii_digits
 
 _HEADER_WITHIN = 40  # records

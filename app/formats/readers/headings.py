@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.formats.readers.records import Record
+from app.formats.readers.text.records import Record
 from app.formats.text import BLANKS
 
 MOST_ROWS = 3
