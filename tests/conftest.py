@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 import pytest_asyncio
 from alembic import command
@@ -23,6 +24,12 @@ from app.parties.seed import seed
 from app.tasks.worker import work
 from tests.database import REPO, SETTINGS, DatabaseServer, embedded
 from tests.world import World
+
+# A busy machine is no failure: what a property costs is not what it says.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 __all__ = ["embedded"]  # the fixture that the others stand on
 

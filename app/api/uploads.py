@@ -65,6 +65,7 @@ class RejectOut(OutShape):
     row: int
     line: int
     field: str | None
+    label: str | None
     code: str
     value_class: str | None
     hint: str | None
@@ -104,10 +105,15 @@ class Asked:
     encoding: Annotated[str | None, Query(max_length=20, description="Where it is in doubt")] = None
     crs: Annotated[str | None, Query(max_length=100, description="Such as EPSG:6674")] = None
 
+    delta: Annotated[
+        bool, Query(description="Only new and changed rows, by key; all other records stay")
+    ] = False
+
     @property
-    def told(self) -> dict[str, Any]:
-        """The publisher's word on this file."""
-        return {"table": self.table, "encoding": self.encoding, "crs": self.crs}
+    def how(self) -> runs.How:
+        """What is asked of the file beside loading it."""
+        told = {"table": self.table, "encoding": self.encoding, "crs": self.crs}
+        return runs.How(corrects=self.corrects, told=told, delta=self.delta)
 
 
 @router.post(
@@ -119,6 +125,7 @@ class Asked:
         *_OWNED, TERMS_CODE, "dataset_not_found", "metadata_only", "run_not_found", "run_has_no_version",
         "upload_too_large", "upload_truncated", "file_missing", "dataset_withdrawn",
         "upload_not_found", "upload_expired", "upload_unfinished", "upload_and_body",
+        "no_version_published", "dataset_has_no_key",
         "version_dropped",
     ),
     openapi_extra={"requestBody": _RAW},
@@ -135,6 +142,8 @@ async def load_file(
     async with reading_in(request, platform) as session:  # judged before a byte is read
         dataset = await Owned.dataset_to_load(session, dataset_id, caller)
         runs.check_can_load(dataset)
+        if asked.delta:
+            await runs.check_takes_delta(session, dataset)
         if asked.corrects is not None:
             await runs.check_correctable(session, asked.corrects, dataset_id)
     file = await _file(request, platform, asked)
@@ -170,8 +179,8 @@ async def _start(
         mine = caller.client.organization_id
         file = await incoming.take(session, file, dataset, organization_id=mine)
     run = await runs.start(
-        session, dataset, run_id=uuid4(), upload=file, corrects=asked.corrects,
-        by=caller.client.client_id, told=asked.told,
+        session, dataset, run_id=uuid4(), upload=file, how=asked.how,
+        by=caller.client.client_id,
     )  # fmt: skip
     driver = await platform.database.driver_of(session)
     await queue.enqueue(driver, queue.LOAD, run_id=str(run.id))
@@ -217,11 +226,12 @@ async def list_rejects(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Each wrong cell with its source line, a stable code and what to do about it."""
-    await Owned.run_rows(session, run_id, caller)
+    run = await Owned.run_rows(session, run_id, caller)
     last = after_number(cursor) or 0
     found = await runs.list_rejects(session, run_id, after=last, limit=limit)
+    labels = await runs.labels(session, run)
     listed = page(found, limit, lambda reject: reject.id)
-    listed["items"] = [runs.explained(reject) for reject in listed["items"]]
+    listed["items"] = [runs.explained(reject, labels) for reject in listed["items"]]
     return listed
 
 

@@ -4,7 +4,7 @@ What was counted is the version's; licence, links and promised frequency are the
 stand now, and the age is that of the moment. It names no cell.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ async def report(
     updated_at = await _updated_at(session, version)
     age = max(clock.now() - updated_at, timedelta(0))
     found = assess(measures, fields_of(version), entry_of(dataset), age)
+    labels = {field.name: field.label for field in fields_of(version)}
     return {
         "dataset": dataset.id,
         "version": version.number,
@@ -72,7 +73,7 @@ async def report(
         "updated_at": updated_at,
         "due_at": _due_at(dataset, updated_at),
         "dimensions": _dimensions(found),
-        "failed": [_told(each) for each in found.failed],
+        "failed": [_told(each, labels) for each in found.failed],
         "fields": _fill_rates(measures, version),
         "trend": await _trend(session, dataset.id),
     }
@@ -122,25 +123,29 @@ def _dimensions(found: Assessment) -> list[dict[str, Any]]:
     ]
 
 
-def _told(failed: Failed) -> dict[str, Any]:
+def _told(failed: Failed, labels: Mapping[str, str]) -> dict[str, Any]:
     return {
         "dimension": failed.dimension,
         "code": failed.code,
         "field": failed.field,
         "rows": failed.rows,
         "first": list(failed.first),
-        "mend_ja": _mend(failed, "ja"),
-        "mend_en": _mend(failed, "en"),
+        "mend_ja": _mend(failed, labels, "ja"),
+        "mend_en": _mend(failed, labels, "en"),
     }
 
 
-def _mend(failed: Failed, language: str) -> str:
-    """The words of a rule of quality, or those that a rejected cell has."""
+def _mend(failed: Failed, labels: Mapping[str, str], language: str) -> str:
+    """The words of a rule of quality, or those that a rejected cell has, behind its column."""
     if failed.code in MEND_WORDS:
         ja, en = MEND_WORDS[failed.code]
         named = {"rows": failed.rows, **dict(failed.named)}
         return (en if language == "en" else ja).format(**named)
-    return guidance(failed.code, language) if failed.code in GUIDANCE else failed.code
+    words = guidance(failed.code, language) if failed.code in GUIDANCE else failed.code
+    label = labels.get(failed.field) if failed.field is not None else None
+    if label is None:
+        return words
+    return f"“{label}”: {words}" if language == "en" else f"「{label}」: {words}"
 
 
 def _fill_rates(measures: Measures, version: Version) -> list[dict[str, Any]]:

@@ -16,11 +16,13 @@ from app.catalogue import versions
 from app.catalogue.refusals import (
     DatasetWithdrawn,
     NeverHosted,
+    NoKey,
+    NoVersion,
     RunEnded,
     RunNotFinished,
     RunNotFound,
 )
-from app.formats.guidance import guidance
+from app.formats.guidance import Notice, guidance
 from app.formats.told import as_told
 from app.kit import clock
 from app.models.datasets import (
@@ -57,26 +59,37 @@ def check_can_load(dataset: Dataset) -> None:
         raise DatasetWithdrawn(id=dataset.id, reason=dataset.withdrawn_reason)
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is asked of a file beside loading it.
+
+    `corrects`: the run whose rejected rows it holds. `told`: the publisher's word on how it is to
+    be read (`app.formats.told.Told`). The rows of a `delta` take the place of those of the same
+    key; all others stay.
+    """
+
+    corrects: UUID | None = None
+    told: Mapping[str, Any] | None = None
+    delta: bool = False
+
+
 async def start(
     session: AsyncSession,
     dataset: Dataset,
     *,
     run_id: UUID,
     upload: tuple[UUID, int],
-    corrects: UUID | None,
+    how: How,
     by: str,
-    told: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction.
-
-    `told` is the publisher's word on how this file is to be read (`app.formats.told.Told`).
-    """
+    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction."""
     run = Run(
         id=run_id,
         dataset_id=dataset.id,
         upload_id=upload[0],
-        corrects_run_id=corrects,
-        told=as_told(**told) if told else None,
+        corrects_run_id=how.corrects,
+        delta=how.delta,
+        told=as_told(**how.told) if how.told else None,
         state=RunState.QUEUED,
         bytes_total=upload[1],
         bytes_done=0,
@@ -100,6 +113,15 @@ async def get(session: AsyncSession, run_id: UUID, *, lock: bool = False) -> Run
     if found is None:
         raise RunNotFound(id=run_id)
     return found
+
+
+async def check_takes_delta(session: AsyncSession, dataset: Dataset) -> None:
+    """Refuse a delta where there is nothing, or no key, to put its rows behind."""
+    if dataset.current_version is None:
+        raise NoVersion(dataset=dataset.id)
+    version = await session.get_one(Version, (dataset.id, dataset.current_version))
+    if not any(field["key"] for field in version.fields):
+        raise NoKey(dataset=dataset.id)
 
 
 async def check_correctable(session: AsyncSession, run_id: UUID, dataset_id: str) -> Run:
@@ -131,13 +153,25 @@ async def list_rejects(
     return (await session.scalars(statement)).all()
 
 
-def explained(reject: Reject) -> dict[str, Any]:
+async def labels(session: AsyncSession, run: Run) -> dict[str, str]:
+    """By their names, what the fields that the run's file was read into are called."""
+    version = None
+    if run.version_number is not None:
+        version = await session.get(Version, (run.dataset_id, run.version_number))
+    dataset = await session.get_one(Dataset, run.dataset_id)
+    fields = (version.fields if version else dataset.fields) or []
+    guessed = {each["field"]: each["label"] for each in run.columns or []}
+    return guessed | {each["name"]: each["label"] for each in fields}
+
+
+def explained(reject: Reject, labels: Mapping[str, str]) -> dict[str, Any]:
     """A reject with its guidance, without the row it came from."""
     codes = [reject.code, *([reject.hint] if reject.hint else [])]
     return {
         "row": reject.row,
         "line": reject.line,
         "field": reject.field,
+        "label": labels.get(reject.field) if reject.field else None,
         "code": reject.code,
         "value_class": reject.value_class,
         "hint": reject.hint,
@@ -253,6 +287,8 @@ async def finish_unchanged(session: AsyncSession, run: Run, version: Version) ->
     if run.state in FINAL:
         return
     run.unchanged = True
+    same = Notice("file_unchanged", {"version": version.number, "run": str(version.run_id)})
+    run.notices = [same.as_json()]
     await _end(session, run, version.number)
 
 

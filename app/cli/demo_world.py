@@ -17,6 +17,7 @@ from app.api.dataset_shapes import DatasetIn
 from app.api.datasets import new_dataset
 from app.catalogue import datasets
 from app.catalogue.refusals import DatasetNotFound
+from app.catalogue.runs import How
 from app.cli.agreement import terms_of
 from app.cli.key_files import kept_key, public_jwks
 from app.cli.load import first_rejects, follow, hand_in, publish_run, report
@@ -111,7 +112,7 @@ async def _dataset(database: Database, sample: dict[str, Any], most: int) -> Non
     if known.current_version is not None:
         return
     run_id = await hand_in(
-        database, known.id, _folder() / sample["file"], corrects=None, by=STEWARD.id, most=most
+        database, known.id, _folder() / sample["file"], how=How(), by=STEWARD.id, most=most
     )
     ended = await follow(database, run_id, quiet=False)
     note(f"{sample['file']} → {known.id}", f"{sample['file']} → {known.id}")

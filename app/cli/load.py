@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 import typer
 
 from app.cli.shell import Shell, members, run
-from app.cli.words import Json, language, note, said, show_json
+from app.cli.words import Json, language, said, show_json
 from app.kit.errors import AppError, Kind
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from app.catalogue.runs import How
     from app.kit.db import Database
     from app.models.datasets import Run
 
@@ -82,6 +83,9 @@ def load(  # noqa: PLR0913, PLR0917 - each is an option of the command
     corrects: Annotated[
         UUID | None, typer.Option(help="Run whose rejected rows this file holds, corrected")
     ] = None,
+    delta: Annotated[
+        bool, typer.Option("--delta", help="Only new and changed rows, by key; the others stay")
+    ] = False,
     table: Annotated[
         str | None, typer.Option(help="Sheet, layer or member of the file: its name or number")
     ] = None,
@@ -93,12 +97,15 @@ def load(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Load a file as a new version of a dataset. ファイルをデータセットの新しい版として取り込む。"""
     waits = wait or publish
+    from app.catalogue.runs import How  # noqa: PLC0415
+
     told = {"table": table, "encoding": encoding, "crs": crs}
+    how = How(corrects=corrects, told=told, delta=delta)
 
     async def act(shell: Shell) -> _Done:
         run_id = await hand_in(
-            shell.database, dataset, file, corrects=corrects, by=shell.by,
-            most=shell.settings.max_upload_bytes, told=told,
+            shell.database, dataset, file, how=how, by=shell.by,
+            most=shell.settings.max_upload_bytes,
         )  # fmt: skip
         if not waits:
             return _Done(await _run_of(shell.database, run_id))
@@ -130,10 +137,9 @@ async def hand_in(
     dataset_id: str,
     file: Path,
     *,
-    corrects: UUID | None,
+    how: "How",
     by: str,
     most: int,
-    told: dict[str, Any] | None = None,
 ) -> UUID:
     """Store a file and enqueue its run, in one commit. Returns the run's id."""
     from app.catalogue import datasets, runs  # noqa: PLC0415
@@ -142,9 +148,12 @@ async def hand_in(
 
     upload_id, run_id = uuid4(), uuid4()
     async with database.reading() as session:
-        runs.check_can_load(await datasets.get(session, dataset_id))
-        if corrects is not None:
-            await runs.check_correctable(session, corrects, dataset_id)
+        dataset = await datasets.get(session, dataset_id)
+        runs.check_can_load(dataset)
+        if how.delta:
+            await runs.check_takes_delta(session, dataset)
+        if how.corrects is not None:
+            await runs.check_correctable(session, how.corrects, dataset_id)
     _, size = await uploads.store(
         database.pool, upload_id, _pieces(file), filename=file.name[:255], most=most
     )
@@ -156,9 +165,8 @@ async def hand_in(
             found,
             run_id=run_id,
             upload=(upload_id, size),
-            corrects=corrects,
+            how=how,
             by=by,
-            told=told,
         )
         await queue.enqueue(driver, queue.LOAD, run_id=str(run_id))
     return run_id
@@ -264,7 +272,8 @@ async def first_rejects(database: "Database", run_id: UUID) -> list[dict[str, An
 
     async with database.reading() as session:
         found = await runs.list_rejects(session, run_id, limit=_SHOWN_REJECTS)
-        return [runs.explained(each) for each in found[:_SHOWN_REJECTS]]
+        labels = await runs.labels(session, await runs.get(session, run_id))
+        return [runs.explained(each, labels) for each in found[:_SHOWN_REJECTS]]
 
 
 def report(
@@ -281,8 +290,6 @@ def report(
             f"{_counted(ended.cells_repaired, 'cell')} repaired ({ended.encoding or ended.format or '-'})",
         )
     )
-    if ended.unchanged:
-        note("同じ内容のファイルです。新しい版は作りません。", "The same file: no new version.")
     for each in ended.notices:
         typer.echo(f"  {each[language()]}")
     if guessed:
@@ -291,7 +298,7 @@ def report(
         guidance = each[f"guidance_{language()}"]
         typer.echo(
             said(
-                f"  {each['line']} 行目 {each['field'] or ''} {each['code']}: {guidance}",
+                f"  {each['line']} 行目 {each['label'] or ''} {each['code']}: {guidance}",
                 f"  line {each['line']} {each['field'] or ''} {each['code']}: {guidance}",
             )
         )

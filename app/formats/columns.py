@@ -139,7 +139,8 @@ def _normalised(
 ) -> pl.Series:
     """`cells` with every odd one repaired or refused."""
     field = source.field
-    if field.type is FieldType.TEXT and field.code_list is None:
+    plain = field.type is FieldType.TEXT or (source.exact and field.type is FieldType.CODE)
+    if plain and field.code_list is None:
         return cells
     odd = odd_cells(cells, field.type if field.code_list is None else None)
     if odd is None:

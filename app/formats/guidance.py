@@ -317,12 +317,20 @@ NOTICED: dict[str, tuple[str, str]] = {
         "The heading of column {position} is empty.",
     ),
     "unknown_column": (
-        "列「{label}」は、どの項目にも使われていません。",
-        "The column “{label}” is not taken by any field.",
+        "列「{label}」は、どの項目にも使われていません。載せるには、見出しを項目の名前に合わせるか、"
+        "データセットに項目を加えて、取り込み直してください。",
+        "The column “{label}” is not taken by any field. To have it, let its heading be a field’s "
+        "label, or add a field to the dataset, and load the file again.",
     ),
     "field_without_column": (
         "項目「{label}」に当たる列がないので、空として読みました。",
         "No column was found for “{label}”; it is left empty.",
+    ),
+    "file_unchanged": (
+        "前に取り込んだファイルと同じ内容なので、読み直さず、版{version}のままです。"
+        "その時の不備の行や補正は、取込 {run} で確認できます。",
+        "The same file as before: it was not read again, and version {version} stays. The rows "
+        "rejected and the cells repaired then are listed with run {run}.",
     ),
     "coordinates_swapped": (
         "緯度と経度の列が逆だったので、{count}行分を入れ替えて読みました。",

@@ -116,6 +116,14 @@ _NOTICED: dict[str, tuple[str, str]] = {
         "“{north}” (northward) and “{east}” (eastward) were read as coordinates of “{name}” and "
         "converted to latitude and longitude (accuracy about {metres} m).",
     ),
+    "coordinates_unplaced": (
+        "「{north}」と「{east}」は座標の列のようですが、座標系の指定がないため、数値として読みました。"
+        "地図や場所での検索に使うには、公開する前に、crs=EPSG:6674 のように指定して取り込み直してください。"
+        + _ZONES_JA,
+        "“{north}” and “{east}” look like coordinates, but no coordinate system is given, so they "
+        "were read as numbers. For maps and searches by place load the file again before it is "
+        "published, with crs= such as crs=EPSG:6674. " + _ZONES_EN,
+    ),
     "crs_kept": (
         "座標系は「{name}」です。経度・緯度の値はそのままです。",
         "The coordinate system is “{name}”: longitudes and latitudes are as they were.",
@@ -135,9 +143,9 @@ _NOTICED: dict[str, tuple[str, str]] = {
     ),
     "geometry_not_valid": (
         "「{label}」の{count}件は、自分自身と交わるなど正しくない図形ですが、公表のまま読みました"
-        "（{lines}）。",
+        "（行: {lines}）。",
         "“{label}”: {count} shapes cross themselves or are otherwise not valid; they were taken as "
-        "published ({lines}).",
+        "published (lines: {lines}).",
     ),
     "encoding_declared_wrong": (
         "属性の文字コードは「{declared}」とありますが、実際は{name}なので、そう読みました。",

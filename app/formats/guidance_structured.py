@@ -71,6 +71,12 @@ _REFUSED: dict[str, tuple[str, str]] = {
         "固定長のレイアウト（fixed_width）の「{where}」が正しくありません。直してください。",
         "“{where}” in the fixed-length layout (fixed_width) is not right. Mend it.",
     ),
+    "fixed_width_binary": (
+        "固定長のレイアウトに2進・パック10進の数値（integer・packed）の列があるので、1件のバイト数"
+        "（record_length）が要ります。数字が文字で書かれている列は text にしてください。",
+        "The fixed-length layout has binary or packed numbers (integer, packed), so it needs the "
+        "bytes of a record (record_length). Let columns whose digits are characters be text.",
+    ),
     "fixed_width_length": (
         "ファイルは{size}バイトで、1件{length}バイトでは割り切れません（{rest}バイト余り）。"
         "レコード長（改行も数える）を確かめるか、ファイルを送り直してください。",

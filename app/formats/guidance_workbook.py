@@ -44,6 +44,13 @@ _NOTICED: dict[str, tuple[str, str]] = {
         "Formulas of the sheet whose result was never saved were read as empty: {count}. "
         "Open the workbook in Excel and save it.",
     ),
+    "leading_zero_lost": (
+        "「{label}」の{count}件は、電話番号の先頭の0がありません（Excelが数値として扱うと消えます）。"
+        "そのまま取り込みました。列の書式を「文字列」にし、0から書き直して送ってください（行: {lines}）。",
+        "“{label}”: telephone numbers lack their leading 0 (Excel drops it from numbers; cells: "
+        "{count}). They were taken as they are. Format the column as text, write them from the 0 "
+        "on, and send the file again (lines: {lines}).",
+    ),
     "characters_replaced": (
         "文字として扱えない符号が{count}個あり、「\ufffd」に置き換えました。",
         "Codes that stand for no character were replaced by “\ufffd”: {count}.",

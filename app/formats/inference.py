@@ -1,6 +1,7 @@
 """Chooses fields for a file that nobody declared, on all its rows; it never rejects by guessing."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.formats.columns import trimmed
@@ -10,6 +11,7 @@ from app.formats.evidence import Evidence, SwapProof, sample_cells, settled
 from app.formats.guidance import Notice
 from app.formats.labels import fold, machine_names, standard_type
 from app.formats.mapping import Source
+from app.formats.placing import plane_columns
 from app.formats.proof import (
     COORDINATE_SHARE,
     COORDINATES,
@@ -26,6 +28,8 @@ _KEY_NAME = re.compile(
     r"^(?:id|no\.?|code|cd|コード|番号|管理番号|整理番号)$|id$|番号$|コ-ド$|_no$"
 )
 
+_SHARED = frozenset({FieldType.PHONE, FieldType.POSTAL_CODE})  # one office may have several rows
+
 _NEARLY = 0.95
 _FIRST = 20
 
@@ -40,7 +44,7 @@ def infer(survey: Survey) -> Survey:
     for at, proof in enumerate(proofs):
         if proof.declared is None:
             proof.candidates = plausible(proof.candidates, sample_cells(survey, at)[:_FIRST])
-        proof.keys = [] if _KEY_NAME.search(fold(proof.label)) else None
+        proof.keys = [] if _is_key_name(proof.label) else None
     evidence = Evidence()
     declared = DeclaredKey.of(survey.head)
     pairs = _pairs(proofs)
@@ -82,6 +86,7 @@ def _chosen(
             notices.append(notice)
     _unpair(kinds, proofs)
     notices += _lost_coordinates(kinds, proofs)
+    notices += _unplaced(kinds, survey.head.labels)
     names = machine_names(survey.head.labels)
     sources = tuple(
         Source(
@@ -227,6 +232,19 @@ def _lost_coordinates(kinds: list[FieldType], proofs: list[ColumnProof]) -> list
         for kind, proof in zip(kinds, proofs, strict=True)
         if proof.filled and kind not in COORDINATES and hint(proof.label) in COORDINATES
     ]
+
+
+def _unplaced(kinds: list[FieldType], labels: Sequence[str]) -> list[Notice]:
+    """Numbers under X座標 and Y座標 (or 北距 and 東距) of a system that nobody has said."""
+    pair = plane_columns(labels)
+    if pair is None or COORDINATES & set(kinds) or any(kinds[at] not in NUMBERS for at in pair):
+        return []
+    return [Notice("coordinates_unplaced", {"north": labels[pair[0]], "east": labels[pair[1]]})]
+
+
+def _is_key_name(label: str) -> bool:
+    """Whether a heading speaks of a number of the row's own: 電話番号 and 郵便番号 do not."""
+    return bool(_KEY_NAME.search(fold(label))) and hint(label) not in _SHARED
 
 
 def _key(proofs: list[ColumnProof]) -> int | None:

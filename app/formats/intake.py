@@ -1,7 +1,7 @@
 """Takes a file in: survey, then blocks for COPY; for the worker, never for the API."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,7 @@ __all__ = ["Block", "Reject", "Survey", "blocks", "copy_columns", "survey"]
 
 BLOCK_ROWS = 50_000
 _SHOWN_LINES = 20
+_CUT_PHONE = r"^[1-9][0-9]{8,9}$"  # a number in Japan begins with 0, but for those of three digits
 
 
 def survey(
@@ -74,11 +75,21 @@ def survey(
         table = table.shaped()
     first = Survey(table, (), notices=(*table.head.notices, *notices), rules=tuple(rules))
     if declared is None:
-        return recognised(infer(first), layouts)
+        return _with_ids(recognised(infer(first), layouts))
     sources, more = plan(declared, mapping, table.head.labels)
     _check_patterns(sources)
-    first = replace(first, sources=sources, notices=(*first.notices, *more))
+    first = _with_ids(replace(first, sources=sources, notices=(*first.notices, *more)))
     return decide(first) if needs_whole_file(first) else first
+
+
+def _with_ids(found: Survey) -> Survey:
+    """Columns that the format itself calls ids are opaque: other files refer to them as they are."""
+    types = found.head.types
+    ids = {at for at, kind in enumerate(types) if kind is FieldType.CODE}
+    if not ids:
+        return found
+    sources = (replace(source, exact=source.column in ids) for source in found.sources)
+    return replace(found, sources=tuple(sources))
 
 
 def _check_patterns(sources: Sequence[Source]) -> None:
@@ -174,6 +185,7 @@ def _block(batch: Batch, found: Survey, row: int, notices: tuple[Notice, ...]) -
             *notices,
             *_whole_addresses(batch, found, columns, wrong),
             *_crossing_shapes(batch, found, columns, wrong),
+            *_cut_phones(batch, found, columns, wrong),
         ),
     )
 
@@ -183,11 +195,27 @@ def _crossing_shapes(
 ) -> Iterator[Notice]:
     """A shape that crosses itself is still what was published: kept, and said."""
     for source, made in zip(found.sources, columns, strict=True):
-        lines = [int(batch.lines[at]) for at in made.crossing if at not in wrong]
-        if lines:
-            shown = "、".join(map(str, lines[:_SHOWN_LINES])) + ("…" * (len(lines) > _SHOWN_LINES))
-            details = {"label": source.field.label, "count": len(lines), "lines": shown}
-            yield Notice("geometry_not_valid", details)
+        yield from _at_lines("geometry_not_valid", batch, source, made.crossing, wrong)
+
+
+def _cut_phones(
+    batch: Batch, found: Survey, columns: list[Column], wrong: set[int]
+) -> Iterator[Notice]:
+    """A telephone number that Excel took for a number cannot be dialled: kept, and said."""
+    for source, made in zip(found.sources, columns, strict=True):
+        if source.field.type is FieldType.PHONE:
+            cut = made.values.str.contains(_CUT_PHONE).fill_null(value=False).arg_true()
+            yield from _at_lines("leading_zero_lost", batch, source, cut.to_list(), wrong)
+
+
+def _at_lines(
+    code: str, batch: Batch, source: Source, places: Iterable[int], wrong: set[int]
+) -> Iterator[Notice]:
+    """The notice that cells of a field earn, with the lines they stand in; rejected rows do not."""
+    lines = [int(batch.lines[at]) for at in places if at not in wrong]
+    if lines:
+        shown = "、".join(map(str, lines[:_SHOWN_LINES])) + ("…" * (len(lines) > _SHOWN_LINES))
+        yield Notice(code, {"label": source.field.label, "count": len(lines), "lines": shown})
 
 
 def _whole_addresses(
@@ -198,11 +226,7 @@ def _whole_addresses(
         if source.field.type is not FieldType.TEXT or not ADDRESS_PARTS.search(source.field.name):
             continue
         whole = made.values.str.contains(WHOLE_ADDRESS).fill_null(value=False).arg_true()
-        lines = [int(batch.lines[at]) for at in whole.to_list() if at not in wrong]
-        if lines:
-            shown = "、".join(map(str, lines[:_SHOWN_LINES])) + ("…" * (len(lines) > _SHOWN_LINES))
-            details = {"label": source.field.label, "count": len(lines), "lines": shown}
-            yield Notice("address_not_split", details)
+        yield from _at_lines("address_not_split", batch, source, whole.to_list(), wrong)
 
 
 def _columns(batch: Batch, found: Survey) -> list[Column]:

@@ -27,6 +27,7 @@ class Source:
     default: str | None = None  # for a value that `codes` does not list
     has_default: bool = False
     normalize: str | None = None
+    exact: bool = False  # the format has typed the column as an id: it is kept letter by letter
     own_column: int | None = None  # its own heading's column, where it is read from its partner's
     refused: frozenset[str] = frozenset()  # rules by which the steward lets no cell be repaired
 

@@ -88,7 +88,8 @@ def _named(tables: Sequence[Table], wanted: str) -> Table:
         if table.name == wanted:
             return table
     for table in tables:
-        if fold(table.name) == fold(wanted):
+        # stops.txt of a feed is the table stops
+        if table.name and fold(table.name) in (fold(wanted), fold(wanted.rpartition(".")[0])):
             return table
     if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(tables):
         return tables[int(wanted) - 1]

@@ -50,7 +50,8 @@ def with_places(table: Table, crs: str) -> Table:
     elif _degrees([label for label in labels if not _is_letter(label)]) is not None:
         return table  # metres beside degrees: the degrees are enough
     else:
-        columns = _plane(labels, system)
+        is_north_first = system.crs.axis_info[0].direction == "north"
+        columns = plane_columns(labels, is_north_first=is_north_first)
     if columns is None:
         found = "、".join(filter(None, labels[:_SHOWN])) or "-"
         raise FileRefused("no_coordinates_to_convert", name=system.name, found=found)
@@ -69,15 +70,14 @@ def _degrees(labels: Sequence[str]) -> tuple[int, int] | None:
     return kinds.index(FieldType.LATITUDE), kinds.index(FieldType.LONGITUDE)
 
 
-def _plane(labels: Sequence[str], system: System) -> tuple[int, int] | None:
-    """Northing and easting.
+def plane_columns(labels: Sequence[str], *, is_north_first: bool = True) -> tuple[int, int] | None:
+    """The places of northing and easting among the headings; None where either is missing.
 
     X and Y are the first and the second axis as the system itself has them: in the plane
     rectangular system X goes north and Y east (平成14年国土交通省告示第9号, and EPSG alike), in UTM
     the other way, whatever graphics programs make of the letters.
     """
-    first_is_north = system.crs.axis_info[0].direction == "north"
-    letters = (_FIRST, _SECOND) if first_is_north else (_SECOND, _FIRST)
+    letters = (_FIRST, _SECOND) if is_north_first else (_SECOND, _FIRST)
     folded = [fold(label) for label in labels]
     found = []
     for patterns in zip((_NORTH, _EAST), letters, strict=True):

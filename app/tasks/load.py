@@ -111,7 +111,7 @@ async def _make_version(
     run = await runs.get(session, order.run_id, lock=True)
     dataset = await session.get_one(Dataset, run.dataset_id, with_for_update=True)
     latest = await newest_version(session, run.dataset_id)
-    if order.base is None and await is_same(session, latest, order.sha256, order.read_as):
+    if not order.corrects and await is_same(session, latest, order.sha256, order.read_as):
         raise AlreadyLoaded
     run.rows_read, run.rows_accepted = tally.rows, tally.accepted
     run.rows_rejected, run.cells_repaired = tally.rejected, tally.repaired

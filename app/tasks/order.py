@@ -33,7 +33,8 @@ class Order:
     filename: str | None
     told: tuple[dict[str, Any] | None, ...]  # how to read the file: with the dataset, with the run
     refused: dict[str, frozenset[str]]  # by field: the repairs that the steward does not want
-    base: Version | None  # the version whose rejected rows this file corrects
+    base: Version | None  # the version whose rows stay where this file has none of their key
+    corrects: bool  # the file holds the rejected rows of the run that made the base
 
 
 async def take_order(database: Database, run_id: UUID) -> Order | None:
@@ -70,15 +71,16 @@ async def take_order(database: Database, run_id: UUID) -> Order | None:
             layouts=[] if fields else await profiles.layouts(session),
             filename=upload.filename,
             # What is sent to correct a run is the CSV of its rejects, whatever the file was.
-            told=(dataset.reading, run.told) if base is None else (),
+            told=() if run.corrects_run_id else (dataset.reading, run.told),
             refused=await repairs.refused(session, dataset.id),
             base=base,
+            corrects=run.corrects_run_id is not None,
         )
 
 
 def _read_as(dataset: Dataset, run: Run) -> str:
     """A digest of all that was said of how the file is read: other words, another version."""
-    said = [dataset.fields, dataset.mapping, dataset.reading, run.told]
+    said = [dataset.fields, dataset.mapping, dataset.reading, run.told, run.delta]
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -113,6 +115,9 @@ async def newest_version(session: AsyncSession, dataset_id: str) -> Version | No
 
 
 async def _base(session: AsyncSession, run: Run) -> Version | None:
+    if run.delta:
+        dataset = await session.get_one(Dataset, run.dataset_id)
+        return await _published(session, dataset)
     if run.corrects_run_id is None:
         return None
     corrected = await runs.get(session, run.corrects_run_id)

@@ -17,6 +17,8 @@ def upgrade() -> None:
     op.add_column("version", sa.Column("read_as", sa.Text()))
     for name in ("told", "columns", "profile"):
         op.add_column("run", sa.Column(name, JSONB))
+    op.add_column("run", sa.Column("delta", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.alter_column("run", "delta", server_default=None)
     for name in ("format", "table_name"):
         op.add_column("run", sa.Column(name, sa.Text()))
     for table in _hosted():
@@ -27,7 +29,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     for table in _hosted():
         op.drop_column(table, "_extras", schema="hosted")
-    for name in ("table_name", "format", "profile", "columns", "told"):
+    for name in ("table_name", "format", "delta", "profile", "columns", "told"):
         op.drop_column("run", name)
     op.drop_column("version", "read_as")
     op.drop_column("version", "mapping")

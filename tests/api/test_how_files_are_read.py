@@ -132,3 +132,40 @@ async def test_a_wrong_word_on_reading_is_refused_by_its_place(
 
     assert refused.status_code == 422
     assert any(fault["pointer"].startswith(pointer) for fault in refused.json()["errors"])
+
+
+async def test_a_delta_replaces_by_key_adds_what_is_new_and_leaves_the_rest(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    dataset, steward = await undeclared(world)
+    whole = await world.load(steward, dataset, "番号,名称\n1,甲\n2,乙\n3,丙\n".encode())
+    await world.publish(steward, whole)
+
+    changed = await world.load(steward, dataset, "番号,名称\n2,乙２\n4,丁\n".encode(), delta="true")
+    await world.publish(steward, changed)
+    records = (await client.get(path(dataset))).json()["records"]
+    diff = await client.get(f"/v1/datasets/{dataset}/diff", params={"from": "1", "to": "2"})
+
+    assert sorted(tuple(record.values()) for record in records) == [
+        ("1", "甲"),
+        ("2", "乙２"),
+        ("3", "丙"),
+        ("4", "丁"),
+    ]
+    assert diff.json()["rows"] == {"added": 1, "removed": 0, "changed": 1}
+    assert (changed["rows_read"], changed["rows_accepted"]) == (2, 2)
+
+
+async def test_a_delta_without_anything_to_change_is_refused(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    dataset, steward = await undeclared(world)
+    address = f"/v1/datasets/{dataset}/versions"
+    asked = {"params": {"delta": "true"}, "headers": steward, "content": "名称\n甲\n".encode()}
+
+    nothing = await client.post(address, **asked)  # type: ignore[arg-type]
+    await world.publish(steward, await world.load(steward, dataset, "名称\n甲\n".encode()))
+    keyless = await client.post(address, **asked)  # type: ignore[arg-type]
+
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "no_version_published")
+    assert (keyless.status_code, keyless.json()["code"]) == (409, "dataset_has_no_key")

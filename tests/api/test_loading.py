@@ -104,6 +104,21 @@ async def test_when_every_row_is_wrong_the_run_fails_and_keeps_the_reasons(
     assert (run["rows_read"], run["rows_rejected"]) == (2, 2)
     listed = await client.get(f"/v1/runs/{run['id']}/rejects", headers=headers)
     assert len(listed.json()["items"]) == 2
+    wrong = [(each["field"], each["label"]) for each in listed.json()["items"]]
+    assert wrong[0] == ("no", "番号")  # the clerk's file has labels, and no names of fields
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_file_handed_in_again_says_which_run_has_its_rejects(world: World) -> None:
+    dataset, headers = await made(world)
+    file = "番号,名称,定員\n1,a,1\n2,b,x\n".encode()
+    first = await world.load(headers, dataset, file)
+
+    again = await world.load(headers, dataset, file)
+
+    (notice,) = again["notices"]
+    assert (again["unchanged"], again["rows_read"]) == (True, 0)
+    assert (notice["code"], notice["details"]["run"]) == ("file_unchanged", first["id"])
 
 
 @pytest.mark.usefixtures("worker")

@@ -91,6 +91,8 @@ async def test_each_fault_of_a_file_is_named_with_its_rows_and_its_mend(
     first = {each["code"]: each["first"] for each in found["failed"]}
     assert (first["duplicate_key"], first["invalid_integer"]) == (["5"], ["6"])
     assert first["placeholder_text"] == ["3"]
+    (size,) = [each for each in found["failed"] if each["code"] == "invalid_integer"]
+    assert size["mend_ja"].startswith("「定員」: ")
     assert all(f["mend_ja"] and f["mend_en"] and "{" not in f["mend_en"] for f in found["failed"])
     # completeness: (5 of 7 needed + 10 of 12 of all) / 2; validity: 3 of 5 rows, 2 of 12 cells
     # repaired at half the cost of a wrong one; uniqueness: 1 of 4 doubled.

@@ -65,7 +65,7 @@ async def _raw_copy(stage: Stage, path: Path) -> float:
     fields = list(entry.version.fields.values())
     clean = await asyncio.to_thread(_clean_file, path, fields)
     table = hosted_table("bare", fields)
-    for extra in ("_line", "_original", "_extras", "_since"):
+    for extra in ("_line", "_original", "_extras"):
         table._columns.remove(table.c[extra])
     connection = await asyncpg.connect(dsn_of(stage.url))
     try:

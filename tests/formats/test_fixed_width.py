@@ -209,7 +209,6 @@ def test_a_schema_as_csv_gives_the_layout_from_zero_or_one() -> None:
         ({"encoding": "cp932", "columns": [{"label": "a", "start": 1}]}, "columns[1].length"),
         (layout(("a", 1, 1, "float")), "columns[1].type"),
         (layout(("a", 1, 9, "integer"), record_length=9), "columns[1].length"),
-        (layout(("a", 1, 3, "packed")), "record_length"),
         (layout(("a", 1, 5), record_length=4), "record_length"),
         (layout(("a", 1, 5), record_length=True), "record_length"),
         (layout(("a", 1, 5), unit="words"), "unit"),
@@ -227,6 +226,14 @@ def test_a_wrong_layout_is_refused_at_its_place(told: dict[str, Any], where: str
         take("abcde\n", fixed_width=told)
 
     assert (refused.value.code, refused.value.details) == ("fixed_width_layout", {"where": where})
+
+
+@pytest.mark.parametrize("kind", ["packed", "integer"])
+def test_binary_numbers_without_a_record_length_are_refused_in_their_own_words(kind: str) -> None:
+    with pytest.raises(FileRefused) as refused:
+        take("abc\n", fixed_width=layout(("a", 1, 3, kind)))
+
+    assert refused.value.code == "fixed_width_binary"
 
 
 @pytest.mark.parametrize(

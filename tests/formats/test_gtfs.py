@@ -115,3 +115,14 @@ def test_a_file_without_rows_and_a_stray_file_are_told() -> None:
 
     assert refused.value.code == "no_data_rows"
     assert "members_left_out" in table("stops").notices
+
+
+def test_an_id_is_kept_letter_by_letter_also_in_a_later_feed() -> None:
+    """Realtime feeds refer to 笹岡２ by just these letters."""
+    stops = {"stops.txt": STOPS.replace("S1,", "笹岡２,")}
+
+    first = take(packed({**FEED, **stops}), table="stops.txt")
+    later = take(packed({**FEED, **stops}), first.survey.fields, table="stops")
+
+    assert first.values("stop_id")[0] == "笹岡２"
+    assert later.values("stop_id")[0] == "笹岡２"

@@ -88,6 +88,14 @@ def test_coordinates_in_metres_are_only_numbers() -> None:
     assert (types["X"], types["Y"]) == ("decimal", "decimal")
 
 
+def test_metres_of_a_system_nobody_has_said_are_noticed_and_degrees_are_not() -> None:
+    metres = take("名称,X座標,Y座標\na,-147123.4,-46123.5\n").notices
+    degrees = take("名称,X座標,Y座標,緯度,経度\na,-147123.4,-46123.5,34.7,135.5\n").notices
+
+    assert "coordinates_unplaced" in metres
+    assert "coordinates_unplaced" not in degrees
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -97,6 +105,8 @@ def test_coordinates_in_metres_are_only_numbers() -> None:
         ("ID,名称\n1,a\n1,b\n", None),  # not unique
         ("ID,名称\n1,a\n,b\n", None),  # not complete
         ("名称,定員\na,1\nb,2\n", None),  # unique, but no ID
+        ("番号,電話番号\n1,06-1\n1,06-2\n", None),  # what two facilities may share
+        ("番号,連絡先_郵便番号\n,530-0001\n2,530-0002\n", None),
     ],
 )
 def test_a_key_is_chosen_only_where_it_is_named_like_one_unique_and_complete(

@@ -421,3 +421,18 @@ def test_the_server_does_not_bring_polars_along() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("declared", [None, fields(name="text", phone="phone")])
+def test_a_phone_whose_leading_zero_excel_dropped_is_kept_and_told_by_its_line(
+    declared: list[Field] | None,
+) -> None:
+    text = "name,phone\na,721234567\nb,9012345678\nc,0721-23-4567\nd,119\ne,+81721234567\n"
+
+    taken = take(text, declared)
+
+    (notice,) = [
+        each for block in taken.blocks for each in block.notices if each.code == "leading_zero_lost"
+    ]
+    assert notice.details == {"label": "phone", "count": 2, "lines": "2、3"}
+    assert taken.values("phone")[:2] == ["721234567", "9012345678"]

@@ -164,7 +164,7 @@ async def _queued_run(stage: Stage) -> tuple[dict[str, str], Path_]:
         dataset = await session.get_one(Dataset, "stock")
         done = await runs.get(session, uuid.UUID(stage.run["id"]))
         run = await runs.start(
-            session, dataset, run_id=uuid.uuid4(), upload=(done.upload_id, 1), corrects=None,
+            session, dataset, run_id=uuid.uuid4(), upload=(done.upload_id, 1), how=runs.How(),
             by="test",
         )  # fmt: skip
     return stage.own, {"run_id": run.id}

@@ -146,7 +146,7 @@ REFUSED: list[tuple[str, str]] = [
     ("openapi/data.gov.json", "several_tables"),
     ("openapi/surrey.ca_open511.json", "several_tables"),
     ("openapi/tfl.gov.uk.json", "several_tables"),
-    ("postal/jusho_address.db", "geopackage_broken"),
+    ("postal/jusho_address.db", "file_is_sqlite"),
     ("fixed_width/census_2000/usgeo_excerpt.upl", "fixed_width_unknown"),
     ("fixed_width/census_2000/VROUTFSJ.TXt", "fixed_width_unknown"),
 ]

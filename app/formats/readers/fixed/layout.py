@@ -107,7 +107,7 @@ def _checked(made: FixedLayout) -> FixedLayout:
         raise _wrong("record_length")
     binary = any(column.type in ("packed", "integer") for column in made.columns)
     if binary and made.record_length is None:
-        raise _wrong("record_length")  # a byte of a number may look like a line's end
+        raise FileRefused("fixed_width_binary")  # a byte of a number may look like a line's end
     if not made.is_bytes and (
         made.record_length is not None
         or made.encoding in NAMES
