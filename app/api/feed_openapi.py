@@ -2,20 +2,14 @@
 
 from typing import Any, Final
 
+from app.api.records_openapi import LINKS
+
 # What both can refuse, beside what is wrong with a parameter.
 FEED_CODES: Final = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "column_not_visible", "dataset_not_found", "no_version_published", "dataset_withdrawn",
     "invalid_cursor",
 )  # fmt: skip
-_LINKS: Final = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["rel", "href"],
-        "properties": {name: {"type": "string"} for name in ("rel", "href", "type")},
-    },
-}
 _HEADERS: Final = {
     "Link": {"schema": {"type": "string"}, "description": 'rel="next" while more is waiting'},
     "Linkage-Receipt": {
@@ -68,7 +62,7 @@ FEED_ANSWER: Final = _answer(
             "numberReturned": {"type": "integer", "minimum": 0},
             "changes": {"type": "array", "items": _CHANGE},
             "next": {"type": "string", "description": "The since of the next call"},
-            "links": _LINKS,
+            "links": LINKS,
             "meta": _META,
         },
     },
@@ -148,7 +142,7 @@ DIFF_ANSWER: Final = _answer(
             "schema": {"type": "array", "items": _SCHEMA_CHANGE},
             "numberReturned": {"type": "integer"},
             "differences": {"type": "array", "items": _DIFFERENCE},
-            "links": _LINKS,
+            "links": LINKS,
         },
     },
     {

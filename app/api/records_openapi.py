@@ -11,7 +11,7 @@ _EXAMPLE: Final = {
     "links": [{"rel": "self", "href": "https://…/records?limit=1", "type": "application/json"}],
     "meta": {"source": "hosted", "stale": False, "age_seconds": 0, "revision": 0},
 }
-_LINKS: Final = {
+LINKS: Final = {
     "type": "array",
     "items": {
         "type": "object",
@@ -39,14 +39,14 @@ _PAGE: Final = {
         "numberReturned": {"type": "integer", "minimum": 0},
         "numberMatched": {"type": "integer", "minimum": 0},
         "records": {"type": "array", "items": {"type": "object"}},
-        "links": _LINKS,
+        "links": LINKS,
         "meta": _META,
     },
 }
 _ONE: Final = {
     "type": "object",
     "required": ["dataset", "version", "record", "links", "meta"],
-    "properties": {**_ABOUT, "record": {"type": "object"}, "links": _LINKS, "meta": _META},
+    "properties": {**_ABOUT, "record": {"type": "object"}, "links": LINKS, "meta": _META},
 }
 _TEXT: Final = {"schema": {"type": "string"}}
 _HEADERS: Final = {

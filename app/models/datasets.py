@@ -160,7 +160,8 @@ class Run(Base):
     rows_accepted: Mapped[int] = mapped_column(BigInteger)
     rows_rejected: Mapped[int] = mapped_column(BigInteger)
     cells_repaired: Mapped[int] = mapped_column(BigInteger)
-    delta: Mapped[bool]  # the file holds only what differs from the version that readers get
+    # The file holds only what differs from the version that readers get.
+    delta: Mapped[bool] = mapped_column(server_default=text("false"))
     told: Mapped[dict[str, Any] | None]  # how this file is to be read, where it was said
     columns: Mapped[list[dict[str, Any]] | None]  # why each inferred field has its type
     profile: Mapped[dict[str, Any] | None]  # the standard layout that the headings speak for

@@ -18,7 +18,6 @@ def upgrade() -> None:
     for name in ("told", "columns", "profile"):
         op.add_column("run", sa.Column(name, JSONB))
     op.add_column("run", sa.Column("delta", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.alter_column("run", "delta", server_default=None)
     for name in ("format", "table_name"):
         op.add_column("run", sa.Column(name, sa.Text()))
     for table in _hosted():
