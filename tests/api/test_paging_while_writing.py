@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -74,7 +75,7 @@ async def test_ten_thousand_rows_are_paged_through_while_others_write_and_publis
     found, pages = list(first["records"]), 1
     link = next(each["href"] for each in first["links"] if each["rel"] == "next")
     while link:
-        await asyncio.sleep(0.02)  # let others write between the pages
+        await asyncio.sleep(0.05)  # let others write between the pages
         page = (await client.get(link)).json()
         found += page["records"]
         pages += 1
@@ -83,7 +84,7 @@ async def test_ten_thousand_rows_are_paged_through_while_others_write_and_publis
         link = next((each["href"] for each in page["links"] if each["rel"] == "next"), None)
     stop.set()
 
-    assert await writing > 3
+    assert await writing > 1
     assert pages == 20
     assert sorted(record["no"] for record in found) == [f"{at:05}" for at in range(MANY)]
     assert {record["name"] for record in found} == {"first"}
@@ -98,8 +99,9 @@ async def test_a_whole_file_streams_one_revision_while_others_write(
     stop = asyncio.Event()
     writing = asyncio.create_task(disturb(client, dataset, writer, stop))
 
-    revisions = set()
-    for _ in range(15):
+    revisions: set[int] = set()
+    give_up_at = time.monotonic() + 60  # however slowly the others write on a busy machine
+    while len(revisions) < 8 and time.monotonic() < give_up_at:
         before = (await client.get(path(dataset), params={"limit": "1", "count": "true"})).json()
         response = await client.get(path(dataset), params={"f": "csv"})
         rows = list(csv.DictReader(io.StringIO(response.content.decode())))
@@ -109,8 +111,8 @@ async def test_a_whole_file_streams_one_revision_while_others_write(
         revisions.add(before["meta"]["revision"])
     stop.set()
 
-    assert await writing > 3
-    assert len(revisions) > 1
+    assert await writing > 1
+    assert len(revisions) == 8
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -102,7 +103,8 @@ async def _ask(server: EmbeddedServer, statement: str) -> object:
 def _kill_everything(server: EmbeddedServer) -> None:
     postmaster = psutil.Process(server.pid)
     for process in [postmaster, *postmaster.children(recursive=True)]:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # a helper of the server's that has ended meanwhile
+            process.kill()
 
 
 async def test_what_was_committed_survives_kill_9_of_every_process(
