@@ -145,7 +145,7 @@ class Broker:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
-               ask.representation, ask.key)  # fmt: skip
+               ask.representation, ask.key, ask.offset, ask.path)  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held

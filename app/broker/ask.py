@@ -28,6 +28,8 @@ class Ask:
     raw_query: bytes = b""
     if_none_match: str | None = None
     key: str | None = None  # one record by its key
+    offset: int = 0  # records passed over, for doors whose standard pages by number
+    path: str | None = None  # of the door that asks, for its links; None: the Linkage Interface's
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""

@@ -60,6 +60,7 @@ class Plan:
     self_link: str
     parameters: tuple[tuple[str, str], ...]
     is_one_record: bool
+    path: str  # of the list that pages link to
 
     @property
     def is_streamed(self) -> bool:
@@ -85,7 +86,7 @@ class Plan:
         )
         kept = [(name, value) for name, value in self.parameters if name != "cursor"]
         query = urlencode([*kept, ("cursor", cursors.encode(position))])
-        return f"{issuer}/v1/datasets/{self.dataset_id}/records?{query}"
+        return f"{issuer}{self.path}?{query}"
 
 
 def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[str, Join]:
@@ -137,9 +138,12 @@ def make_plan(
         question = replace(
             question, where=_with_key(question.where, version, ask.dataset_id, ask.key)
         )
+    if ask.offset:
+        question = replace(question, offset=ask.offset)
     if ask.representation in STREAMED and "limit" not in asked:
         question = replace(question, limit=None)
-    path = f"/v1/datasets/{ask.dataset_id}/records" + (f"/{ask.key}" if ask.key else "")
+    path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
+    here = path + (f"/{ask.key}" if ask.key else "")
     query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
     return Plan(
         dataset_id=ask.dataset_id,
@@ -157,9 +161,10 @@ def make_plan(
         etag=_etag(ask, version, revision, visible),
         bom=read_flag(asked, "bom"),
         charset=_charset(asked, ask.representation),
-        self_link=issuer + path + query,
+        self_link=issuer + here + query,
         parameters=ask.parameters,
         is_one_record=ask.key is not None,
+        path=path,
     )
 
 
@@ -242,7 +247,7 @@ def _etag(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str
     told = "\x00".join(
         [
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
-            repr(ask.parameters), ask.key or "", *sorted(visible),
+            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), *sorted(visible),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

@@ -7,9 +7,11 @@ compare with have one shape, so a source prepares the statement once.
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from app.query.fields import Field
+from app.query.geojson import Shape
 
 Literal = str | int | float | Decimal | bool | date | datetime
 
@@ -84,7 +86,48 @@ class Constant:
     value: bool
 
 
-Condition = Compare | OneOf | Like | Between | IsNull | Not | Both | Either | Constant
+class Relation(StrEnum):
+    """The spatial relations (CQL2, 21-065r2, 7.9 and OGC 06-103r4), read from the record's side."""
+
+    INTERSECTS = "s_intersects"
+    DISJOINT = "s_disjoint"
+    EQUALS = "s_equals"
+    TOUCHES = "s_touches"
+    WITHIN = "s_within"
+    CONTAINS = "s_contains"
+    OVERLAPS = "s_overlaps"
+    CROSSES = "s_crosses"
+    DWITHIN = "s_dwithin"  # at most `metres` apart
+
+
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """`relation(record's place, shape)`. Of a record without a place it is unknown.
+
+    `field` is the geometry that is compared; None: the point of the record's coordinates. The
+    shape is in CRS84 and may lie anywhere on the globe. `metres` is given for `DWITHIN` only.
+    """
+
+    relation: Relation
+    field: Field | None
+    shape: Shape
+    metres: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Full text: every term stands in at least one of the fields, in one of its spellings.
+
+    `terms` are folded for searching (`q=` of QUERY-09); the first spelling is the one asked for.
+    """
+
+    fields: tuple[Field, ...]
+    terms: tuple[tuple[str, ...], ...]
+
+
+Condition = (
+    Compare | OneOf | Like | Between | IsNull | Not | Both | Either | Constant | Spatial | Words
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +187,4 @@ class Question:
     after: tuple[Any, ...] | None = None
     count: bool = False
     joins: tuple[Join, ...] = ()
+    offset: int = 0  # for standards that page by number; the Linkage Interface has cursors

@@ -15,6 +15,8 @@ from app.query.question import (
     Not,
     OneOf,
     Question,
+    Spatial,
+    Words,
 )
 
 Shape = tuple[Any, ...]
@@ -31,6 +33,7 @@ def shape_of(question: Question) -> Shape:
         question.limit,
         None if question.after is None else tuple([each is None for each in question.after]),
         tuple([join.name for join in question.joins]),
+        question.offset > 0,
     )
 
 
@@ -56,5 +59,9 @@ def _condition(  # noqa: C901 - one arm for each case of a closed set
             return ("either", *[_condition(each) for each in parts])
         case Constant(value):
             return ("constant", value)
+        case Spatial(relation, place, _, _):
+            return ("spatial", relation, None if place is None else place.name)
+        case Words(fields, terms):
+            return ("words", tuple([f.name for f in fields]), tuple([len(each) for each in terms]))
         case _:
             assert_never(part)

@@ -207,9 +207,10 @@ def _page(parts: Statements, wording: Wording) -> Select[Any]:
     columns = [document(parts, wording).label("document"), position.label("position")]
     found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
     columns += [each.label(f"found_{at}") for at, each in enumerate(found)]
-    ordered = (
-        _ordered(parts, columns).limit(limit + literal(1, literal_execute=True)).subquery("ordered")
-    )
+    rows = _ordered(parts, columns).limit(limit + literal(1, literal_execute=True))
+    if parts.question.offset:
+        rows = rows.offset(parts.bind(lambda reading: reading.question.offset, BigInteger()))
+    ordered = rows.subquery("ordered")
     # Numbered after sorting: beside the sort, the window would be numbered before it.
     numbered = select(func.row_number().over().label("n"), ordered).subquery("page")
     on_page = numbered.c.n <= limit

@@ -40,6 +40,8 @@ from app.query.question import (
     Not,
     OneOf,
     Question,
+    Spatial,
+    Words,
 )
 from app.tables.layout import (
     ROW,
@@ -165,6 +167,8 @@ class Statements:
                 return or_(false(), *self._each(parts, get))
             case Constant(value):
                 return true() if value else false()
+            case Spatial() | Words():
+                raise LookupError("not answered yet")
             case _:
                 assert_never(part)
 
