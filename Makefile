@@ -31,7 +31,7 @@ check: .venv/.installed-dev
 	@echo "== openapi drift" && $(BIN)/urbanos openapi --check
 
 test: check
-	@echo "== pytest" && $(BIN)/pytest -q
+	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/.installed-dev
 	@command -v wrk >/dev/null 2>&1 || { \

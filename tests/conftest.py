@@ -33,6 +33,12 @@ hypothesis.settings.load_profile("suite")
 
 __all__ = ["embedded"]  # the fixture that the others stand on
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first: no process of several is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 TEMPLATE = "template_seeded"
 ISSUER = "http://urbanos.test"
 

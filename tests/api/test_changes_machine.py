@@ -24,7 +24,7 @@ from tests.following import Follower, held
 from tests.stock import path, stocked
 from tests.world import KENKO, World
 
-pytestmark = pytest.mark.usefixtures("worker")
+pytestmark = [pytest.mark.usefixtures("worker"), pytest.mark.long]
 NUMBERS = st.sampled_from([f"{at}" for at in range(8)])
 ROWS = st.dictionaries(NUMBERS, st.sampled_from(["a", "b", "c"]), min_size=1, max_size=6)
 AGES = timedelta(days=30)

@@ -7,6 +7,8 @@ import pytest
 
 from tests.cli.test_demo import Home, free_port
 
+pytestmark = pytest.mark.long
+
 DATASET = {
     "title_ja": "公園", "publisher": "271004", "steward": {"name": "公園課"},
     "data_class": "public", "license": "CC-BY-4.0", "update_frequency": "monthly",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.test_demo import Home, free_port
 
+pytestmark = pytest.mark.long
+
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 

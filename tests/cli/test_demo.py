@@ -18,6 +18,8 @@ import pytest
 
 from tests.database import REPO
 
+pytestmark = pytest.mark.long
+
 URBANOS: Final = [str(Path(sys.executable).with_name("urbanos"))]
 _PATIENCE_S: Final = 60.0
 

@@ -21,6 +21,8 @@ from app.query.geojson import NotGeometry, read_geometry
 from tests.database import REPO
 from tests.formats.reading import take
 
+pytestmark = pytest.mark.long
+
 LONGITUDE = st.floats(123, 153, allow_subnormal=False)
 LATITUDE = st.floats(21, 45, allow_subnormal=False)
 PLACE = st.tuples(LONGITUDE, LATITUDE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 import requests
 import schemathesis
@@ -26,6 +27,8 @@ from app.models.parties import Role
 from tests.serving import served
 from tests.stock import stocked
 from tests.world import KENKO, World
+
+pytestmark = pytest.mark.long
 
 CHECKS = [
     not_a_server_error,

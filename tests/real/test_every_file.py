@@ -24,9 +24,12 @@ HEAD = (
     "file", "format", "table", "encoding", "header_line", "profile", "read", "accepted", "repaired",
     "rejected", "refused",
 )  # fmt: skip
-pytestmark = pytest.mark.skipif(
-    not DATA.exists(), reason=f"left out: the real files are not at {DATA} (URBANOS_REAL_DATA)"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA.exists(), reason=f"left out: the real files are not at {DATA} (URBANOS_REAL_DATA)"
+    ),
+    pytest.mark.long,
+]
 
 
 def verdict(path: Path) -> tuple[str, ...]:

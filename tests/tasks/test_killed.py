@@ -33,6 +33,8 @@ from tests.database import REPO
 from tests.killing import Killer, check
 from tests.world import KENKO, Party, World
 
+pytestmark = pytest.mark.long
+
 KILLS = 12
 MOST_TRIES = 6  # more than a load that fails gets
 
