@@ -12,10 +12,12 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
+    case,
     cast,
     func,
     literal,
     not_,
+    null,
     or_,
     select,
 )
@@ -29,12 +31,13 @@ from app.tables.found import Found
 from app.tables.layout import ROW, box_of
 from app.tables.sql import Place, Reading, Source, Statements
 
-FEW: Final = 2_000  # candidates that are fetched as any rows are
+FEW: Final = 1_000  # candidates that are fetched as any rows are, the smaller geometries with them
+_SMALL_BYTES: Final = 2_048
 _UNCONNECTED: Final = ('{"type":"M', '{"type":"G')  # MultiPoint and its like, GeometryCollection
 
 
 class Wanted(StrEnum):
-    """What a statement gives: a row of bounds each, or the geometries of some rows."""
+    """What a statement gives: rows with their bounds, or the geometries of some rows."""
 
     FEW = "few"
     EVERY = "every"
@@ -73,15 +76,21 @@ def written(wanted: Wanted, parts: Statements, part: Place) -> Select[Any]:
         latitude, longitude = parts.place()
         edges: Sequence[ColumnElement[Any]] = (longitude, latitude, longitude, latitude)
         size: ColumnElement[Any] = literal(0, literal_execute=True)
+        small: ColumnElement[Any] = cast(null(), Text())
     else:
         edges = [parts.table.c[edge] for edge in edge_columns(geometry)]
-        size = func.octet_length(parts.table.c[geometry.column])
+        text = parts.table.c[geometry.column]
+        size = func.octet_length(text)
+        small = case((size <= literal(_SMALL_BYTES, literal_execute=True), text))
     where = (
         _straddling(parts, geometry) if isinstance(part, Box) and geometry else parts.conditions()
     )
     there = [edge.is_not(None) for edge in edges[:2]]
-    found = select(row, *edges, cast(size, BigInteger())).where(*where, *there)
-    return found.limit(literal(FEW + 1, literal_execute=True)) if wanted is Wanted.FEW else found
+    columns = [row, *edges, cast(size, BigInteger())]
+    if wanted is Wanted.EVERY:
+        return select(*columns).where(*where, *there)
+    most = literal(FEW + 1, literal_execute=True)
+    return select(*columns, small).where(*where, *there).limit(most)
 
 
 def _only(reading: Reading) -> Found:

@@ -50,6 +50,9 @@ class Found:
         return self.rows.itemsize * len(self.rows) + len(self.bits)
 
 
+NOTHING: Final = Found(array("q"))
+
+
 class TooManyCandidates(AppError):
     """So many geometries lie along the shape's edge that judging them would take too long."""
 

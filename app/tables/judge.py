@@ -15,10 +15,11 @@ from app.query.geojson import Shape
 from app.query.geometry import boxes_of
 from app.query.question import Box, Relation, Spatial
 from app.query.relations import read_shape, relate
-from app.tables.found import MOST_LISTED, Found, TooManyCandidates
+from app.tables.found import MOST_LISTED, NOTHING, Found, TooManyCandidates
 
 MOST_UNDECIDED: Final = 500_000  # geometries that GEOS looks at for one condition
 MOST_UNDECIDED_BYTES: Final = 1 << 30
+_MOST_PENDING: Final = 200_000
 _HAIR: Final = 1e-9  # degrees: a tenth of a millimetre
 _BATCH_ROWS: Final = 2_000
 _BATCH_BYTES: Final = 4 << 20
@@ -44,20 +45,31 @@ _TRUE_INSIDE: Final = frozenset({Relation.INTERSECTS, Relation.WITHIN, Relation.
 class Sieve:
     """Takes the candidates of one condition and parts them, then what was seen of the open ones.
 
-    Rows are collected in a byte each, however often and in whatever order they come.
+    Many rows are collected in a byte each, however often and in whatever order they come.
     """
 
     def __init__(self, part: Spatial | Box) -> None:
         self._part = part
-        self._is_found = np.zeros(1 << 16, dtype=bool)
+        self._rows: list[Rows] = []
+        self._rows_number = 0
+        self._is_found = np.zeros(0, dtype=bool)
         self._open: list[Candidates] = []
         self._open_number = self._open_bytes = 0
         self._tail = b""
         self._is_begun = False
 
-    def take_records(self, records: Iterable[Sequence[Any]]) -> None:
-        """Candidates as the driver has them. Raises `TooManyCandidates`."""
-        self._sort(np.array([tuple(record) for record in records], dtype=_CANDIDATE))
+    def take_few(self, records: Sequence[Sequence[Any]]) -> None:
+        """Candidates with the texts of the smaller ones. Raises `TooManyCandidates`."""
+        candidates = np.array([tuple(record[:-1]) for record in records], dtype=_CANDIDATE)
+        texts = {record[0]: record[-1] for record in records if record[-1] is not None}
+        sure, undecided = _sorted_out(self._part, candidates)
+        self._add(sure)
+        seen = [(row, texts[row]) for row in undecided["row"].tolist() if row in texts]
+        if seen:
+            self.take_texts(seen)
+        if len(seen) < len(undecided):
+            unseen = ~np.isin(undecided["row"], [row for row, _ in seen])
+            self._leave_open(undecided[unseen])
 
     def take_copied(self, piece: bytes) -> None:
         """Some bytes of COPY's binary format. Raises `TooManyCandidates`."""
@@ -71,16 +83,22 @@ class Sieve:
     def _sort(self, candidates: Candidates) -> None:
         sure, undecided = _sorted_out(self._part, candidates)
         self._add(sure)
+        self._leave_open(undecided)
+
+    def _leave_open(self, undecided: Candidates) -> None:
         self._open.append(undecided)
         self._open_number += len(undecided)
         self._open_bytes += int(undecided["size"].sum())
         if self._open_number > MOST_UNDECIDED or self._open_bytes > MOST_UNDECIDED_BYTES:
             raise TooManyCandidates
 
+    @property
+    def has_open(self) -> bool:
+        """Whether bounds have left any geometry to be seen."""
+        return self._open_number > 0
+
     def batches(self) -> list[list[int]]:
         """The rows whose geometries must be seen, so many at a time as fit into a few megabytes."""
-        if not self._open_number:
-            return []
         undecided = np.concatenate(self._open)
         undecided = undecided[np.argsort(undecided["row"])]
         by_bytes = np.cumsum(undecided["size"]) // _BATCH_BYTES
@@ -95,20 +113,33 @@ class Sieve:
         self._add(np.array(rows, np.int64)[_judged(self._part, geometries)])
 
     def _add(self, rows: Rows) -> None:
-        if not len(rows):
-            return
+        self._rows.append(rows)
+        self._rows_number += len(rows)
+        if self._rows_number > _MOST_PENDING:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Put the rows that were added down in their places."""
+        rows = np.concatenate([*self._rows, np.zeros(1, np.int64)])
         highest = int(rows.max())
         if highest >= len(self._is_found):
-            longer = np.zeros(2 * highest, dtype=bool)
+            longer = np.zeros(max(2 * len(self._is_found), highest + 1), dtype=bool)
             longer[: len(self._is_found)] = self._is_found
             self._is_found = longer
         self._is_found[rows] = True
+        self._rows, self._rows_number = [], 0
 
     def found(self) -> Found:
         """All rows that were found."""
+        if not self._rows_number and not len(self._is_found):
+            return NOTHING
+        if not len(self._is_found) and self._rows_number <= MOST_LISTED:
+            return Found(array("q", np.unique(np.concatenate(self._rows)).tobytes()))
+        self._mark()
+        self._is_found[0] = False  # rows are numbered from 1
         rows = np.flatnonzero(self._is_found)
         if len(rows) <= MOST_LISTED:
-            return Found(array("q", rows.tolist()))
+            return Found(array("q", rows.tobytes()))
         first, last = int(rows[0]), int(rows[-1])
         bits = np.packbits(self._is_found[first : last + 1], bitorder="little")
         return Found(array("q"), first, last, bits.tobytes())

@@ -3,9 +3,10 @@ bounds, GEOS judges those that bounds leave open. It never judges anything in th
 """
 
 import asyncio
+import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from app.query.geometry import boxes_of
 from app.query.question import Both, Condition, Either, Not, Question, Relation, Spatial
 from app.query.refusals import wrong
 from app.tables.candidates import FEW, Wanted, bounds_of, place_fields, written
-from app.tables.found import Form, Found, TooManyCandidates
+from app.tables.found import NOTHING, Form, Found, TooManyCandidates
 from app.tables.prepared import Prepared, compile_statement
 from app.tables.sql import Place, Reading, Source, Statements
 
@@ -28,6 +29,11 @@ _MOST_HELD_BYTES: Final = 32 << 20
 _MOST_STATEMENTS: Final = 500
 _MOST_LARGE: Final = 2  # searches of many candidates at once; the others wait their turn
 _PIECE_BYTES: Final = 2 << 20
+_KEY_BYTES: Final = 500
+_SIZE: Final = 5  # where a candidate says how large its geometry is
+_RECORD_WEIGHT: Final = 100
+_LIGHT: Final = 20_000  # about a millisecond's work
+_JUDGE: Final = "app.tables.judge"
 
 Key = tuple[str, int, Place]
 
@@ -93,25 +99,38 @@ class Places:
                     del self._running[key]
 
     async def _look(self, key: Key, source: Source, reading: Reading) -> Found:
-        sieve = await asyncio.to_thread(_sieve, key[-1])
-        await self._sort_out(source, reading, key[-1], sieve)
-        batches = await asyncio.to_thread(sieve.batches)
-        if batches:
-            await self._judge(source, reading, key[-1], sieve, batches)
-        found = await asyncio.to_thread(sieve.found)
+        part = key[-1]
+        few = self._statement(Wanted.FEW, source, reading, part)
+        async with self._pool.acquire(timeout=10) as connection:
+            records = await connection.fetch(few.sql, *few.values(reading))
+        if not records:
+            found = NOTHING
+        elif len(records) <= FEW:
+            found = await self._few(source, reading, part, records)
+        else:
+            sieve = await asyncio.to_thread(_sieve, part)
+            await self._sort_out(source, reading, part, sieve)
+            found = await self._rest(source, reading, part, sieve)
         self._hold(key, found)
         return found
+
+    async def _few(
+        self, source: Source, reading: Reading, part: Place, records: Sequence[Any]
+    ) -> Found:
+        """What holds of few candidates. For a handful a thread would cost more than the work."""
+        weight = sum([_RECORD_WEIGHT + record[_SIZE] for record in records]) + _weight(part)
+        if weight <= _LIGHT and _JUDGE in sys.modules:
+            sieve = _sieve(part)
+            sieve.take_few(records)
+        else:
+            sieve = await asyncio.to_thread(_sieve, part)
+            await asyncio.to_thread(sieve.take_few, records)
+        return await self._rest(source, reading, part, sieve)
 
     async def _sort_out(
         self, source: Source, reading: Reading, part: Place, sieve: "Sieve"
     ) -> None:
-        """Give the sieve every candidate."""
-        few = self._statement(Wanted.FEW, source, reading, part)
-        async with self._pool.acquire(timeout=10) as connection:
-            records = await connection.fetch(few.sql, *few.values(reading))
-        if len(records) <= FEW:
-            await asyncio.to_thread(sieve.take_records, records)
-            return
+        """Give the sieve every candidate as COPY sends them."""
         every = self._statement(Wanted.EVERY, source, reading, part)
         held = bytearray()
 
@@ -131,21 +150,18 @@ class Places:
                 raise
         await asyncio.to_thread(sieve.take_copied, bytes(held))
 
-    async def _judge(
-        self,
-        source: Source,
-        reading: Reading,
-        part: Place,
-        sieve: "Sieve",
-        batches: list[list[int]],
-    ) -> None:
-        """Give the sieve the geometries that it must see."""
+    async def _rest(self, source: Source, reading: Reading, part: Place, sieve: "Sieve") -> Found:
+        """Give the sieve the geometries that it must see; what it has found."""
+        if not sieve.has_open:
+            return sieve.found()
         texts = self._statement(Wanted.TEXTS, source, reading, part)
+        batches = await asyncio.to_thread(sieve.batches)
         async with self._pool.acquire(timeout=10) as connection:
             for rows in batches:
                 batch = replace(reading, found={part: Found(array("q", rows))})
                 records = await connection.fetch(texts.sql, *texts.values(batch))
                 await asyncio.to_thread(sieve.take_texts, records)
+        return await asyncio.to_thread(sieve.found)
 
     def _statement(self, wanted: Wanted, source: Source, reading: Reading, part: Place) -> Prepared:
         box = reading.question.box
@@ -218,7 +234,11 @@ def _looked_for(part: Place) -> Place:
     return part
 
 
+def _weight(part: Place) -> int:
+    """The length of the shape's text."""
+    return len(part.shape.text) if isinstance(part, Spatial) else 0
+
+
 def _size(key: Key, found: Found) -> int:
     """Bytes that are held, about: the shape's text is part of the key."""
-    part = key[-1]
-    return found.size + 500 + (len(part.shape.text) if isinstance(part, Spatial) else 0)
+    return found.size + _weight(key[-1]) + _KEY_BYTES
