@@ -60,16 +60,19 @@ class Sieve:
 
     def take_few(self, records: Sequence[Sequence[Any]]) -> None:
         """Candidates with the texts of the smaller ones. Raises `TooManyCandidates`."""
-        candidates = np.array([tuple(record[:-1]) for record in records], dtype=_CANDIDATE)
-        texts = {record[0]: record[-1] for record in records if record[-1] is not None}
-        sure, undecided = _sorted_out(self._part, candidates)
-        self._add(sure)
-        seen = [(row, texts[row]) for row in undecided["row"].tolist() if row in texts]
+        seen = [record for record in records if record[-1] is not None]
+        if isinstance(self._part, Box):  # bounds leave all of them open
+            unseen = [record for record in records if record[-1] is None]
+        else:
+            sure, undecided = _sorted_out(self._part, _listed(records))
+            self._add(sure)
+            rows = set(undecided["row"].tolist())
+            seen = [record for record in seen if record[0] in rows]
+            unseen = [record for record in records if record[-1] is None and record[0] in rows]
         if seen:
-            self.take_texts(seen)
-        if len(seen) < len(undecided):
-            unseen = ~np.isin(undecided["row"], [row for row, _ in seen])
-            self._leave_open(undecided[unseen])
+            self.take_texts([(record[0], record[-1]) for record in seen])
+        if unseen:
+            self._leave_open(_listed(unseen))
 
     def take_copied(self, piece: bytes) -> None:
         """Some bytes of COPY's binary format. Raises `TooManyCandidates`."""
@@ -145,6 +148,10 @@ class Sieve:
         return Found(array("q"), first, last, bits.tobytes())
 
 
+def _listed(records: Iterable[Sequence[Any]]) -> Candidates:
+    return np.array([tuple(record[: len(_NAMES)]) for record in records], dtype=_CANDIDATE)
+
+
 def _sorted_out(part: Spatial | Box, of: Candidates) -> tuple[Rows, Candidates]:
     """The rows that bounds alone settle for the condition, and those whose geometry must be seen.
 
@@ -214,16 +221,20 @@ def _judged(part: Spatial | Box, geometries: NDArray[Any]) -> NDArray[np.bool_]:
 def _meets(box: Box, geometries: NDArray[Any]) -> NDArray[np.bool_]:
     found = np.zeros(len(geometries), dtype=bool)
     for each in boxes_of(box):
-        found |= relate(Relation.INTERSECTS, geometries, _shape_of(each))
+        area = _area(each)
+        try:
+            found |= shapely.intersects(area, geometries)
+        except shapely.errors.GEOSException:  # one is too broken: all are asked with more care
+            text = shapely.to_geojson(area)
+            found |= relate(Relation.INTERSECTS, geometries, Shape(text, *area.bounds))
     return found
 
 
-def _shape_of(box: Box) -> Shape:
+def _area(box: Box) -> Any:
     """The box as a geometry: one without width is a line, one without any side a point."""
     west, south, east, north = box.west, box.south, box.east, box.north
-    whole = shapely.box(west, south, east, north)
-    if west == east or south == north:
-        whole = shapely.LineString([(west, south), (east, north)])
     if west == east and south == north:
-        whole = shapely.Point(west, south)
-    return Shape(shapely.to_geojson(whole), west, south, east, north)
+        return shapely.Point(west, south)
+    if west == east or south == north:
+        return shapely.LineString([(west, south), (east, north)])
+    return shapely.box(west, south, east, north)

@@ -3,10 +3,9 @@ bounds, GEOS judges those that bounds leave open. It never judges anything in th
 """
 
 import asyncio
-import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +32,6 @@ _KEY_BYTES: Final = 500
 _SIZE: Final = 5  # where a candidate says how large its geometry is
 _RECORD_WEIGHT: Final = 100
 _LIGHT: Final = 20_000  # about a millisecond's work
-_JUDGE: Final = "app.tables.judge"
 
 Key = tuple[str, int, Place]
 
@@ -54,6 +52,7 @@ class Places:
         self._held: OrderedDict[Key, Found] = OrderedDict()
         self._bytes = 0
         self._running: dict[Key, _Search] = {}
+        self._is_judge_there = False  # imported in a thread, by the first who needs it
         self._large = asyncio.Semaphore(_MOST_LARGE)
         self._prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
 
@@ -76,17 +75,26 @@ class Places:
         return replace(reading, found=found)
 
     async def _one(self, source: Source, reading: Reading, part: Place) -> Found:
-        """What is held, or what one search finds for all who ask for it meanwhile."""
+        """What is held, or what is found now. A large search is one for all who ask meanwhile."""
         part = _looked_for(part)
         key = (source.table.name, reading.revision, part)
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
             return held
+        reading = replace(reading, question=bounds_of(part))
+        if key not in self._running:
+            found = await self._among_few(source, reading, part)
+            if found is not None:
+                self._hold(key, found)
+                return found
+        return await self._shared(key, source, reading)
+
+    async def _shared(self, key: Key, source: Source, reading: Reading) -> Found:
+        """Wait for the one search, which ends with the last who waits for it."""
         search = self._running.get(key)
         if search is None:
-            bounds = replace(reading, question=bounds_of(part))
-            search = _Search(asyncio.create_task(self._look(key, source, bounds)))
+            search = _Search(asyncio.create_task(self._among_many(key, source, reading)))
             self._running[key] = search
         search.waiting += 1
         try:
@@ -98,34 +106,36 @@ class Places:
                 if self._running.get(key) is search:
                     del self._running[key]
 
-    async def _look(self, key: Key, source: Source, reading: Reading) -> Found:
-        part = key[-1]
+    async def _among_few(self, source: Source, reading: Reading, part: Place) -> Found | None:
+        """What holds of few candidates; None where there are many.
+
+        For a handful of them a thread would cost more than the work.
+        """
         few = self._statement(Wanted.FEW, source, reading, part)
         async with self._pool.acquire(timeout=10) as connection:
             records = await connection.fetch(few.sql, *few.values(reading))
         if not records:
-            found = NOTHING
-        elif len(records) <= FEW:
-            found = await self._few(source, reading, part, records)
+            return NOTHING
+        if len(records) > FEW:
+            return None
+        weight = sum([_RECORD_WEIGHT + record[_SIZE] for record in records]) + _weight(part)
+        if weight <= _LIGHT and self._is_judge_there:
+            sieve = _sieve(part)
+            sieve.take_few(records)
         else:
+            sieve = await asyncio.to_thread(_sieve, part)
+            self._is_judge_there = True
+            await asyncio.to_thread(sieve.take_few, records)
+        return await self._rest(source, reading, part, sieve)
+
+    async def _among_many(self, key: Key, source: Source, reading: Reading) -> Found:
+        part = key[-1]
+        async with self._large:
             sieve = await asyncio.to_thread(_sieve, part)
             await self._sort_out(source, reading, part, sieve)
             found = await self._rest(source, reading, part, sieve)
         self._hold(key, found)
         return found
-
-    async def _few(
-        self, source: Source, reading: Reading, part: Place, records: Sequence[Any]
-    ) -> Found:
-        """What holds of few candidates. For a handful a thread would cost more than the work."""
-        weight = sum([_RECORD_WEIGHT + record[_SIZE] for record in records]) + _weight(part)
-        if weight <= _LIGHT and _JUDGE in sys.modules:
-            sieve = _sieve(part)
-            sieve.take_few(records)
-        else:
-            sieve = await asyncio.to_thread(_sieve, part)
-            await asyncio.to_thread(sieve.take_few, records)
-        return await self._rest(source, reading, part, sieve)
 
     async def _sort_out(
         self, source: Source, reading: Reading, part: Place, sieve: "Sieve"
@@ -140,7 +150,7 @@ class Places:
                 await asyncio.to_thread(sieve.take_copied, bytes(held))
                 held.clear()
 
-        async with self._large, self._pool.acquire(timeout=10) as connection:
+        async with self._pool.acquire(timeout=10) as connection:
             try:
                 await connection.copy_from_query(
                     every.sql, *every.values(reading), output=take, format="binary"
@@ -184,8 +194,9 @@ class Places:
 
     def _hold(self, key: Key, found: Found) -> None:
         """The least recently used go first."""
+        before = self._held.pop(key, None)
         self._held[key] = found
-        self._bytes += _size(key, found)
+        self._bytes += _size(key, found) - (0 if before is None else _size(key, before))
         while self._bytes > _MOST_HELD_BYTES:
             self._bytes -= _size(*self._held.popitem(last=False))
 
