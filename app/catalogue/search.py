@@ -6,7 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    Select,
+    SQLColumnExpression,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue.opendata import is_open
@@ -89,7 +99,7 @@ async def facets(
     """How many of all that `wanted` finds, page or no page, have each value; the most first."""
     found = {}
     for name in names:
-        value = _FACETS[name].label("value")
+        value: Label[Any] = _FACETS[name].label("value")
         valued = select(value).where(*_conditions(wanted)).subquery()
         rows = await session.execute(
             select(valued.c.value, func.count())
