@@ -15,10 +15,7 @@ class DatasetWords(Base):
     """
 
     __tablename__ = "dataset_words"
-    __table_args__ = (
-        Index("ix_dataset_words_grams", "grams", postgresql_using="gin"),
-        Index("ix_dataset_words_rank", "length", "dataset_id"),
-    )
+    __table_args__ = (Index("ix_dataset_words_grams", "grams", postgresql_using="gin"),)
 
     dataset_id: Mapped[str] = mapped_column(
         ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True
@@ -36,6 +33,6 @@ class Reading(Base):
     __tablename__ = "reading"
     __table_args__ = (Index("ix_reading", "reading"),)
 
-    # By code point whatever the database's order is, so that the index knows beginnings.
-    word: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
-    reading: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    # Both in the order of code points (collation "C"), so that the index knows beginnings.
+    word: Mapped[str] = mapped_column(primary_key=True)
+    reading: Mapped[str] = mapped_column(primary_key=True)
