@@ -74,7 +74,9 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     caller: OptionalCaller,
     platform: PlatformDep,
     session: Reading,
-    q: Annotated[str | None, Query(max_length=200, description="Words, in any kana")] = None,
+    q: Annotated[
+        str | None, Query(description="Words, in any kana and form; the best hits first")
+    ] = None,
     theme: Annotated[str | None, Query(max_length=60)] = None,
     publisher: Annotated[str | None, Query(max_length=63)] = None,
     data_class: Annotated[DataClass | None, Query(alias="class")] = None,

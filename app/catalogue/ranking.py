@@ -142,8 +142,10 @@ async def _batch(
         statement = statement.where(
             tuple_(DatasetWords.length, id_) > tuple_(literal(after.length), literal(after.id))
         )
-    rows = await session.execute(statement.order_by(DatasetWords.length, id_).limit(size))
-    return dict(rows.tuples().all())
+    rows: Iterable[Any] = await session.execute(
+        statement.order_by(DatasetWords.length, id_).limit(size)
+    )
+    return {named: length for named, length in rows}
 
 
 async def _some(session: AsyncSession, condition: ColumnElement[bool]) -> Sequence[str] | None:

@@ -72,7 +72,9 @@ def _spelt(term: str, readings: Iterable[str], *, related: bool) -> Iterator[str
     yield from _inside(term)
     if related:
         yield from _synonyms(related=True).get(term, ())
-    yield from readings
+    for reading in readings:
+        yield reading
+        yield from _synonyms(related=False).get(reading, ())
 
 
 def _inside(term: str) -> Iterator[str]:
@@ -100,6 +102,11 @@ def _synonyms(*, related: bool) -> Mapping[str, tuple[str, ...]]:
             for word in words:
                 found[word] |= dict.fromkeys(other for other in words if other != word)
     return {word: tuple(others) for word, others in found.items()}
+
+
+def known_words() -> list[str]:
+    """The words that have synonyms: their readings are worth knowing whatever the texts are."""
+    return sorted({*_synonyms(related=False), *_synonyms(related=True)})
 
 
 def is_kana(text: str) -> bool:

@@ -43,7 +43,7 @@ def _tokenizer() -> Any:
     # Here, because it brings its dictionary into memory: the worker's alone.
     from sudachipy import Dictionary, SplitMode  # noqa: PLC0415
 
-    return Dictionary(dict="core").create(mode=SplitMode.C)
+    return Dictionary(dict="core").tokenizer(mode=SplitMode.C)
 
 
 def _runs(tokens: Iterable[Any]) -> Iterator[list[tuple[str, str]]]:
@@ -80,3 +80,6 @@ def _together(run: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             reading = fold("".join(read for _, read in run[begin:end]))
             if len(word) <= _LONGEST_WORD and has_kanji(word) and is_kana(reading):
                 yield word, reading
+                # A dictionary knows one of the two, and people say both.
+                if word.endswith("所") and reading.endswith(("しょ", "じょ")):
+                    yield word, reading[:-2] + ("じょ" if reading.endswith("しょ") else "しょ")

@@ -16,7 +16,7 @@ from app.models.datasets import DataClass, Dataset, Version, VersionState
 from app.models.parties import Organization
 from app.models.search import DatasetWords
 from app.query.fields import Field, FieldType, Visibility
-from app.query.words import searched
+from app.query.words import known_words, searched
 from app.tables import word_index
 from app.tables.layout import hosted_table
 from app.tables.values import some_values
@@ -100,7 +100,7 @@ async def _read_datasets(database: Database) -> bool:
             .with_for_update(of=DatasetWords, skip_locked=True)
         )
         rows = (await session.execute(waiting)).all()
-        texts: list[str] = []
+        texts: list[str] = known_words() if rows else []
         for dataset, words in rows:
             words.read_as = edition
             # What is hidden may not show in how other things are found.
