@@ -31,7 +31,7 @@ async def list_open(
     session: AsyncSession, *, after: str | None = None, limit: int = 100
 ) -> list[OpenDataset]:
     """Open datasets by id, one more than asked so that the door knows of a next page."""
-    statement = _statement().where(*_is_open()).order_by(Dataset.id).limit(limit + 1)
+    statement = _statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
         statement = statement.where(Dataset.id > after)
     return [_told(*row) for row in await session.execute(statement)]
@@ -39,7 +39,7 @@ async def list_open(
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
     """One of them. Raises `NotOpenData`, `DatasetNotFound`, `DatasetWithdrawn`."""
-    found = await session.execute(_statement().where(Dataset.id == dataset_id, *_is_open()))
+    found = await session.execute(_statement().where(Dataset.id == dataset_id, *is_open()))
     row = found.one_or_none()
     if row is not None:
         return _told(*row)
@@ -64,7 +64,8 @@ def _statement() -> Select[Dataset, Version, Organization, datetime | None]:
     )
 
 
-def _is_open() -> Sequence[ColumnElement[bool]]:
+def is_open() -> Sequence[ColumnElement[bool]]:
+    """What an entry with a published version must meet to be open data."""
     return (
         Dataset.data_class == DataClass.PUBLIC.value,
         Dataset.zone == Zone.INTERNET.value,

@@ -38,7 +38,7 @@ def doctor(as_json: Json = False) -> None:
     settings = read_settings()
     looked = asyncio.run(_database(settings))
     opened = all(each.ok for each in looked if each.check == _SIGNING_KEYS)
-    found = [_python(), *_disk(settings), *_secret_key(settings, opened), *looked]
+    found = [_python(), *_disk(settings), *_secret_key(settings, opened), *looked, _readings()]
     if as_json:
         show_json([asdict(each) for each in found])
     else:
@@ -56,6 +56,21 @@ def _python() -> Finding:
         sys.version_info >= (3, 11),
         said(f"{has}（3.11以上が必要）", f"{has} (3.11 or newer is needed)"),
     )
+
+
+def _readings() -> Finding:
+    """Without a dictionary searches go by spelling: less is found, and nothing is wrong."""
+    from app.tasks.readings import dictionary  # noqa: PLC0415
+
+    edition = dictionary()
+    if edition is not None:
+        return Finding("readings", True, edition)
+    return Finding("readings", True, said(
+        "読みの辞書がないため、検索は漢字の読み（ひなん→避難）を使いません。"
+        "pip install 'urbanos[search]' で入ります（ワーカだけが使います）。",
+        "No dictionary, so searches know no readings (ひなん for 避難). It comes with"
+        " pip install 'urbanos[search]', for the worker only.",
+    ))  # fmt: skip
 
 
 def _disk(settings: "Settings") -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import asyncpg
@@ -14,6 +14,7 @@ from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
+from app.query.question import Both, Condition, Words
 from app.query.shape import shape_of
 from app.tables.encode import Form, Wording, columns, document
 from app.tables.layout import ROW
@@ -21,6 +22,7 @@ from app.tables.places import Places, forms_of
 from app.tables.prepared import Prepared, compile_statement
 from app.tables.spool import Spool
 from app.tables.sql import Reading, Source, Statements
+from app.tables.word_index import candidates
 
 _MOST_STATEMENTS: Final = 1_000
 _MOST_COPIES: Final = 4  # at once, so that pages find a connection too
@@ -78,7 +80,7 @@ class TableReader:
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
-        reading = await self.placed(source, reading)
+        reading = await self.resolved(source, reading)
         prepared = self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *joined_counts = row
@@ -88,18 +90,34 @@ class TableReader:
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
         wording = Wording(Form.RECORD, ())
-        reading = await self.placed(source, reading)
+        reading = await self.resolved(source, reading)
         prepared = self._statement("count", source, joined, reading, wording)
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
-    async def placed(self, source: Source, reading: Reading) -> Reading:
-        """The reading with the rows that its conditions of place hold for: before any statement.
+    async def resolved(self, source: Source, reading: Reading) -> Reading:
+        """The reading with the rows that its conditions of place hold for, and those that its words
+        can: before any statement.
 
-        Raises `DatabaseUnavailable`, `TooManyCandidates`, `InvalidQuestion`.
+        Raises `DatabaseUnavailable`, `RowsGone`, `TooManyCandidates`, `InvalidQuestion`.
         """
         with _told():
-            return await self._places.find(source, reading)
+            reading = await self._places.find(source, reading)
+            return await self._narrowed(source, reading)
+
+    async def _narrowed(self, source: Source, reading: Reading) -> Reading:
+        """The reading with the rows that can match, where an index of the very fields knows them.
+
+        An index of others would miss rows, or tell by its time what stands in a hidden column.
+        """
+        words = _words_of(reading.question.where)
+        if words is None or source.words is None:
+            return reading
+        if source.words.columns != {field.column for field in words.fields}:
+            return reading
+        async with self._pool.acquire(timeout=10) as connection:
+            rows = await candidates(connection, source.words, words.terms)
+        return reading if rows is None else replace(reading, rows=tuple(rows))
 
     async def _fetch_row(self, prepared: Prepared, reading: Reading) -> Any:
         with _told():
@@ -114,7 +132,7 @@ class TableReader:
         A slow taker holds a temporary file, never a connection. Closing the iterator early ends
         the statement. Raises `DatabaseUnavailable`.
         """
-        reading = await self.placed(source, reading)
+        reading = await self.resolved(source, reading)
         prepared = self._statement("stream", source, joined, reading, wording)
         spool = Spool()
         task = asyncio.create_task(self._copy(prepared, reading, wording.form, spool))
@@ -164,10 +182,13 @@ class TableReader:
         wording: Wording,
     ) -> Prepared:
         tables = (source.table.name, *[other.table.name for other in joined])
-        key = (kind, tables, wording, shape_of(reading.question), forms_of(reading))
+        is_narrowed = reading.rows is not None
+        key = (kind, tables, wording, shape_of(reading.question), forms_of(reading), is_narrowed)
         found = self._prepared.get(key)
         if found is None:
-            parts = Statements(source, joined, reading.question, reading.found)
+            parts = Statements(
+                source, joined, reading.question, reading.found, is_narrowed=is_narrowed
+            )
             found = compile_statement(parts, _KINDS[kind](parts, wording))
             self._prepared[key] = found
             if len(self._prepared) > _MOST_STATEMENTS:
@@ -175,6 +196,13 @@ class TableReader:
         else:
             self._prepared.move_to_end(key)
         return found
+
+
+def _words_of(where: Condition | None) -> Words | None:
+    """The words that every row must have, whatever else is asked."""
+    if isinstance(where, Both):
+        return next((each for each in where.parts if isinstance(each, Words)), None)
+    return where if isinstance(where, Words) else None
 
 
 def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:

@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    collate,
     false,
     func,
+    literal,
     or_,
     true,
 )
@@ -26,6 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Double, Text, TypeEngine
 
 from app.query.fields import EDGES, Field, FieldType
+from app.query.folding import pattern_of
 from app.query.geometry import EARTH_METRES, boxes_around, boxes_of
 from app.query.question import (
     Between,
@@ -54,6 +57,7 @@ from app.tables.layout import (
     place_columns,
     sql_type,
 )
+from app.tables.word_index import WordIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Source:
 
     table: Table
     fields: tuple[Field, ...]
+    words: WordIndex | None = None
 
 
 Place = Spatial | Box
@@ -80,6 +85,7 @@ class Reading:
     join_revisions: tuple[int, ...]  # in the order of question.joins
     now: datetime
     found: Mapping[Place, Found] = field(default_factory=dict)
+    rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
 
 
 Getter = Callable[[Reading], Any]
@@ -102,9 +108,12 @@ class Statements:
         joined: Sequence[Source],
         question: Question,
         places: Mapping[Place, Found] | None = None,
+        *,
+        is_narrowed: bool = False,
     ) -> None:
         self.question = question
         self.places = places or {}  # the forms of what the reading has found
+        self.is_narrowed = is_narrowed
         self.source = source
         self.table = source.table
         self.getters: dict[str, Getter] = {}
@@ -144,6 +153,9 @@ class Statements:
         """All that a row must meet, the page's beginning excepted."""
         question = self.question
         found = self.in_force()
+        if self.is_narrowed:
+            rows = self.bind(lambda reading: list(_some(reading.rows)), ARRAY(BigInteger()))
+            found.append(or_(self.table.c[SINCE] > 0, self.table.c[ROW] == func.any(rows)))
         if question.where is not None:
             found.append(self.condition(question.where, lambda reading: reading.question.where))
             found += self._rows_near(question.where, lambda reading: reading.question.where)
@@ -192,8 +204,8 @@ class Statements:
                 return true() if value else false()
             case Spatial():
                 return self._placed(part, get)
-            case Words():
-                raise LookupError("not answered yet")
+            case Words(fields):
+                return self._words(fields, get)
             case _:
                 assert_never(part)
 
@@ -249,6 +261,17 @@ class Statements:
         return lambda value, kind: self.bind(
             lambda reading: value(reading.found[get(reading)]), kind
         )
+
+    def _words(self, fields: Sequence[Field], get: Getter) -> ColumnElement[bool]:
+        """Each term's pattern is found in the fields as one text, NFKC and else as they are.
+
+        Of a row without any text that is false, not unknown.
+        """
+        # No term holds the separator, so none is found across two fields.
+        text = func.concat_ws(literal("\x1f"), *(self.column(field) for field in fields))
+        patterns = self.bind(lambda reading: _patterns(get(reading)), ARRAY(Text()))
+        plain = collate(func.pg_catalog.normalize(text, literal("NFKC")), "C")
+        return plain.bool_op("~")(func.all(patterns))
 
     def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """The latitude and longitude columns (a place was only asked for where there is one)."""
@@ -354,6 +377,10 @@ def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[Col
         rows.c[SINCE] <= parts.bind(revision, BigInteger()),
         or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),
     ]
+
+
+def _patterns(words: Words) -> list[str]:
+    return ["|".join(pattern_of(spelling) for spelling in term) for term in words.terms]
 
 
 def _join_revision(at: int) -> Getter:

@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, places, reads, rest, shapes
+from tests.bench import formats, kills, loads, places, reads, rest, searching, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -18,6 +18,7 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "again": reads.again,
     "load": loads.load,
     "export": loads.export,
+    "words": searching.records,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "workbook": formats.workbook,
@@ -25,6 +26,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "memory": loads.memory,
     "shapes": shapes.shapes,
     "places": places.places,
+    "catalogue": searching.catalogue,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,
