@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.catalogue.dcat import OpenDataset
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
+from app.formats.shelf.facts import OpenDataset
 from app.kit.clock import TOKYO
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, DatasetState, Version
