@@ -35,7 +35,7 @@ from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
-from app.api.opendata import descriptions
+from app.api.opendata import descriptions, harvests
 from app.api.operations import registry_of
 from app.api.state import Platform
 from app.audit.log import Log
@@ -76,6 +76,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     groups.router,
     onboarding.router,
     descriptions.router,
+    harvests.router,
     agreements.router,
     log.router,
     log.readers_router,
