@@ -50,11 +50,8 @@ def is_known(request: Request, etag: str, modified_at: datetime | None = None) -
         return _matches(known, etag)
     try:
         return modified_at.replace(microsecond=0) <= parsedate_to_datetime(since)
-    except (
-        TypeError,
-        ValueError,
-    ):  # no date at all, or one without an offset: as if it were absent
-        return False
+    except (TypeError, ValueError):
+        return False  # no date at all, or one without an offset: as if it were absent
 
 
 def _matches(known: str | None, etag: str) -> bool:

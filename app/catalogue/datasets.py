@@ -249,8 +249,6 @@ CHANGEABLE: Final = frozenset(
         "hidden", "fields", "mapping", "reading", "retention", "temporal_start", "temporal_end",
     }
 )  # fmt: skip
-
-
 # Whether everybody is told of it at all hangs on these: a change of them is news.
 _SHOWN: Final = frozenset({"license", "hidden"})
 
@@ -294,7 +292,7 @@ def _as_fields(
 
 
 async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: str) -> Dataset:
-    """End a dataset: readers get 410 with the reason. Rows, log and id stay: it is given to no other.
+    """End a dataset: readers get 410 with the reason. Rows and log stay; no other gets its id.
 
     Doing it again corrects the reason.
     """
