@@ -17,7 +17,6 @@ from app.api import (
     log,
     needs,
     onboarding,
-    opendata,
     operations,
     organizations,
     parameters,
@@ -36,6 +35,7 @@ from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
+from app.api.opendata import descriptions, harvests
 from app.api.operations import registry_of
 from app.api.state import Platform
 from app.audit.log import Log
@@ -75,7 +75,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     terms.router,
     groups.router,
     onboarding.router,
-    opendata.router,
+    descriptions.router,
+    harvests.router,
     agreements.router,
     log.router,
     log.readers_router,

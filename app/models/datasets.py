@@ -51,7 +51,10 @@ class Dataset(Base):
     """One entry of the catalogue. The id is permanent and readable: it stands in URLs and scopes."""
 
     __tablename__ = "dataset"
-    __table_args__ = (CheckConstraint("id ~ '^[a-z0-9][a-z0-9-]{1,62}$'", name="id"),)
+    __table_args__ = (
+        CheckConstraint("id ~ '^[a-z0-9][a-z0-9-]{1,62}$'", name="id"),
+        Index("ix_dataset_announced", "announced_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     title_ja: Mapped[str]
@@ -82,6 +85,7 @@ class Dataset(Base):
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]
     retention: Mapped[dict[str, Any] | None]  # keep_versions, keep_days; None: all are kept
+    announced_at: Mapped[datetime | None]  # last published, withdrawn or put back
     search_text: Mapped[str] = mapped_column(server_default="")  # no longer written
     created_at: Mapped[datetime]
     created_by: Mapped[str]
