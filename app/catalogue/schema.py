@@ -1,10 +1,11 @@
 """Fields as the schemas of two standards: JSON Schema 2020-12 and Frictionless Table Schema."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from app.models.datasets import Dataset
-from app.query.fields import Field, FieldType
+from app.query.fields import Field, FieldType, geometry_of
 
 _GEOMETRY: Final = "https://geojson.org/schema/Geometry.json"
 _JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
@@ -74,6 +75,38 @@ def property_of(field: Field) -> dict[str, Any]:
             found[name] = value
     found["x-type"] = field.type.value
     return found
+
+
+def feature_schema(
+    fields: Sequence[Field], address: str, *, title: str, temporal: Field | None
+) -> dict[str, Any]:
+    """A feature's properties (OGC 23-058r2, 19-079r2): one type each, the place without any.
+
+    Coordinates of a dataset without a geometry are its place and properties too.
+    """
+    place = geometry_of(fields)
+    roles = {temporal.name: "primary-instant"} if temporal is not None else {}
+    roles |= {field.name: "id" for field in fields if field.key}
+    if place is not None:
+        roles[place.name] = "primary-geometry"
+    found = {}
+    for at, field in enumerate(fields, start=1):
+        found[field.name] = _feature_property(field) | {"x-ogc-propertySeq": at}
+        if field.name in roles:
+            found[field.name]["x-ogc-role"] = roles[field.name]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "title": title,
+        "type": "object",
+        "properties": found,
+    }
+
+
+def _feature_property(field: Field) -> dict[str, Any]:
+    """The same as of a record, but for the null that any optional field may be."""
+    found = property_of(replace(field, required=True))
+    return {name: value for name, value in found.items() if name != "x-type"}
 
 
 def table_schema(fields: Sequence[Field]) -> dict[str, Any]:
