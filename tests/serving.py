@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def served(app: FastAPI, port: int = 0) -> AsyncIterator[int]:
+async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
     """The port of a server for an application whose lifespan has begun; any free one for 0."""
     server = uvicorn.Server(
         uvicorn.Config(app, port=port, lifespan="off", log_level="critical", access_log=False)

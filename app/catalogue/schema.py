@@ -103,6 +103,29 @@ def feature_schema(
     }
 
 
+def geojson_schema(fields: Sequence[Field], address: str, *, title: str) -> dict[str, Any]:
+    """A feature as GeoJSON writes it, for clients that would guess types from the first few.
+
+    Whole numbers are left to their guess: GDAL gives a declared one 32 bits, a guessed one 64.
+    """
+    place = geometry_of(fields)
+    told = [f for f in fields if f != place and f.type is not FieldType.INTEGER]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "title": title,
+        "type": "object",
+        "properties": {
+            "type": {"const": "Feature"},
+            "geometry": {"$ref": _GEOMETRY},
+            "properties": {
+                "type": "object",
+                "properties": {field.name: _feature_property(field) for field in told},
+            },
+        },
+    }
+
+
 def _feature_property(field: Field) -> dict[str, Any]:
     """The same as of a record, but for the null that any optional field may be."""
     found = property_of(replace(field, required=True))

@@ -1,7 +1,7 @@
 """Collections of features: the datasets with a place, described. Gives no record."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -20,7 +20,7 @@ from app.api.state import Platform
 from app.catalogue import placed
 from app.catalogue.dcat import LICENCES
 from app.catalogue.placed import Placed
-from app.catalogue.schema import feature_schema
+from app.catalogue.schema import feature_schema, geojson_schema
 from app.models.datasets import DataClass
 from app.policy.facts import Caller
 from app.query.fields import Field
@@ -94,9 +94,11 @@ async def show_queryables(
     f: str | None = None,
 ) -> Response:
     """What features may be asked by (19-079r2, 6.2)."""
-    asked = _Asked(platform, session, caller, purpose)
-    made = await _schema(asked, collection_id, "queryables")
-    made["additionalProperties"] = False
+    seen = await _seen(_Asked(platform, session, caller, purpose), collection_id, "queryables")
+    made = feature_schema(
+        seen.fields, seen.here, title=seen.title, temporal=temporal_of(seen.fields)
+    )
+    made |= {"additionalProperties": False, "links": both_forms(seen.here, SCHEMA)}
     # What a draft said, and GDAL (up to 3.12 at least) looks for.
     made["queryables"] = [{"id": name} for name in made["properties"]]
     return answered(request, made, form=f, media_type=SCHEMA)
@@ -114,8 +116,29 @@ async def show_schema(
     f: str | None = None,
 ) -> Response:
     """What a feature holds (23-058r2)."""
+    seen = await _seen(_Asked(platform, session, caller, purpose), collection_id, "schema")
+    made = feature_schema(
+        seen.fields, seen.here, title=seen.title, temporal=temporal_of(seen.fields)
+    )
+    made["links"] = both_forms(seen.here, SCHEMA)
+    return answered(request, made, form=f, media_type=SCHEMA)
+
+
+@router.head("/{collection_id}/schema/geojson")
+@router.get("/{collection_id}/schema/geojson")
+async def show_geojson_schema(
+    collection_id: str,
+    request: Request,
+    caller: OptionalCaller,
+    platform: PlatformDep,
+    session: Reading,
+    purpose: Purpose = None,
+    f: str | None = None,
+) -> Response:
+    """What the GeoJSON of a feature holds (17-069r4, link relation `describedby`)."""
     asked = _Asked(platform, session, caller, purpose)
-    made = await _schema(asked, collection_id, "schema")
+    seen = await _seen(asked, collection_id, "schema/geojson")
+    made = geojson_schema(seen.fields, seen.here, title=seen.title)
     return answered(request, made, form=f, media_type=SCHEMA)
 
 
@@ -129,8 +152,17 @@ class _Asked:
     purpose: str | None = None
 
 
-async def _schema(asked: _Asked, collection_id: str, which: str) -> dict[str, Any]:
-    """The properties that a read would give this caller.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The fields of a collection that a caller sees, and where they are told."""
+
+    fields: Sequence[Field]
+    title: str
+    here: str
+
+
+async def _seen(asked: _Asked, collection_id: str, which: str) -> _Seen:
+    """The fields that a read would give this caller.
 
     Who would be refused is told what the entry tells everybody.
     """
@@ -138,9 +170,7 @@ async def _schema(asked: _Asked, collection_id: str, which: str) -> dict[str, An
     visible = await asked.platform.broker.visible(collection_id, asked.caller, asked.purpose)
     seen = [field for name, field in fields.items() if name in visible or not visible]
     here = f"{asked.platform.issuer}{ROOT}/collections/{collection_id}/{which}"
-    made = feature_schema(seen, here, title=found.title_ja, temporal=temporal_of(seen))
-    made["links"] = both_forms(here, SCHEMA)
-    return made
+    return _Seen(seen, found.title_ja, here)
 
 
 async def _get(asked: _Asked, collection_id: str) -> tuple[Placed, Mapping[str, Field]]:
@@ -177,6 +207,7 @@ def _collection(found: Placed, issuer: str, language: str) -> dict[str, Any]:
         linked(f"{_OGC}queryables", f"{here}/queryables", SCHEMA),
         linked("queryables", f"{here}/queryables", JSON),  # the draft's word for it
         linked(f"{_OGC}schema", f"{here}/schema", SCHEMA),
+        linked("describedby", f"{here}/schema/geojson", SCHEMA),
     ]
     licence = LICENCES.get(found.license or "")
     if licence is not None:

@@ -96,6 +96,9 @@ _PATHS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "/collections/{collectionId}/schema": (
         "What a feature holds", SCHEMA, ("collectionId", "purpose"),
     ),
+    "/collections/{collectionId}/schema/geojson": (
+        "What the GeoJSON of a feature holds", SCHEMA, ("collectionId", "purpose"),
+    ),
     "/collections/{collectionId}/items": (
         "Features", GEOJSON, ("collectionId", "purpose", *_MANY),
     ),
