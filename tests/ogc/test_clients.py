@@ -81,7 +81,7 @@ async def test_gdal_lists_the_layers_and_reads_every_point_once_over_many_pages(
         ("no = '0042'", "no = '0042'", 1),
     ],
 )
-async def test_gdal_leaves_conditions_to_the_server(  # noqa: PLR0917
+async def test_gdal_leaves_conditions_to_the_server(
     door: Door,
     town: tuple[str, str],
     process: ProcessPoolExecutor,
