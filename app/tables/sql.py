@@ -35,10 +35,13 @@ from app.query.question import (
     Condition,
     Constant,
     Either,
+    Given,
     IsNull,
     Like,
+    Match,
     Not,
     OneOf,
+    Operand,
     Question,
     Spatial,
     Words,
@@ -52,6 +55,7 @@ from app.tables.layout import (
     place_columns,
     sql_type,
 )
+from app.tables.operands import both_sql, given_type, operand_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +152,21 @@ class Statements:
             case Compare(field, op, value):
                 bound = self.bind(lambda reading: get(reading).value, parameter_type(field, value))
                 return self.column(field).bool_op(op)(bound)
-            case OneOf(field, values):
-                return self._one_of(field, values, get)
-            case Like(field, _, fold):
-                return self._like(field, fold, get)
+            case Match(left, op, right):
+                one, other = both_sql(self, left, right, get)
+                return one.bool_op(op)(other)
+            case OneOf(operand, values):
+                return self._one_of(operand, values, get)
+            case Like(operand, _):
+                pattern = self.bind(lambda reading: get(reading).pattern, Text())
+                return operand_sql(self, operand, _operand(get)).like(pattern)
             case Between(field, low, high):
                 return self.column(field).between(
                     self.bind(lambda reading: get(reading).low, parameter_type(field, low)),
                     self.bind(lambda reading: get(reading).high, parameter_type(field, high)),
                 )
-            case IsNull(field):
-                return self.column(field).is_(None)
+            case IsNull(operand):
+                return operand_sql(self, operand, _operand(get)).is_(None)
             case Not(inner):
                 return ~self.condition(inner, lambda reading: get(reading).part)
             case Both(parts):
@@ -178,16 +186,16 @@ class Statements:
             for at, each in enumerate(parts)
         ]
 
-    def _one_of(self, field: Field, values: Sequence[object], get: Getter) -> ColumnElement[bool]:
-        exact = any(isinstance(value, Decimal) for value in values)
-        kind = Numeric() if exact else sql_type(field.type)
+    def _one_of(
+        self, operand: Operand, values: Sequence[object], get: Getter
+    ) -> ColumnElement[bool]:
+        if isinstance(operand, Field):
+            exact = any(isinstance(value, Decimal) for value in values)
+            kind = Numeric() if exact else sql_type(operand.type)
+        else:
+            kind = given_type(Given(values[0]))  # type: ignore[arg-type]
         bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
-        return self.column(field) == func.any(bound)
-
-    def _like(self, field: Field, fold: bool, get: Getter) -> ColumnElement[bool]:
-        column = self.column(field)
-        pattern = self.bind(lambda reading: get(reading).pattern, Text())
-        return func.lower(column).like(func.lower(pattern)) if fold else column.like(pattern)
+        return operand_sql(self, operand, _operand(get)) == func.any(bound)
 
     def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """The latitude and longitude columns (a place was only asked for where there is one)."""
@@ -293,6 +301,11 @@ def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[Col
         rows.c[SINCE] <= parts.bind(revision, BigInteger()),
         or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),
     ]
+
+
+def _operand(get: Getter) -> Getter:
+    """The operand that a condition tests."""
+    return lambda reading: get(reading).field
 
 
 def _join_revision(at: int) -> Getter:
