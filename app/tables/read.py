@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
 import orjson
 from sqlalchemy import ColumnElement, Select, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 
 from app.kit.db import DatabaseUnavailable
@@ -17,10 +17,11 @@ from app.kit.errors import AppError, Kind
 from app.query.shape import shape_of
 from app.tables.encode import Form, Wording, columns, document
 from app.tables.layout import ROW
+from app.tables.places import Places, forms_of
+from app.tables.prepared import Prepared, compile_statement
 from app.tables.spool import Spool
-from app.tables.sql import Getter, Reading, Source, Statements
+from app.tables.sql import Reading, Source, Statements
 
-_DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _MOST_STATEMENTS: Final = 1_000
 _MOST_COPIES: Final = 4  # at once, so that pages find a connection too
 # The database is away, or going. Anything else that it says is a fault of ours and shows as one.
@@ -53,13 +54,15 @@ class Rows:
     joined: tuple[int, ...] = ()  # records of each joined dataset on the page
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    sql: str
-    getters: tuple[Getter, ...]
-
-    def values(self, reading: Reading) -> list[Any]:
-        return [get(reading) for get in self.getters]
+@contextmanager
+def _told() -> Iterator[None]:
+    """PostgreSQL's errors end here."""
+    try:
+        yield
+    except asyncpg.UndefinedTableError as exc:
+        raise RowsGone from exc
+    except _AWAY as exc:
+        raise DatabaseUnavailable from exc
 
 
 class TableReader:
@@ -67,13 +70,15 @@ class TableReader:
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
-        self._prepared: OrderedDict[tuple[Any, ...], _Prepared] = OrderedDict()
+        self._prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
         self._copies = asyncio.Semaphore(_MOST_COPIES)  # the others wait their turn
+        self._places = Places(pool)
 
     async def page(
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
+        reading = await self.placed(source, reading)
         prepared = self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *joined_counts = row
@@ -83,18 +88,23 @@ class TableReader:
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
         wording = Wording(Form.RECORD, ())
+        reading = await self.placed(source, reading)
         prepared = self._statement("count", source, joined, reading, wording)
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
-    async def _fetch_row(self, prepared: _Prepared, reading: Reading) -> Any:
-        try:
+    async def placed(self, source: Source, reading: Reading) -> Reading:
+        """The reading with the rows that its conditions of place hold for: before any statement.
+
+        Raises `DatabaseUnavailable`, `TooManyCandidates`, `InvalidQuestion`.
+        """
+        with _told():
+            return await self._places.find(source, reading)
+
+    async def _fetch_row(self, prepared: Prepared, reading: Reading) -> Any:
+        with _told():
             async with self._pool.acquire(timeout=10) as connection:
                 return await connection.fetchrow(prepared.sql, *prepared.values(reading))
-        except asyncpg.UndefinedTableError as exc:
-            raise RowsGone from exc
-        except _AWAY as exc:
-            raise DatabaseUnavailable from exc
 
     async def stream(
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
@@ -104,6 +114,7 @@ class TableReader:
         A slow taker holds a temporary file, never a connection. Closing the iterator early ends
         the statement. Raises `DatabaseUnavailable`.
         """
+        reading = await self.placed(source, reading)
         prepared = self._statement("stream", source, joined, reading, wording)
         spool = Spool()
         task = asyncio.create_task(self._copy(prepared, reading, wording.form, spool))
@@ -116,7 +127,7 @@ class TableReader:
             await asyncio.gather(task, return_exceptions=True)
             spool.close()
 
-    async def _copy(self, prepared: _Prepared, reading: Reading, form: Form, spool: Spool) -> None:
+    async def _copy(self, prepared: Prepared, reading: Reading, form: Form, spool: Spool) -> None:
         held = bytearray()
 
         async def take(piece: bytes) -> None:
@@ -131,19 +142,16 @@ class TableReader:
             # JSON text holds no raw control characters, so with these it is never quoted.
             options |= {"delimiter": "\x01", "quote": "\x02", "escape": "\x02"}
         try:
-            async with self._copies, self._pool.acquire(timeout=10) as connection:
-                try:
-                    await connection.copy_from_query(
-                        prepared.sql, *prepared.values(reading), output=take, **options
-                    )
-                except asyncio.CancelledError:
-                    connection.terminate()  # cut off in the middle it would serve nobody again
-                    raise
+            with _told():
+                async with self._copies, self._pool.acquire(timeout=10) as connection:
+                    try:
+                        await connection.copy_from_query(
+                            prepared.sql, *prepared.values(reading), output=take, **options
+                        )
+                    except asyncio.CancelledError:
+                        connection.terminate()  # cut off in the middle it would serve nobody again
+                        raise
             spool.put(held)
-        except asyncpg.UndefinedTableError as exc:
-            raise RowsGone from exc
-        except _AWAY as exc:
-            raise DatabaseUnavailable from exc
         finally:
             spool.finish()
 
@@ -154,34 +162,19 @@ class TableReader:
         joined: Sequence[Source],
         reading: Reading,
         wording: Wording,
-    ) -> _Prepared:
+    ) -> Prepared:
         tables = (source.table.name, *[other.table.name for other in joined])
-        key = (kind, tables, wording, shape_of(reading.question))
+        key = (kind, tables, wording, shape_of(reading.question), forms_of(reading))
         found = self._prepared.get(key)
         if found is None:
-            parts = Statements(source, joined, reading.question)
-            found = _compile(parts, _KINDS[kind](parts, wording))
+            parts = Statements(source, joined, reading.question, reading.found)
+            found = compile_statement(parts, _KINDS[kind](parts, wording))
             self._prepared[key] = found
             if len(self._prepared) > _MOST_STATEMENTS:
                 self._prepared.popitem(last=False)
         else:
             self._prepared.move_to_end(key)
         return found
-
-
-def _compile(parts: Statements, statement: Select[Any]) -> _Prepared:
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    getters = tuple(_getter(compiled, parts, name) for name in compiled.positiontup or ())
-    return _Prepared(str(compiled), getters)
-
-
-def _getter(compiled: Any, parts: Statements, name: str) -> Getter:
-    """The getter of our own parameters; constants of the statement carry their value."""
-    own = parts.getters.get(name)
-    if own is not None:
-        return own
-    constant = compiled.params[name]
-    return lambda _reading: constant
 
 
 def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:

@@ -4,8 +4,8 @@ Each parameter of a statement is a getter of a `Reading`, so that one compiled s
 every question of the same shape.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_never
@@ -43,9 +43,11 @@ from app.query.question import (
     OneOf,
     Operand,
     Question,
+    Relation,
     Spatial,
     Words,
 )
+from app.tables.found import Binder, Form, Found, is_among, known_where, lies_near
 from app.tables.layout import (
     ROW,
     SINCE,
@@ -66,14 +68,22 @@ class Source:
     fields: tuple[Field, ...]
 
 
+Place = Spatial | Box
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A question with the moment it is asked at: revisions of its sources and the time."""
+    """A question with the moment it is asked at: revisions of its sources and the time.
+
+    `found` has what PostgreSQL cannot judge: the rows that a spatial condition holds for, and
+    those that meet a box by their bounds alone. `Places.find` fills it.
+    """
 
     question: Question
     revision: int
     join_revisions: tuple[int, ...]  # in the order of question.joins
     now: datetime
+    found: Mapping[Place, Found] = field(default_factory=dict)
 
 
 Getter = Callable[[Reading], Any]
@@ -90,8 +100,15 @@ def parameter_type(field: Field, value: object) -> TypeEngine[Any]:
 class Statements:
     """Builds the parts of one statement and collects the getters of its parameters."""
 
-    def __init__(self, source: Source, joined: Sequence[Source], question: Question) -> None:
+    def __init__(
+        self,
+        source: Source,
+        joined: Sequence[Source],
+        question: Question,
+        places: Mapping[Place, Found] | None = None,
+    ) -> None:
         self.question = question
+        self.places = places or {}  # the forms of what the reading has found
         self.source = source
         self.table = source.table
         self.getters: dict[str, Getter] = {}
@@ -123,12 +140,17 @@ class Statements:
             found = found.outerjoin(other, and_(same, *in_force))
         return found
 
+    def in_force(self) -> list[ColumnElement[bool]]:
+        """The rows that the reading's revision holds."""
+        return _in_force(self, self.table, lambda reading: reading.revision)
+
     def conditions(self) -> list[ColumnElement[bool]]:
         """All that a row must meet, the page's beginning excepted."""
         question = self.question
-        found = _in_force(self, self.table, lambda reading: reading.revision)
+        found = self.in_force()
         if question.where is not None:
             found.append(self.condition(question.where, lambda reading: reading.question.where))
+            found += self._rows_near(question.where, lambda reading: reading.question.where)
         if question.box is not None:
             boxes = boxes_of(question.box)
             edges = geometry_edges(self.source.fields)
@@ -136,6 +158,7 @@ class Statements:
                 found.append(self._within_any(boxes, lambda q: boxes_of(_some(q.box))))
             else:
                 found.append(self._meeting_any(boxes, edges))
+                found += self._not_by_bounds_alone(question.box)
         if question.near is not None:
             around = boxes_around(question.near)
             if around:
@@ -175,7 +198,9 @@ class Statements:
                 return or_(false(), *self._each(parts, get))
             case Constant(value):
                 return true() if value else false()
-            case Spatial() | Words():
+            case Spatial():
+                return self._placed(part, get)
+            case Words():
                 raise LookupError("not answered yet")
             case _:
                 assert_never(part)
@@ -197,6 +222,42 @@ class Statements:
         bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
         return operand_sql(self, operand, _operand(get)) == func.any(bound)
 
+    def _placed(self, part: Spatial, get: Getter) -> ColumnElement[bool]:
+        """Whether the row is one of those found; of a record without a place it is unknown."""
+        row, form = self.table.c[ROW], self.places[part].form
+        holds = is_among(row, form, self._binder(get))
+        if part.relation is Relation.DISJOINT:
+            holds = ~holds  # those that intersect were looked for
+        if part.field is not None:
+            return known_where(self.table.c[part.field.column], holds)
+        latitude, longitude = self.place()
+        return known_where(latitude + longitude, holds)
+
+    def _rows_near(self, part: Condition, get: Getter) -> list[ColumnElement[bool]]:
+        """What the index on rows can do for spatial conditions that must hold."""
+        if isinstance(part, Both):
+            found: list[ColumnElement[bool]] = []
+            for at, each in enumerate(part.parts):
+                found += self._rows_near(each, lambda reading, at=at: get(reading).parts[at])  # type: ignore[misc]
+            return found
+        if not isinstance(part, Spatial) or part.relation is Relation.DISJOINT:
+            return []
+        return [lies_near(self.table.c[ROW], self.places[part].form, self._binder(get))]
+
+    def _not_by_bounds_alone(self, box: Box) -> list[ColumnElement[bool]]:
+        """Leaves out the rows that meet a box by their bounds, and not by their shape."""
+        form = self.places[box].form if box in self.places else Form.NONE
+        if form is Form.NONE:
+            return []
+        binder = self._binder(lambda reading: reading.question.box)
+        return [~is_among(self.table.c[ROW], form, binder)]
+
+    def _binder(self, get: Getter) -> Binder:
+        """Binds what was found of the condition that `get` gets."""
+        return lambda value, kind: self.bind(
+            lambda reading: value(reading.found[get(reading)]), kind
+        )
+
     def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """The latitude and longitude columns (a place was only asked for where there is one)."""
         latitude, longitude = _some(place_columns(self.source.fields))
@@ -210,14 +271,14 @@ class Statements:
         point = func.point(longitude, latitude)
         ways = []
         for at in range(len(boxes)):
-            _, box = self._box(get, at)
+            _, box = self.box(get, at)
             ways.append(point.bool_op("<@")(box))
         return or_(*ways)
 
     def _meeting_any(
         self, boxes: Sequence[Box], edges: tuple[str, str, str, str]
     ) -> ColumnElement[bool]:
-        """Geometries whose bounds meet one of the boxes, borders included.
+        """Geometries whose bounds meet one of the boxes, borders included: all that may meet it.
 
         PostgreSQL compares boxes with a tolerance (1e-6), so that is the index's business only.
         """
@@ -225,7 +286,7 @@ class Statements:
         west, south, east, north = (self.table.c[edge] for edge in edges)
         ways = []
         for at in range(len(boxes)):
-            asked, box = self._box(lambda q: boxes_of(_some(q.box)), at)
+            asked, box = self.box(lambda q: boxes_of(_some(q.box)), at)
             ways.append(
                 and_(
                     bounds.bool_op("&&")(box),
@@ -234,7 +295,7 @@ class Statements:
             )  # fmt: skip
         return or_(*ways)
 
-    def _box(
+    def box(
         self, get: Callable[[Question], Sequence[Box]], at: int
     ) -> tuple[list[ColumnElement[Any]], ColumnElement[Any]]:
         """The edges of a question's box as parameters, and the box that they make."""

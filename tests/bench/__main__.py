@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, reads, rest, shapes
+from tests.bench import formats, kills, loads, places, reads, rest, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -24,6 +24,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "parcels": formats.parcels,
     "memory": loads.memory,
     "shapes": shapes.shapes,
+    "places": places.places,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,
@@ -62,7 +63,9 @@ def main() -> None:
     unknown = [name for name in told.names if name not in _LOADED | _EMPTY]
     if unknown:
         parser.error(f"no benchmark is named {', '.join(unknown)}")
-    if shutil.which("wrk") is None and {"filtered", "paged", "again"} & set(told.names or _LOADED):
+    if shutil.which("wrk") is None and {"filtered", "paged", "again", "places"} & set(
+        told.names or _LOADED
+    ):
         parser.error("wrk is needed: apt install wrk (Debian), brew install wrk (macOS)")
     print_table(asyncio.run(measure(told.names, is_soak=told.soak)))
 
