@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.models.datasets import Dataset
-from app.query.fields import Field, FieldType, geometry_of
+from app.query.fields import Field, FieldType, geometry_of, place_of
+from app.query.params import PLACE
 
 _GEOMETRY: Final = "https://geojson.org/schema/Geometry.json"
+_POINT: Final = "https://geojson.org/schema/Point.json"
 _JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
     FieldType.INTEGER: {"type": "integer"},
     FieldType.DECIMAL: {"type": "number"},
@@ -82,18 +84,21 @@ def feature_schema(
 ) -> dict[str, Any]:
     """A feature's properties (OGC 23-058r2, 19-079r2): one type each, the place without any.
 
-    Coordinates of a dataset without a geometry are its place and properties too.
+    Of coordinates, the point that filters speak of is told beside them.
     """
     place = geometry_of(fields)
     roles = {temporal.name: "primary-instant"} if temporal is not None else {}
     roles |= {field.name: "id" for field in fields if field.key}
     if place is not None:
         roles[place.name] = "primary-geometry"
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for at, field in enumerate(fields, start=1):
         found[field.name] = _feature_property(field) | {"x-ogc-propertySeq": at}
         if field.name in roles:
             found[field.name]["x-ogc-role"] = roles[field.name]
+    if place is None and place_of(fields) is not None and PLACE not in found:
+        told = {"$ref": _POINT, "format": "geometry-point", "x-ogc-propertySeq": len(found) + 1}
+        found[PLACE] = told | {"x-ogc-role": "primary-geometry"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": address,

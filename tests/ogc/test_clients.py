@@ -180,7 +180,9 @@ async def test_the_requests_of_qgis_are_answered(door: Door, town: tuple[str, st
     assert (limit["default"], limit["maximum"]) == (100, 10_000)
     assert FILTER in conformance["conformsTo"]
     # It takes a queryable only with one type, or as a geometry by reference.
-    assert all(isinstance(each["type"], str) for each in queryables["properties"].values())
+    known = queryables["properties"]
+    assert known.pop("geometry")["$ref"].startswith("https://geojson.org/schema/")
+    assert all(isinstance(each["type"], str) for each in known.values())
     assert collection["storageCrs"] in collection["crs"]
     assert first["numberMatched"] == MANY
     assert told["properties"]["day"]["format"] == "date"

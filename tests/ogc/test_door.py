@@ -133,19 +133,31 @@ async def _advanced(client: httpx.AsyncClient, town: str) -> bool:
     return await ids(client, town, filter=text) == ["0002", "0005"]
 
 
+def answers(text: str, *found: int) -> Proof:
+    """That a filter finds these of the dozen points."""
+
+    async def proof(client: httpx.AsyncClient, town: str) -> bool:
+        return await ids(client, town, filter=text) == [f"{at:04}" for at in found]
+
+    return proof
+
+
 async def _schema(client: httpx.AsyncClient, town: str) -> bool:
     address = links_of(await got(client, f"/ogc/collections/{town}"))[
         f"{OGC}schema", "application/schema+json"
     ]
     told = (await got(client, address))["properties"]
     first = (await got(client, items(town), limit=1))["features"][0]
-    return list(told) == list(first["properties"]) and all("type" in each for each in told.values())
+    place = told.pop("geometry")["format"]
+    same = list(told) == list(first["properties"]) and all("type" in x for x in told.values())
+    return same and place == "geometry-point"
 
 
 async def _roles(client: httpx.AsyncClient, town: str) -> bool:
     told = (await got(client, f"/ogc/collections/{town}/schema"))["properties"]
     roles = {each["x-ogc-role"]: name for name, each in told.items() if "x-ogc-role" in each}
-    return roles == {"id": "no", "primary-instant": "seen_at"}
+    expected = {"id": "no", "primary-instant": "seen_at", "primary-geometry": "geometry"}
+    return roles == expected
 
 
 PROOFS: dict[str, Proof] = {
@@ -164,6 +176,22 @@ PROOFS: dict[str, Proof] = {
     "cql2/1.0/conf/cql2-json": _json,
     "cql2/1.0/conf/basic-cql2": _basic,
     "cql2/1.0/conf/advanced-comparison-operators": _advanced,
+    "cql2/1.0/conf/case-insensitive-comparison": answers("CASEI(no) = CASEI('0007')", 7),
+    "cql2/1.0/conf/accent-insensitive-comparison": answers("ACCENTI(no) = ACCENTI('0007')", 7),
+    "cql2/1.0/conf/basic-spatial-functions": answers(
+        "S_INTERSECTS(geometry, BBOX(134, 34.515, 136, 34.525))", 2
+    ),
+    "cql2/1.0/conf/basic-spatial-functions-plus": answers(
+        "S_INTERSECTS(geometry, POLYGON((134 34.4, 136 34.4, 136 34.515, 134 34.515, 134 34.4)))", 1
+    ),
+    "cql2/1.0/conf/spatial-functions": answers(
+        "S_WITHIN(geometry, POLYGON((134 34.4, 136 34.4, 136 34.525, 134 34.525, 134 34.4)))"
+        " AND S_DISJOINT(geometry, POINT(135 34.51))",
+        2,
+    ),
+    "cql2/1.0/conf/temporal-functions": answers("T_BEFORE(day, DATE('2026-04-03'))", 1),
+    "cql2/1.0/conf/property-property": answers("day = day AND size < size OR no = '0002'", 2),
+    "cql2/1.0/conf/arithmetic": answers("size * 2 = 14", 7),
 }
 
 
@@ -410,7 +438,7 @@ async def test_an_agreement_opens_its_columns_and_no_others(
     assert page.status_code == 200, page.text
     assert list(page.json()["features"][0]["properties"]) == ["no", "name", "latitude", "longitude"]
     assert page.headers["linkage-receipt"].isdigit()
-    assert list(told.json()["properties"]) == ["no", "name", "latitude", "longitude"]
+    assert list(told.json()["properties"]) == ["no", "name", "latitude", "longitude", "geometry"]
     assert (hidden.status_code, hidden.json()["code"]) == (403, "column_not_visible")
     assert town in [each["id"] for each in listed.json()["collections"]]
     read, denied = (await world.log(Event.RECORDS_READ))[-1], await world.log(Event.RECORDS_REFUSED)

@@ -6,11 +6,3 @@ FEATURES: Final = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
 CRS: Final = "http://www.opengis.net/spec/ogcapi-features-2/1.0/conf/"
 FILTERING: Final = "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/"
 SCHEMAS: Final = "http://www.opengis.net/spec/ogcapi-features-5/1.0/conf/"
-CQL2: Final = "http://www.opengis.net/spec/cql2/1.0/conf/"
-# What `app.query` answers of CQL2.
-CQL2_CLASSES: Final = (
-    CQL2 + "cql2-text",
-    CQL2 + "cql2-json",
-    CQL2 + "basic-cql2",
-    CQL2 + "advanced-comparison-operators",
-)

@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from app.api.ogc import asking, collections, definition, items, landing, pages
-from app.api.ogc.conformance import CQL2_CLASSES
+from app.query import conformance as cql2
 
 _ROUTERS: Final = (landing.router, collections.router)
 _KEPT: Final = (items, pages, definition, asking, collections)
@@ -17,4 +17,4 @@ def mount(app: FastAPI) -> None:
     for router in _ROUTERS:
         app.include_router(router)
     kept = [name for module in _KEPT for name in module.CONFORMANCE]
-    app.state.ogc_conformance = (*kept, *CQL2_CLASSES)
+    app.state.ogc_conformance = (*kept, *cql2.CONFORMANCE)
