@@ -256,7 +256,7 @@ class Broker:
 
     async def _matched(self, plan: Plan, reading: Reading, rows: Rows) -> int:
         """How many records the question matches, on all its pages: counted where nobody knows."""
-        if plan.matches_all and plan.revision == plan.version.revision:
+        if plan.matches_all and not plan.joined and plan.revision == plan.version.revision:
             return plan.version.row_count
         question = plan.question
         if question.after is None and not question.offset and not rows.more:

@@ -18,7 +18,7 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.models.parties import Role
 from tests.ogc.town import POINTS, point, points, square, squares
-from tests.stock import PURPOSE, agreed, put, reader, stocked
+from tests.stock import PURPOSE, against_the_rules, agreed, put, reader, stocked
 from tests.world import KENKO, SAKAI, World
 
 GEOJSON = "application/geo+json"
@@ -593,11 +593,11 @@ async def test_ten_thousand_collections_are_listed_in_pages_and_in_time(
     client: httpx.AsyncClient, world: World
 ) -> None:
     model = await points(world, 1)
-    pool = world.platform.database.pool
     for table, key in (("dataset", "id"), ("version", "dataset_id")):
         changes = f"jsonb_build_object('{key}', 'zz-' || lpad(at::text, 5, '0')"
         changes += ", 'table_name', 'zz_' || at)" if table == "version" else ")"
-        await pool.execute(
+        await against_the_rules(
+            world,
             f"INSERT INTO {table} SELECT made.* FROM {table} AS model, generate_series(1, 10000) AS at,"
             f" jsonb_populate_record(model, {changes}) AS made WHERE model.{key} = $1",
             model,

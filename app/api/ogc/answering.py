@@ -51,10 +51,9 @@ def wants_page(form: str | None, accept: str | None) -> bool:
     raise FormNotOffered
 
 
-def linked(rel: str, href: str, media_type: str, title: str = "") -> dict[str, str]:
+def linked(rel: str, href: str, media_type: str) -> dict[str, str]:
     """A link of a document."""
-    made = {"rel": rel, "href": href, "type": media_type}
-    return made | {"title": title} if title else made
+    return {"rel": rel, "href": href, "type": media_type}
 
 
 def both_forms(here: str, media_type: str = JSON) -> list[dict[str, str]]:
@@ -83,6 +82,7 @@ def answered(
         body = pages.page(document, language).encode()
         headers["Content-Security-Policy"] = POLICY
         return tagged(request, body, media_type=f"{HTML}; charset=utf-8", headers=headers)
-    if media_type not in (JSON, GEOJSON) and JSON in accepted(accept or "*/*"):
-        media_type = JSON  # who asks for plain JSON may know no other
+    ranges = accepted(accept or "*/*")
+    if media_type.partition(";")[0] not in ranges and JSON in ranges:
+        media_type = JSON  # who asks for plain JSON alone may know no other
     return tagged(request, orjson.dumps(document), media_type=media_type, headers=headers)

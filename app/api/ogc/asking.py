@@ -13,7 +13,7 @@ from app.api.ogc.moments import read_interval, within
 from app.api.parameters import UnknownParameter
 from app.broker.ask import Parameters, Translated
 from app.catalogue.placed import check_placed
-from app.query.fields import Field
+from app.query.fields import Field, FieldType
 from app.query.literals import NotOfType, read_literal
 from app.query.params import DEFAULT_LIMIT, MOST_ROWS, read_number
 from app.query.question import Compare, Condition
@@ -41,7 +41,8 @@ _OF_ANOTHER_DOOR: Final = frozenset(
 )
 _ELSEWHERE: Final = {"q": "filter", "offset": "cursor", "startindex": "cursor", "count": "limit"}
 _ILIKE: Final = re.compile(r"('(?:[^']|'')*')|(\w+) ILIKE ('(?:[^']|'')*')")
-_HALF_A_TIME: Final = re.compile(r"(\w+ (?:=|<>|<=?|>=?) '\d{4}-\d{2}-\d{2})T'")
+_HALF_A_TIME: Final = re.compile(r"((\w+) (?:=|<>|<=?|>=?) '\d{4}-\d{2}-\d{2})T'")
+_TEMPORAL: Final = frozenset({FieldType.DATE, FieldType.DATETIME})
 
 
 def check_names(given: Parameters, *, one: bool) -> None:
@@ -84,7 +85,7 @@ def translated(
     found += [(name, asked[name]) for name in ("cursor", "purpose") if name in asked]
     if "bbox" in asked:
         found.append(("bbox", _flat(asked["bbox"])))
-    found += _filter(asked)
+    found += _filter(asked, fields)
     # How many match is told once, where it must be counted: the pages behind keep to its rows.
     if "cursor" not in asked or not (conditions or _NARROWING & asked.keys()):
         found.append(("count", "true"))
@@ -144,7 +145,7 @@ def _flat(bbox: str) -> str:
     return ",".join([*parts[:2], *parts[3:5]])
 
 
-def _filter(asked: Mapping[str, str]) -> Parameters:
+def _filter(asked: Mapping[str, str], fields: Mapping[str, Field]) -> Parameters:
     language = asked.get("filter-lang", LANGUAGES[0])
     if language not in LANGUAGES:
         raise wrong(
@@ -156,11 +157,16 @@ def _filter(asked: Mapping[str, str]) -> Parameters:
         return ()
     text = asked["filter"]
     if language == DRAFT_TEXT:
-        language, text = LANGUAGES[0], _as_cql2(text)
+        language, text = LANGUAGES[0], _as_cql2(text, fields)
     return (("filter", text), ("filter-lang", language))
 
 
-def _as_cql2(draft: str) -> str:
+def _as_cql2(draft: str, fields: Mapping[str, Field]) -> str:
     """What GDAL writes as CQL and CQL2 has another word for: ILIKE, and days as half a time."""
+
+    def day(found: re.Match[str]) -> str:
+        field = fields.get(found[2])
+        return f"{found[1]}'" if field is not None and field.type in _TEMPORAL else found[0]
+
     text = _ILIKE.sub(lambda found: found[1] or f"CASEI({found[2]}) LIKE CASEI({found[3]})", draft)
-    return _HALF_A_TIME.sub(r"\1'", text)
+    return _HALF_A_TIME.sub(day, text)

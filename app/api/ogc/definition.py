@@ -139,8 +139,7 @@ def document(root: str) -> dict[str, Any]:
 def _operation(
     path: str, summary: str, media_type: str, parameters: tuple[str, ...]
 ) -> dict[str, Any]:
-    content = {each: {"schema": {"type": "object"}} for each in (media_type,)}
-    content[HTML] = {"schema": {"type": "string"}}
+    content = {media_type: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}}
     refused = {each: {"$ref": f"#/components/responses/Refused{each}"} for each in _REFUSALS}
     named = path.replace("{collectionId}", "one").replace("{featureId}", "one").strip("/")
     return {
@@ -153,16 +152,12 @@ def _operation(
 
 def told(made: Mapping[str, Any], here: str) -> dict[str, Any]:
     """The definition as a page tells it: each path with what it takes."""
+    known = made["components"]["parameters"]
     paths: dict[str, Any] = {}
     for path, operations in made["paths"].items():
-        names = [each["$ref"].rsplit("/", 1)[-1] for each in operations["get"]["parameters"]]
-        takes = {
-            made["components"]["parameters"][name]["name"]: made["components"]["parameters"][name][
-                "description"
-            ]
-            for name in names
-        }
-        paths[path] = {operations["get"]["summary"]: takes}
+        operation = operations["get"]
+        takes = [known[each["$ref"].rsplit("/", 1)[-1]] for each in operation["parameters"]]
+        paths[path] = {operation["summary"]: {each["name"]: each["description"] for each in takes}}
     return {
         "title": made["info"]["title"],
         "description": made["info"]["description"],
