@@ -195,7 +195,7 @@ class Statements:
         else:
             kind = given_type(Given(values[0]))  # type: ignore[arg-type]
         bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
-        return operand_sql(self, operand, _operand(get)) == func.any(bound)
+        return operand_sql(self, operand, _operand(get)).bool_op("=")(func.any(bound))
 
     def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """The latitude and longitude columns (a place was only asked for where there is one)."""
