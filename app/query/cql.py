@@ -154,11 +154,7 @@ def _boolean(node: Any, scope: Scope) -> Condition:
 
 def _comparison(op: str, args: Any, scope: Scope) -> Condition:
     left, right = (read_side(each, scope) for each in args)
-    if isinstance(left, Bare) and isinstance(right, Bare):
-        return _known(Match(*_two(natural(left), natural(right), op)))
-    if isinstance(left, Bare):
-        left, right, op = right, left, _TURNED[op]
-    return compared(left, op, right)
+    return _tested(left, op, right)
 
 
 def _two(left: Operand, right: Operand, op: str) -> tuple[Operand, str, Operand]:
@@ -222,14 +218,16 @@ def _between(args: Any, scope: Scope) -> Condition:
         ends = read_beside(side, low), read_beside(side, high)
         if not any(_is_moment_beside_date(side, end) for end in ends):
             return Between(side, *ends)
-    parts = Both((_either_side(side, ">=", low), _either_side(side, "<=", high)))
-    return _known(parts) if all(isinstance(each, Bare) for each in (side, low, high)) else parts
+    return Both((_tested(side, ">=", low), _tested(side, "<=", high)))
 
 
-def _either_side(left: Side, op: str, right: Side) -> Condition:
-    if isinstance(left, Bare) and not isinstance(right, Bare):
+def _tested(left: Side, op: str, right: Side) -> Condition:
+    """A comparison with the operand first, if there is one; of literals only, it is decided now."""
+    if not isinstance(left, Bare):
+        return compared(left, op, right)
+    if not isinstance(right, Bare):
         return compared(right, _TURNED[op], left)
-    return compared(left, op, right)
+    return _known(compared(left, op, right))
 
 
 def _one_of(args: Any, scope: Scope) -> Condition:
@@ -241,9 +239,7 @@ def _one_of(args: Any, scope: Scope) -> Condition:
     sides = [read_side(value, scope) for value in values]
     bare = [each for each in sides if isinstance(each, Bare)]
     if isinstance(side, Bare):
-        if len(bare) == len(sides):
-            return Constant(any(_known(compared(side, "=", each)).value for each in bare))
-        return Either(tuple([_either_side(side, "=", each) for each in sides]))
+        return Either(tuple([_tested(side, "=", each) for each in sides]))
     literals = [read_beside(side, each) for each in bare]
     others = [each for each in sides if not isinstance(each, Bare)]
     if isinstance(side, Field) and any(_is_moment_beside_date(side, each) for each in literals):

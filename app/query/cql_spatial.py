@@ -121,6 +121,8 @@ def _box(edges: Any) -> dict[str, Any]:
     parts = [_rectangle(box) for box in boxes_of(Box(*numbers))]
     if len(parts) == 1:
         return parts[0]
+    if all(part["type"] == "Polygon" for part in parts):
+        return {"type": "MultiPolygon", "coordinates": [part["coordinates"] for part in parts]}
     return {"type": "GeometryCollection", "geometries": parts}
 
 

@@ -220,7 +220,7 @@ class Statements:
         else:
             kind = given_type(Given(values[0]))  # type: ignore[arg-type]
         bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
-        return operand_sql(self, operand, _operand(get)) == func.any(bound)
+        return operand_sql(self, operand, _operand(get)).bool_op("=")(func.any(bound))
 
     def _placed(self, part: Spatial, get: Getter) -> ColumnElement[bool]:
         """Whether the row is one of those found; of a record without a place it is unknown."""
