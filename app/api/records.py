@@ -228,7 +228,7 @@ _READ_CODES: Final = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
-    "invalid_cursor", "not_acceptable",
+    "invalid_cursor", "too_many_candidates", "not_acceptable",
 )  # fmt: skip
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
     _PATH: {"get": describe(problems(*_READ_CODES, "too_many_exports"), keyed=False)},

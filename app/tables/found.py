@@ -56,7 +56,7 @@ NOTHING: Final = Found(array("q"))
 class TooManyCandidates(AppError):
     """So many geometries lie along the shape's edge that judging them would take too long."""
 
-    kind = Kind.INVALID
+    kind = Kind.MALFORMED  # the question itself can be mended
     code = "too_many_candidates"
     ja = (
         "図形の境界にかかるジオメトリが多すぎて判定できません。"
