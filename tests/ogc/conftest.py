@@ -4,13 +4,17 @@ import socket
 from collections.abc import AsyncIterator
 from urllib.parse import unquote_plus, urlsplit
 
+import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from app.api.state import Platform
 from app.kit.settings import Settings
+from tests.ogc.town import points
 from tests.serving import served
+from tests.world import World
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +46,11 @@ async def door(app: FastAPI, settings: Settings) -> AsyncIterator[Door]:
     made = Door(app, f"{settings.issuer}/ogc")
     async with served(made, urlsplit(settings.issuer).port or 0):
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def dozen(platform: Platform, client: httpx.AsyncClient) -> str:
+    """A dozen points that no test changes."""
+    world = World(platform, client)
+    await world.start()
+    return await points(world, 12)

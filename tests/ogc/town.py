@@ -1,10 +1,16 @@
-"""Collections for the tests of the OGC door: points with times, and polygons."""
+"""Collections for the tests of the OGC door, points with times and polygons, and how they are asked."""
 
 from typing import Any
+
+import httpx
 
 from tests.stock import Spec, stocked
 from tests.world import World
 
+GEOJSON = "application/geo+json"
+HTML = "text/html; charset=utf-8"
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+OGC = "http://www.opengis.net/def/rel/ogc/1.0/"
 POINTS: tuple[Spec, ...] = (
     ("no", "code", {"key": True}),
     ("name", "text"),
@@ -47,3 +53,29 @@ async def points(world: World, count: int, **more: Any) -> str:
 async def squares(world: World, count: int) -> str:
     """A collection of squares; its id."""
     return await stocked(world, [square(at) for at in range(1, count + 1)], SHAPES)
+
+
+def items(collection: str, item: str | None = None) -> str:
+    return f"/ogc/collections/{collection}/items" + (f"/{item}" if item is not None else "")
+
+
+async def got(client: httpx.AsyncClient, path: str, **asked: Any) -> dict[str, Any]:
+    response = await client.get(path, params=asked or None)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def ids(client: httpx.AsyncClient, collection: str, **asked: Any) -> list[Any]:
+    found = await got(client, items(collection), **asked)
+    return [feature["id"] for feature in found["features"]]
+
+
+async def refused(client: httpx.AsyncClient, path: str, **asked: Any) -> tuple[int, str]:
+    response = await client.get(path, params=asked or None)
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.status_code, response.json()["code"]
+
+
+def links_of(document: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(link["rel"], link["type"]): link["href"] for link in document["links"]}

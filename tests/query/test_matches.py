@@ -30,7 +30,27 @@ SPECS: tuple[Spec, ...] = (
     ("fy", "fiscal_year"), ("lat", "latitude"), ("lon", "longitude"),
 )  # fmt: skip
 FIELDS = {each["name"]: Field.from_json(each) for each in declared(SPECS)}
-TEXTS = ["a", "A", "Ａ", "ab", "a%", "a_b", "a\\b", "ｶﾞ", "ガ", "が", "Straße", "STRASSE", "Ko", "Kø", "é", "e\u0301", "髙", "１％", "㍻"]
+TEXTS = [
+    "a",
+    "A",
+    "Ａ",
+    "ab",
+    "a%",
+    "a_b",
+    "a\\b",
+    "ｶﾞ",
+    "ガ",
+    "が",
+    "Straße",
+    "STRASSE",
+    "Ko",
+    "Kø",
+    "é",
+    "e\u0301",
+    "髙",
+    "１％",
+    "㍻",
+]
 DAYS = [date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 30), date(2024, 2, 29)]
 MOMENTS = [
     datetime(2026, 3, 31, 15, tzinfo=UTC),  # midnight in Japan
@@ -39,7 +59,14 @@ MOMENTS = [
     datetime(2026, 4, 1, 12, 30, tzinfo=TOKYO),
 ]
 NUMBERS = [-3, -1, 0, 1, 2, 7, 2**53 + 1, 2**62]
-DECIMALS = [Decimal("-0.5"), Decimal(0), Decimal("0.1"), Decimal("0.2"), Decimal("2.50"), Decimal("1e9")]
+DECIMALS = [
+    Decimal("-0.5"),
+    Decimal(0),
+    Decimal("0.1"),
+    Decimal("0.2"),
+    Decimal("2.50"),
+    Decimal("1e9"),
+]
 VALUES: dict[str, list[Any]] = {
     "n": NUMBERS, "m": NUMBERS, "x": DECIMALS, "y": DECIMALS, "t": TEXTS, "u": TEXTS, "d": DAYS,
     "e": DAYS, "at": MOMENTS, "until": MOMENTS, "b": [True, False], "c": [True, False],
@@ -51,8 +78,7 @@ VALUES: dict[str, list[Any]] = {
 def rows() -> list[dict[str, Any]]:
     dice = random.Random(20260401)
     return [
-        {"no": f"{at:03}"}
-        | {name: dice.choice([None, *one, *one]) for name, one in VALUES.items()}
+        {"no": f"{at:03}"} | {name: dice.choice([None, *one, *one]) for name, one in VALUES.items()}
         for at in range(120)
     ]
 
@@ -110,9 +136,7 @@ ENDS = st.one_of(
     props("d", "e", "at", "until", "mo", "fy"),
     st.sampled_from(["..", *(written(each) for each in (*DAYS, *MOMENTS))]),
 )
-INTERVALS = st.one_of(
-    st.builds(lambda a, b: {"interval": [a, b]}, ENDS, ENDS), props("mo", "fy")
-)
+INTERVALS = st.one_of(st.builds(lambda a, b: {"interval": [a, b]}, ENDS, ENDS), props("mo", "fy"))
 OF_INSTANTS = st.sampled_from(["t_after", "t_before", "t_disjoint", "t_equals", "t_intersects"])
 OF_INTERVALS = st.sampled_from(
     ["t_contains", "t_during", "t_finishedBy", "t_finishes", "t_meets", "t_metBy", "t_overlappedBy",

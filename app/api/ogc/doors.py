@@ -1,20 +1,36 @@
 """The rooms of the OGC door, put into the application. What is not put in is not claimed."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
 from app.api.ogc import asking, collections, definition, items, landing, pages
 from app.query import conformance as cql2
 
-_ROUTERS: Final = (landing.router, collections.router)
-_KEPT: Final = (items, pages, definition, asking, collections)
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is mounted together, with the conformance classes that it keeps."""
+
+    routes: APIRouter | tuple[Route, ...]
+    kept: tuple[str, ...]
 
 
-def mount(app: FastAPI) -> None:
+ROOMS: Final = (
+    Room(items.ROUTES, (*items.CONFORMANCE, *asking.CONFORMANCE, *cql2.CONFORMANCE)),
+    Room(landing.router, (*definition.CONFORMANCE, *pages.CONFORMANCE)),
+    Room(collections.router, collections.CONFORMANCE),
+)
+
+
+def mount(app: FastAPI, rooms: Sequence[Room] = ROOMS) -> None:
     """Mount the rooms, and claim what they keep."""
-    app.router.routes.extend(items.ROUTES)
-    for router in _ROUTERS:
-        app.include_router(router)
-    kept = [name for module in _KEPT for name in module.CONFORMANCE]
-    app.state.ogc_conformance = (*kept, *cql2.CONFORMANCE)
+    for room in rooms:
+        if isinstance(room.routes, APIRouter):
+            app.include_router(room.routes)
+        else:
+            app.router.routes.extend(room.routes)
+    app.state.ogc_conformance = tuple(name for room in rooms for name in room.kept)
