@@ -167,7 +167,7 @@ class Statements:
             found.append(self.distance() <= radius)
         return found
 
-    def condition(  # noqa: C901 - one arm for each case of a closed set
+    def condition(  # noqa: C901, PLR0912 - one arm for each case of a closed set
         self, part: Condition, get: Getter
     ) -> ColumnElement[bool]:
         """One condition; `get` finds the same part in any question of this shape."""
