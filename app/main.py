@@ -35,6 +35,7 @@ from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
+from app.api.ogc import doors as ogc
 from app.api.opendata import descriptions, harvests
 from app.api.operations import registry_of
 from app.api.state import Platform
@@ -179,6 +180,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     install(app)
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
+    ogc.mount(app)
     for router in ROUTERS:
         app.include_router(router)
     _describe_records(app)

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[int]:
-    """The port of a server for an application whose lifespan has begun."""
+async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
+    """The port of a server for an application whose lifespan has begun; any free one for 0."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, lifespan="off", log_level="critical", access_log=False)
+        uvicorn.Config(app, port=port, lifespan="off", log_level="critical", access_log=False)
     )
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _STYLE: Final = """
 body{font:16px/1.6 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#f4f4f4;padding:.7rem;overflow:auto}
@@ -20,7 +20,7 @@ summary{cursor:pointer;padding:.3rem 0}b{display:inline-block;min-width:4.5rem}
 async def show_operations(request: Request) -> HTMLResponse:
     """Every operation by area, with its parameters, examples and refusals."""
     page = "".join(_page(request.app.openapi()))
-    return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
 
 def _page(document: dict[str, Any]) -> Iterator[str]:

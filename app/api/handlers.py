@@ -144,18 +144,18 @@ async def _http(request: Request, error: Exception) -> Response:
 def _methods_of(request: Request) -> list[str]:
     """What the path takes (RFC 9110, 10.2.1): several routes may share it."""
     found: set[str] = set()
-    for route in _routes(request.app.router.routes):
+    for route in routes_of(request.app.router.routes):
         if route.path_regex.match(request.scope["path"]):
             found |= route.methods or set()
     return sorted(found)
 
 
-def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+def routes_of(routes: Iterable[BaseRoute]) -> Iterator[Route]:
     """Every route, those of included routers too."""
     for route in routes:
         included = getattr(route, "original_router", None)
         if included is not None:
-            yield from _routes(included.routes)
+            yield from routes_of(included.routes)
         elif isinstance(route, Route):
             yield route
 

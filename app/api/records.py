@@ -63,14 +63,14 @@ class RecordsEndpoint:
             if refusal.kind is Kind.UNAUTHENTICATED and not refusal.headers:
                 challenge(platform, refusal, error=None)
             raise
-        await _send(answer, scope, receive, send)
+        await send_answer(answer, scope, receive, send)
 
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
         caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
         raw = scope["query_string"]
-        parameters = _parameters(raw) if raw else ()
+        parameters = parameters_of(raw)
         path = scope["path_params"]
-        accept, if_none_match = _headers(scope)
+        accept, if_none_match = conditions_of(scope)
         return await platform.broker.read(
             Ask(
                 dataset_id=path["dataset_id"],
@@ -91,12 +91,14 @@ def raw_key(scope: Scope) -> str:
     return raw.split(b"/", 5)[5].decode("ascii", "replace")  # /v1/datasets/{id}/records/{key}
 
 
-def _parameters(raw: bytes) -> tuple[tuple[str, str], ...]:
-    """The same, remembered where it is short: the popular questions come again and again."""
+def parameters_of(raw: bytes) -> tuple[tuple[str, str], ...]:
+    """The query string as pairs, remembered where it is short: popular questions come again."""
+    if not raw:
+        return ()
     return _remembered(raw) if len(raw) <= _SHORT_QUERY_BYTES else read_parameters(raw)
 
 
-def _headers(scope: Scope) -> tuple[str | None, str | None]:
+def conditions_of(scope: Scope) -> tuple[str | None, str | None]:
     """Accept and If-None-Match."""
     accept = if_none_match = None
     for name, value in scope["headers"]:
@@ -140,11 +142,16 @@ def _representation(parameters: tuple[tuple[str, str], ...], accept: str | None)
             return found
     if accept is None or accept == "*/*":
         return Representation.JSON
-    offers = sorted((_offer(part) for part in accept.split(",")), key=lambda offer: -offer[1])
-    for media_type, quality in offers:
-        if media_type in _BY_MEDIA_TYPE and quality > 0:
+    for media_type in accepted(accept):
+        if media_type in _BY_MEDIA_TYPE:
             return _BY_MEDIA_TYPE[media_type]
     raise NotAcceptable
+
+
+def accepted(accept: str) -> list[str]:
+    """The media ranges of an Accept header, the dearest first."""
+    offers = sorted((_offer(part) for part in accept.split(",")), key=lambda offer: -offer[1])
+    return [media_type for media_type, quality in offers if quality > 0]
 
 
 def _offer(part: str) -> tuple[str, float]:
@@ -160,7 +167,8 @@ def _offer(part: str) -> tuple[str, float]:
     return media_type.lower(), quality
 
 
-async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send what the broker gave, with its ETag, receipt and links."""
     headers = [
         (b"content-type", answer.media_type.encode()),
         (b"vary", b"Accept, Accept-Language, Authorization"),
@@ -172,6 +180,7 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> N
         headers.append((b"linkage-receipt", str(answer.receipt).encode()))
     if answer.next_link:
         headers.append((b"link", f'<{answer.next_link}>; rel="next"'.encode()))
+    headers.extend((name.encode(), value.encode()) for name, value in answer.headers)
     head = scope["method"] == "HEAD"
     if answer.stream is not None:
         async with aclosing(answer.stream) as pieces:

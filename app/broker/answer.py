@@ -23,15 +23,17 @@ from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
+from app.policy.facts import Action, Caller
 from app.policy.rules import Allow
 from app.query import cursor as cursors
 from app.query.params import read_moment
 from app.query.refusals import ColumnNotVisible, wrong
 from app.query.words import read_terms
-from app.tables.read import TableReader
+from app.tables.read import Rows, TableReader
 from app.tables.sql import Reading
 
 _MOST_EXPORTS: Final = 64  # being sent at once; each may hold a temporary file
+_MOST_KEY_CHARACTERS: Final = 200  # of an address that a refusal repeats
 
 
 class RecordNotFound(AppError):
@@ -110,6 +112,17 @@ class Broker:
         answer = self._answer(plan, allow, receipt, body=held.body, next_link=held.next_link)
         return _tagged(answer, ask.if_none_match) if plan.joined else answer
 
+    async def visible(
+        self, dataset_id: str, caller: Caller | None, purpose: str | None
+    ) -> frozenset[str]:
+        """The columns that a read would give now, none where it would be refused.
+
+        For doors that tell what may be asked. Nothing leaves, so nothing is logged.
+        """
+        known = await self._snapshot.dataset(dataset_id)
+        verdict = await self._decider.judge(known, caller, Action.READ, purpose)
+        return verdict.columns if isinstance(verdict, Allow) else frozenset()
+
     async def _version(self, known: Known, ask: Ask) -> VersionEntry | None:
         """The version asked for: by number, by time, by cursor, or the current one."""
         number = None
@@ -148,7 +161,8 @@ class Broker:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._readings(ask)
         key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
-               ask.representation, ask.key, ask.offset, ask.path, *readings.items())  # fmt: skip
+               ask.representation, ask.key, ask.item, ask.offset, ask.path,
+               *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
@@ -229,7 +243,8 @@ class Broker:
             rows = held.rows
         if rows == 0:
             await self._record(known, ask, purpose, allow, held.plan, 0)
-            raise RecordNotFound(dataset=held.plan.dataset_id, key=ask.key)
+            named = (ask.key if ask.key is not None else ask.item or "")[:_MOST_KEY_CHARACTERS]
+            raise RecordNotFound(dataset=held.plan.dataset_id, key=named)
         return held
 
     async def _fetch(self, key: Key, held: Held, ask: Ask) -> Held:
@@ -241,10 +256,7 @@ class Broker:
                 return held
             answered = Held(plan, shape.record_body(plan, rows), 1, joined=rows.joined)
         else:
-            matched = None
-            if plan.question.count:
-                counting = replace(reading, question=replace(plan.question, after=None))
-                matched = await self._reader.count(plan.version.source, plan.sources, counting)
+            matched = await self._matched(plan, reading, rows) if plan.question.count else None
             next_link = plan.link_to(rows.last, self._issuer) if rows.more else None
             if next_link is not None:
                 known = await self._snapshot.dataset(plan.dataset_id)
@@ -253,6 +265,16 @@ class Broker:
             answered = Held(plan, body, rows.count, next_link, rows.joined)
         self._held.fill(key, held, answered)
         return answered
+
+    async def _matched(self, plan: Plan, reading: Reading, rows: Rows) -> int:
+        """How many records the question matches, on all its pages: counted where nobody knows."""
+        if plan.matches_all and not plan.joined and plan.revision == plan.version.revision:
+            return plan.version.row_count
+        question = plan.question
+        if question.after is None and not question.offset and not rows.more:
+            return rows.count
+        counting = replace(reading, question=replace(question, after=None))
+        return await self._reader.count(plan.version.source, plan.sources, counting)
 
     async def _stream(
         self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan

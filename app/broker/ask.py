@@ -1,10 +1,14 @@
 """A request for records as the doors hand it over, and the answer they get back: plain values."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.policy.facts import Caller
+from app.query.fields import Field
+from app.query.question import Condition
+
+Parameters = tuple[tuple[str, str], ...]
 
 
 class Representation(StrEnum):
@@ -17,19 +21,47 @@ class Representation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Translated:
+    """A question in our parameters, and the conditions that none of them can say."""
+
+    parameters: Parameters
+    conditions: tuple[Condition, ...] = ()
+
+
+# From parameters as they came, on these fields, of which the caller sees these.
+Translate = Callable[[Parameters, Mapping[str, Field], frozenset[str]], Translated]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of an answer (RFC 8288)."""
+
+    rel: str
+    href: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """One question as it came: parameters unread, the caller known or none."""
+    """One question as it came: parameters unread, the caller known or none.
+
+    A door whose standard has parameters of its own says how they are read with `translate`, which
+    is called once it is decided what the caller may see; it must depend on nothing else.
+    """
 
     dataset_id: str
-    parameters: tuple[tuple[str, str], ...]
+    parameters: Parameters
     representation: Representation
     caller: Caller | None
     request_id: str
     raw_query: bytes = b""
     if_none_match: str | None = None
     key: str | None = None  # one record by its key
+    item: str | None = None  # one record by the id of its feature (RFC 7946, 3.2)
     offset: int = 0  # records passed over, for doors whose standard pages by number
     path: str | None = None  # of the door that asks, for its links; None: the Linkage Interface's
+    translate: Translate | None = None
+    links: tuple[Link, ...] = ()  # of the answer, beside `self` and `next`
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
-from app.broker.ask import Ask, Representation
+from app.broker.ask import Ask, Link, Representation, Translated
 from app.broker.snapshot import Known
 from app.catalogue.entries import DatasetEntry, VersionEntry
 from app.catalogue.refusals import NoKey
@@ -16,10 +16,11 @@ from app.query import params
 from app.query.fields import Field
 from app.query.literals import NotOfType, read_literal
 from app.query.params import needs_place, read_flag, read_question, signature
-from app.query.question import Both, Compare, Condition, Join, Literal, Question
+from app.query.question import Both, Compare, Condition, Constant, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
 from app.query.words import Readings
-from app.tables.encode import Form, Wording
+from app.tables.encode import ID_SEPARATOR, Form, Wording, unescaped
+from app.tables.layout import ROW_NUMBER
 from app.tables.sql import Source
 
 _FORMS: Final[Mapping[Representation, Form]] = {
@@ -62,6 +63,7 @@ class Plan:
     parameters: tuple[tuple[str, str], ...]
     is_one_record: bool
     path: str  # of the list that pages link to
+    links: tuple[Link, ...]
 
     @property
     def is_streamed(self) -> bool:
@@ -71,9 +73,13 @@ class Plan:
     @property
     def is_whole(self) -> bool:
         """Whether every row of the version is asked for, so that their number is known."""
+        return self.matches_all and self.question.after is None and self.question.limit is None
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether every row of the version belongs to the answer, on this page or another."""
         q = self.question
-        nothing_cut = q.where is None and q.box is None and q.near is None
-        return nothing_cut and q.after is None and q.limit is None
+        return q.where is None and q.box is None and q.near is None
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -126,10 +132,12 @@ def make_plan(
     """
     asked = dict(ask.parameters)
     joins = {name: each.join for name, each in joined.items()}
-    known = params.Known(version.fields, visible, joins, readings or {})
-    question = read_question(ask.parameters, known)
-    if ask.representation is Representation.GEOJSON:
-        needs_place(known, "f")  # the geometry holds both coordinates, named in fields or not
+    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
+    if ask.key is not None:
+        question = _with(question, *_same_key(version, ask.dataset_id, ask.key))
+    identity = _identity(version, visible)
+    if ask.item is not None:
+        question = _with(question, *_same_item(identity, ask.item))
     order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters, readings)}"
     revision = version.revision
     if "cursor" in asked:
@@ -140,16 +148,9 @@ def make_plan(
         near = question.near is not None
         after = cursors.read_position(position, question.order, order, near=near)
         question = replace(question, after=after)
-    if ask.key is not None:
-        question = replace(
-            question, where=_with_key(question.where, version, ask.dataset_id, ask.key)
-        )
-    if ask.offset:
-        question = replace(question, offset=ask.offset)
-    if ask.representation in STREAMED and "limit" not in asked:
-        question = replace(question, limit=None)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
     here = path + (f"/{ask.key}" if ask.key else "")
+    here += f"/{quote(ask.item, safe='')}" if ask.item is not None else ""
     query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
     return Plan(
         dataset_id=ask.dataset_id,
@@ -160,6 +161,7 @@ def make_plan(
             _FORMS[ask.representation],
             _names(question.fields, asked),
             originals=read_flag(asked, ORIGINALS),
+            identity=identity,
         ),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
@@ -169,9 +171,33 @@ def make_plan(
         charset=_charset(asked, ask.representation),
         self_link=issuer + here + query,
         parameters=ask.parameters,
-        is_one_record=ask.key is not None,
+        is_one_record=ask.key is not None or ask.item is not None,
         path=path,
+        links=ask.links,
     )
+
+
+def _question(ask: Ask, known: params.Known) -> Question:
+    """The parameters read, in the way of the door that asks."""
+    read = Translated(ask.parameters)
+    if ask.translate is not None:
+        read = ask.translate(ask.parameters, known.fields, known.visible)
+    question = _with(read_question(read.parameters, known), *read.conditions)
+    if ask.representation is Representation.GEOJSON:
+        needs_place(known, "f")  # the geometry holds both coordinates, named in fields or not
+    if ask.offset:
+        question = replace(question, offset=ask.offset)
+    if ask.representation in STREAMED and "limit" not in dict(read.parameters):
+        question = replace(question, limit=None)
+    return question
+
+
+def _with(question: Question, *conditions: Condition) -> Question:
+    """The question with further conditions."""
+    parts = (*conditions, *((question.where,) if question.where is not None else ()))
+    if not parts:
+        return question
+    return replace(question, where=parts[0] if len(parts) == 1 else Both(parts))
 
 
 # What changes how rows are shown, not which: a cursor goes on serving when it changes.
@@ -189,14 +215,29 @@ def asked_rows(parameters: Sequence[tuple[str, str]], readings: Readings | None 
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
 
 
-def _with_key(
-    where: Condition | None, version: VersionEntry, dataset_id: str, key: str
-) -> Condition:
+def _same_key(version: VersionEntry, dataset_id: str, key: str) -> list[Condition]:
     """Equality on the key."""
     fields = list(version.fields.values())
     values = key_values(fields, dataset_id, key)
-    same = [Compare(f, "=", values[f.column]) for f in fields if f.key]
-    return Both((*same, where) if where is not None else tuple(same))
+    return [Compare(f, "=", values[f.column]) for f in fields if f.key]
+
+
+def _identity(version: VersionEntry, visible: frozenset[str]) -> tuple[Field, ...]:
+    """The key, by which features are told apart; the row number where there is none to see."""
+    keys = tuple(field for field in version.fields.values() if field.key)
+    return keys if keys and all(key.name in visible for key in keys) else (ROW_NUMBER,)
+
+
+def _same_item(identity: tuple[Field, ...], item: str) -> list[Condition]:
+    """Equality with the id of a feature. What cannot be an id is nobody's id."""
+    parts = [item] if len(identity) == 1 else [unescaped(p) for p in item.split(ID_SEPARATOR)]
+    if len(parts) != len(identity):
+        return [Constant(False)]
+    try:
+        values = [read_literal(field, part) for field, part in zip(identity, parts, strict=True)]
+    except NotOfType:
+        return [Constant(False)]
+    return [Compare(f, "=", value) for f, value in zip(identity, values, strict=True)]
 
 
 def key_values(fields: Sequence[Field], dataset_id: str, key: str) -> dict[str, Literal]:
@@ -261,8 +302,8 @@ def _etag(
     told = "\x00".join(
         [
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
-            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), *sorted(visible),
-            *([repr(sorted(readings.items()))] if readings else ()),
+            repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
+            *sorted(visible), *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

@@ -39,7 +39,7 @@ def media_type(plan: Plan) -> str:
 
 def page_body(plan: Plan, rows: Rows, matched: int | None, next_link: str | None) -> bytes:
     """A page as JSON or GeoJSON, the rows' bytes untouched in the middle."""
-    links = [{"rel": "self", "href": plan.self_link, "type": media_type(plan)}]
+    links = _links(plan)
     if next_link:
         links.append({"rel": "next", "href": next_link, "type": media_type(plan)})
     counted: dict[str, Any] = {"numberReturned": rows.count}
@@ -54,13 +54,19 @@ def page_body(plan: Plan, rows: Rows, matched: int | None, next_link: str | None
 
 
 def record_body(plan: Plan, rows: Rows) -> bytes:
-    """One record in its envelope (a GeoJSON feature comes bare)."""
+    """One record in its envelope (a GeoJSON feature comes bare, or with its door's links)."""
     if plan.representation is Representation.GEOJSON:
-        return rows.body
+        if not plan.links:
+            return rows.body
+        return rows.body[:-1] + b"," + orjson.dumps({"links": _links(plan)})[1:]
     head = orjson.dumps({"dataset": plan.dataset_id, "version": plan.version.number})
-    links = [{"rel": "self", "href": plan.self_link, "type": media_type(plan)}]
-    tail = orjson.dumps({"links": links, "meta": _meta(plan)})
+    tail = orjson.dumps({"links": _links(plan), "meta": _meta(plan)})
     return head[:-1] + b',"record":' + rows.body + b"," + tail[1:]
+
+
+def _links(plan: Plan) -> list[dict[str, str]]:
+    own = {"rel": "self", "href": plan.self_link, "type": media_type(plan)}
+    return [own, *({"rel": each.rel, "href": each.href, "type": each.type} for each in plan.links)]
 
 
 def _meta(plan: Plan) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Fields as the schemas of two standards: JSON Schema 2020-12 and Frictionless Table Schema."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from app.models.datasets import Dataset
-from app.query.fields import Field, FieldType
+from app.query.fields import Field, FieldType, geometry_of, place_of
+from app.query.params import PLACE
 
 _GEOMETRY: Final = "https://geojson.org/schema/Geometry.json"
+_POINT: Final = "https://geojson.org/schema/Point.json"
 _JSON_TYPES: Final[dict[FieldType, dict[str, Any]]] = {
     FieldType.INTEGER: {"type": "integer"},
     FieldType.DECIMAL: {"type": "number"},
@@ -74,6 +77,64 @@ def property_of(field: Field) -> dict[str, Any]:
             found[name] = value
     found["x-type"] = field.type.value
     return found
+
+
+def feature_schema(
+    fields: Sequence[Field], address: str, *, title: str, temporal: Field | None
+) -> dict[str, Any]:
+    """A feature's properties (OGC 23-058r2, 19-079r2): one type each, the place without any.
+
+    Of coordinates, the point that filters speak of is told beside them.
+    """
+    place = geometry_of(fields)
+    roles = {temporal.name: "primary-instant"} if temporal is not None else {}
+    roles |= {field.name: "id" for field in fields if field.key}
+    if place is not None:
+        roles[place.name] = "primary-geometry"
+    found: dict[str, dict[str, Any]] = {}
+    for at, field in enumerate(fields, start=1):
+        found[field.name] = _feature_property(field) | {"x-ogc-propertySeq": at}
+        if field.name in roles:
+            found[field.name]["x-ogc-role"] = roles[field.name]
+    if place is None and place_of(fields) is not None and PLACE not in found:
+        told = {"$ref": _POINT, "format": "geometry-point", "x-ogc-propertySeq": len(found) + 1}
+        found[PLACE] = told | {"x-ogc-role": "primary-geometry"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "title": title,
+        "type": "object",
+        "properties": found,
+    }
+
+
+def geojson_schema(fields: Sequence[Field], address: str, *, title: str) -> dict[str, Any]:
+    """A feature as GeoJSON writes it, for clients that would guess types from the first few.
+
+    Whole numbers are left to their guess: GDAL gives a declared one 32 bits, a guessed one 64.
+    """
+    place = geometry_of(fields)
+    told = [f for f in fields if f != place and f.type is not FieldType.INTEGER]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "title": title,
+        "type": "object",
+        "properties": {
+            "type": {"const": "Feature"},
+            "geometry": {"$ref": _GEOMETRY},
+            "properties": {
+                "type": "object",
+                "properties": {field.name: _feature_property(field) for field in told},
+            },
+        },
+    }
+
+
+def _feature_property(field: Field) -> dict[str, Any]:
+    """The same as of a record, but for the null that any optional field may be."""
+    found = property_of(replace(field, required=True))
+    return {name: value for name, value in found.items() if name != "x-type"}
 
 
 def table_schema(fields: Sequence[Field]) -> dict[str, Any]:

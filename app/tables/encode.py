@@ -12,11 +12,14 @@ from sqlalchemy.types import DateTime, Numeric, Text
 
 from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of
 from app.query.question import Join
-from app.tables.layout import EXTRAS, ORIGINAL, ROW
+from app.tables.layout import EXTRAS, ORIGINAL, ROW, ROW_NUMBER
 from app.tables.sql import Statements
 
 _TEXTS: Final = ARRAY(Text())
 _OWN_TEXT: Final = NUMBER_TYPES | {FieldType.BOOLEAN, FieldType.GEOMETRY}
+# Parts of a composite id. No % in it: clients differ in what they percent-encode once more.
+ID_SEPARATOR: Final = ","
+_ESCAPES: Final = (("~", "~0"), (ID_SEPARATOR, "~1"))
 
 
 class Form(StrEnum):
@@ -38,6 +41,14 @@ class Wording:
     form: Form
     names: tuple[str, ...]  # one for each field of the question, in order
     originals: bool = False
+    identity: tuple[Field, ...] = (ROW_NUMBER,)  # what the id of a feature is made of
+
+
+def unescaped(part: str) -> str:
+    """A part of a composite id as its field has it."""
+    for plain, escaped in reversed(_ESCAPES):
+        part = part.replace(escaped, plain)
+    return part
 
 
 def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
@@ -49,7 +60,31 @@ def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     # Once is enough: what is the feature's geometry is no property as well.
     record = _object(_members(parts, wording, without=shape))
     feature = _constant('"Feature"')
-    return _object([("type", feature), ("geometry", geometry), ("properties", record)])
+    identity = _id(parts, wording.identity)
+    return _object(
+        [("type", feature), ("id", identity), ("geometry", geometry), ("properties", record)]
+    )
+
+
+def _id(parts: Statements, identity: Sequence[Field]) -> ColumnElement[str]:
+    """RFC 7946, 3.2: a text, or a number. The key as its fields have it, or the row number."""
+    if identity == (ROW_NUMBER,):
+        return cast(parts.table.c[ROW], Text())
+    texts = [_plain_text(field, parts.column(field)) for field in identity]
+    if len(texts) > 1:
+        for plain, escaped in _ESCAPES:
+            texts = [func.replace(text, plain, escaped) for text in texts]
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = joined.op("||", return_type=Text())(_constant(ID_SEPARATOR)).op("||")(text)
+    return cast(func.to_json(joined), Text())
+
+
+def _plain_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A value as text; times with their offset (RFC 3339)."""
+    if field.type is FieldType.DATETIME:
+        return func.to_json(column).op("#>>")(cast(_constant("{}"), _TEXTS))
+    return cast(column, Text())
 
 
 def _point(parts: Statements) -> ColumnElement[str]:
@@ -76,7 +111,7 @@ def columns(parts: Statements) -> list[ColumnElement[Any]]:
         column = parts.column(field)
         match field.type:
             case FieldType.DATETIME:
-                found.append(func.to_json(column).op("#>>")(cast(_constant("{}"), _TEXTS)))
+                found.append(_plain_text(field, column))
             case FieldType.BOOLEAN:
                 found.append(cast(column, Text()))
             case _:

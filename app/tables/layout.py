@@ -35,6 +35,9 @@ ORIGINAL: Final = "_original"  # JSON of the cells as they came, where normalisi
 EXTRAS: Final = "_extras"  # JSON of the cells that no field takes, by their heading
 SINCE: Final = "_since"  # first revision that holds the row
 UNTIL: Final = "_until"  # first revision that no longer does
+# The row number as a field that no dataset can have declared: conditions may speak of it, nobody
+# from outside can.
+ROW_NUMBER: Final = Field("#row", ROW, "", FieldType.INTEGER)
 _INDEXED: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
 _MOST_INDEXES: Final = 8
 

@@ -204,7 +204,12 @@ async def test_geojson_has_a_null_geometry_where_there_is_no_place(
     features = (await client.get(path(dataset), params={"f": "geojson", "fields": "no"})).json()["features"]  # fmt: skip
 
     assert features[0]["geometry"] == {"type": "Point", "coordinates": [135.0, 34.0]}
-    assert features[-1] == {"type": "Feature", "geometry": None, "properties": {"no": "nowhere"}}
+    assert features[-1] == {
+        "type": "Feature",
+        "id": "nowhere",
+        "geometry": None,
+        "properties": {"no": "nowhere"},
+    }
 
 
 @pytest.mark.parametrize(

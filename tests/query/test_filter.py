@@ -21,6 +21,8 @@ from app.query.question import (
     Condition,
     Constant,
     Either,
+    Folded,
+    Folding,
     IsNull,
     Like,
     Not,
@@ -102,7 +104,7 @@ def node(op: str, *args: Any) -> dict[str, Any]:
         (
             "CASEI(t) LIKE casei('A%')",
             node("like", node("casei", prop("t")), node("casei", "A%")),
-            Like(T, "A%", fold=True),
+            Like(Folded(Folding.CASEI, T), "a%"),
         ),
         ("n BETWEEN 1 AND 2", node("between", prop("n"), 1, 2), Between(N, 1, 2)),
         ("n NOT BETWEEN 1 AND 2", node("not", node("between", prop("n"), 1, 2)), Not(Between(N, 1, 2))),
