@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.policy.facts import Caller
+from app.query.fields import Field
+from app.tables.encode import Form
 
 
 class Representation(StrEnum):
@@ -14,6 +16,18 @@ class Representation(StrEnum):
     GEOJSON = "geojson"
     CSV = "csv"
     NDJSON = "ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """For a door with an envelope of its own: the body is the rows alone, as `form` has them.
+
+    A page's rows are parted by commas, a stream's by line ends; neither has a header.
+    """
+
+    form: Form
+    number: str | None = None  # the row's number, under this name before the fields
+    limit: int | None = None  # of a stream, where it may be larger than a page's
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class Ask:
     key: str | None = None  # one record by its key
     offset: int = 0  # records passed over, for doors whose standard pages by number
     path: str | None = None  # of the door that asks, for its links; None: the Linkage Interface's
+    bare: Bare | None = None
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""
@@ -48,4 +63,6 @@ class Answer:
     receipt: int | None = None  # the number of the log's entry
     next_link: str | None = None
     is_public: bool = False
+    fields: tuple[Field, ...] = ()  # those of the rows, in order
+    matched: int | None = None  # where the number of all that match was asked for
     headers: tuple[tuple[str, str], ...] = field(default=())

@@ -61,6 +61,7 @@ class Plan:
     parameters: tuple[tuple[str, str], ...]
     is_one_record: bool
     path: str  # of the list that pages link to
+    is_bare: bool  # rows alone: the door has an envelope of its own
 
     @property
     def is_streamed(self) -> bool:
@@ -72,7 +73,7 @@ class Plan:
         """Whether every row of the version is asked for, so that their number is known."""
         q = self.question
         nothing_cut = q.where is None and q.box is None and q.near is None
-        return nothing_cut and q.after is None and q.limit is None
+        return nothing_cut and q.after is None and q.limit is None and not q.offset
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -141,7 +142,7 @@ def make_plan(
     if ask.offset:
         question = replace(question, offset=ask.offset)
     if ask.representation in STREAMED and "limit" not in asked:
-        question = replace(question, limit=None)
+        question = replace(question, limit=ask.bare.limit if ask.bare else None)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
     here = path + (f"/{ask.key}" if ask.key else "")
     query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
@@ -151,9 +152,10 @@ def make_plan(
         revision=revision,
         question=question,
         wording=Wording(
-            _FORMS[ask.representation],
+            ask.bare.form if ask.bare else _FORMS[ask.representation],
             _names(question.fields, asked),
             originals=read_flag(asked, ORIGINALS),
+            number=ask.bare.number if ask.bare else None,
         ),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
@@ -165,6 +167,7 @@ def make_plan(
         parameters=ask.parameters,
         is_one_record=ask.key is not None,
         path=path,
+        is_bare=ask.bare is not None,
     )
 
 
@@ -247,7 +250,7 @@ def _etag(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str
     told = "\x00".join(
         [
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
-            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), *sorted(visible),
+            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), repr(ask.bare), *sorted(visible),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'
