@@ -32,6 +32,7 @@ from app.api import (
     versions,
     writing,
 )
+from app.api.ckan import door as ckan
 from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
@@ -76,6 +77,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     groups.router,
     onboarding.router,
     opendata.router,
+    ckan.router,
     agreements.router,
     log.router,
     log.readers_router,

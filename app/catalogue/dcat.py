@@ -5,10 +5,10 @@ context holds prefixes only, so that the document reads without fetching anythin
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from app.formats.shelf.facts import OpenDataset
 from app.query.params import MOST_ROWS
 
 Node = dict[str, Any]
@@ -45,32 +45,6 @@ LICENCES: Final[Mapping[str, str]] = {
     "PDL-1.0": "https://www.digital.go.jp/resources/open_data/public_data_license_v1.0",
     "ODBL-1.0": "https://opendatacommons.org/licenses/odbl/1-0/",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class OpenDataset:
-    """What is told of one dataset. `extent` is west, south, east, north in degrees."""
-
-    id: str
-    title_ja: str
-    title_en: str | None
-    description_ja: str | None
-    description_en: str | None
-    publisher_id: str
-    publisher_ja: str
-    publisher_en: str | None
-    steward_name: str
-    steward_email: str | None
-    license: str
-    update_frequency: str
-    keywords: Sequence[str]
-    profile: tuple[str, int] | None
-    temporal: tuple[date | None, date | None]
-    extent: tuple[float, float, float, float] | None
-    rows: int
-    version: int
-    issued_at: datetime
-    modified_at: datetime
 
 
 def catalogue(

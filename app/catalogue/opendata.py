@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.catalogue.dcat import OpenDataset
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
+from app.formats.shelf.facts import OpenDataset
 from app.kit.clock import TOKYO
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, DatasetState, Version
@@ -31,18 +31,18 @@ async def list_open(
     session: AsyncSession, *, after: str | None = None, limit: int = 100
 ) -> list[OpenDataset]:
     """Open datasets by id, one more than asked so that the door knows of a next page."""
-    statement = _statement().where(*_is_open()).order_by(Dataset.id).limit(limit + 1)
+    found = statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
-        statement = statement.where(Dataset.id > after)
-    return [_told(*row) for row in await session.execute(statement)]
+        found = found.where(Dataset.id > after)
+    return [told(*row) for row in await session.execute(found)]
 
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
     """One of them. Raises `NotOpenData`, `DatasetNotFound`, `DatasetWithdrawn`."""
-    found = await session.execute(_statement().where(Dataset.id == dataset_id, *_is_open()))
+    found = await session.execute(statement().where(Dataset.id == dataset_id, *is_open()))
     row = found.one_or_none()
     if row is not None:
-        return _told(*row)
+        return told(*row)
     dataset = await session.get(Dataset, dataset_id)
     if dataset is None or dataset.hidden:
         raise DatasetNotFound(id=dataset_id)
@@ -51,20 +51,36 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
     raise NotOpenData(id=dataset_id)
 
 
-def _statement() -> Select[Dataset, Version, Organization, datetime | None]:
+def statement() -> Select[Dataset, Version, Organization, datetime | None]:
+    """Datasets with the version that readers get, their publisher, and when they were issued."""
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
-    every = aliased(Version)
-    issued = (
-        select(func.min(every.published_at)).where(every.dataset_id == Dataset.id).scalar_subquery()
-    )
     return (
-        select(Dataset, Version, Organization, issued)
+        select(Dataset, Version, Organization, issued_at())
         .join(Version, current)
         .join(Organization, Organization.id == Dataset.publisher_id)
     )
 
 
-def _is_open() -> Sequence[ColumnElement[bool]]:
+def issued_at() -> ColumnElement[datetime | None]:
+    """When a version of the dataset was first given to readers."""
+    every = aliased(Version)
+    return (
+        select(func.min(every.published_at)).where(every.dataset_id == Dataset.id).scalar_subquery()
+    )
+
+
+def created_at() -> ColumnElement[datetime]:
+    """The same, of a version that nobody has published too."""
+    return func.coalesce(issued_at(), Version.created_at)
+
+
+def modified_at() -> ColumnElement[datetime]:
+    """When the description or the records of a dataset of `statement` last changed."""
+    return func.greatest(Dataset.modified_at, Version.changed_at)
+
+
+def is_open() -> Sequence[ColumnElement[bool]]:
+    """What makes a dataset of `statement` open data."""
     return (
         Dataset.data_class == DataClass.PUBLIC.value,
         Dataset.zone == Zone.INTERNET.value,
@@ -75,9 +91,10 @@ def _is_open() -> Sequence[ColumnElement[bool]]:
     )
 
 
-def _told(
+def told(
     dataset: Dataset, version: Version, publisher: Organization, issued: datetime | None
 ) -> OpenDataset:
+    """A row of `statement` as the shelf tells it."""
     same: dict[str, Any] = {
         name: getattr(dataset, name)
         for name in (
