@@ -14,7 +14,7 @@ from app.catalogue.refusals import DatasetNotFound
 from app.formats.shelf import ckan_ids
 from app.formats.shelf.ckan import FORMATS, Publisher
 from app.formats.shelf.facts import OpenDataset
-from app.models.datasets import Dataset, Version
+from app.models.datasets import Dataset
 from app.models.parties import Organization
 
 # What a sort of CKAN's may name. `score`: the words are met or not, so the newest come first.

@@ -32,7 +32,7 @@ from app.query.refusals import InvalidQuestion, wrong
 Condition = ColumnElement[bool]
 Holds = Callable[[str, bool], Condition]  # of a text, and whether it is only the beginning
 # In the statement itself: an index on the expression is used for these numbers only.
-_CUT: Final = (literal_column("1"), literal_column(str(ckan_ids.HEAD_BYTES)))
+_CUT: Final[tuple[Any, Any]] = (literal_column("1"), literal_column(str(ckan_ids.HEAD_BYTES)))
 _NOW: Final = re.compile(r"NOW(?:/(?:DAY|HOUR))?(?:([+-])(\d{1,6})(DAY|HOUR|MINUTE)S?)?\Z")
 
 
