@@ -17,7 +17,6 @@ from app.api import (
     log,
     needs,
     onboarding,
-    opendata,
     operations,
     organizations,
     parameters,
@@ -37,6 +36,7 @@ from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
+from app.api.opendata import descriptions
 from app.api.operations import registry_of
 from app.api.state import Platform
 from app.audit.log import Log
@@ -76,7 +76,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     terms.router,
     groups.router,
     onboarding.router,
-    opendata.router,
+    descriptions.router,
     ckan.router,
     agreements.router,
     log.router,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.api.dataset_shapes import Frequency
-from app.catalogue.dcat import CONTEXT, FREQUENCIES
+from app.formats.shelf.dcat import CONTEXT, FREQUENCIES
 from app.models.parties import Role
 from tests.stock import Spec, stocked
 from tests.world import KENKO, World

@@ -1,4 +1,4 @@
-"""What the shelf tells of an open dataset, whatever the format. Facts only."""
+"""What is told of open data, whatever the standard: values only. Looks nothing up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

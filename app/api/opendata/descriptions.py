@@ -10,7 +10,8 @@ from app.api.dataset_shapes import DatasetId
 from app.api.paging import Cursor, Limit, after, page
 from app.api.problem import problems
 from app.api.tagged import tagged
-from app.catalogue import dcat, opendata
+from app.catalogue import opendata
+from app.formats.shelf import dcat
 
 router = APIRouter(prefix="/opendata", tags=["Open data"])
 MEDIA_TYPE: Final = "application/ld+json"
