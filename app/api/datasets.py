@@ -27,7 +27,7 @@ from app.api.dataset_shapes import (
     WithdrawalIn,
 )
 from app.api.ownership import TERMS_CODE, Owned, owner_code
-from app.api.paging import Cursor, Limit, after, page
+from app.api.paging import Cursor, Limit, after, cursor_of
 from app.api.problem import problems
 from app.api.tagged import tagged
 from app.catalogue import datasets, schema, search, versions
@@ -102,14 +102,14 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
         after=after(cursor),
         limit=limit,
     )
-    found = page(await search.search(session, wanted), limit, lambda dataset: dataset.id)
-    shown = await _shown(session, platform.issuer, *found["items"])
+    found = await search.search(session, wanted)
+    shown = await _shown(session, platform.issuer, *found.datasets)
     # Never the Host header: whoever sends it could have others follow links to him.
     here = URL(f"{platform.issuer}/v1/datasets").replace(query=request.url.query)
     links = [{"rel": "self", "href": str(here)}]
     headers = {}
-    if found["next"]:
-        following = str(here.include_query_params(cursor=found["next"]))
+    if found.next is not None:
+        following = str(here.include_query_params(cursor=cursor_of(found.next)))
         links.append({"rel": "next", "href": following})
         headers["Link"] = f'<{following}>; rel="next"'
     answer = CatalogueOut.model_validate(

@@ -39,10 +39,11 @@ def page(found: Sequence[Any], limit: int, key: Callable[[Any], object]) -> dict
     """The page of a list that was asked for one entry more than `limit`."""
     more = len(found) > limit
     kept = found[:limit]
-    return {"items": kept, "next": _encode(str(key(kept[-1]))) if more else None}
+    return {"items": kept, "next": cursor_of(str(key(kept[-1]))) if more else None}
 
 
-def _encode(last: str) -> str:
+def cursor_of(last: str) -> str:
+    """The cursor that names the last entry of a page."""
     return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
 
 

@@ -16,7 +16,6 @@ from app.catalogue import profiles
 from app.catalogue.fields import declare
 from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
 from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
-from app.catalogue.search import fold
 from app.formats.mapping import check_mapping
 from app.kit import clock
 from app.kit.errors import Fault
@@ -24,6 +23,7 @@ from app.models.datasets import DataClass, Dataset, DatasetState, Version
 from app.models.parties import Organization
 from app.models.profiles import Profile
 from app.query.fields import Field
+from app.query.folding import fold
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}\Z", re.ASCII)
 _MOST_SEARCH_CHARACTERS: Final = 20_000

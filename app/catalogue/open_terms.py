@@ -22,11 +22,11 @@ from sqlalchemy import (
 from sqlalchemy.types import LargeBinary
 
 from app.catalogue import opendata
-from app.catalogue.search import fold
 from app.formats.shelf import ckan_ids, solr
 from app.kit import clock
 from app.models.datasets import Dataset, Version
 from app.models.parties import Organization
+from app.query.folding import fold
 from app.query.refusals import InvalidQuestion, wrong
 
 Condition = ColumnElement[bool]

@@ -1,42 +1,122 @@
 """Finding datasets: by words in any kana, by body, place, theme and time. Reads only."""
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
-import jaconv
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    Select,
+    SQLColumnExpression,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.catalogue.opendata import is_open
 from app.models.datasets import Dataset, Version
 from app.models.parties import Organization
+from app.query.folding import fold
 from app.query.geometry import boxes_of
 from app.query.question import Box
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to look for in the catalogue. `viewer` sees its own hidden entries."""
+    """What to look for in the catalogue. `viewer` sees its own hidden entries.
+
+    `after` is a page's `next`; `offset` passes entries over, for standards that page by number.
+    """
 
     words: str | None = None
     theme: str | None = None
     publisher: str | None = None
     data_class: str | None = None
     profile: str | None = None
+    license: str | None = None
     municipality: str | None = None  # the publisher or a body above it
     modified_since: datetime | None = None
     box: Box | None = None
     viewer: str | None = None
+    only_open: bool = False
     after: str | None = None
+    offset: int = 0
     limit: int = 100
+    count: bool = False
 
 
-async def search(session: AsyncSession, wanted: Search) -> Sequence[Dataset]:
-    """Entries by id, one more than asked so that the door knows of a next page."""
-    statement = select(Dataset).where(*_conditions(wanted))
-    return (await session.scalars(statement.order_by(Dataset.id).limit(wanted.limit + 1))).all()
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page. `next` is where the following one begins; `total` is there where it was asked for."""
+
+    datasets: Sequence[Dataset]
+    next: str | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How many of the entries found have a value."""
+
+    value: str
+    count: int
+
+
+class FacetName(StrEnum):
+    """What can be counted by."""
+
+    PUBLISHER = "publisher"
+    THEME = "theme"
+    LICENSE = "license"
+    PROFILE = "profile"
+
+
+async def search(session: AsyncSession, wanted: Search) -> Found:
+    """Entries by id, or the best first where words are given."""
+    conditions = [*_conditions(wanted)]
+    statement = select(Dataset).where(*conditions)
+    if wanted.after is not None:
+        statement = statement.where(Dataset.id > wanted.after)
+    paged = statement.order_by(Dataset.id).offset(wanted.offset).limit(wanted.limit + 1)
+    found = (await session.scalars(paged)).all()
+    total = None
+    if wanted.count:
+        total = await session.scalar(select(func.count()).select_from(Dataset).where(*conditions))
+    more = len(found) > wanted.limit
+    kept = found[: wanted.limit]
+    return Found(kept, kept[-1].id if more else None, total)
+
+
+async def facets(
+    session: AsyncSession, wanted: Search, *names: FacetName
+) -> dict[FacetName, tuple[Facet, ...]]:
+    """How many of all that `wanted` finds, page or no page, have each value; the most first."""
+    found = {}
+    for name in names:
+        value: Label[Any] = _FACETS[name].label("value")
+        valued = select(value).where(*_conditions(wanted)).subquery()
+        rows = await session.execute(
+            select(valued.c.value, func.count())
+            .where(valued.c.value.is_not(None))
+            .group_by(valued.c.value)
+            .order_by(func.count().desc(), valued.c.value)
+        )
+        found[name] = tuple(Facet(*row) for row in rows)
+    return found
+
+
+_FACETS: Final[Mapping[FacetName, SQLColumnExpression[Any]]] = {
+    FacetName.PUBLISHER: Dataset.publisher_id,
+    FacetName.THEME: func.unnest(Dataset.themes),
+    FacetName.LICENSE: Dataset.license,
+    FacetName.PROFILE: Dataset.profile_name,
+}
 
 
 def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
@@ -47,6 +127,7 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
             (Dataset.publisher_id, wanted.publisher),
             (Dataset.data_class, wanted.data_class),
             (Dataset.profile_name, wanted.profile),
+            (Dataset.license, wanted.license),
         )
         if value is not None
     )
@@ -58,8 +139,9 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
         yield Dataset.publisher_id.in_(_below(wanted.municipality))
     if wanted.box is not None:
         yield _meets(wanted.box)
-    if wanted.after is not None:
-        yield Dataset.id > wanted.after
+    if wanted.only_open:
+        yield Dataset.current_version.is_not(None)
+        yield from is_open()
     for word in fold(wanted.words or "").split():
         yield Dataset.search_text.contains(word, autoescape=True)
 
@@ -87,9 +169,3 @@ def _meets(box: Box) -> ColumnElement[bool]:
     return exists().where(
         Version.dataset_id == Dataset.id, Version.number == Dataset.current_version, or_(*spans)
     )
-
-
-def fold(text: str) -> str:
-    """Text for searching only: width, case and kana folded together (ﾋﾅﾝ, ヒナン, ひなん)."""
-    folded: str = jaconv.kata2hira(unicodedata.normalize("NFKC", text).lower())
-    return folded

@@ -44,7 +44,8 @@ def list_all(
 
         wanted = search.Search(words, publisher=publisher, viewer=publisher, limit=10_000)
         async with shell.database.reading() as session:
-            return [_shown(each) for each in await search.search(session, wanted)]
+            found = await search.search(session, wanted)
+            return [_shown(each) for each in found.datasets]
 
     show_many(run(act), as_json, _COLUMNS)
 
