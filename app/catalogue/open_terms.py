@@ -16,7 +16,6 @@ from sqlalchemy import (
     literal_column,
     not_,
     or_,
-    select,
     true,
 )
 from sqlalchemy.types import LargeBinary
@@ -96,8 +95,8 @@ def has_theme(asked: str) -> Condition:
     plain = Dataset.themes.contains([asked])
     if found is None:
         return plain
-    theme = func.unnest(Dataset.themes).column_valued("theme")
-    return or_(plain, exists(select(1).select_from(theme).where(theme_head(theme) == found)))
+    theme = func.unnest(Dataset.themes).table_valued("theme").c.theme
+    return or_(plain, exists().where(theme_head(theme) == found))
 
 
 def theme_head(theme: SQLColumnExpression[str]) -> ColumnElement[bytes]:
@@ -120,7 +119,7 @@ def has_form(name: str) -> Condition:
 def _text(*columns: SQLColumnExpression[Any]) -> Holds:
     """Fields of words: the text stands somewhere in them, in any case and width."""
     return lambda text, _begins: or_(
-        *(func.lower(each).contains(func.lower(text), autoescape=True) for each in columns)
+        *(func.lower(each).contains(text.lower(), autoescape=True) for each in columns)
     )
 
 
