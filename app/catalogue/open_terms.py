@@ -95,7 +95,7 @@ def has_theme(asked: str) -> Condition:
     plain = Dataset.themes.contains([asked])
     if found is None:
         return plain
-    theme = func.unnest(Dataset.themes).table_valued("theme").c.theme
+    theme = func.unnest(Dataset.themes).table_valued("theme").render_derived().c.theme
     return or_(plain, exists().where(theme_head(theme) == found))
 
 
@@ -117,10 +117,9 @@ def has_form(name: str) -> Condition:
 
 
 def _text(*columns: SQLColumnExpression[Any]) -> Holds:
-    """Fields of words: the text stands somewhere in them, in any case and width."""
-    return lambda text, _begins: or_(
-        *(func.lower(each).contains(text.lower(), autoescape=True) for each in columns)
-    )
+    """Fields of words: the text stands somewhere in them, in any case. What is absent holds none."""
+    folded = [func.lower(func.coalesce(each, "")) for each in columns]
+    return lambda text, _: or_(*(each.contains(text.lower(), autoescape=True) for each in folded))
 
 
 def _name(column: SQLColumnExpression[str]) -> Holds:

@@ -87,14 +87,14 @@ async def search_packages(call: Call, here: Here) -> Any:
 def _queries(call: Call) -> list[tuple[str, str]]:
     """Every query with the parameter that it came by."""
     found = [(name, text) for name in ("q", "fq") if (text := call.text(name)) is not None]
-    listed = call.json("fq_list") if call.given.get("fq_list") is not None else []
+    listed = call.given.get("fq_list") or []
     if isinstance(listed, str):
-        listed = [listed]
+        listed = call.json("fq_list") if listed.startswith("[") else [listed]
     if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
         raise wrong("fq_list", "検索式の並びです。", "give a list of queries.")
-    for each in listed:
+    for each in listed[:20]:
         check_text("fq_list", each)
-    return [*found, *(("fq_list", each) for each in listed)]
+    return [*found, *(("fq_list", each) for each in listed[:20])]
 
 
 def _order(text: str) -> Sequence[tuple[str, bool]]:
