@@ -52,7 +52,7 @@ clean:
 	find . -name .urbanos -prune -o -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: $(PINS)
-	@$(find_python); $(make_venv); $(install) -e .
+	@$(find_python); $(make_venv); $(install) -e '.[search]'
 	@$(compile)
 	@touch $@
 

@@ -87,6 +87,11 @@ _LIST: Final = (
     _query(
         "filter-lang", {"type": "string", "enum": ["cql2-text", "cql2-json"]}, "Language of filter"
     ),
+    _query(
+        "q",
+        {"type": "string", "maxLength": 200},
+        "Words that stand in a field of text, in any width, case, kana and form of character",
+    ),
     _query("bbox", _STRING, "west,south,east,north in degrees (CRS84)"),
     _query("lat", {"type": "number"}, "With lon and radius: nearest first"),
     _query("lon", {"type": "number"}, "Degrees east"),

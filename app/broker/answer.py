@@ -17,6 +17,7 @@ from app.broker.plan import ORIGINALS, Joined, Plan, joins_of, make_plan
 from app.broker.recording import Asker, Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.broker.versions_asked import allow_for, refuse_columns
+from app.catalogue import lexicon
 from app.catalogue.entries import VersionEntry, load_version, load_version_at
 from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.kit import clock
@@ -26,6 +27,7 @@ from app.policy.rules import Allow
 from app.query import cursor as cursors
 from app.query.params import read_moment
 from app.query.refusals import ColumnNotVisible, wrong
+from app.query.words import read_terms
 from app.tables.read import TableReader
 from app.tables.sql import Reading
 
@@ -145,20 +147,30 @@ class Broker:
         self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
+        readings = await self._readings(ask)
         key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
-               ask.representation, ask.key, ask.offset, ask.path, ask.bare)  # fmt: skip
+               ask.representation, ask.key, ask.offset, ask.path, ask.bare,
+               *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
         joined = await self._joined(known, version, ask)
         try:
-            plan = make_plan(ask, version, allow.columns, joined, self._issuer)
+            plan = make_plan(ask, version, allow.columns, joined, self._issuer, readings)
         except ColumnNotVisible as refusal:
             raise await self._not_visible(known, ask, refusal) from None
         held = Held(plan)
         if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
             self._held.hold(key, held)
         return key, held
+
+    async def _readings(self, ask: Ask) -> dict[str, tuple[str, ...]]:
+        """How the words of `q` are read and what is read so, as far as is known now."""
+        words = ask.parameter("q")
+        if words is None:
+            return {}
+        async with self._database.reading() as session:
+            return await lexicon.look_up(session, read_terms(words))
 
     async def _not_visible(
         self, known: Known, ask: Ask, refusal: ColumnNotVisible

@@ -18,6 +18,7 @@ from app.query.literals import NotOfType, read_literal
 from app.query.params import needs_place, read_flag, read_question, signature
 from app.query.question import Both, Compare, Condition, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
+from app.query.words import Readings
 from app.tables.encode import Form, Wording
 from app.tables.sql import Source
 
@@ -117,15 +118,20 @@ def make_plan(
     visible: frozenset[str],
     joined: Mapping[str, Joined],
     issuer: str,
+    readings: Readings | None = None,
 ) -> Plan:
-    """Read the parameters for one version. Raises what `read_question` raises, `InvalidCursor`."""
+    """Read the parameters for one version. Raises what `read_question` raises, `InvalidCursor`.
+
+    `readings` are those of the words of `q`; they come from outside, so they are part of what is
+    asked: other readings make another question.
+    """
     asked = dict(ask.parameters)
     joins = {name: each.join for name, each in joined.items()}
-    known = params.Known(version.fields, visible, joins)
+    known = params.Known(version.fields, visible, joins, readings or {})
     question = read_question(ask.parameters, known)
     if ask.representation is Representation.GEOJSON:
         needs_place(known, "f")  # the geometry holds both coordinates, named in fields or not
-    order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters)}"
+    order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters, readings)}"
     revision = version.revision
     if "cursor" in asked:
         position = cursors.decode(asked["cursor"], dataset_id=ask.dataset_id)
@@ -160,7 +166,7 @@ def make_plan(
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
-        etag=_etag(ask, version, revision, visible),
+        etag=_etag(ask, version, revision, visible, readings),
         bom=read_flag(asked, "bom"),
         charset=_charset(asked, ask.representation),
         self_link=issuer + here + query,
@@ -178,9 +184,11 @@ _SHOWING: Final = frozenset(
 )  # fmt: skip
 
 
-def asked_rows(parameters: Sequence[tuple[str, str]]) -> str:
+def asked_rows(parameters: Sequence[tuple[str, str]], readings: Readings | None = None) -> str:
     """The conditions of a question in short: a cursor belongs to them (PAGE-04)."""
-    asked = sorted(pair for pair in parameters if pair[0] not in _SHOWING)
+    asked: list[Any] = sorted(pair for pair in parameters if pair[0] not in _SHOWING)
+    if readings:
+        asked.append(sorted(readings.items()))
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
 
 
@@ -245,12 +253,19 @@ def _charset(asked: Mapping[str, str], representation: Representation) -> str:
     return charset
 
 
-def _etag(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str]) -> str:
+def _etag(
+    ask: Ask,
+    version: VersionEntry,
+    revision: int,
+    visible: frozenset[str],
+    readings: Readings | None,
+) -> str:
     """Names the answer for ever: the rows never change, nor does what the question means."""
     told = "\x00".join(
         [
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
-            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), repr(ask.bare), *sorted(visible),
+            repr(ask.parameters), ask.key or "", ask.path or "", str(ask.offset), repr(ask.bare),
+            *sorted(visible), *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

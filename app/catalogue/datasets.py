@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import profiles
+from app.catalogue import indexing, profiles
 from app.catalogue.fields import declare
 from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
 from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
@@ -23,10 +23,8 @@ from app.models.datasets import DataClass, Dataset, DatasetState, Version
 from app.models.parties import Organization
 from app.models.profiles import Profile
 from app.query.fields import Field
-from app.query.folding import fold
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}\Z", re.ASCII)
-_MOST_SEARCH_CHARACTERS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,8 @@ async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Datase
     if await session.get(Dataset, dataset_id) is not None:
         raise DatasetExists(id=dataset_id)
     dataset = _row(new, dataset_id, fields, by)
-    dataset.search_text = _search_text(dataset, publisher.name_ja if publisher else "")
     session.add(dataset)
+    await indexing.keep(session, dataset)
     await log.append(
         session, Event.DATASET_ADDED, dataset=dataset_id, data_class=dataset.data_class, by=by
     )
@@ -265,8 +263,7 @@ async def change(
     if faults:
         raise DatasetInvalid(faults=faults)
     dataset.modified_at = clock.now()
-    publisher = await session.get_one(Organization, dataset.publisher_id)
-    dataset.search_text = _search_text(dataset, publisher.name_ja)
+    await indexing.keep(session, dataset)
     await log.append(
         session, Event.DATASET_CHANGED, dataset=dataset_id, changed=sorted(changes), by=by
     )
@@ -288,12 +285,3 @@ async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: s
     dataset.modified_at = clock.now()
     await log.append(session, Event.DATASET_WITHDRAWN, dataset=dataset_id, reason=reason, by=by)
     return dataset
-
-
-def _search_text(dataset: Dataset, publisher: str) -> str:
-    labels = [field["label"] for field in dataset.fields or []]
-    parts = [
-        dataset.id, dataset.title_ja, dataset.title_en, dataset.title_kana, dataset.description_ja,
-        dataset.description_en, publisher, dataset.source_system, *dataset.themes, *labels,
-    ]  # fmt: skip
-    return fold(" ".join(part for part in parts if part))[:_MOST_SEARCH_CHARACTERS]

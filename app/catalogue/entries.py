@@ -15,6 +15,7 @@ from app.policy.rules import DatasetFacts
 from app.query.fields import Field
 from app.tables.layout import hosted_table
 from app.tables.sql import Source
+from app.tables.word_index import WordIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,9 @@ class VersionEntry:
             revision=version.revision,
             row_count=version.row_count,
             fields=MappingProxyType({field.name: field for field in fields}),
-            source=Source(hosted_table(version.table_name, fields), fields),
+            source=Source(
+                hosted_table(version.table_name, fields), fields, WordIndex.from_json(version.words)
+            ),
             published=version.published_at is not None,
             changed_at=version.changed_at,
         )

@@ -24,6 +24,7 @@ from app.models.datasets import (
 from app.models.editions import Edition, VersionPin
 from app.query.fields import Field
 from app.tables import differences
+from app.tables.word_index import index_name
 
 # CHANGE-06: changes can be followed for a week.
 _FOLLOWED: Final = timedelta(days=7)
@@ -161,6 +162,7 @@ async def drop(session: AsyncSession, dataset_id: str, number: int) -> bool:
     await _forget_differences(session, dataset_id, number)
     await _forget_files(session, version)
     await differences.drop(session, version.table_name)
+    await differences.drop(session, index_name(version.table_name))
     version.state = VersionState.DROPPED
     version.dropped_at = clock.now()
     await log.append(

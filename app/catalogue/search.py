@@ -19,12 +19,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.catalogue import lexicon, ranking
 from app.catalogue.opendata import is_open
+from app.catalogue.ranking import Place
 from app.models.datasets import Dataset, Version
 from app.models.parties import Organization
-from app.query.folding import fold
+from app.models.search import DatasetWords
 from app.query.geometry import boxes_of
 from app.query.question import Box
+from app.query.words import Spellings, read_terms, spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,11 @@ class FacetName(StrEnum):
 
 
 async def search(session: AsyncSession, wanted: Search) -> Found:
-    """Entries by id, or the best first where words are given."""
+    """Entries by id; where words are given, the best first. Raises `InvalidQuestion` (of q)."""
     conditions = [*_conditions(wanted)]
+    terms = await _terms(session, wanted)
+    if terms:
+        return await _ranked(session, wanted, terms, conditions)
     statement = select(Dataset).where(*conditions)
     if wanted.after is not None:
         statement = statement.where(Dataset.id > wanted.after)
@@ -93,14 +99,40 @@ async def search(session: AsyncSession, wanted: Search) -> Found:
     return Found(kept, kept[-1].id if more else None, total)
 
 
+async def _terms(session: AsyncSession, wanted: Search) -> tuple[Spellings, ...]:
+    terms = read_terms(wanted.words or "")
+    return spell(terms, await lexicon.look_up(session, terms), related=True)
+
+
+async def _ranked(
+    session: AsyncSession,
+    wanted: Search,
+    terms: Sequence[Spellings],
+    conditions: Sequence[ColumnElement[bool]],
+) -> Found:
+    after = Place.read(wanted.after) if wanted.after is not None else None
+    most = wanted.offset + wanted.limit + 1
+    places = (await ranking.ranked(session, terms, conditions, after, most))[wanted.offset :]
+    kept = places[: wanted.limit]
+    rows = await session.scalars(select(Dataset).where(Dataset.id.in_([each.id for each in kept])))
+    by_id = {each.id: each for each in rows}
+    total = await ranking.count(session, terms, conditions) if wanted.count else None
+    following = str(kept[-1]) if len(places) > wanted.limit else None
+    return Found([by_id[each.id] for each in kept], following, total)
+
+
 async def facets(
     session: AsyncSession, wanted: Search, *names: FacetName
 ) -> dict[FacetName, tuple[Facet, ...]]:
     """How many of all that `wanted` finds, page or no page, have each value; the most first."""
+    conditions = [*_conditions(wanted)]
+    if terms := await _terms(session, wanted):
+        ids = select(DatasetWords.dataset_id).where(ranking.holds(terms))
+        conditions.append(Dataset.id.in_(ids))
     found = {}
     for name in names:
         value: Label[Any] = _FACETS[name].label("value")
-        valued = select(value).where(*_conditions(wanted)).subquery()
+        valued = select(value).where(*conditions).subquery()
         rows = await session.execute(
             select(valued.c.value, func.count())
             .where(valued.c.value.is_not(None))
@@ -142,8 +174,6 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
     if wanted.only_open:
         yield Dataset.current_version.is_not(None)
         yield from is_open()
-    for word in fold(wanted.words or "").split():
-        yield Dataset.search_text.contains(word, autoescape=True)
 
 
 def _below(organization_id: str) -> Select[Any]:

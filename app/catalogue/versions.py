@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import editions
+from app.catalogue import editions, indexing
 from app.catalogue.refusals import (
     LicenseMissing,
     NeverPublished,
@@ -116,6 +116,7 @@ async def publish(
     version.published_by = by
     await session.flush()
     await editions.begin(session, version)
+    await indexing.keep(session, dataset)  # its fields may have other headings
     event = Event.VERSION_ROLLED_BACK if goes_back else Event.VERSION_PUBLISHED
     await log.append(
         session, event, dataset=dataset.id, version=version.number, instead_of=instead_of, by=by

@@ -86,7 +86,7 @@ class Dataset(Base):
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]
     retention: Mapped[dict[str, Any] | None]  # keep_versions, keep_days; None: all are kept
-    search_text: Mapped[str]
+    search_text: Mapped[str] = mapped_column(server_default="")  # no longer written
     created_at: Mapped[datetime]
     created_by: Mapped[str]
     modified_at: Mapped[datetime] = mapped_column(index=True)
@@ -122,6 +122,7 @@ class Version(Base):
     published_at: Mapped[datetime | None]
     published_by: Mapped[str | None]
     dropped_at: Mapped[datetime | None]
+    words: Mapped[dict[str, Any] | None]  # the table by which `q` finds records, and of what
 
 
 class Upload(Base):

@@ -9,6 +9,7 @@ from app.models import (
     parties,
     profiles,
     quality,
+    search,
     uploads,
 )
 from app.models.base import Base
@@ -23,5 +24,6 @@ __all__ = [
     "parties",
     "profiles",
     "quality",
+    "search",
     "uploads",
 ]

@@ -5,6 +5,7 @@ term is longer than a pair.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 LONGEST_EXACT: Final = 2  # characters of a term that its grams alone decide
@@ -13,7 +14,7 @@ LONGEST_EXACT: Final = 2  # characters of a term that its grams alone decide
 def grams(text: str, part: int = 0) -> set[int]:
     """Signed 32-bit numbers of every character and pair of a folded text; of each part its own."""
     found = {_number(ord(one), 0, part) for one in text}
-    found |= {_number(ord(one), ord(two), part) for one, two in zip(text, text[1:], strict=False)}
+    found |= {_number(ord(one), ord(two), part) for one, two in pairwise(text)}
     return found
 
 
@@ -21,14 +22,14 @@ def grams_of(term: str, part: int = 0) -> list[int]:
     """The fewest grams that say as much: pairs, or the character where it is alone."""
     if len(term) == 1:
         return [_number(ord(term), 0, part)]
-    pairs = zip(term, term[1:], strict=False)
+    pairs = pairwise(term)
     return sorted({_number(ord(one), ord(two), part) for one, two in pairs})
 
 
 def but_for(term: str, at: int, part: int = 0) -> list[int]:
     """The grams of a term that stay whatever stands at one place of it."""
     kept = {_number(ord(one), 0, part) for i, one in enumerate(term) if i != at}
-    for i, (one, two) in enumerate(zip(term, term[1:], strict=False)):
+    for i, (one, two) in enumerate(pairwise(term)):
         if i not in range(at - 1, at + 2):
             kept.add(_number(ord(one), ord(two), part))
     return sorted(kept)

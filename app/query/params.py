@@ -2,8 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,8 +22,10 @@ from app.query.question import (
     OneOf,
     Order,
     Question,
+    Words,
 )
 from app.query.refusals import ColumnNotVisible, InvalidQuestion, UnknownParameter, wrong
+from app.query.words import Readings, read_terms, searched, spell
 
 DEFAULT_LIMIT: Final = 100
 MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions take 100 arguments
@@ -32,7 +34,7 @@ MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
 _MOMENT: Final = Field("as_of", "", "", FieldType.DATETIME)
 _ASKING: Final = frozenset(
     {
-        "filter", "filter-lang", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
+        "filter", "filter-lang", "q", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
         "cursor", "count", "version", "as_of", "expand", "labels", "originals", "f", "bom", "charset", "purpose",
     }
 )  # fmt: skip
@@ -45,6 +47,7 @@ class Known:
     fields: Mapping[str, Field]
     visible: frozenset[str]
     joins: Mapping[str, Join]
+    readings: Readings = field(default_factory=dict)  # of the words of `q`
 
     def find(self, name: str) -> Field:
         """The visible field of this name, or one of a joined dataset as `join.field`.
@@ -114,8 +117,7 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
         needs_place(known, "lat")
     if box is not None:
         needs_place(known, "bbox")
-    if "filter" in asked:
-        conditions.append(_filter(asked, known))
+    conditions += _said(asked, known)
     return Question(
         fields=_fields(asked.get("fields"), known),
         where=_all(conditions),
@@ -147,6 +149,14 @@ def _equality(name: str, field: Field, values: list[str]) -> Condition:
     return Compare(field, "=", literals[0]) if len(literals) == 1 else OneOf(field, literals)
 
 
+def _said(asked: Mapping[str, str], known: Known) -> Iterator[Condition]:
+    """What is said in a language of its own."""
+    if "filter" in asked:
+        yield _filter(asked, known)
+    if "q" in asked:
+        yield read_words(asked["q"], known)
+
+
 def _filter(asked: Mapping[str, str], known: Known) -> Condition:
     language = asked.get("filter-lang", "cql2-text")
     if language == "cql2-text":
@@ -158,6 +168,26 @@ def _filter(asked: Mapping[str, str], known: Known) -> Condition:
         "cql2-text か cql2-json を指定してください。",
         "give cql2-text or cql2-json.",
     )
+
+
+def read_words(text: str, known: Known) -> Words:
+    """`q`: words that stand in the fields of text which the caller may see (QUERY-09).
+
+    Raises `InvalidQuestion`.
+    """
+    terms = read_terms(text)
+    if not terms:
+        raise wrong("q", "探す語を指定してください。", "give at least one word.", "no_words")
+    seen = [field for name, field in known.fields.items() if name in known.visible]
+    fields = searched(seen)
+    if not fields:
+        raise wrong(
+            "q",
+            "全文検索できる文字の項目がありません。項目名での条件か filter= を使ってください。",
+            "there is no field of text to search. Ask by a field's name, or with filter=.",
+            "no_text_fields",
+        )
+    return Words(fields, spell(terms, known.readings))
 
 
 def read_number(asked: Mapping[str, str], name: str) -> float:

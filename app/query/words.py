@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from app.query.fields import TEXT_TYPES, Field, FieldType
 from app.query.folding import fold
 from app.query.refusals import wrong
 
@@ -22,8 +23,15 @@ _PARTING: Final = re.compile(r"[\s\x00-\x1f\x7f、。,\"]+")
 _KANA: Final = re.compile(r"[ぁ-ゖゝゞ\-]+")
 _KANJI: Final = re.compile(r"[々〇㐀-鿿豈-﫿𠀀-𯨟]")
 
+_SEARCHED: Final = TEXT_TYPES - {FieldType.MONTH, FieldType.FISCAL_YEAR, FieldType.TIME}
+
 Spellings = tuple[str, ...]  # folded; the first is the one asked for
 Readings = Mapping[str, Iterable[str]]  # by term: words of that reading, or readings of the word
+
+
+def searched(fields: Iterable[Field]) -> tuple[Field, ...]:
+    """The fields that `q` looks into: text, but no times, which are text only in how they are kept."""
+    return tuple(field for field in fields if field.type in _SEARCHED)
 
 
 def read_terms(text: str) -> tuple[str, ...]:

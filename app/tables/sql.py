@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    collate,
     false,
     func,
+    literal,
     or_,
     true,
 )
@@ -26,6 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Double, Text, TypeEngine
 
 from app.query.fields import EDGES, Field, FieldType
+from app.query.folding import pattern_of
 from app.query.geometry import EARTH_METRES, boxes_around, boxes_of
 from app.query.question import (
     Between,
@@ -52,6 +55,7 @@ from app.tables.layout import (
     place_columns,
     sql_type,
 )
+from app.tables.word_index import WordIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Source:
 
     table: Table
     fields: tuple[Field, ...]
+    words: WordIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Reading:
     revision: int
     join_revisions: tuple[int, ...]  # in the order of question.joins
     now: datetime
+    rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
 
 
 Getter = Callable[[Reading], Any]
@@ -86,8 +92,16 @@ def parameter_type(field: Field, value: object) -> TypeEngine[Any]:
 class Statements:
     """Builds the parts of one statement and collects the getters of its parameters."""
 
-    def __init__(self, source: Source, joined: Sequence[Source], question: Question) -> None:
+    def __init__(
+        self,
+        source: Source,
+        joined: Sequence[Source],
+        question: Question,
+        *,
+        is_narrowed: bool = False,
+    ) -> None:
         self.question = question
+        self.is_narrowed = is_narrowed
         self.source = source
         self.table = source.table
         self.getters: dict[str, Getter] = {}
@@ -123,6 +137,9 @@ class Statements:
         """All that a row must meet, the page's beginning excepted."""
         question = self.question
         found = _in_force(self, self.table, lambda reading: reading.revision)
+        if self.is_narrowed:
+            rows = self.bind(lambda reading: list(_some(reading.rows)), ARRAY(BigInteger()))
+            found.append(or_(self.table.c[SINCE] > 0, self.table.c[ROW] == func.any(rows)))
         if question.where is not None:
             found.append(self.condition(question.where, lambda reading: reading.question.where))
         if question.box is not None:
@@ -167,7 +184,9 @@ class Statements:
                 return or_(false(), *self._each(parts, get))
             case Constant(value):
                 return true() if value else false()
-            case Spatial() | Words():
+            case Words(fields):
+                return self._words(fields, get)
+            case Spatial():
                 raise LookupError("not answered yet")
             case _:
                 assert_never(part)
@@ -188,6 +207,17 @@ class Statements:
         column = self.column(field)
         pattern = self.bind(lambda reading: get(reading).pattern, Text())
         return func.lower(column).like(func.lower(pattern)) if fold else column.like(pattern)
+
+    def _words(self, fields: Sequence[Field], get: Getter) -> ColumnElement[bool]:
+        """Each term's pattern is found in the fields as one text, NFKC and else as they are.
+
+        Of a row without any text that is false, not unknown.
+        """
+        # No term holds the separator, so none is found across two fields.
+        text = func.concat_ws(literal("\x1f"), *(self.column(field) for field in fields))
+        patterns = self.bind(lambda reading: _patterns(get(reading)), ARRAY(Text()))
+        plain = collate(func.pg_catalog.normalize(text, literal("NFKC")), "C")
+        return plain.bool_op("~")(func.all(patterns))
 
     def place(self) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """The latitude and longitude columns (a place was only asked for where there is one)."""
@@ -293,6 +323,10 @@ def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[Col
         rows.c[SINCE] <= parts.bind(revision, BigInteger()),
         or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),
     ]
+
+
+def _patterns(words: Words) -> list[str]:
+    return ["|".join(pattern_of(spelling) for spelling in term) for term in words.terms]
 
 
 def _join_revision(at: int) -> Getter:

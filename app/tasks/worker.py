@@ -22,6 +22,7 @@ from app.tasks.attempt import attempt
 from app.tasks.folders import sweep
 from app.tasks.measure import measure
 from app.tasks.tidy import tidy
+from app.tasks.words import keep_words
 
 log = structlog.get_logger()
 _MOST_TRIES: Final = 5
@@ -84,6 +85,10 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     @queue.schedule("measure", "*/10 * * * *")
     async def run_measure(_schedule: Schedule) -> None:
         await measure(database)
+
+    @queue.schedule("words", "* * * * *")
+    async def run_words(_schedule: Schedule) -> None:
+        await keep_words(database)
 
     return queue
 

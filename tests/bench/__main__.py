@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, reads, rest, shapes
+from tests.bench import formats, kills, loads, reads, rest, searching, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -18,12 +18,14 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "again": reads.again,
     "load": loads.load,
     "export": loads.export,
+    "words": searching.records,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "workbook": formats.workbook,
     "parcels": formats.parcels,
     "memory": loads.memory,
     "shapes": shapes.shapes,
+    "catalogue": searching.catalogue,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,
