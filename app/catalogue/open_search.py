@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, column, func,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Integer, Text
 
-from app.catalogue import opendata
+from app.catalogue import open_terms, opendata, ranking
 from app.catalogue.open_terms import MOMENTS, has_form, has_theme, head, named, theme_head
 from app.catalogue.refusals import DatasetNotFound
 from app.formats.shelf import ckan_ids
@@ -16,8 +16,9 @@ from app.formats.shelf.ckan import FORMATS, Publisher
 from app.formats.shelf.facts import OpenDataset
 from app.models.datasets import Dataset
 from app.models.parties import Organization
+from app.query.words import Spellings
 
-# What a sort of CKAN's may name. `score`: the words are met or not, so the newest come first.
+# What a sort of CKAN's may name beside the score.
 ORDERS: Final[Mapping[str, Callable[[], SQLColumnExpression[Any]]]] = {
     "id": lambda: Dataset.id,  # any order that stays is right: nobody counts on UUIDs' own
     "name": lambda: Dataset.id,
@@ -26,14 +27,19 @@ ORDERS: Final[Mapping[str, Callable[[], SQLColumnExpression[Any]]]] = {
     "organization": lambda: Dataset.publisher_id,
     **MOMENTS,
 }
+SCORE: Final = "score"
 FACETS: Final = ("organization", "groups", "tags", "res_format", "license_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which open datasets, in which order (name and whether descending), from where on."""
+    """Which open datasets: parameter and text of each query, and whatever is `also` to hold.
 
-    conditions: Sequence[ColumnElement[bool]] = ()
+    `order` is names with whether descending; `score` first has the best words first.
+    """
+
+    queries: Sequence[tuple[str, str]] = ()
+    also: Sequence[ColumnElement[bool]] = ()
     order: Sequence[tuple[str, bool]] = ()
     offset: int = 0
     limit: int = 10
@@ -49,8 +55,13 @@ class Counted:
 
 
 async def search(session: AsyncSession, wanted: Wanted) -> tuple[int, list[OpenDataset]]:
-    """How many there are, and one page of them."""
-    found = opendata.statement().where(*opendata.is_open(), *wanted.conditions)
+    """How many there are, and one page of them. Raises `InvalidQuestion`."""
+    by_score = wanted.order[:1] == ((SCORE, True),)
+    read = await open_terms.read(session, wanted.queries, ranked=by_score)
+    conditions = [*wanted.also, *read.conditions]
+    if read.words:
+        return await _ranked(session, wanted, read.words, conditions)
+    found = opendata.statement().where(*opendata.is_open(), *conditions)
     total = await session.scalar(found.with_only_columns(func.count())) or 0
     if wanted.limit == 0 or wanted.offset >= total:
         return total, []
@@ -59,8 +70,26 @@ async def search(session: AsyncSession, wanted: Wanted) -> tuple[int, list[OpenD
     return total, [opendata.told(*row) for row in await session.execute(page)]
 
 
+async def _ranked(
+    session: AsyncSession,
+    wanted: Wanted,
+    words: Sequence[Spellings],
+    conditions: Sequence[ColumnElement[bool]],
+) -> tuple[int, list[OpenDataset]]:
+    within = [Dataset.id.in_(_open(Dataset.id).where(*conditions))]
+    total = await ranking.count(session, words, within)
+    if wanted.limit == 0 or wanted.offset >= total:
+        return total, []
+    most = wanted.offset + wanted.limit
+    places = await ranking.ranked(session, words, within, None, most)
+    ids = [each.id for each in places[wanted.offset :]]
+    told = await _told(session, set(ids))
+    return total, [told[each] for each in ids]
+
+
 def _order(name: str, down: bool) -> ColumnElement[Any]:
-    by = ORDERS[name]()
+    # Without words everything fits alike, and the newest is first.
+    by = opendata.modified_at() if name == SCORE else ORDERS[name]()
     return by.desc() if down else by.asc()
 
 
@@ -146,7 +175,8 @@ async def themes(
 
 async def facet(session: AsyncSession, name: str, wanted: Wanted) -> list[Counted]:
     """How many of the datasets found have each value of a facet, most first."""
-    conditions = wanted.conditions
+    read = await open_terms.read(session, wanted.queries, ranked=False)
+    conditions = [*wanted.also, *read.conditions]
     if name == "organization":
         bodies = await publishers(session, conditions=conditions)
         return _most([Counted(each.id, each.name_ja, each.packages) for each in bodies])
@@ -169,13 +199,14 @@ def _most(counted: list[Counted]) -> list[Counted]:
 
 async def resources(
     session: AsyncSession,
-    conditions: Sequence[ColumnElement[bool]],
+    queries: Sequence[tuple[str, str]],
     forms: Sequence[str],
     *,
     offset: int,
     limit: int,
 ) -> tuple[int, list[tuple[OpenDataset, str]]]:
     """Resources of these forms: how many, and a page of them as dataset and form."""
+    conditions = (await open_terms.read(session, queries, ranked=False)).conditions
     places = {form: at for at, form in enumerate(FORMATS)}
     given = values(column("form", Text), column("place", Integer), name="given")
     listed = given.data([(form, places[form]) for form in forms]).alias("given")

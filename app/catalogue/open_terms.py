@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
@@ -16,17 +17,20 @@ from sqlalchemy import (
     literal_column,
     not_,
     or_,
+    select,
     true,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import LargeBinary
 
-from app.catalogue import opendata
+from app.catalogue import lexicon, opendata, ranking
 from app.formats.shelf import ckan_ids, solr
 from app.kit import clock
 from app.models.datasets import Dataset, Version
 from app.models.parties import Organization
-from app.query.folding import fold
+from app.models.search import DatasetWords
 from app.query.refusals import InvalidQuestion, wrong
+from app.query.words import MOST_TERMS, Spellings, read_terms, spell
 
 Condition = ColumnElement[bool]
 Holds = Callable[[str, bool], Condition]  # of a text, and whether it is only the beginning
@@ -35,13 +39,42 @@ _CUT: Final[tuple[Any, Any]] = (literal_column("1"), literal_column(str(ckan_ids
 _NOW: Final = re.compile(r"NOW(?:/(?:DAY|HOUR))?(?:([+-])(\d{1,6})(DAY|HOUR|MINUTE)S?)?\Z")
 
 
-def condition_of(parameter: str, text: str) -> Condition:
-    """`q` or `fq` as a condition on `opendata.statement`. Raises `InvalidQuestion`."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Queries as conditions; `words` are those of a `q` that has nothing else, to rank by."""
+
+    conditions: list[Condition]
+    words: tuple[Spellings, ...] = ()
+
+
+async def read(session: AsyncSession, queries: Sequence[tuple[str, str]], *, ranked: bool) -> Read:
+    """Queries (parameter and text) on `opendata.statement`. Raises `InvalidQuestion`."""
+    conditions: list[Condition] = []
+    words: tuple[Spellings, ...] = ()
+    for parameter, text in queries:
+        query = _parsed(parameter, text)
+        plain = solr.plain_words(query) if ranked and parameter == "q" else None
+        if plain is not None:
+            words = await _spelt(session, plain)
+            continue
+        texts = dict.fromkeys(solr.words_in(query))
+        if len(texts) > MOST_TERMS:
+            raise wrong(parameter, f"語は{MOST_TERMS}個までです。", f"at most {MOST_TERMS} words.")
+        spelt = {each: await _spelt(session, each) for each in texts}
+        conditions.append(_condition(parameter, query, spelt))
+    return Read(conditions, words)
+
+
+async def _spelt(session: AsyncSession, text: str) -> tuple[Spellings, ...]:
+    terms = read_terms(text)
+    return spell(terms, await lexicon.look_up(session, terms), related=True)
+
+
+def _parsed(parameter: str, text: str) -> solr.Query:
     try:
-        query = solr.parse(text)
+        return solr.parse(text)
     except solr.NotSolr as exc:
         raise _not_read(parameter, str(exc)) from None
-    return _condition(parameter, query)
 
 
 def _not_read(parameter: str, where: str) -> InvalidQuestion:
@@ -54,16 +87,19 @@ def _not_read(parameter: str, where: str) -> InvalidQuestion:
     )
 
 
-def _condition(parameter: str, query: solr.Query) -> Condition:
+Spelt = Mapping[str, tuple[Spellings, ...]]
+
+
+def _condition(parameter: str, query: solr.Query, spelt: Spelt) -> Condition:
     match query:
         case solr.All(parts):
-            return and_(true(), *(_condition(parameter, each) for each in parts))
+            return and_(true(), *(_condition(parameter, each, spelt) for each in parts))
         case solr.Any(parts):
-            return or_(*(_condition(parameter, each) for each in parts))
+            return or_(*(_condition(parameter, each, spelt) for each in parts))
         case solr.No(part):
-            return not_(_condition(parameter, part))
-        case solr.Term(None, text, _):
-            return words(text)
+            return not_(_condition(parameter, part, spelt))
+        case solr.Term(None | "text", text, _):
+            return _words(spelt[text])
         case solr.Term(field, text, begins):
             return _term(parameter, field or "", text, begins)
         case solr.Range():
@@ -72,10 +108,10 @@ def _condition(parameter: str, query: solr.Query) -> Condition:
             assert_never(query)
 
 
-def words(text: str) -> Condition:
-    """Every word stands in what the catalogue is searched by."""
-    found = (Dataset.search_text.contains(each, autoescape=True) for each in fold(text).split())
-    return and_(true(), *found)
+def _words(terms: tuple[Spellings, ...]) -> Condition:
+    if not terms:
+        return true()
+    return Dataset.id.in_(select(DatasetWords.dataset_id).where(ranking.holds(terms)))
 
 
 def head(column: SQLColumnExpression[str]) -> ColumnElement[bytes]:
@@ -147,7 +183,6 @@ _TERMS: Final[Mapping[str, Holds]] = {
     "notes": _text(Dataset.description_ja, Dataset.description_en),
     "author": _text(Organization.name_ja, Organization.name_en),
     "maintainer": _text(Dataset.steward_name),
-    "text": lambda text, _: words(text),
     "type": _only("dataset"),
     "dataset_type": _only("dataset"),
     "state": _only("active"),
@@ -167,7 +202,7 @@ def _term(parameter: str, field: str, text: str, begins: bool) -> Condition:
         return MOMENTS[field]() == _moment(parameter, text)
     found = _TERMS.get(field)
     if found is None:
-        raise _unknown(parameter, field, {**_TERMS, **MOMENTS})
+        raise _unknown(parameter, field, {**_TERMS, **MOMENTS, "text": None})
     return found(text, begins)
 
 

@@ -112,7 +112,7 @@ async def list_licences(_call: Call, _here: Here) -> Any:
 
 
 async def _packages(here: Here, condition: Any, limit: int = _MOST) -> list[dict[str, Any]]:
-    _, found = await here.look(open_search.search, Wanted([condition], limit=limit))
+    _, found = await here.look(open_search.search, Wanted(also=[condition], limit=limit))
     return [ckan.package(each, here.issuer) for each in found]
 
 

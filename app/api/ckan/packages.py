@@ -7,8 +7,7 @@ from typing import Any, Final
 from app.api.ckan.action import Action, Here, action
 from app.api.ckan.asked import Call, check_text
 from app.catalogue import open_search
-from app.catalogue.open_search import FACETS, ORDERS, Wanted
-from app.catalogue.open_terms import condition_of
+from app.catalogue.open_search import FACETS, ORDERS, SCORE, Wanted
 from app.formats.shelf import ckan, ckan_ids
 from app.formats.shelf.facts import OpenDataset
 from app.kit.errors import AppError, Kind
@@ -66,7 +65,7 @@ async def search_packages(call: Call, here: Here) -> Any:
     """`package_search`."""
     sort = call.text("sort") or "score desc, metadata_modified desc"
     wanted = Wanted(
-        conditions=[condition_of(name, text) for name, text in _queries(call)],
+        queries=_queries(call),
         order=_order(sort),
         offset=call.number("start", 0),
         limit=call.number("rows", 10, most=MOST_PACKAGES),
@@ -102,18 +101,17 @@ def _order(text: str) -> Sequence[tuple[str, bool]]:
     for part in text.split(","):
         name, _, direction = part.strip().partition(" ")
         if direction.strip().lower() not in ("", "asc", "desc") or (
-            name not in ORDERS and name != "score"
+            name not in ORDERS and name != SCORE
         ):
             raise _no_order(name)
-        meant = _NEWEST if name == "score" else ((name, direction.strip().lower() == "desc"),)
-        for by, down in meant:
-            found.setdefault(by, down)
+        # The worst first is nobody's wish.
+        found.setdefault(name, name == SCORE or direction.strip().lower() == "desc")
     return tuple(found.items())
 
 
 def _no_order(name: str) -> InvalidQuestion:
     near = difflib.get_close_matches(name, ORDERS, n=1, cutoff=0.5)
-    names = ", ".join(near or (*ORDERS, "score"))
+    names = ", ".join(near or (*ORDERS, SCORE))
     return wrong(
         "sort",
         f"{name[:60]} では並べ替えられません。{names} を asc か desc で指定してください。",
@@ -181,14 +179,15 @@ def find_resource(asked: str, package: Mapping[str, Any]) -> dict[str, Any]:
 
 async def search_resources(call: Call, here: Here) -> Any:
     """`resource_search`: `query` is one `field:text` or several."""
-    forms, conditions = list(ckan.FORMATS), []
+    forms = list(ckan.FORMATS)
+    queries: list[tuple[str, str]] = []
     for each in _resource_terms(call):
         field, _, text = each.partition(":")
         check_text("query", text)
         if field == "format":
             forms = [form for form in forms if text.lower() in ckan.FORMATS[form].lower()]
         elif field in ("name", "description"):
-            conditions.append(condition_of("query", f'title:"{_quoted(text)}"'))
+            queries.append(("query", f'title:"{_quoted(text)}"'))
         else:
             raise wrong(
                 "query",
@@ -200,7 +199,7 @@ async def search_resources(call: Call, here: Here) -> Any:
     found: list[tuple[OpenDataset, str]] = []
     if forms:
         total, found = await here.look(
-            open_search.resources, conditions, forms, offset=offset, limit=limit
+            open_search.resources, queries, forms, offset=offset, limit=limit
         )
     shown = [
         find_resource(ckan_ids.resource_id(dataset.id, form), _package(dataset, here))

@@ -90,6 +90,25 @@ def parse(text: str) -> Query:
     return found
 
 
+def words_in(query: Query) -> Iterator[str]:
+    """What is asked as words, of no field or of CKAN's `text`."""
+    match query:
+        case All(parts) | Any(parts):
+            for each in parts:
+                yield from words_in(each)
+        case No(part):
+            yield from words_in(part)
+        case Term(None | "text", text, _):
+            yield text
+
+
+def plain_words(query: Query) -> str | None:
+    """The words of a query that is nothing else; None where it is more than that."""
+    parts = query.parts if isinstance(query, All) else (query,)
+    plain = [each.text for each in parts if isinstance(each, Term) and each.field is None]
+    return " ".join(plain) if plain and len(plain) == len(parts) else None
+
+
 def _tokens(text: str) -> Iterator[tuple[str, str, "re.Match[str]"]]:
     at = 0
     while not _END.match(text, at):
