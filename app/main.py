@@ -36,7 +36,7 @@ from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
-from app.api.opendata import descriptions
+from app.api.opendata import descriptions, harvests
 from app.api.operations import registry_of
 from app.api.state import Platform
 from app.audit.log import Log
@@ -78,6 +78,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     onboarding.router,
     descriptions.router,
     ckan.router,
+    harvests.router,
     agreements.router,
     log.router,
     log.readers_router,

@@ -226,7 +226,7 @@ class CatalogueOut(OutShape):
 
 
 class WithdrawalIn(InShape):
-    """Why the dataset ends; readers are told."""
+    """Why the dataset ends (readers are told), or comes back."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "施設の統合により終了"}})
 

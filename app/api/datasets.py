@@ -222,11 +222,35 @@ async def withdraw_dataset(
     platform: PlatformDep,
     session: Writing,
 ) -> dict[str, Any]:
-    """End a dataset: readers get 410 with the reason; the log and the rows stay."""
+    """End a dataset: readers get 410 with the reason; the log and the rows stay, and its id is
+    given to no other."""
     await Owned.dataset(session, dataset_id, caller)
     by = caller.client.client_id
     ended = await datasets.withdraw(session, dataset_id, reason=body.reason, by=by)
     return (await _shown(session, platform.issuer, ended))[0]
+
+
+@router.post(
+    "/{dataset_id}/reinstate",
+    response_model=DatasetOut,
+    summary="Take a withdrawal back",
+    responses=problems(
+        *SCOPED_CODES, owner_code(), "dataset_not_found", "dataset_not_withdrawn",
+        "license_missing",
+    ),
+)  # fmt: skip
+async def reinstate_dataset(
+    dataset_id: DatasetId,
+    body: WithdrawalIn,
+    caller: CatalogueWriter,
+    platform: PlatformDep,
+    session: Writing,
+) -> dict[str, Any]:
+    """Readers get the dataset again by its own addresses; the reason stands in the log."""
+    await Owned.dataset(session, dataset_id, caller)
+    by = caller.client.client_id
+    again = await datasets.reinstate(session, dataset_id, reason=body.reason, by=by)
+    return (await _shown(session, platform.issuer, again))[0]
 
 
 async def _fields_asked(

@@ -12,7 +12,7 @@ from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writ
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Time
-from app.models.parties import FormerName, Organization, OrganizationKind
+from app.models.parties import Approval, FormerName, Organization, OrganizationKind
 from app.parties import organizations
 
 router = APIRouter(
@@ -56,6 +56,7 @@ class OrganizationOut(OutShape):
     successor_id: str | None
     valid_from: date | None
     valid_to: date | None
+    approval: str | None
     created_at: Time
 
     model_config = ConfigDict(
@@ -68,6 +69,7 @@ class OrganizationOut(OutShape):
                 "successor_id": None,
                 "valid_from": None,
                 "valid_to": None,
+                "approval": None,
                 "created_at": "2026-04-01T09:00:00+09:00",
             }
         }
@@ -92,6 +94,14 @@ class RenameIn(InShape):
     model_config = ConfigDict(
         json_schema_extra={"example": {"name_ja": "デジタル統括室", "since": "2022-04-01"}}
     )
+
+
+class ApprovalIn(InShape):
+    """`second_person`: whoever loads a version of public data does not publish it. null: may."""
+
+    approval: Approval | None
+
+    model_config = ConfigDict(json_schema_extra={"example": {"approval": "second_person"}})
 
 
 class CloseIn(InShape):
@@ -224,4 +234,21 @@ async def close_organization(
     """Its clients are refused from then on."""
     return await organizations.close(
         session, organization_id, **end.model_dump(), by=caller.client.client_id
+    )
+
+
+@router.post(
+    "/{organization_id}/approval",
+    response_model=OrganizationOut,
+    summary="Have what is published approved by a second person",
+    responses=problems(
+        *SCOPED_CODES, "organization_not_found", "organization_invalid", "organization_closed"
+    ),
+)
+async def ask_approval(
+    organization_id: str, asked: ApprovalIn, caller: AdminWriter, session: Writing
+) -> Organization:
+    """For public data of the organisation and of all below it. Only an operator lifts it again."""
+    return await organizations.ask_approval(
+        session, organization_id, approval=asked.approval, by=caller.client.client_id
     )

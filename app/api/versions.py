@@ -34,7 +34,7 @@ from app.query.params import MOST_ROWS
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["Files and versions"])
 _OWNED = (*SCOPED_CODES, owner_code(), "dataset_not_found")
-_PUBLISHING = ("version_not_found", "version_dropped", "license_missing")
+_PUBLISHING = ("version_not_found", "version_dropped", "license_missing", "dataset_withdrawn")
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 NumberAsked = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
@@ -163,7 +163,7 @@ async def _of_run(
     "/versions/{number}/publish",
     response_model=VersionOut,
     summary="Publish a version",
-    responses=problems(*_OWNED, *_PUBLISHING, "schema_change_unconfirmed"),
+    responses=problems(*_OWNED, *_PUBLISHING, "schema_change_unconfirmed", "second_person_needed"),
 )
 async def publish_version(
     dataset_id: DatasetId,

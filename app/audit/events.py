@@ -24,6 +24,7 @@ class Event(StrEnum):
     DATASET_ADDED = "dataset.added"
     DATASET_CHANGED = "dataset.changed"
     DATASET_WITHDRAWN = "dataset.withdrawn"
+    DATASET_REINSTATED = "dataset.reinstated"
     RUN_STARTED = "run.started"
     RUN_FINISHED = "run.finished"
     RUN_CANCEL_ASKED = "run.cancel_asked"

@@ -15,7 +15,7 @@ from app.broker.answer import RecordNotFound
 from app.broker.decide import Decider, who_and_what
 from app.broker.plan import key_values
 from app.broker.snapshot import Known, Snapshot
-from app.catalogue import editions, profiles, runs
+from app.catalogue import approval, editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
 from app.formats.incoming import Incoming, read_record
 from app.formats.profiles.rules import broken
@@ -98,6 +98,7 @@ class Writer:
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, dataset_id, with_for_update=True)
             runs.check_can_load(dataset)
+            await approval.check_records(session, dataset)
             version = await _current(session, dataset_id)
             found = version is not None and await _end_record(session, version, key)
             answer = {
@@ -165,6 +166,7 @@ async def _take(
 ) -> dict[str, Any]:
     """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
+    await approval.check_records(session, dataset)
     version = await _current(session, dataset.id)
     fields = _fields_of(dataset, version)
     read = [read_record(record, fields, writable) for record in records]
@@ -227,11 +229,13 @@ async def _open_version(session: AsyncSession, dataset: Dataset, client: str) ->
     await tables.create_empty(session, hosted_table(version.table_name, fields))
     session.add(version)
     dataset.current_version = version.number
+    dataset.announced_at = now
     await audit.append(
         session,
         Event.VERSION_PUBLISHED,
         dataset=dataset.id,
         version=version.number,
+        license=dataset.license,
         by=client,
     )
     await session.flush()

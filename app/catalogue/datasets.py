@@ -15,7 +15,14 @@ from app.audit.events import Event
 from app.catalogue import indexing, profiles
 from app.catalogue.fields import declare
 from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
-from app.catalogue.refusals import DatasetExists, DatasetInvalid, DatasetNotFound, ProfileNotFound
+from app.catalogue.refusals import (
+    DatasetExists,
+    DatasetInvalid,
+    DatasetNotFound,
+    DatasetNotWithdrawn,
+    LicenseMissing,
+    ProfileNotFound,
+)
 from app.formats.mapping import check_mapping
 from app.kit import clock
 from app.kit.errors import Fault
@@ -242,6 +249,10 @@ CHANGEABLE: Final = frozenset(
 )  # fmt: skip
 
 
+# Whether everybody is told of it at all hangs on these: a change of them is news.
+_SHOWN: Final = frozenset({"license", "hidden"})
+
+
 async def change(
     session: AsyncSession, dataset_id: str, changes: Mapping[str, Any], *, by: str
 ) -> Dataset:
@@ -263,6 +274,8 @@ async def change(
     if faults:
         raise DatasetInvalid(faults=faults)
     dataset.modified_at = clock.now()
+    if _SHOWN & set(changes) and dataset.current_version and dataset.state == DatasetState.ACTIVE:
+        dataset.announced_at = dataset.modified_at
     await indexing.keep(session, dataset)
     await log.append(
         session, Event.DATASET_CHANGED, dataset=dataset_id, changed=sorted(changes), by=by
@@ -278,10 +291,27 @@ def _as_fields(
 
 
 async def withdraw(session: AsyncSession, dataset_id: str, *, reason: str, by: str) -> Dataset:
-    """End a dataset: readers get 410 with the reason. Rows and log stay."""
+    """End a dataset: readers get 410 with the reason. Rows, log and id stay: it is given to no other.
+
+    Doing it again corrects the reason.
+    """
     dataset = await get(session, dataset_id, lock=True)
     dataset.state = DatasetState.WITHDRAWN
     dataset.withdrawn_reason = reason
-    dataset.modified_at = clock.now()
+    dataset.modified_at = dataset.announced_at = clock.now()
     await log.append(session, Event.DATASET_WITHDRAWN, dataset=dataset_id, reason=reason, by=by)
+    return dataset
+
+
+async def reinstate(session: AsyncSession, dataset_id: str, *, reason: str, by: str) -> Dataset:
+    """Give readers again what was withdrawn, by the same addresses. Raises `DatasetNotWithdrawn`."""
+    dataset = await get(session, dataset_id, lock=True)
+    if dataset.state != DatasetState.WITHDRAWN:
+        raise DatasetNotWithdrawn(id=dataset_id)
+    if dataset.data_class == DataClass.PUBLIC and dataset.current_version and not dataset.license:
+        raise LicenseMissing(dataset=dataset_id)
+    dataset.state = DatasetState.ACTIVE
+    dataset.withdrawn_reason = None
+    dataset.modified_at = dataset.announced_at = clock.now()
+    await log.append(session, Event.DATASET_REINSTATED, dataset=dataset_id, reason=reason, by=by)
     return dataset

@@ -1,19 +1,25 @@
 """What is open data: public, licensed, published, in force, of the internet zone. Reads only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, defer
 
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
-from app.formats.shelf.facts import OpenDataset
+from app.formats.shelf.facts import EarlierVersion, OpenDataset, plain
 from app.kit.clock import TOKYO
 from app.kit.errors import AppError, Kind
-from app.models.datasets import DataClass, Dataset, DatasetState, Version
+from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
 from app.models.parties import Organization, Zone
+from app.models.quality import Quality
+from app.query.fields import Field, Visibility
+
+_MOST_VERSIONS: Final = 100  # told of one dataset
 
 
 class NotOpenData(AppError):
@@ -27,37 +33,93 @@ class NotOpenData(AppError):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the shelf as a whole is at: another `mark` once anything on it is told otherwise."""
+
+    count: int
+    mark: str
+    modified_at: datetime | None
+
+
 async def list_open(
     session: AsyncSession, *, after: str | None = None, limit: int = 100
 ) -> list[OpenDataset]:
     """Open datasets by id, one more than asked so that the door knows of a next page."""
+    # What only the page of one dataset tells is not read for thousands.
+    light = (defer(Version.fields), defer(Version.mapping), defer(Dataset.fields))
     found = statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
         found = found.where(Dataset.id > after)
-    return [told(*row) for row in await session.execute(found)]
+    return [told(*row) for row in await session.execute(found.options(*light))]
 
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
-    """One of them. Raises `NotOpenData`, `DatasetNotFound`, `DatasetWithdrawn`."""
-    found = await session.execute(statement().where(Dataset.id == dataset_id, *is_open()))
+    """One of them, with fields and versions.
+
+    Raises `NotOpenData`, `DatasetNotFound`, and `DatasetWithdrawn` for what was on the shelf.
+    """
+    found = await session.execute(statement().where(Dataset.id == dataset_id, *is_shown()))
     row = found.one_or_none()
-    if row is not None:
-        return told(*row)
-    dataset = await session.get(Dataset, dataset_id)
-    if dataset is None or dataset.hidden:
-        raise DatasetNotFound(id=dataset_id)
+    if row is None:
+        dataset = await session.get(Dataset, dataset_id)
+        if dataset is None or dataset.hidden:
+            raise DatasetNotFound(id=dataset_id)
+        raise NotOpenData(id=dataset_id)
+    dataset, version = row[0], row[1]
     if dataset.state == DatasetState.WITHDRAWN:
         raise DatasetWithdrawn(id=dataset_id, reason=dataset.withdrawn_reason)
-    raise NotOpenData(id=dataset_id)
+    return replace(
+        told(*row), fields=_seen_by_all(version), versions=await _earlier(session, version)
+    )
 
 
-def statement() -> Select[Dataset, Version, Organization, datetime | None]:
-    """Datasets with the version that readers get, their publisher, and when they were issued."""
+async def state(session: AsyncSession) -> State:
+    """The state of the shelf, by which a client's copy is judged."""
+    told = func.concat_ws(
+        "\x1f", Dataset.id, Dataset.modified_at, Version.number, Version.changed_at,
+        Version.row_count, Organization.name_ja, Organization.name_en,
+    )  # fmt: skip
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
+    row = (
+        await session.execute(
+            select(
+                func.count(),
+                func.sum(func.hashtextextended(told, 0)),
+                func.max(func.greatest(Dataset.modified_at, Version.changed_at)),
+            )
+            .select_from(Dataset)
+            .join(Version, current)
+            .join(Organization, Organization.id == Dataset.publisher_id)
+            .where(*is_open())
+        )
+    ).one()
+    return State(row[0], f"{row[0]}-{row[1]}", row[2])
+
+
+async def addresses(session: AsyncSession, *, page: int, size: int) -> list[tuple[str, datetime]]:
+    """Ids by id with the time of their last change, a page of them from 0."""
+    current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
+    rows = await session.execute(
+        select(Dataset.id, modified_at())
+        .join(Version, current)
+        .where(*is_open())
+        .order_by(Dataset.id)
+        .limit(size)
+        .offset(page * size)
+    )
+    return [(dataset_id, at.astimezone(TOKYO)) for dataset_id, at in rows]
+
+
+def statement() -> Select[Dataset, Version, Organization, Decimal | None, datetime | None]:
+    """Datasets with the version that readers get, who publishes them, how good and how old."""
+    current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
+    measured = and_(Quality.dataset_id == Version.dataset_id, Quality.number == Version.number)
     return (
-        select(Dataset, Version, Organization, issued_at())
+        select(Dataset, Version, Organization, Quality.score, issued_at())
         .join(Version, current)
         .join(Organization, Organization.id == Dataset.publisher_id)
+        .outerjoin(Quality, measured)
     )
 
 
@@ -81,10 +143,14 @@ def modified_at() -> ColumnElement[datetime]:
 
 def is_open() -> Sequence[ColumnElement[bool]]:
     """What makes a dataset of `statement` open data."""
+    return (*is_shown(), Dataset.state == DatasetState.ACTIVE.value)
+
+
+def is_shown() -> Sequence[ColumnElement[bool]]:
+    """On the shelf, or withdrawn from it: what is hidden or not public was never there."""
     return (
         Dataset.data_class == DataClass.PUBLIC.value,
         Dataset.zone == Zone.INTERNET.value,
-        Dataset.state == DatasetState.ACTIVE.value,
         Dataset.license.is_not(None),
         Dataset.license != "",
         ~Dataset.hidden,
@@ -92,23 +158,27 @@ def is_open() -> Sequence[ColumnElement[bool]]:
 
 
 def told(
-    dataset: Dataset, version: Version, publisher: Organization, issued: datetime | None
+    dataset: Dataset,
+    version: Version,
+    publisher: Organization,
+    score: Decimal | None,
+    issued: datetime | None,
 ) -> OpenDataset:
     """A row of `statement` as the shelf tells it."""
     same: dict[str, Any] = {
-        name: getattr(dataset, name)
+        name: _plain(getattr(dataset, name))
         for name in (
             "id", "title_ja", "title_en", "description_ja", "description_en", "publisher_id",
-            "steward_name", "steward_email", "update_frequency",
+            "steward_name", "steward_email", "update_frequency", "legal_basis", "source_system",
         )
     }  # fmt: skip
     named = dataset.profile_name and dataset.profile_version
     return OpenDataset(
         **same,
-        publisher_ja=publisher.name_ja,
-        publisher_en=publisher.name_en,
-        license=dataset.license or "",
-        keywords=tuple(dataset.themes),
+        publisher_ja=plain(publisher.name_ja),
+        publisher_en=_plain(publisher.name_en),
+        license=plain(dataset.license or ""),
+        keywords=tuple(plain(theme) for theme in dataset.themes),
         profile=(dataset.profile_name or "", dataset.profile_version or 0) if named else None,
         temporal=(dataset.temporal_start, dataset.temporal_end),
         extent=_extent(version),
@@ -116,6 +186,42 @@ def told(
         version=version.number,
         issued_at=(issued or version.created_at).astimezone(TOKYO),
         modified_at=max(dataset.modified_at, version.changed_at).astimezone(TOKYO),
+        score=score,
+    )
+
+
+def _plain(text: str | None) -> str | None:
+    return plain(text) if text is not None else None
+
+
+def _seen_by_all(version: Version) -> tuple[Field, ...]:
+    """The columns that a reader without a token gets. The others are not named."""
+    fields = (Field.from_json(each) for each in version.fields)
+    return tuple(
+        replace(
+            field,
+            label=plain(field.label),
+            unit=_plain(field.unit),
+            description=_plain(field.description),
+        )
+        for field in fields
+        if field.visibility in (None, Visibility.PUBLIC)
+    )
+
+
+async def _earlier(session: AsyncSession, version: Version) -> tuple[EarlierVersion, ...]:
+    rows = await session.execute(
+        select(Version.number, Version.published_at)
+        .where(
+            Version.dataset_id == version.dataset_id,
+            Version.state == VersionState.PUBLISHED.value,
+            Version.published_at.is_not(None),
+        )
+        .order_by(Version.number.desc())
+        .limit(_MOST_VERSIONS)
+    )
+    return tuple(
+        EarlierVersion(number, at.astimezone(TOKYO)) for number, at in rows if at is not None
     )
 
 

@@ -30,6 +30,15 @@ class DatasetWithdrawn(AppError):
     en = "The dataset {id} has been withdrawn. Reason: {reason}"
 
 
+class DatasetNotWithdrawn(AppError):
+    """Only what was withdrawn can be put back."""
+
+    kind = Kind.CONFLICT
+    code = "dataset_not_withdrawn"
+    ja = "データセット {id} は公開を終了していません。"
+    en = "The dataset {id} has not been withdrawn."
+
+
 class DatasetInvalid(AppError):
     """What was said of the dataset is wrong; `faults` says where."""
 

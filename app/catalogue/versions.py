@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import editions, indexing
+from app.catalogue import approval, editions, indexing
 from app.catalogue.refusals import (
+    DatasetWithdrawn,
     LicenseMissing,
     NeverPublished,
     SchemaChangeUnconfirmed,
@@ -20,7 +21,15 @@ from app.catalogue.refusals import (
 from app.catalogue.schema_changes import Change, SchemaChange, incompatible, schema_changes
 from app.kit import clock
 from app.kit.errors import Fault
-from app.models.datasets import DataClass, Dataset, Run, Upload, Version, VersionState
+from app.models.datasets import (
+    DataClass,
+    Dataset,
+    DatasetState,
+    Run,
+    Upload,
+    Version,
+    VersionState,
+)
 from app.query.fields import Field
 
 _WORDS = {
@@ -97,20 +106,21 @@ async def publish(
 
     Publishing again what readers had before is how a publisher goes back, and stands in the log as
     that. Raises `LicenseMissing` for public data without a licence, `SchemaChangeUnconfirmed` where
-    readers of the present version could not read this one, `VersionDropped`.
+    readers of the present version could not read this one, `SecondPersonNeeded` where whoever
+    loaded it may not publish it, `VersionDropped`, `DatasetWithdrawn`.
     """
     await session.refresh(dataset, with_for_update=True)
     await session.refresh(version, with_for_update=True)
     check_kept(version)
-    if dataset.data_class == DataClass.PUBLIC and not dataset.license:
-        raise LicenseMissing(dataset=dataset.id)
+    _check_open_to_readers(dataset)
+    loader = await approval.check(session, dataset, version, by=by)
     instead_of = dataset.current_version
     if not confirmed:
         await _check_schema(session, dataset, version)
     goes_back = version.published_at is not None and instead_of != version.number
     now = clock.now()
     dataset.current_version = version.number
-    dataset.modified_at = now
+    dataset.modified_at = dataset.announced_at = now
     version.state = VersionState.PUBLISHED
     version.published_at = version.published_at or now
     version.published_by = by
@@ -119,8 +129,16 @@ async def publish(
     await indexing.keep(session, dataset)  # its fields may have other headings
     event = Event.VERSION_ROLLED_BACK if goes_back else Event.VERSION_PUBLISHED
     await log.append(
-        session, event, dataset=dataset.id, version=version.number, instead_of=instead_of, by=by
-    )
+        session, event, dataset=dataset.id, version=version.number, instead_of=instead_of,
+        license=dataset.license, loaded_by=loader, by=by,
+    )  # fmt: skip
+
+
+def _check_open_to_readers(dataset: Dataset) -> None:
+    if dataset.state == DatasetState.WITHDRAWN:
+        raise DatasetWithdrawn(id=dataset.id, reason=dataset.withdrawn_reason)
+    if dataset.data_class == DataClass.PUBLIC and not dataset.license:
+        raise LicenseMissing(dataset=dataset.id)
 
 
 async def roll_back(session: AsyncSession, dataset: Dataset, version: Version, *, by: str) -> None:

@@ -55,6 +55,7 @@ class Dataset(Base):
         CheckConstraint("id ~ '^[a-z0-9][a-z0-9-]{1,62}$'", name="id"),
         # The beginning of the UUIDs that CKAN's clients know it by.
         Index("ix_dataset_shelf_id", text("substring(sha256(id::bytea), 1, 6)")),
+        Index("ix_dataset_announced", "announced_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -86,6 +87,7 @@ class Dataset(Base):
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]
     retention: Mapped[dict[str, Any] | None]  # keep_versions, keep_days; None: all are kept
+    announced_at: Mapped[datetime | None]  # last published, withdrawn or put back
     search_text: Mapped[str] = mapped_column(server_default="")  # no longer written
     created_at: Mapped[datetime]
     created_by: Mapped[str]

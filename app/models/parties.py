@@ -46,6 +46,12 @@ class Zone(StrEnum):
     MYNUMBER = "mynumber"
 
 
+class Approval(StrEnum):
+    """Who must approve what an organisation and those below it publish; absent: nobody else."""
+
+    SECOND_PERSON = "second_person"
+
+
 class AuthMethod(StrEnum):
     """How a client proves itself at the token endpoint."""
 
@@ -61,6 +67,7 @@ class Organization(Base):
         CheckConstraint("local_government_code ~ '^[0-9]{6}$'", name="code_is_six_digits"),
         CheckConstraint("parent_id IS DISTINCT FROM id", name="not_its_own_parent"),
         CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="period"),
+        CheckConstraint("approval IN ('second_person')", name="approval"),
         Index(
             "ix_organization_code_in_force",
             "local_government_code",
@@ -80,6 +87,7 @@ class Organization(Base):
     successor_id: Mapped[str | None] = mapped_column(ForeignKey("organization.id"))
     valid_from: Mapped[date | None]
     valid_to: Mapped[date | None]
+    approval: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

@@ -14,7 +14,7 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
-from app.models.parties import FormerName, Organization, OrganizationKind
+from app.models.parties import Approval, FormerName, Organization, OrganizationKind
 from app.query.codes import CodeError, local_government_code
 
 # These are known by their code; a unit by its parent's code and a word; all others by a word.
@@ -227,6 +227,19 @@ async def rename(
     await audit.append(
         session, Event.ORGANIZATION_CHANGED, organization=organization.id, change="renamed", by=by
     )
+    return organization
+
+
+async def ask_approval(
+    session: AsyncSession, organization_id: str, *, approval: Approval | None, by: str
+) -> Organization:
+    """Have public data of the organisation and of all below it approved by a second steward."""
+    organization = await _in_force(session, organization_id)
+    organization.approval = approval.value if approval is not None else None
+    await audit.append(
+        session, Event.ORGANIZATION_CHANGED, organization=organization.id, change="approval",
+        approval=organization.approval, by=by,
+    )  # fmt: skip
     return organization
 
 

@@ -154,6 +154,13 @@ async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"dataset_id": made}
 
 
+async def _withdrawn(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _fresh_dataset(stage)
+    body = {"reason": "試験"}
+    await stage.send(f"/v1/datasets/{path['dataset_id']}/withdraw", body, headers)
+    return headers, path
+
+
 async def _own_run(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"run_id": stage.run["id"]}
 
@@ -298,8 +305,21 @@ async def _own_profile(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 
 READY: Final[dict[str, Ready]] = {
+    "GET /opendata/catalog": _as("nobody"),
     "GET /opendata/catalog.jsonld": _as("nobody"),
+    "GET /opendata/catalog.rdf": _as("nobody"),
+    "GET /opendata/catalog.ttl": _as("nobody"),
+    "GET /opendata/data.json": _as("nobody"),
+    "GET /opendata/datasets/{dataset_id}": _open_dataset,
     "GET /opendata/datasets/{dataset_id}.jsonld": _open_dataset,
+    "GET /opendata/datasets/{dataset_id}.rdf": _open_dataset,
+    "GET /opendata/datasets/{dataset_id}.ttl": _open_dataset,
+    "GET /opendata/datasets/{dataset_id}/croissant.json": _open_dataset,
+    "GET /opendata/datasets/{dataset_id}/schema-org.jsonld": _open_dataset,
+    "GET /opendata/feed.atom": _as("nobody"),
+    "GET /sitemap.xml": _as("nobody"),
+    "GET /sitemaps/{number}.xml": _as("nobody", number=1),
+    "GET /v1/licenses": _as("nobody"),
     "GET /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
@@ -341,6 +361,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
     "GET /v1/admin/organizations/{organization_id}": _as("admin", organization_id="271004"),
+    "POST /v1/admin/organizations/{organization_id}/approval": _fresh_unit,
     "POST /v1/admin/organizations/{organization_id}/close": _fresh_unit,
     "GET /v1/admin/organizations/{organization_id}/former-names": _fresh_unit,
     "POST /v1/admin/organizations/{organization_id}/rename": _fresh_unit,
@@ -372,6 +393,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/datasets/{dataset_id}/versions/{number}/publish": _as(
         "own", dataset_id="shelters", number=1
     ),
+    "POST /v1/datasets/{dataset_id}/reinstate": _withdrawn,
     "POST /v1/datasets/{dataset_id}/withdraw": _fresh_dataset,
     "GET /v1/profiles": _as("nobody"),
     "POST /v1/profiles": _as("own"),

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from app.formats import licences
 from app.formats.quality.measures import Measures
 from app.query.fields import Field, FieldType
 
@@ -280,7 +281,8 @@ def _license_fault(entry: Entry) -> Failed | None:
         return None
     if not entry.license:
         return Failed("machine_readability", "license_missing")
-    if _OPEN_LICENSE.fullmatch(entry.license.strip()):
+    known = licences.find(entry.license)
+    if known.is_open if known else _OPEN_LICENSE.fullmatch(entry.license.strip()):
         return None
     named = (("license", entry.license),)
     return Failed("machine_readability", "license_not_open", named=named)

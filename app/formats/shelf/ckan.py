@@ -6,40 +6,22 @@ under a key that CKAN does not have: it would refuse the whole package when it i
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.formats.shelf import ckan_ids, ckan_licences
 from app.formats.shelf.facts import OpenDataset
+from app.formats.shelf.forms import Form, forms_of
 from app.query.params import MOST_ROWS
 
 Node = dict[str, Any]
 DATASTORE_FORM: Final = "csv"  # the one resource of a dataset that `datastore_search` reads
-# form, CKAN's name of it, media type, what makes the address hold as much as one page can
-_FORMS: Final = (
-    ("csv", "CSV", "text/csv", ""),
-    ("json", "JSON", "application/json", f"&limit={MOST_ROWS}"),
-    ("geojson", "GeoJSON", "application/geo+json", f"&limit={MOST_ROWS}"),
-)
-FORMATS: Final[Mapping[str, str]] = {form: name for form, name, _, _ in _FORMS}
+# What the interface answers with, whatever files there are; searches are by these.
+FORMATS: Final[Mapping[str, str]] = {"csv": "CSV", "json": "JSON", "geojson": "GeoJSON"}
 # CKAN's tags have two characters or more, and no quotation mark.
 _TAG: Final = re.compile(r'[^"]{2,100}\Z')
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyFile:
-    """A ready-made file of the version that readers get. `form` tells files of one kind apart."""
-
-    form: str
-    format: str
-    name: str
-    url: str
-    media_type: str
-    size: int
-    sha256: str
-    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +35,9 @@ class Publisher:
     packages: int
 
 
-def package(dataset: OpenDataset, issuer: str, files: Sequence[ReadyFile] = ()) -> Node:
+def package(dataset: OpenDataset, issuer: str) -> Node:
     """A dataset as `package_show` tells it."""
-    resources = [*_resources(dataset, issuer), *_files(dataset, files)]
+    resources = [_resource(dataset, form) for form in forms_of(dataset, issuer)]
     tags = [tag(theme) for theme in dataset.keywords if _TAG.match(theme)]
     publisher = _organization(dataset.publisher_id, dataset.publisher_ja, dataset.publisher_en)
     return {
@@ -121,67 +103,34 @@ def _polygon(west: float, south: float, east: float, north: float) -> Node:
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-def _resources(dataset: OpenDataset, issuer: str) -> Iterator[Node]:
-    """Each form in which anyone gets the records; ids and addresses are permanent."""
-    records = f"{issuer}/v1/datasets/{dataset.id}/records"
-    for form, name, media_type, paged in _FORMS:
-        if form == "geojson" and dataset.extent is None:
-            continue
-        whole = not paged or dataset.rows <= MOST_ROWS
-        yield {
-            **_resource(dataset, form),
-            "name": f"{dataset.title_ja}（{name}）",
-            "description": "" if whole else _IN_PAGES,
-            "format": name,
-            "mimetype": media_type,
-            "url": f"{records}?f={form}{paged}",
-            "datastore_active": form == DATASTORE_FORM,
-            "last_modified": moment(dataset.modified_at),
-        }
-
-
 _IN_PAGES: Final = (
-    f"{MOST_ROWS}件までの1ページ目です。続きは links の next をたどってください。"
-    f" The first page of {MOST_ROWS} records: follow the next link for the rest."
+    f"{MOST_ROWS}件までのページに分かれます。続きは links の next をたどってください。"
+    f" It comes in pages of {MOST_ROWS} records at most: follow the next link."
 )
 
 
-def _files(dataset: OpenDataset, files: Sequence[ReadyFile]) -> Iterator[Node]:
-    for each in files:
-        yield {
-            **_resource(dataset, f"file/{each.form}"),
-            "name": each.name,
-            "format": each.format,
-            "mimetype": each.media_type,
-            "url": each.url,
-            "size": each.size,
-            "hash": f"sha256:{each.sha256}",
-            "last_modified": moment(each.made_at),
-        }
-
-
-def _resource(dataset: OpenDataset, form: str) -> Node:
-    """Every key that a resource of CKAN has, for the caller to fill."""
+def _resource(dataset: OpenDataset, form: Form) -> Node:
+    """One form in which anyone gets the records; its id stays, whichever version it holds."""
     return {
-        "id": ckan_ids.resource_id(dataset.id, form),
+        "id": ckan_ids.resource_id(dataset.id, form.id),
         "package_id": ckan_ids.package_id(dataset.id),
-        "name": "",
-        "description": "",
-        "format": "",
-        "url": "",
+        "name": f"{dataset.title_ja}（{form.name}）",
+        "description": "" if form.is_whole else _IN_PAGES,
+        "format": form.name.partition("（")[0],
+        "url": form.address,
         "url_type": None,
         "resource_type": None,
-        "mimetype": None,
+        "mimetype": form.media_type,
         "mimetype_inner": None,
-        "size": None,
-        "hash": "",
+        "size": form.size,
+        "hash": f"sha256:{form.sha256}" if form.sha256 else "",
         "state": "active",
         "created": moment(dataset.issued_at),
-        "last_modified": None,
+        "last_modified": moment(dataset.modified_at),
         "metadata_modified": moment(dataset.modified_at),
         "cache_url": None,
         "cache_last_updated": None,
-        "datastore_active": False,
+        "datastore_active": form.id == DATASTORE_FORM,
         "datastore_contains_all_records_of_source_file": True,
     }
 
