@@ -104,7 +104,8 @@ async def get(session: AsyncSession, asked: str) -> OpenDataset:
 
     Raises `DatasetNotFound`, `NotOpenData`, `DatasetWithdrawn`.
     """
-    dataset = await session.get(Dataset, asked)
+    # PostgreSQL takes no NUL, not even in a question.
+    dataset = await session.get(Dataset, asked) if "\x00" not in asked else None
     if dataset is None:
         dataset = await _by_head(session, asked)
         if dataset is not None and ckan_ids.package_id(dataset.id) != asked.lower():

@@ -36,6 +36,6 @@ class Reading(Base):
     __tablename__ = "reading"
     __table_args__ = (Index("ix_reading", "reading"),)
 
-    # By code point whatever the database's order is, so that the index knows beginnings.
-    word: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
-    reading: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    # Both in the order of code points (collation "C"), so that the index knows beginnings.
+    word: Mapped[str] = mapped_column(primary_key=True)
+    reading: Mapped[str] = mapped_column(primary_key=True)

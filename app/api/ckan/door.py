@@ -6,10 +6,10 @@ It reads what CKAN's own clients send and says the rest by name; nothing can be 
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.responses import Response
 
@@ -30,7 +30,6 @@ from app.kit.errors import AppError, Kind
 router = APIRouter(
     tags=["CKAN"], route_class=Dialect, max_body_size=MOST_BODY_BYTES, responses=refusals()
 )
-Named = Annotated[str, Path(max_length=100)]
 _CHANGING: Final = re.compile(
     r".*_(create|update|upsert|patch|delete|purge|delta|revise|reorder|invite|follow|unfollow)\Z"
     r"|(follow|unfollow)_.*|datastore_.*"
@@ -124,7 +123,7 @@ async def _answer(name: str, request: Request, platform: PlatformDep) -> Respons
     response_model=None,
 )
 @reads_own_parameters
-async def ask_action(name: Named, request: Request, platform: PlatformDep) -> Response:
+async def ask_action(name: str, request: Request, platform: PlatformDep) -> Response:
     """One of CKAN's reading actions, its parameters in the address: `package_search`,
     `package_show`, `organization_list`, `datastore_search` and more; `help_show` explains each."""
     return await _answer(name, request, platform)
@@ -138,7 +137,7 @@ async def ask_action(name: Named, request: Request, platform: PlatformDep) -> Re
     response_model=None,
 )
 @reads_own_parameters
-async def post_action(name: Named, request: Request, platform: PlatformDep) -> Response:
+async def post_action(name: str, request: Request, platform: PlatformDep) -> Response:
     """The same with the parameters as JSON or as a form, which is what ckanapi sends."""
     return await _answer(name, request, platform)
 
@@ -151,7 +150,7 @@ async def post_action(name: Named, request: Request, platform: PlatformDep) -> R
     response_class=Response,
 )
 @reads_own_parameters
-async def dump_resource(resource_id: Named, request: Request, platform: PlatformDep) -> Response:
+async def dump_resource(resource_id: str, request: Request, platform: PlatformDep) -> Response:
     """Every record that the question asks for, as CSV, TSV, JSON or NDJSON. Cells are given as they
     are: in a spreadsheet, import them as text."""
     call = await read_call("datastore_search", request)
@@ -167,7 +166,7 @@ async def show_version() -> dict[str, int]:
 
 
 @router.get("/dataset/{name}", include_in_schema=False)
-async def go_to_dataset(name: Named, request: Request, platform: PlatformDep) -> Response:
+async def go_to_dataset(name: str, request: Request, platform: PlatformDep) -> Response:
     """CKAN's address of a dataset's page leads to ours."""
     found = await Here(platform, request_id_of(request)).look(open_search.get, name)
     return RedirectResponse(f"{platform.issuer}/v1/datasets/{found.id}", 302)
@@ -175,7 +174,7 @@ async def go_to_dataset(name: Named, request: Request, platform: PlatformDep) ->
 
 @router.get("/dataset/{name}/resource/{resource_id}", include_in_schema=False)
 async def go_to_resource(
-    name: Named, resource_id: Named, request: Request, platform: PlatformDep
+    name: str, resource_id: str, request: Request, platform: PlatformDep
 ) -> Response:
     """CKAN's address of a resource leads to its records."""
     found = await Here(platform, request_id_of(request)).look(open_search.get, name)

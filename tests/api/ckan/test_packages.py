@@ -396,6 +396,7 @@ async def test_ckans_addresses_of_pages_lead_to_ours(
 
     assert (page.status_code, page.headers["location"]) == (302, package["url"])
     assert resource.headers["location"] == package["resources"][1]["url"]
+    assert (await client.get("/dataset/a%00b")).status_code == 404
     assert (await client.get("/api/3")).json() == {"version": 3}
 
 
