@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Integer, Text
 
 from app.catalogue import open_terms, opendata, ranking
-from app.catalogue.open_terms import MOMENTS, has_form, has_theme, head, named, theme_head
+from app.catalogue.open_terms import MOMENTS, has_form, has_theme, named, theme_head
 from app.catalogue.refusals import DatasetNotFound
 from app.formats.shelf import ckan_ids
 from app.formats.shelf.ckan import FORMATS, Publisher
 from app.formats.shelf.facts import OpenDataset
+from app.kit.errors import AppError
 from app.models.datasets import Dataset
 from app.models.parties import Organization
 from app.query.words import Spellings
@@ -67,6 +68,7 @@ async def search(session: AsyncSession, wanted: Wanted) -> tuple[int, list[OpenD
         return total, []
     order = [_order(name, down) for name, down in wanted.order]
     page = found.order_by(*order, Dataset.id).offset(wanted.offset).limit(wanted.limit)
+    page = page.options(*opendata.LIGHT)
     return total, [opendata.told(*row) for row in await session.execute(page)]
 
 
@@ -104,32 +106,48 @@ async def get(session: AsyncSession, asked: str) -> OpenDataset:
 
     Raises `DatasetNotFound`, `NotOpenData`, `DatasetWithdrawn`.
     """
+    named_so = _named(asked)
+    rows = await session.execute(
+        opendata.statement().where(*opendata.is_open(), named_so).options(*opendata.LIGHT)
+    )
+    for row in rows:
+        if asked.lower() in (row[0].id, ckan_ids.package_id(row[0].id)):
+            return opendata.told(*row)
+    rest = (await session.scalars(select(Dataset.id).where(named_so))).all()
+    raise await why_not(
+        session, asked, [each for each in rest if asked.lower() in (each, ckan_ids.package_id(each))]
+    )
+
+
+async def get_id(session: AsyncSession, asked: str) -> str:
+    """The id of an open dataset by its own, or by the UUID of one of its resources.
+
+    It is the asker's to see that there is such a resource. Raises the same.
+    """
+    published = Dataset.current_version.is_not(None)
+    rest = (await session.scalars(select(Dataset.id).where(_named(asked)))).all()
+    found = select(Dataset.id).where(Dataset.id.in_(rest), published, *opendata.is_open())
+    open_one = (await session.scalars(found)).first()
+    if open_one is not None:
+        return open_one
+    raise await why_not(session, asked, rest)
+
+
+def _named(asked: str) -> ColumnElement[bool]:
     # PostgreSQL takes no NUL, not even in a question.
-    dataset = await session.get(Dataset, asked) if "\x00" not in asked else None
-    if dataset is None:
-        dataset = await _by_head(session, asked)
-        if dataset is not None and ckan_ids.package_id(dataset.id) != asked.lower():
-            dataset = None
-    return await _shown(session, dataset, asked)
+    return named(Dataset.id, asked.lower() if "\x00" not in asked else "")
 
 
-async def get_of_resource(session: AsyncSession, asked: str) -> OpenDataset:
-    """The open dataset that a resource with this UUID would be of. Raises the same."""
-    return await _shown(session, await _by_head(session, asked), asked)
-
-
-async def _by_head(session: AsyncSession, asked: str) -> Dataset | None:
-    found = ckan_ids.head_of(asked)
-    if found is None:
-        return None
-    return (await session.scalars(select(Dataset).where(head(Dataset.id) == found))).first()
-
-
-async def _shown(session: AsyncSession, dataset: Dataset | None, asked: str) -> OpenDataset:
-    """Who may not know of a dataset is not told its name either."""
-    if dataset is None or dataset.hidden:
-        raise DatasetNotFound(id=asked[:100])
-    return await opendata.get_open(session, dataset.id)
+async def why_not(session: AsyncSession, asked: str, ids: Sequence[str]) -> AppError:
+    """Why there is no open dataset of that name; who may not know of one is not told its id."""
+    try:
+        for dataset_id in ids:
+            await opendata.get_open(session, dataset_id)
+    except DatasetNotFound:
+        pass
+    except AppError as refusal:
+        return refusal
+    return DatasetNotFound(id=asked[:100])
 
 
 async def find_named(session: AsyncSession, words: str, limit: int) -> list[tuple[str, str]]:
@@ -221,7 +239,8 @@ async def resources(
 
 
 async def _told(session: AsyncSession, ids: set[str]) -> Mapping[str, OpenDataset]:
-    rows = await session.execute(opendata.statement().where(Dataset.id.in_(ids)))
+    found = opendata.statement().where(Dataset.id.in_(ids)).options(*opendata.LIGHT)
+    rows = await session.execute(found)
     return {row[0].id: opendata.told(*row) for row in rows}
 
 

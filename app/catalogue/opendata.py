@@ -20,6 +20,8 @@ from app.models.quality import Quality
 from app.query.fields import Field, Visibility
 
 _MOST_VERSIONS: Final = 100  # told of one dataset
+# What only the page of one dataset tells is not read for thousands.
+LIGHT: Final = (defer(Version.fields), defer(Version.mapping), defer(Dataset.fields))
 
 
 class NotOpenData(AppError):
@@ -46,12 +48,10 @@ async def list_open(
     session: AsyncSession, *, after: str | None = None, limit: int = 100
 ) -> list[OpenDataset]:
     """Open datasets by id, one more than asked so that the door knows of a next page."""
-    # What only the page of one dataset tells is not read for thousands.
-    light = (defer(Version.fields), defer(Version.mapping), defer(Dataset.fields))
     found = statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
         found = found.where(Dataset.id > after)
-    return [told(*row) for row in await session.execute(found.options(*light))]
+    return [told(*row) for row in await session.execute(found.options(*LIGHT))]
 
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:

@@ -10,11 +10,10 @@ import orjson
 
 from app.api.ckan.action import Action, Here, action
 from app.api.ckan.asked import Call, not_json
-from app.api.ckan.packages import ResourceNotFound, of_resource
+from app.api.ckan.packages import ResourceNotFound, dataset_of_resource
 from app.broker.ask import Answer, Ask, Bare, Representation
 from app.catalogue import open_search
 from app.formats.shelf import ckan, ckan_ids
-from app.formats.shelf.facts import OpenDataset
 from app.kit.errors import AppError, Kind
 from app.query.fields import Field, FieldType
 from app.query.params import MOST_ROWS
@@ -74,33 +73,33 @@ class NoDatastore(AppError):
 class Question:
     """A call as the broker is asked: its parameters, in the Linkage Interface's words."""
 
-    dataset: OpenDataset
+    dataset: str
     parameters: tuple[tuple[str, str], ...]
     number: str | None
     offset: int
 
 
-async def dataset_of(call: Call, here: Here) -> OpenDataset:
-    """The dataset of the resource that is asked; its name serves as an alias."""
+async def dataset_of(call: Call, here: Here) -> str:
+    """The id of the dataset whose resource is asked; its name serves as an alias."""
     asked = call.needed("resource_id", "id")
     if ckan_ids.head_of(asked) is None:
-        return await here.look(open_search.get, asked)
-    dataset = await of_resource(asked, here)
-    stored = ckan_ids.resource_id(dataset.id, ckan.DATASTORE_FORM)
-    if asked.lower() == stored:
+        return await here.look(open_search.get_id, asked)
+    dataset = await dataset_of_resource(asked, here)
+    stored = ckan_ids.resource_id(dataset, ckan.DATASTORE_FORM)
+    if asked.lower() in (stored, dataset):
         return dataset
-    if asked.lower() in (ckan_ids.resource_id(dataset.id, form) for form in ckan.FORMATS):
+    if asked.lower() in (ckan_ids.resource_id(dataset, form) for form in ckan.FORMATS):
         raise NoDatastore(id=asked, csv=stored)
     raise ResourceNotFound(id=asked[:100])
 
 
-def question_of(call: Call, dataset: OpenDataset) -> Question:
+def question_of(call: Call, dataset: str) -> Question:
     """Raises `InvalidQuestion` for what is not answered."""
     if call.flag("distinct"):
         raise wrong(
             "distinct",
-            f"重複の除去は /v1/datasets/{dataset.id}/aggregate?group_by= を使ってください。",
-            f"Distinct values come from /v1/datasets/{dataset.id}/aggregate?group_by=.",
+            f"重複の除去は /v1/datasets/{dataset}/aggregate?group_by= を使ってください。",
+            f"Distinct values come from /v1/datasets/{dataset}/aggregate?group_by=.",
             "not_answered",
         )
     names = call.names("fields")
@@ -223,7 +222,7 @@ async def ask(asked: Question, here: Here, bare: Bare, form: Representation, **m
     parameters = (*asked.parameters, *more.items())
     return await here.platform.broker.read(
         Ask(
-            dataset_id=asked.dataset.id,
+            dataset_id=asked.dataset,
             parameters=parameters,
             representation=form,
             caller=None,  # open data is anybody's: a key of another CKAN's says nothing here
@@ -276,7 +275,7 @@ def _result(
         **{name: call.json(name) for name in ("filters",) if call.given.get(name)},
         **{name: call.given[name] for name in ("q", "sort") if call.given.get(name)},
         "records_format": form,
-        "resource_id": ckan_ids.resource_id(asked.dataset.id, ckan.DATASTORE_FORM),
+        "resource_id": ckan_ids.resource_id(asked.dataset, ckan.DATASTORE_FORM),
         "total_estimation_threshold": None,
     }
     after = {
@@ -322,8 +321,8 @@ async def info(call: Call, here: Here) -> Any:
         for each, field in zip(fields_out(page.fields, None), page.fields, strict=True)
     ]  # fmt: skip
     meta = {
-        "id": ckan_ids.resource_id(dataset.id, ckan.DATASTORE_FORM), "count": page.matched,
-        "table_type": "BASE TABLE", "aliases": [dataset.id],
+        "id": ckan_ids.resource_id(dataset, ckan.DATASTORE_FORM), "count": page.matched,
+        "table_type": "BASE TABLE", "aliases": [dataset],
     }  # fmt: skip
     return {"meta": meta, "fields": fields}
 

@@ -45,7 +45,7 @@ async def open_dump(call: Call, here: Here) -> tuple[dict[str, str], AsyncGenera
         )
     answer = await ask(asked, here, Bare(form, asked.number, limit if limit > 0 else None), how)
     fields = fields_out(answer.fields, asked.number)
-    resource = ckan_ids.resource_id(dataset.id, ckan.DATASTORE_FORM)
+    resource = ckan_ids.resource_id(dataset, ckan.DATASTORE_FORM)
     headers = {
         "Content-Type": media_type,
         "Content-Disposition": f'attachment; filename="{resource}.{name}"',

@@ -155,13 +155,19 @@ def _only(package: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any
 async def show_resource(call: Call, here: Here) -> Any:
     """`resource_show`."""
     asked = call.needed("id", "resource_id")
-    return find_resource(asked, _package(await of_resource(asked, here), here))
+    dataset = await here.look(open_search.get, await dataset_of_resource(asked, here))
+    return find_resource(asked, _package(dataset, here))
 
 
-async def of_resource(asked: str, here: Here) -> OpenDataset:
-    """The open dataset that such a resource is of. Raises `ResourceNotFound`, `DatasetWithdrawn`."""
+async def dataset_of_resource(asked: str, here: Here) -> str:
+    """The id of the open dataset that such a resource is of.
+
+    Raises `ResourceNotFound`, `DatasetWithdrawn`.
+    """
+    if ckan_ids.head_of(asked) is None:
+        raise ResourceNotFound(id=asked[:100])
     try:
-        return await here.look(open_search.get_of_resource, asked)
+        return await here.look(open_search.get_id, asked)
     except AppError as refusal:
         if refusal.kind is Kind.NOT_FOUND:
             raise ResourceNotFound(id=asked[:100]) from None
