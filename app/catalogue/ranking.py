@@ -6,11 +6,12 @@ words without having them. Each level is asked for by itself, so that a word tha
 costs no more than its first page.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, cast, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, cast, collate, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Integer, Text
@@ -18,13 +19,15 @@ from sqlalchemy.types import Integer, Text
 from app.catalogue.indexing import PARTS
 from app.models.datasets import Dataset
 from app.models.search import DatasetWords
-from app.query.grams import LONGEST_EXACT, but_for, grams_of, likeness
+from app.query.grams import but_for, grams_of, likeness
 from app.query.refusals import InvalidCursor
 from app.query.words import Spellings
 
 _LEVELS: Final = 2 * len(PARTS)
 LIKE: Final = _LEVELS  # the level of what is only like the words
-_FEW: Final = 300  # hits that are ranked here, in one go
+_FEW: Final = 1_000  # so many are put in order here; of more, the database reads the first
+_LEAST_BATCH: Final = 100
+_MOST_BATCH: Final = 10_000
 _ENOUGH: Final = 3  # exact hits with which nobody means another word
 _MOST_LIKE: Final = 20
 _LIKE_ENOUGH: Final = 0.5
@@ -68,24 +71,114 @@ async def ranked(
     most: int,
 ) -> list[Place]:
     """The first `most` hits behind `after`. `conditions` are on `Dataset`."""
-    few = await _few(session, terms, conditions)
-    if few is not None:
-        behind = [place for place in few if after is None or place > after]
-        return behind[:most]
+    narrowed = await _narrowed(session, conditions)
+    async with _by_grams(session):
+        few = await _few(session, terms, conditions, narrowed)
+        if few is None:
+            return await _first(session, terms, conditions, after, most)
+    return [place for place in few if after is None or place > after][:most]
+
+
+async def _first(
+    session: AsyncSession,
+    terms: Sequence[Spellings],
+    conditions: Conditions,
+    after: Place | None,
+    most: int,
+) -> list[Place]:
+    """Of many hits the first ones, level by level."""
     found: list[Place] = []
     for level in range(after.level if after else 0, _LEVELS):
-        exact = _at(terms, level)
-        if exact is None:
+        if level % 2 and all(len(each) == 1 for each in terms):
             continue
-        found += await _level(session, [exact, *conditions], level, after, most - len(found))
+        here = after if after and after.level == level else None
+        asked = _Level(terms, level, {place.id for place in found})
+        found += await _level(session, asked, conditions, here, most - len(found))
         if len(found) >= most:
             break
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The hits of one level; `known` are hits of better ones."""
+
+    terms: Sequence[Spellings]
+    level: int
+    known: set[str]
+
+
+async def _level(
+    session: AsyncSession, asked: _Level, conditions: Conditions, after: Place | None, most: int
+) -> list[Place]:
+    """The first `most` hits of a level: read in order, a batch at a time, and looked at."""
+    found: list[Place] = []
+    size = max(_LEAST_BATCH, 2 * most)
+    while len(found) < most:
+        batch = await _batch(session, asked, after, size)
+        for id_, length, parts in await _entries(session, [*batch], conditions):
+            if _best(asked.terms, parts) == asked.level:
+                found.append(Place(asked.level, length, id_))
+        if len(batch) < size:
+            break
+        last = next(reversed(batch))
+        after = Place(asked.level, batch[last], last)
+        size = min(4 * size, _MOST_BATCH)
+    return sorted(found)[:most]
+
+
+async def _batch(
+    session: AsyncSession, asked: _Level, after: Place | None, size: int
+) -> dict[str, int]:
+    """Entries that have the level's grams, in order, with their lengths."""
+    # By code point, as Python sorts: a database's own order may pass over hyphens.
+    id_ = collate(DatasetWords.dataset_id, "C")
+    statement = select(DatasetWords.dataset_id, DatasetWords.length).where(
+        _reached(asked.terms, asked.level)
+    )
+    if asked.known:
+        statement = statement.where(DatasetWords.dataset_id != func.all(_texts(asked.known)))
+    if after is not None:
+        statement = statement.where(
+            tuple_(DatasetWords.length, id_) > tuple_(literal(after.length), literal(after.id))
+        )
+    rows = await session.execute(statement.order_by(DatasetWords.length, id_).limit(size))
+    return dict(rows.tuples().all())
+
+
+async def _some(session: AsyncSession, condition: ColumnElement[bool]) -> Sequence[str] | None:
+    """The entries that meet a condition on their words; None where they are many."""
+    statement = select(DatasetWords.dataset_id).where(condition).limit(_FEW + 1)
+    ids = (await session.scalars(statement)).all()
+    return ids if len(ids) <= _FEW else None
+
+
+@asynccontextmanager
+async def _by_grams(session: AsyncSession) -> AsyncIterator[None]:
+    """Statements that go by an index, come what may.
+
+    The planner takes a gram that nothing has for one that many have, and would read everything in
+    vain.
+    """
+    names = ("enable_indexscan", "enable_indexonlyscan", "enable_seqscan")
+    await session.execute(select(*(func.set_config(name, "off", True) for name in names)))
+    yield
+    await session.execute(select(*(func.set_config(name, "on", True) for name in names)))
+
+
+async def _narrowed(session: AsyncSession, conditions: Conditions) -> Sequence[str] | None:
+    """The entries that meet the conditions, where these leave few."""
+    if len(conditions) <= 1:  # who may see what, which leaves nearly all
+        return None
+    ids = await session.scalars(select(Dataset.id).where(*conditions).limit(_FEW + 1))
+    return found if len(found := ids.all()) <= _FEW else None
+
+
 async def count(session: AsyncSession, terms: Sequence[Spellings], conditions: Conditions) -> int:
     """How many hits there are, with what is only like the words."""
-    few = await _few(session, terms, conditions)
+    narrowed = await _narrowed(session, conditions)
+    async with _by_grams(session):
+        few = await _few(session, terms, conditions, narrowed)
     if few is not None:
         return len(few)
     statement = select(func.count()).select_from(DatasetWords).join(Dataset, _same())
@@ -93,38 +186,17 @@ async def count(session: AsyncSession, terms: Sequence[Spellings], conditions: C
 
 
 def holds(terms: Sequence[Spellings]) -> ColumnElement[bool]:
-    """Every term stands somewhere, as a condition on `DatasetWords`."""
-    return and_(*(_term(each, _LEVELS - 1) for each in terms))
+    """Every term stands somewhere, as far as grams tell, as a condition on `DatasetWords`."""
+    return _reached(terms, _LEVELS - 1)
 
 
 def _same() -> ColumnElement[bool]:
     return Dataset.id == DatasetWords.dataset_id
 
 
-async def _level(
-    session: AsyncSession, conditions: Conditions, level: int, after: Place | None, most: int
-) -> list[Place]:
-    statement = (
-        select(DatasetWords.length, DatasetWords.dataset_id)
-        .join(Dataset, _same())
-        .where(*conditions)
-        .order_by(DatasetWords.length, DatasetWords.dataset_id)
-        .limit(most)
-    )
-    if after is not None and after.level == level:
-        position = tuple_(DatasetWords.length, DatasetWords.dataset_id)
-        statement = statement.where(position > tuple_(literal(after.length), literal(after.id)))
-    return [Place(level, *row) for row in await session.execute(statement)]
-
-
-def _at(terms: Sequence[Spellings], level: int) -> ColumnElement[bool] | None:
-    """Hits of exactly this level; None where no spelling can make one."""
-    if level % 2 and all(len(each) == 1 for each in terms):
-        return None
-    reached = and_(*(_term(each, level) for each in terms))
-    if level == 0:
-        return reached
-    return and_(reached, ~and_(*(_term(each, level - 1) for each in terms)))
+def _reached(terms: Sequence[Spellings], level: int) -> ColumnElement[bool]:
+    """Every term stands where it makes this level or a better one."""
+    return and_(*(_term(each, level) for each in terms))
 
 
 def _term(spellings: Spellings, level: int) -> ColumnElement[bool]:
@@ -143,11 +215,8 @@ def _level_of(part: int, spelling: int) -> int:
 
 
 def _stands(spelling: str, part: int) -> ColumnElement[bool]:
-    held = DatasetWords.grams.contains(_array(grams_of(spelling, part)))
-    if len(spelling) <= LONGEST_EXACT:
-        return held
-    text = DatasetWords.parts[part + 1]
-    return and_(held, func.strpos(text, cast(spelling, Text())) > 0)
+    """By its grams: of a longer spelling the text itself has the last word."""
+    return DatasetWords.grams.contains(_array(grams_of(spelling, part)))
 
 
 def _array(numbers: Sequence[int]) -> ColumnElement[Any]:
@@ -155,14 +224,18 @@ def _array(numbers: Sequence[int]) -> ColumnElement[Any]:
 
 
 async def _few(
-    session: AsyncSession, terms: Sequence[Spellings], conditions: Conditions
+    session: AsyncSession,
+    terms: Sequence[Spellings],
+    conditions: Conditions,
+    ids: Sequence[str] | None,
 ) -> list[Place] | None:
-    """All hits in order, where they are few; None where they are many."""
-    rows = await _candidates(session, [_all_grams(terms), *conditions])
-    if len(rows) > _FEW:
+    """All hits in order, where they are few; None where they are many. `ids`: only among these."""
+    if ids is None:
+        ids = await _some(session, holds(terms))
+    if ids is None:
         return None
     found = []
-    for id_, length, parts in rows:
+    for id_, length, parts in await _entries(session, ids, conditions):
         level = _best(terms, parts)
         if level is not None:
             found.append(Place(level, length, id_))
@@ -171,29 +244,24 @@ async def _few(
     return sorted(found)
 
 
-async def _candidates(session: AsyncSession, conditions: Conditions) -> Sequence[Any]:
+async def _entries(
+    session: AsyncSession, ids: Sequence[str], conditions: Conditions
+) -> Sequence[Any]:
+    if not ids:
+        return []
+    wanted = _texts(ids)
     statement = (
         select(DatasetWords.dataset_id, DatasetWords.length, DatasetWords.parts)
         .join(Dataset, _same())
+        # Said of both, so that neither is read for the other's sake.
+        .where(DatasetWords.dataset_id == func.any(wanted), Dataset.id == func.any(wanted))
         .where(*conditions)
-        .limit(_FEW + 1)
     )
     return (await session.execute(statement)).all()
 
 
-def _all_grams(terms: Sequence[Spellings]) -> ColumnElement[bool]:
-    return and_(
-        *(
-            or_(
-                *(
-                    DatasetWords.grams.contains(_array(grams_of(spelling, part)))
-                    for part in range(len(PARTS))
-                    for spelling in spellings
-                )
-            )
-            for spellings in terms
-        )
-    )
+def _texts(values: Iterable[str]) -> ColumnElement[Any]:
+    return cast(list(values), ARRAY(Text()))
 
 
 def _best(terms: Sequence[Spellings], parts: Sequence[str]) -> int | None:
@@ -220,9 +288,9 @@ async def _alike(
     asked = [spellings[0] for spellings in terms]
     if any(len(each) < _LEAST_FOR_LIKE for each in asked):
         return []
-    near = and_(*(or_(*_misspelt(each)) for each in asked))
-    found = []
-    for id_, length, parts in await _candidates(session, [near, *conditions]):
+    near = await _some(session, and_(*(or_(*_misspelt(each)) for each in asked)))
+    found: list[Place] = []
+    for id_, length, parts in await _entries(session, near or (), conditions):
         text = " ".join(parts[at] for at in _SEARCHED_FOR_LIKE)
         alike = likeness(asked, text)
         if id_ not in known and alike >= _LIKE_ENOUGH:

@@ -15,10 +15,7 @@ class DatasetWords(Base):
     """
 
     __tablename__ = "dataset_words"
-    __table_args__ = (
-        Index("ix_dataset_words_grams", "grams", postgresql_using="gin"),
-        Index("ix_dataset_words_rank", "length", "dataset_id"),
-    )
+    __table_args__ = (Index("ix_dataset_words_grams", "grams", postgresql_using="gin"),)
 
     dataset_id: Mapped[str] = mapped_column(
         ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True

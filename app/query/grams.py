@@ -6,9 +6,6 @@ term is longer than a pair.
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final
-
-LONGEST_EXACT: Final = 2  # characters of a term that its grams alone decide
 
 
 def grams(text: str, part: int = 0) -> set[int]:

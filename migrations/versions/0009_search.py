@@ -33,7 +33,6 @@ def upgrade() -> None:
     for column in ("parts", "grams"):
         op.execute(f"ALTER TABLE dataset_words ALTER COLUMN {column} SET STORAGE EXTERNAL")
     op.create_index("ix_dataset_words_grams", "dataset_words", ["grams"], postgresql_using="gin")
-    op.create_index("ix_dataset_words_rank", "dataset_words", ["length", "dataset_id"])
     op.create_table(
         "reading",
         sa.Column("word", sa.Text(collation="C"), nullable=False),
