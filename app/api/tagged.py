@@ -2,14 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.kit import clock
+
 JSON: Final = "application/json"
+# A date names a whole second: within it something may still change (RFC 9110, 8.8.2.2).
+_SETTLED: Final = timedelta(seconds=2)
 
 
 def tagged(
@@ -29,7 +33,7 @@ def tagged(
         "Vary": "Authorization",
         **(headers or {}),
     }
-    if modified_at is not None:
+    if modified_at is not None and clock.now() - modified_at >= _SETTLED:
         kept["Last-Modified"] = format_datetime(modified_at.astimezone(UTC), usegmt=True)
     if is_known(request, etag, modified_at):
         return Response(status_code=304, headers=kept)

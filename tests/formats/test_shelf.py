@@ -44,6 +44,7 @@ DATA = Path(os.environ.get("URBANOS_REAL_DATA", Path(__file__).parents[3] / "sha
 SHAPES = DATA / "shapes" / "dcat-ap-3.0.0-shapes.ttl"
 ISSUER = "https://urbanos.example.jp"
 WHEN = datetime(2026, 4, 1, 9, 0, tzinfo=TOKYO)
+LATER = datetime(2026, 5, 1, 9, 0, tzinfo=TOKYO)
 HOSTILE = '</script><script>alert("1")</script> & \\ \' \r\n\t𠮷野家 ]]> {x} <!--'
 SHA256 = "a" * 64
 MINIMAL = OpenDataset(
@@ -249,7 +250,7 @@ def test_schema_org_names_downloads_licence_place_and_period() -> None:
 
 def test_a_feed_reader_reads_the_feed_and_the_tombstones_stand_in_it() -> None:
     item = Announced(
-        "parks", HOSTILE, None, HOSTILE, "271004", HOSTILE, 2, WHEN, WHEN, withdrawn=None
+        "parks", HOSTILE, None, HOSTILE, "271004", HOSTILE, 2, WHEN, LATER, withdrawn=None
     )
     gone = replace(item, id="gone", withdrawn=HOSTILE)
     name = f"{ISSUER}/opendata/feed.atom?publisher=271004"
@@ -260,7 +261,7 @@ def test_a_feed_reader_reads_the_feed_and_the_tombstones_stand_in_it() -> None:
 
     assert not read.bozo
     assert [entry.id for entry in read.entries] == [f"{ISSUER}/opendata/datasets/parks"]
-    assert read.entries[0].tags[0].term == "new-version"
+    assert read.entries[0].tags[0].term == "changed"
     links = {link.rel: link.href for link in read.feed.links}
     assert links["next"] == f"{name}&limit=2&cursor=x"
     tombstone = ElementTree.fromstring(made).find(

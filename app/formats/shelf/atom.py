@@ -59,7 +59,8 @@ def _link(rel: str, address: str, media_type: str) -> str:
 
 def _entry(item: Announced, issuer: str) -> Iterator[str]:
     about = dataset_address(item.id, issuer)
-    kind = ("published", "公開") if item.version == 1 else ("new-version", "更新")
+    is_first = item.at == item.issued_at
+    kind = ("published", "公開") if is_first else ("changed", "更新")
     yield f"<entry>\n<id>{escape(about)}</id>\n"
     yield f"<title>{escape(item.title_ja)}（第{item.version}版）</title>\n"
     yield f"<updated>{item.at.isoformat()}</updated>\n"

@@ -305,7 +305,7 @@ def _publisher(dataset: OpenDataset, issuer: str) -> Node:
 
 
 def _publisher_address(dataset: OpenDataset, issuer: str) -> str:
-    return f"{catalogue_address(issuer)}#{dataset.publisher_id}"
+    return f"{catalogue_address(issuer)}#organization-{dataset.publisher_id}"
 
 
 def _contact(dataset: OpenDataset, about: str) -> Node:

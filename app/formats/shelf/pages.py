@@ -106,6 +106,15 @@ _DESCRIPTIONS: Final = (
 )
 
 
+_CATALOGUES: Final = (
+    ("catalog.jsonld", "DCAT（JSON-LD）"),
+    ("catalog.ttl", "DCAT（Turtle）"),
+    ("catalog.rdf", "DCAT（RDF/XML）"),
+    ("data.json", "data.json（DCAT-US）"),
+    ("feed.atom", "更新のお知らせ（Atom）"),
+)
+
+
 def _facts(told: OpenDataset) -> Iterator[tuple[str, str]]:
     yield "提供者", escape(told.publisher_ja)
     yield "問い合わせ先", escape(_contact(told))
@@ -163,7 +172,10 @@ def _catalogue(page: CataloguePage, issuer: str) -> Iterator[str]:
     yield "</ul>\n"
     if page.following is not None:
         yield f'<p><a rel="next" href="{escape(page.following)}">次のページ</a></p>\n'
-    yield f'<p><a href="{escape(issuer)}/opendata/feed.atom">更新のお知らせ（Atom）</a></p>\n'
+    yield "<h2>機械可読のカタログ</h2>\n<ul>\n"
+    for path, name in _CATALOGUES:
+        yield f'<li><a href="{escape(issuer)}/opendata/{path}">{name}</a></li>\n'
+    yield "</ul>\n"
 
 
 def _lines(text: str) -> str:
