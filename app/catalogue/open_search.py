@@ -115,7 +115,9 @@ async def get(session: AsyncSession, asked: str) -> OpenDataset:
             return opendata.told(*row)
     rest = (await session.scalars(select(Dataset.id).where(named_so))).all()
     raise await why_not(
-        session, asked, [each for each in rest if asked.lower() in (each, ckan_ids.package_id(each))]
+        session,
+        asked,
+        [each for each in rest if asked.lower() in (each, ckan_ids.package_id(each))],
     )
 
 
@@ -124,13 +126,12 @@ async def get_id(session: AsyncSession, asked: str) -> str:
 
     It is the asker's to see that there is such a resource. Raises the same.
     """
+    ids = select(Dataset.id).where(_named(asked))
     published = Dataset.current_version.is_not(None)
-    rest = (await session.scalars(select(Dataset.id).where(_named(asked)))).all()
-    found = select(Dataset.id).where(Dataset.id.in_(rest), published, *opendata.is_open())
-    open_one = (await session.scalars(found)).first()
-    if open_one is not None:
-        return open_one
-    raise await why_not(session, asked, rest)
+    found = (await session.scalars(ids.where(published, *opendata.is_open()))).first()
+    if found is None:
+        raise await why_not(session, asked, (await session.scalars(ids)).all())
+    return found
 
 
 def _named(asked: str) -> ColumnElement[bool]:
