@@ -1,7 +1,8 @@
 """CKAN's datastore: records of open data, asked of the broker in its own words. Touches no row."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from app.query.params import MOST_ROWS
 from app.query.refusals import InvalidQuestion, wrong
 from app.tables.encode import Form
 
+Rows = AsyncGenerator[bytes, None]
 NUMBER: Final = "_id"
 PATH: Final = "/api/3/action/datastore_search"
 MOST_VALUES: Final = 1_000
@@ -261,8 +263,15 @@ async def _as_text(asked: Question, here: Here, form: str, limit: int) -> str:
         return ""
     bare = Bare(_FORMS[form], asked.number)
     answer = await ask(asked, here, bare, Representation.CSV, limit=str(limit))
-    pieces = [piece async for piece in answer.stream] if answer.stream is not None else []
-    return b"".join(pieces).decode()
+    async with aclosing(rows_of(answer)) as rows:
+        return b"".join([piece async for piece in rows]).decode()
+
+
+def rows_of(answer: Answer) -> Rows:
+    """The rows of an answer that was asked for as a stream."""
+    if answer.stream is None:
+        raise LookupError("the rows were asked for as a stream")
+    return answer.stream
 
 
 def _result(

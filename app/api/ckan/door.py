@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from app.api.access import PlatformDep
@@ -19,7 +19,7 @@ from app.api.ckan.action import Action, Here, action
 from app.api.ckan.asked import MOST_BODY_BYTES, Call, read_call
 from app.api.ckan.described import ACTION_POST, ACTION_QUERY, DUMP_QUERY, DUMPED, refusals
 from app.api.ckan.dialect import Dialect, success
-from app.api.ckan.dump import open_dump
+from app.api.ckan.dump import dump
 from app.api.parameters import reads_own_parameters
 from app.api.problem import request_id_of
 from app.api.tagged import tagged
@@ -155,8 +155,7 @@ async def dump_resource(resource_id: str, request: Request, platform: PlatformDe
     are: in a spreadsheet, import them as text."""
     call = await read_call("datastore_search", request)
     asked = Call(call.action, {**call.given, "resource_id": resource_id})
-    headers, pieces = await open_dump(asked, Here(platform, request_id_of(request)))
-    return StreamingResponse(pieces, headers=headers)
+    return await dump(asked, Here(platform, request_id_of(request)))
 
 
 @router.get("/api/3", include_in_schema=False)

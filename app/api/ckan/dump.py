@@ -2,16 +2,26 @@
 
 import csv
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
 import orjson
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.api.ckan.action import Here
 from app.api.ckan.asked import Call
-from app.api.ckan.datastore import QUESTION, ask, dataset_of, fields_out, question_of
-from app.broker.ask import Answer, Bare, Representation
+from app.api.ckan.datastore import (
+    QUESTION,
+    Rows,
+    ask,
+    dataset_of,
+    fields_out,
+    question_of,
+    rows_of,
+)
+from app.broker.ask import Bare, Representation
 from app.formats.shelf import ckan, ckan_ids
 from app.query.refusals import wrong
 from app.tables.encode import Form
@@ -28,8 +38,20 @@ _FORMATS: Final[Mapping[str, tuple[Form, Representation, str]]] = {
 MEDIA_TYPES: Final = tuple(media_type for _, _, media_type in _FORMATS.values())
 
 
-async def open_dump(call: Call, here: Here) -> tuple[dict[str, str], AsyncGenerator[bytes, None]]:
-    """The headers and the file. Raises what `datastore_search` raises."""
+class Dump(StreamingResponse):
+    """A file on its way. The rows behind it end with the answer, however early that is."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], rows: Rows, headers: dict[str, str]) -> None:
+        super().__init__(pieces, headers=headers)
+        self._rows = rows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._rows):
+            await super().__call__(scope, receive, send)
+
+
+async def dump(call: Call, here: Here) -> Dump:
+    """The file as an answer. Raises what `datastore_search` raises."""
     call.check(KNOWN)
     dataset = await dataset_of(call, here)
     name = call.text("format") or "csv"
@@ -51,26 +73,26 @@ async def open_dump(call: Call, here: Here) -> tuple[dict[str, str], AsyncGenera
         "Content-Disposition": f'attachment; filename="{resource}.{name}"',
         "Cache-Control": "public, no-cache",
     }
-    return headers, _file(name, fields, answer, bom=call.flag("bom"))
+    bom = call.flag("bom")
+    rows = rows_of(answer)
+    # A generator that never began ends nothing behind it when it is closed.
+    first = await anext(rows, b"")
+    return Dump(_file(name, fields, first, rows, bom=bom), rows, headers)
 
 
 async def _file(
-    name: str, fields: list[dict[str, Any]], answer: Answer, *, bom: bool
-) -> AsyncGenerator[bytes, None]:
+    name: str, fields: list[dict[str, Any]], first: bytes, rows: Rows, *, bom: bool
+) -> AsyncIterator[bytes]:
     opening = _BOM if bom else b""
-    rows = answer.stream
-    if rows is None:
-        raise LookupError("a dump is a stream")
-    async with aclosing(rows):
-        if name == "json":
-            yield opening + b'{"fields":' + orjson.dumps(fields) + b',"records":[\n'
-            async for piece in _parted(rows):
-                yield piece
-            yield b"\n]}\n"
-            return
-        yield opening + (b"" if name == "ndjson" else _header(fields, name))
-        async for piece in rows:
+    if name == "json":
+        yield opening + b'{"fields":' + orjson.dumps(fields) + b',"records":[\n'
+        async for piece in _parted(first, rows):
             yield piece
+        yield b"\n]}\n"
+        return
+    yield opening + (b"" if name == "ndjson" else _header(fields, name)) + first
+    async for piece in rows:
+        yield piece
 
 
 def _header(fields: list[dict[str, Any]], name: str) -> bytes:
@@ -80,11 +102,12 @@ def _header(fields: list[dict[str, Any]], name: str) -> bytes:
     return line.getvalue().encode()
 
 
-async def _parted(rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _parted(first: bytes, rows: Rows) -> AsyncIterator[bytes]:
     """Lines of JSON with commas between them: JSON text holds no line end of its own."""
-    held = b""
-    async for piece in rows:
+    held, piece = b"", first
+    while piece:
         whole = held + piece
         kept = whole[:-1] if whole.endswith(b"\n") else whole
         held = whole[len(kept) :]
         yield kept.replace(b"\n", b",\n")
+        piece = await anext(rows, b"")

@@ -316,4 +316,8 @@ async def test_a_dump_that_nobody_takes_holds_up_nobody_else(
         for _, giving in slow:
             giving.transport.abort()
 
+        async with asyncio.timeout(10):  # who is gone leaves nothing running
+            while app.state.platform.broker._exports:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
     assert len(whole.content.splitlines()) == MANY + 1
