@@ -303,6 +303,8 @@ async def test_resources_are_found_by_name_and_format(
         ("package_search", {"sort": "titel asc"}, 409, "Validation Error", "title"),
         ("package_search", {"fq": "organisation:x"}, 409, "Validation Error", "organization"),
         ("package_search", {"fq": "(a OR b"}, 409, "Validation Error", "Solr"),
+        ("package_search", {"fq": "(" * 5_000}, 409, "Validation Error", "Solr"),
+        ("package_search", {"fq": "(" * 50 + "a" + ")" * 50}, 409, "Validation Error", "Solr"),
         ("package_search", {"q": "foo~2"}, 409, "Validation Error", "Solr"),
         ("package_search", {"fq": "title:[a TO b]"}, 409, "Validation Error", "no search field"),
         ("package_search", {"facet.field": ["x"]}, 409, "Validation Error", "has no facet"),
