@@ -57,13 +57,10 @@ def failure(request: Request, error: AppError) -> Response:
     language = language_of(request.headers.get("accept-language"))
     status, kind, ja, en = DIALECT[error.kind]
     opening = en if language == "en" else ja
-    told: dict[str, Any] = {
-        fault.pointer: [] for fault in error.faults if fault.pointer not in ("__type", "message")
-    }
+    told: dict[str, Any] = {}
     for fault in error.faults:
-        reasons = told.setdefault(fault.pointer, [])
-        reasons.append(fault.en if language == "en" else fault.ja)
-    told = {_CALLED.get(name, name): reasons for name, reasons in told.items()}
+        reason = fault.en if language == "en" else fault.ja
+        told.setdefault(_CALLED.get(fault.pointer, fault.pointer), []).append(reason)
     told |= {"__type": kind, "message": opening + error.words(language), "code": error.code}
     action = str(request.path_params.get("name", "datastore_search"))[:100]
     issuer = request.app.state.platform.issuer
