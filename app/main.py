@@ -31,6 +31,7 @@ from app.api import (
     versions,
     writing,
 )
+from app.api.ckan import door as ckan
 from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
@@ -77,6 +78,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     groups.router,
     onboarding.router,
     descriptions.router,
+    ckan.router,
     harvests.router,
     agreements.router,
     log.router,

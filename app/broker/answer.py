@@ -109,7 +109,8 @@ class Broker:
         if held.body is None:
             held = await self._fetch(key, held, ask)
         receipt = await self._record(known, ask, purpose, allow, plan, held.rows, held.joined)
-        answer = self._answer(plan, allow, receipt, body=held.body, next_link=held.next_link)
+        parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
+        answer = self._answer(plan, allow, receipt, **parts)
         return _tagged(answer, ask.if_none_match) if plan.joined else answer
 
     async def visible(
@@ -161,7 +162,7 @@ class Broker:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._readings(ask)
         key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
-               ask.representation, ask.key, ask.item, ask.offset, ask.path,
+               ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
@@ -262,7 +263,7 @@ class Broker:
                 known = await self._snapshot.dataset(plan.dataset_id)
                 await self._pins.note(known, plan.version.number)
             body = shape.page_body(plan, rows, matched, next_link)
-            answered = Held(plan, body, rows.count, next_link, rows.joined)
+            answered = Held(plan, body, rows.count, next_link, rows.joined, matched)
         self._held.fill(key, held, answered)
         return answered
 
@@ -305,6 +306,7 @@ class Broker:
         if plan.is_whole and plan.revision == plan.version.revision:
             return plan.version.row_count
         found = await self._reader.count(plan.version.source, plan.sources, _reading(plan))
+        found = max(found - plan.question.offset, 0)
         return min(found, plan.question.limit) if plan.question.limit is not None else found
 
     async def _record(
@@ -340,6 +342,7 @@ class Broker:
             etag=None if plan.joined else plan.etag,
             receipt=receipt,
             is_public=allow.ground == "public",
+            fields=plan.question.fields,
             **parts,
         )
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from app.policy.facts import Caller
 from app.query.fields import Field
 from app.query.question import Condition
+from app.tables.encode import Form
 
 Parameters = tuple[tuple[str, str], ...]
 
@@ -42,6 +43,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """For a door with an envelope of its own: the body is the rows alone, as `form` has them.
+
+    A page's rows are parted by commas, a stream's by line ends; neither has a header.
+    """
+
+    form: Form
+    number: str | None = None  # the row's number, under this name before the fields
+    limit: int | None = None  # of a stream, where it may be larger than a page's
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One question as it came: parameters unread, the caller known or none.
 
@@ -62,6 +75,7 @@ class Ask:
     path: str | None = None  # of the door that asks, for its links; None: the Linkage Interface's
     translate: Translate | None = None
     links: tuple[Link, ...] = ()  # of the answer, beside `self` and `next`
+    bare: Bare | None = None
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""
@@ -80,4 +94,6 @@ class Answer:
     receipt: int | None = None  # the number of the log's entry
     next_link: str | None = None
     is_public: bool = False
+    fields: tuple[Field, ...] = ()  # those of the rows, in order
+    matched: int | None = None  # where the number of all that match was asked for
     headers: tuple[tuple[str, str], ...] = field(default=())

@@ -25,6 +25,7 @@ class Held:
     rows: int = 0
     next_link: str | None = None
     joined: tuple[int, ...] = ()  # records of each joined dataset
+    matched: int | None = None  # all that match, where it was asked for
 
 
 class HeldAnswers:

@@ -64,6 +64,7 @@ class Plan:
     is_one_record: bool
     path: str  # of the list that pages link to
     links: tuple[Link, ...]
+    is_bare: bool  # rows alone: the door has an envelope of its own
 
     @property
     def is_streamed(self) -> bool:
@@ -73,7 +74,8 @@ class Plan:
     @property
     def is_whole(self) -> bool:
         """Whether every row of the version is asked for, so that their number is known."""
-        return self.matches_all and self.question.after is None and self.question.limit is None
+        q = self.question
+        return self.matches_all and q.after is None and q.limit is None and not q.offset
 
     @property
     def matches_all(self) -> bool:
@@ -158,10 +160,11 @@ def make_plan(
         revision=revision,
         question=question,
         wording=Wording(
-            _FORMS[ask.representation],
+            ask.bare.form if ask.bare else _FORMS[ask.representation],
             _names(question.fields, asked),
             originals=read_flag(asked, ORIGINALS),
             identity=identity,
+            number=ask.bare.number if ask.bare else None,
         ),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
@@ -174,6 +177,7 @@ def make_plan(
         is_one_record=ask.key is not None or ask.item is not None,
         path=path,
         links=ask.links,
+        is_bare=ask.bare is not None,
     )
 
 
@@ -188,7 +192,7 @@ def _question(ask: Ask, known: params.Known) -> Question:
     if ask.offset:
         question = replace(question, offset=ask.offset)
     if ask.representation in STREAMED and "limit" not in dict(read.parameters):
-        question = replace(question, limit=None)
+        question = replace(question, limit=ask.bare.limit if ask.bare else None)
     return question
 
 
@@ -303,6 +307,7 @@ def _etag(
         [
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
+            repr(ask.bare),
             *sorted(visible), *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip

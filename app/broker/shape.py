@@ -39,6 +39,8 @@ def media_type(plan: Plan) -> str:
 
 def page_body(plan: Plan, rows: Rows, matched: int | None, next_link: str | None) -> bytes:
     """A page as JSON or GeoJSON, the rows' bytes untouched in the middle."""
+    if plan.is_bare:
+        return rows.body
     links = _links(plan)
     if next_link:
         links.append({"rel": "next", "href": next_link, "type": media_type(plan)})
@@ -105,7 +107,7 @@ async def stream_body(plan: Plan, pieces: AsyncIterator[bytes]) -> AsyncGenerato
 
 def _opening(plan: Plan) -> bytes:
     """What stands before the rows."""
-    if plan.representation is not Representation.CSV:
+    if plan.is_bare or plan.representation is not Representation.CSV:
         return b""
     header = csv_header(plan)
     if plan.charset == "cp932":

@@ -20,6 +20,8 @@ from app.models.quality import Quality
 from app.query.fields import Field, Visibility
 
 _MOST_VERSIONS: Final = 100  # told of one dataset
+# What only the page of one dataset tells is not read for thousands.
+LIGHT: Final = (defer(Version.fields), defer(Version.mapping), defer(Dataset.fields))
 
 
 class NotOpenData(AppError):
@@ -46,12 +48,10 @@ async def list_open(
     session: AsyncSession, *, after: str | None = None, limit: int = 100
 ) -> list[OpenDataset]:
     """Open datasets by id, one more than asked so that the door knows of a next page."""
-    # What only the page of one dataset tells is not read for thousands.
-    light = (defer(Version.fields), defer(Version.mapping), defer(Dataset.fields))
-    statement = _statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
+    found = statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
-        statement = statement.where(Dataset.id > after)
-    return [_told(*row) for row in await session.execute(statement.options(*light))]
+        found = found.where(Dataset.id > after)
+    return [told(*row) for row in await session.execute(found.options(*LIGHT))]
 
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
@@ -59,7 +59,7 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
 
     Raises `NotOpenData`, `DatasetNotFound`, and `DatasetWithdrawn` for what was on the shelf.
     """
-    found = await session.execute(_statement().where(Dataset.id == dataset_id, *is_shown()))
+    found = await session.execute(statement().where(Dataset.id == dataset_id, *is_shown()))
     row = found.one_or_none()
     if row is None:
         dataset = await session.get(Dataset, dataset_id)
@@ -70,7 +70,7 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
     if dataset.state == DatasetState.WITHDRAWN:
         raise DatasetWithdrawn(id=dataset_id, reason=dataset.withdrawn_reason)
     return replace(
-        _told(*row), fields=_seen_by_all(version), versions=await _earlier(session, version)
+        told(*row), fields=_seen_by_all(version), versions=await _earlier(session, version)
     )
 
 
@@ -101,7 +101,7 @@ async def addresses(session: AsyncSession, *, page: int, size: int) -> list[tupl
     """Ids by id with the time of their last change, a page of them from 0."""
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
     rows = await session.execute(
-        select(Dataset.id, func.greatest(Dataset.modified_at, Version.changed_at))
+        select(Dataset.id, modified_at())
         .join(Version, current)
         .where(*is_open())
         .order_by(Dataset.id)
@@ -111,23 +111,38 @@ async def addresses(session: AsyncSession, *, page: int, size: int) -> list[tupl
     return [(dataset_id, at.astimezone(TOKYO)) for dataset_id, at in rows]
 
 
-def _statement() -> Select[Dataset, Version, Organization, Decimal | None, datetime | None]:
+def statement() -> Select[Dataset, Version, Organization, Decimal | None, datetime | None]:
+    """Datasets with the version that readers get, who publishes them, how good and how old."""
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
     measured = and_(Quality.dataset_id == Version.dataset_id, Quality.number == Version.number)
-    every = aliased(Version)
-    issued = (
-        select(func.min(every.published_at)).where(every.dataset_id == Dataset.id).scalar_subquery()
-    )
     return (
-        select(Dataset, Version, Organization, Quality.score, issued)
+        select(Dataset, Version, Organization, Quality.score, issued_at())
         .join(Version, current)
         .join(Organization, Organization.id == Dataset.publisher_id)
         .outerjoin(Quality, measured)
     )
 
 
+def issued_at() -> ColumnElement[datetime | None]:
+    """When a version of the dataset was first given to readers."""
+    every = aliased(Version)
+    return (
+        select(func.min(every.published_at)).where(every.dataset_id == Dataset.id).scalar_subquery()
+    )
+
+
+def created_at() -> ColumnElement[datetime]:
+    """The same, of a version that nobody has published too."""
+    return func.coalesce(issued_at(), Version.created_at)
+
+
+def modified_at() -> ColumnElement[datetime]:
+    """When the description or the records of a dataset of `statement` last changed."""
+    return func.greatest(Dataset.modified_at, Version.changed_at)
+
+
 def is_open() -> Sequence[ColumnElement[bool]]:
-    """What an entry with a published version must meet to be open data."""
+    """What makes a dataset of `statement` open data."""
     return (*is_shown(), Dataset.state == DatasetState.ACTIVE.value)
 
 
@@ -142,13 +157,14 @@ def is_shown() -> Sequence[ColumnElement[bool]]:
     )
 
 
-def _told(
+def told(
     dataset: Dataset,
     version: Version,
     publisher: Organization,
     score: Decimal | None,
     issued: datetime | None,
 ) -> OpenDataset:
+    """A row of `statement` as the shelf tells it."""
     same: dict[str, Any] = {
         name: _plain(getattr(dataset, name))
         for name in (

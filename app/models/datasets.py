@@ -53,6 +53,8 @@ class Dataset(Base):
     __tablename__ = "dataset"
     __table_args__ = (
         CheckConstraint("id ~ '^[a-z0-9][a-z0-9-]{1,62}$'", name="id"),
+        # The beginning of the UUIDs that CKAN's clients know it by.
+        Index("ix_dataset_shelf_id", text("substring(sha256(id::bytea), 1, 6)")),
         Index("ix_dataset_announced", "announced_at", "id"),
     )
 

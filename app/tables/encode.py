@@ -27,7 +27,12 @@ class Form(StrEnum):
 
     RECORD = "record"  # a JSON object
     FEATURE = "feature"  # a GeoJSON feature (RFC 7946)
+    LIST = "list"  # a JSON array of the values
     COLUMNS = "columns"  # plain columns, for CSV
+    TABBED = "tabbed"  # the same, parted by tabs
+
+
+IN_COLUMNS: Final = frozenset({Form.COLUMNS, Form.TABBED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Wording:
     names: tuple[str, ...]  # one for each field of the question, in order
     originals: bool = False
     identity: tuple[Field, ...] = (ROW_NUMBER,)  # what the id of a feature is made of
+    number: str | None = None  # the row's number, under this name before the fields
 
 
 def unescaped(part: str) -> str:
@@ -52,7 +58,9 @@ def unescaped(part: str) -> str:
 
 
 def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
-    """The row as JSON text: a record or a feature."""
+    """The row as JSON text: a record, a list of its values, or a feature."""
+    if wording.form is Form.LIST:
+        return _list([value for _, value in _members(parts, wording)])
     if wording.form is not Form.FEATURE:
         return _object(_members(parts, wording))
     shape = geometry_of(parts.source.fields)
@@ -101,12 +109,14 @@ def plain_record(rows: FromClause, fields: Sequence[Field]) -> ColumnElement[str
     return _object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
 
 
-def columns(parts: Statements) -> list[ColumnElement[Any]]:
+def columns(parts: Statements, wording: Wording) -> list[ColumnElement[Any]]:
     """The row's fields as COPY writes them in CSV; times with their offset (RFC 3339).
 
     A geometry stays GeoJSON: PostgreSQL alone cannot write WKT.
     """
     found: list[ColumnElement[Any]] = []
+    if wording.number is not None:
+        found.append(parts.table.c[ROW])
     for field in parts.question.fields:
         column = parts.column(field)
         match field.type:
@@ -126,7 +136,10 @@ def _members(
     parts: Statements, wording: Wording, *, without: Field | None = None
 ) -> list[tuple[str, ColumnElement[str]]]:
     question = parts.question
-    found = [
+    found: list[tuple[str, ColumnElement[str]]] = []
+    if wording.number is not None:
+        found.append((wording.number, cast(parts.table.c[ROW], Text())))
+    found += [
         (name, json_text(field, parts.column(field)))
         for field, name in zip(question.fields, wording.names, strict=True)
         if field != without
@@ -178,6 +191,15 @@ def _object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[
         opening = "{" if at == 0 else ","
         pieces += [_constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
     pieces.append(_constant("}" if members else "{}"))
+    return _concatenated(pieces)
+
+
+def _list(values: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
+    """A JSON array, written in the same way."""
+    pieces: list[ColumnElement[str]] = []
+    for at, value in enumerate(values):
+        pieces += [_constant("[" if at == 0 else ","), value]
+    pieces.append(_constant("]" if values else "[]"))
     return _concatenated(pieces)
 
 

@@ -16,7 +16,7 @@ from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.question import Both, Condition, Words
 from app.query.shape import shape_of
-from app.tables.encode import Form, Wording, columns, document
+from app.tables.encode import IN_COLUMNS, Form, Wording, columns, document
 from app.tables.layout import ROW
 from app.tables.places import Places, forms_of
 from app.tables.prepared import Prepared, compile_statement
@@ -156,7 +156,9 @@ class TableReader:
                 held.clear()
 
         options: dict[str, Any] = {"format": "csv"}
-        if form is not Form.COLUMNS:
+        if form is Form.TABBED:
+            options["delimiter"] = "\t"
+        if form not in IN_COLUMNS:
             # JSON text holds no raw control characters, so with these it is never quoted.
             options |= {"delimiter": "\x01", "quote": "\x02", "escape": "\x02"}
         try:
@@ -217,6 +219,9 @@ def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select
     )
     if parts.question.after is not None:
         statement = statement.where(parts.behind(order))
+    if parts.question.offset:
+        passed = parts.bind(lambda reading: reading.question.offset, BigInteger())
+        statement = statement.offset(passed)
     return statement
 
 
@@ -229,8 +234,6 @@ def _page(parts: Statements, wording: Wording) -> Select[Any]:
     found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
     columns += [each.label(f"found_{at}") for at, each in enumerate(found)]
     rows = _ordered(parts, columns).limit(limit + literal(1, literal_execute=True))
-    if parts.question.offset:
-        rows = rows.offset(parts.bind(lambda reading: reading.question.offset, BigInteger()))
     ordered = rows.subquery("ordered")
     # Numbered after sorting: beside the sort, the window would be numbered before it.
     numbered = select(func.row_number().over().label("n"), ordered).subquery("page")
@@ -261,8 +264,8 @@ def _count(parts: Statements, _wording: Wording) -> Select[Any]:
 
 
 def _stream(parts: Statements, wording: Wording) -> Select[Any]:
-    as_columns = wording.form is Form.COLUMNS
-    found = columns(parts) if as_columns else [document(parts, wording)]
+    as_columns = wording.form in IN_COLUMNS
+    found = columns(parts, wording) if as_columns else [document(parts, wording)]
     statement = _ordered(parts, found)
     limit = parts.question.limit
     if limit is None:

@@ -304,7 +304,15 @@ async def _own_profile(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, (await _profile(stage))[1]
 
 
+async def _open_resource(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _open_dataset(stage)
+    return {}, {"resource_id": path["dataset_id"]}
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /api/3/action/{name}": _as("nobody", name="package_list"),
+    "POST /api/3/action/{name}": _as("nobody", name="package_search"),
+    "GET /datastore/dump/{resource_id}": _open_resource,
     "GET /opendata/catalog": _as("nobody"),
     "GET /opendata/catalog.jsonld": _as("nobody"),
     "GET /opendata/catalog.rdf": _as("nobody"),
