@@ -36,7 +36,7 @@ def operand_sql(parts: "Statements", operand: Operand, get: "Getter") -> ColumnE
                 exact_sql(parts, right, lambda reading: get(reading).right),
             )
         case Folded(by, part):
-            return _folded(by, operand_sql(parts, part, lambda reading: get(reading).part))
+            return folded_sql(by, operand_sql(parts, part, lambda reading: get(reading).part))
         case Edge(field, last, moment):
             return _edge(field, parts.column(field), last=last, moment=moment)
         case _:
@@ -128,7 +128,7 @@ def _power(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement
     return select(case((has_value, found))).select_from(inner).scalar_subquery()
 
 
-def _folded(by: Folding, text: ColumnElement[Any]) -> ColumnElement[Any]:
+def folded_sql(by: Folding, text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Most texts are plain; the others are decomposed, taken letter by letter, and composed."""
     letters, become = caseless.cases() if by is Folding.CASEI else caseless.accents()
     whole, apart = ("NFKC", "NFKD") if by is Folding.CASEI else ("NFC", "NFD")
