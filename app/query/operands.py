@@ -169,7 +169,16 @@ def _folded(by: Folding, args: Any, scope: Scope, depth: int) -> Side:
     if kind_of(inner) is not Kind.TEXT:
         raise refuse(f"{name} は文字だけに使えます。", f"{name} is for text only.")
     scope.spend()
-    return Folded(by, inner)
+    return inner if _is_folded(by, inner) else Folded(by, inner)
+
+
+def _is_folded(by: Folding, operand: Operand) -> bool:
+    """Whether it is folded so already: the SQL of a folding names its text more than once."""
+    while isinstance(operand, Folded):
+        if operand.by is by:
+            return True
+        operand = operand.part
+    return False
 
 
 def _text_of(node: Any) -> str:

@@ -130,6 +130,16 @@ def test_text_and_json_mean_the_same(written: str, tree: Any, meant: Condition) 
     assert as_json(tree) == meant
 
 
+def test_a_folding_is_applied_once_however_often_it_is_written() -> None:
+    once = text("CASEI(ACCENTI(t)) = 'a'")
+
+    assert (
+        text("CASEI(ACCENTI(" * 20 + "t" + "))" * 20 + " = 'a'")
+        == text("ACCENTI(CASEI(ACCENTI(t))) = 'a'")
+        == once
+    )
+
+
 def test_whole_numbers_beyond_a_double_are_exact() -> None:
     assert text("n = 9007199254740993") == Compare(N, "=", 9007199254740993)
     assert as_json(node("=", prop("n"), 9007199254740993)) == Compare(N, "=", 9007199254740993)

@@ -60,7 +60,14 @@ TEXTS = [
     "１％",
     "㍻",
 ]
-DAYS = [date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 30), date(2024, 2, 29)]
+DAYS = [
+    date(2026, 3, 31),
+    date(2026, 4, 1),
+    date(2026, 4, 30),
+    date(2024, 2, 29),
+    date(1, 1, 1),
+    date(9999, 12, 31),
+]
 MOMENTS = [
     datetime(2026, 3, 31, 15, tzinfo=UTC),  # midnight in Japan
     datetime(2026, 3, 31, 14, 59, 59, 999999, tzinfo=UTC),
@@ -79,7 +86,7 @@ DECIMALS = [
 VALUES: dict[str, list[Any]] = {
     "n": NUMBERS, "m": NUMBERS, "x": DECIMALS, "y": DECIMALS, "t": TEXTS, "u": TEXTS, "d": DAYS,
     "e": DAYS, "at": MOMENTS, "until": MOMENTS, "b": [True, False], "c": [True, False],
-    "mo": ["2026-03", "2026-04", "2024-02"], "fy": ["2025", "2026"],
+    "mo": ["2026-03", "2026-04", "2024-02", "0000-01", "9999-12"], "fy": ["2025", "2026"],
     "lat": [34.7, 35.123456789, 34.7 + 1e-13], "lon": [135.5, 139.0],
 }  # fmt: skip
 
@@ -138,12 +145,12 @@ PATTERNS = st.builds(
     st.text("aA%_ガｶﾞé％ø", max_size=4),
     st.sampled_from([None, "casei", "accenti"]),
 )
-DAY = st.sampled_from([{"date": each.isoformat()} for each in DAYS])
+DAY = st.sampled_from([{"date": each.isoformat()} for each in DAYS[:4]])
 MOMENT = st.sampled_from([{"timestamp": each.isoformat()} for each in MOMENTS])
 INSTANTS = st.one_of(props("d", "e", "at", "until"), DAY, MOMENT)
 ENDS = st.one_of(
     props("d", "e", "at", "until", "mo", "fy"),
-    st.sampled_from(["..", *(written(each) for each in (*DAYS, *MOMENTS))]),
+    st.sampled_from(["..", *(written(each) for each in (*DAYS[:4], *MOMENTS))]),
 )
 INTERVALS = st.one_of(st.builds(lambda a, b: {"interval": [a, b]}, ENDS, ENDS), props("mo", "fy"))
 OF_INSTANTS = st.sampled_from(["t_after", "t_before", "t_disjoint", "t_equals", "t_intersects"])
