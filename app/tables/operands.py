@@ -183,8 +183,9 @@ def _days(
         first = cast(year.concat(func.substr(column, 5)).concat("-01"), Date())
         return first, cast(first + literal_column("interval '1 month'"), Date())
     if field.type is FieldType.FISCAL_YEAR:
-        year = cast(column, Integer())
-        return func.make_date(year, 4, 1, type_=Date()), func.make_date(
-            year + 1, 4, 1, type_=Date()
+        april: ColumnElement[Any] = literal_column("4, 1")
+        return (
+            func.make_date(cast(column, Integer()), april, type_=Date()),
+            func.make_date(cast(column, Integer()) + literal_column("1"), april, type_=Date()),
         )
     return column, cast(column + literal_column("1"), Date())

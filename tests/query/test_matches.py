@@ -225,7 +225,10 @@ async def test_folding_in_sql_is_folding_in_python_for_the_whole_basic_plane(
     letters = [chr(at) for block in blocks for at in block]
     texts = [around.format(each) for each in letters if unicodedata.category(each) != "Cn"]
     expression = folded_sql(by, literal_column("x", Text()))
-    compiled = expression.compile(dialect=dialect(), compile_kwargs={"literal_binds": True})
+    compiled = expression.compile(
+        dialect=dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"literal_binds": True},
+    )
     statement = f"SELECT {compiled} FROM unnest($1::text[]) WITH ORDINALITY AS t(x, n) ORDER BY n"
 
     found = await platform.database.pool.fetch(statement, texts)
