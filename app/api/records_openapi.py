@@ -83,7 +83,13 @@ _COMMON: Final = (
     _query("f", _FORMS, "The representation, instead of Accept"),
 )
 _LIST: Final = (
-    _query("filter", _STRING, "CQL2: comparison, AND OR NOT, IN, LIKE, BETWEEN, IS NULL"),
+    _query(
+        "filter",
+        _STRING,
+        "CQL2 (OGC 21-065r2): comparison, AND OR NOT, arithmetic, IN, LIKE, BETWEEN, IS NULL, CASEI"
+        " (case and width), ACCENTI, T_AFTER and the like, S_INTERSECTS and the like, S_DWITHIN in"
+        " metres; geometry is the record's place",
+    ),
     _query(
         "filter-lang", {"type": "string", "enum": ["cql2-text", "cql2-json"]}, "Language of filter"
     ),

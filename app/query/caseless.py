@@ -2,7 +2,7 @@
 
 The tables are handed to PostgreSQL, so that both agree whatever its collation and its version of
 Unicode: what is left to it is normalising, which differs for characters younger than Python's
-Unicode only (none of them in the Basic Multilingual Plane). Never applied to what is stored.
+Unicode only: by itself, none in the Basic Multilingual Plane. Never applied to what is stored.
 """
 
 import re

@@ -12,7 +12,7 @@ from app.query.cql_spatial import SPATIAL, read_spatial
 from app.query.cql_temporal import TEMPORAL, read_temporal
 from app.query.cql_text import MOST_NESTED, TooDeep, WrongSyntax
 from app.query.fields import Field, FieldType
-from app.query.like import MOST_WILDCARDS, ends_escaping, wildcards
+from app.query.like import MOST_PATTERN, MOST_WILDCARDS, ends_escaping, wildcards
 from app.query.matches import matches
 from app.query.operands import (
     Bare,
@@ -257,10 +257,6 @@ def _like(args: Any, scope: Scope) -> Condition:
         raise refuse(
             "LIKE の末尾の \\ は \\\\ と書いてください。", "write a last \\ of LIKE as \\\\."
         )
-    if wildcards(pattern) > MOST_WILDCARDS:
-        raise refuse(
-            f"LIKE の % は{MOST_WILDCARDS}個までです。", f"LIKE takes {MOST_WILDCARDS} % at most."
-        )
     operand = natural(side) if isinstance(side, Bare) else side
     if kind_of(operand) is not Kind.TEXT:
         name = operand.name if isinstance(operand, Field) else "値"
@@ -269,6 +265,11 @@ def _like(args: Any, scope: Scope) -> Condition:
         )
     if isinstance(operand, Folded):
         pattern = folded_pattern_like(operand, pattern)
+    if wildcards(pattern) > MOST_WILDCARDS or len(pattern) > MOST_PATTERN:
+        raise refuse(
+            f"LIKE のパターンは{MOST_PATTERN}文字、% は{MOST_WILDCARDS}個までです。",
+            f"a pattern of LIKE has {MOST_PATTERN} characters and {MOST_WILDCARDS} % at most.",
+        )
     made = Like(operand, pattern)
     return _known(made) if isinstance(operand, Given) else made
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.kit.clock import TOKYO
 from app.query.fields import Field, FieldType
 from app.query.matches import matches
-from app.query.operands import DATE, TIMESTAMP, Scope, read_as, refuse
+from app.query.operands import DATE, EDGE_PARTS, TIMESTAMP, Scope, read_as, refuse
 from app.query.question import (
     Both,
     Compare,
@@ -60,8 +60,9 @@ def read_temporal(op: str, args: Any, scope: Scope) -> Condition:
         )
     ends = [end for each in given for end in (each.start, each.end) if end is not None]
     daily = not any(_is_moment(end) for end in ends)
-    scope.spend(2)
     one, other = (_span(each, daily=daily) for each in given)
+    edges = [end for span in (one, other) for end in (span.first, span.last)]
+    scope.spend(2 + EDGE_PARTS * sum(isinstance(end, Edge) for end in edges))
     return TEMPORAL[op](one, other)
 
 

@@ -69,10 +69,17 @@ def _tokens(text: str) -> list[_Token]:
         kind = match.lastgroup
         start, position = match.start(kind), match.end()
         # A geometry is one token: its brackets and commas are not those of the filter.
-        if kind == "word" and (end := wkt.end_of(text, start)) is not None:
+        if kind == "word" and (end := _end_of_shape(text, start)) is not None:
             kind, position = "shape", end
         found.append(_Token(kind, text[start:position], start))
     return found
+
+
+def _end_of_shape(text: str, start: int) -> int | None:
+    try:
+        return wkt.end_of(text, start)
+    except wkt.NotText:
+        raise WrongSyntax(start) from None
 
 
 def _unescaped(text: str) -> str:
@@ -174,7 +181,7 @@ class _Parser:
     def _sum(self, least: int = 1) -> Tree:
         """An operand, with the operators behind it that bind at least so closely."""
         tree = self._signed()
-        while True:
+        for _ in range(MOST_NESTED):
             operator = self._next.text.lower() if self._next.kind in ("sign", "word") else ""
             binding = _BINDING.get(operator, 0)
             if binding < least:
@@ -183,6 +190,7 @@ class _Parser:
             tree = _node(operator, tree, self._sum(binding + 1))
             if operator == "^" and self._next.text == "^":  # 2^3^2 says not which comes first
                 self._wrong()
+        raise TooDeep
 
     def _signed(self) -> Tree:
         negative = self._took("-")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 MOST_WILDCARDS: Final = 100  # of %
+MOST_PATTERN: Final = 1_000  # characters: at worst each is compared with each of the text
 _PIECE: Final = re.compile(r"\\.|[%_]|[^\\%_]+", re.DOTALL)
 Run = tuple[str | None, ...]  # characters, None where any stands
 

@@ -5,8 +5,9 @@ Texts are ordered by code points, as the database that comes along does.
 """
 
 import operator
+from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final, assert_never
 
@@ -159,19 +160,20 @@ def _edge(field: Field, value: Any, *, last: bool, moment: bool) -> date | datet
     if value is None:
         return None
     day = _day(field, value, last=last)
-    if not moment:
+    if day is None or not moment:
         return day
     return datetime.combine(day, time.max if last else time.min, TOKYO)
 
 
-def _day(field: Field, value: Any, *, last: bool) -> date:
+def _day(field: Field, value: Any, *, last: bool) -> date | None:
     """The first or last day of a day, a month `YYYY-MM`, or a fiscal year (from April)."""
     if isinstance(value, date):
         return value
     if field.type is FieldType.MONTH:
         year, month = int(value[:4]), int(value[5:7])
-        following = date(year + month // 12, month % 12 + 1, 1)
-        return following - timedelta(days=1) if last else date(year, month, 1)
+        if year == 0:  # of no calendar
+            return None
+        return date(year, month, monthrange(year, month)[1] if last else 1)
     return date(int(value) + 1, 3, 31) if last else date(int(value), 4, 1)
 
 

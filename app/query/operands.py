@@ -20,6 +20,9 @@ from app.query.question import Arithmetic, Edge, Folded, Folding, Given, Literal
 from app.query.refusals import InvalidFilter
 
 MOST_PARTS: Final = 2_000  # conditions and operators: each is a piece of a statement
+EDGE_PARTS: Final = 20  # what is written out at length counts for as many
+_POWER_PARTS: Final = 100
+_FOLDED_PARTS: Final = 4
 _MOST_DIGITS: Final = 10_000  # PostgreSQL keeps 16,383 behind the point
 _DECIMAL_DIGITS: Final = (310, 350)  # before and behind the point, of any number that is stored
 _INTEGER_DIGITS: Final = (19, 0)
@@ -54,8 +57,8 @@ class Scope:
         self.parts += parts
         if self.parts > MOST_PARTS:
             raise refuse(
-                f"条件と演算は合わせて{MOST_PARTS}個までです。",
-                f"{MOST_PARTS} conditions and operators at most.",
+                f"条件と演算は合わせて{MOST_PARTS}個までです（^ や期間はより多く数えます）。",
+                f"{MOST_PARTS} conditions and operators at most (^ and intervals count for more).",
             )
 
 
@@ -168,8 +171,17 @@ def _folded(by: Folding, args: Any, scope: Scope, depth: int) -> Side:
         return Bare(caseless.folded(by, _text_of(inner.node)))
     if kind_of(inner) is not Kind.TEXT:
         raise refuse(f"{name} は文字だけに使えます。", f"{name} is for text only.")
-    scope.spend()
-    return Folded(by, inner)
+    scope.spend(_FOLDED_PARTS)
+    return inner if _is_folded(by, inner) else Folded(by, inner)
+
+
+def _is_folded(by: Folding, operand: Operand) -> bool:
+    """Whether it is folded so already: the SQL of a folding names its text more than once."""
+    while isinstance(operand, Folded):
+        if operand.by is by:
+            return True
+        operand = operand.part
+    return False
 
 
 def _text_of(node: Any) -> str:
@@ -180,7 +192,7 @@ def _arithmetic(op: str, args: Any, scope: Scope, depth: int) -> Side:
     if not isinstance(args, list) or len(args) != 2:
         raise refuse(f"{op} の両側に数値が必要です。", f"{op} takes a number on either side.")
     left, right = (_number(each, scope, depth + 1) for each in args)
-    scope.spend()
+    scope.spend(_POWER_PARTS if op == "^" else 1)
     if isinstance(left, Given) and isinstance(right, Given):
         return Bare(_worked_out(op, left, right))
     made = Arithmetic(op, left, right)

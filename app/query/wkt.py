@@ -32,7 +32,10 @@ class NotText(ValueError):
 
 
 def end_of(text: str, start: int) -> int | None:
-    """Where the geometry that begins at `start` ends; None where none begins or ends."""
+    """Where the geometry that begins at `start` ends; None where none begins.
+
+    Raises `NotText` where it never ends: to look for that once is enough.
+    """
     begins = _BEGINS.match(text, start)
     if begins is None:
         return None
@@ -43,7 +46,7 @@ def end_of(text: str, start: int) -> int | None:
         depth += 1 if bracket[0] == "(" else -1
         if depth == 0:
             return bracket.end()
-    return None
+    raise NotText
 
 
 def parse(text: str) -> dict[str, Tree]:

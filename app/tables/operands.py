@@ -36,7 +36,7 @@ def operand_sql(parts: "Statements", operand: Operand, get: "Getter") -> ColumnE
                 exact_sql(parts, right, lambda reading: get(reading).right),
             )
         case Folded(by, part):
-            return _folded(by, operand_sql(parts, part, lambda reading: get(reading).part))
+            return folded_sql(by, operand_sql(parts, part, lambda reading: get(reading).part))
         case Edge(field, last, moment):
             return _edge(field, parts.column(field), last=last, moment=moment)
         case _:
@@ -128,17 +128,22 @@ def _power(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement
     return select(case((has_value, found))).select_from(inner).scalar_subquery()
 
 
-def _folded(by: Folding, text: ColumnElement[Any]) -> ColumnElement[Any]:
+def folded_sql(by: Folding, text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Most texts are plain; the others are decomposed, taken letter by letter, and composed."""
     letters, become = caseless.cases() if by is Folding.CASEI else caseless.accents()
     whole, apart = ("NFKC", "NFKD") if by is Folding.CASEI else ("NFC", "NFD")
     plain, letter_by_letter = _normalized(text, whole), _normalized(text, apart)
     if by is Folding.CASEI:
         plain, letter_by_letter = _lower(plain), _lower(letter_by_letter)
-    letter_by_letter = func.translate(letter_by_letter, _constant(letters), _constant(become))
+    letter_by_letter = func.translate(
+        letter_by_letter, _constant(f"{by}_from", letters), _constant(f"{by}_to", become)
+    )
     if by is Folding.CASEI:
-        letter_by_letter = func.replace(letter_by_letter, *map(_constant, caseless.SHARP_S))
-    is_plain = ~text.bool_op("~")(_constant(caseless.NOT_PLAIN))
+        sharp, plainly = caseless.SHARP_S
+        letter_by_letter = func.replace(
+            letter_by_letter, _constant("sharp_s", sharp), _constant("sharp_s_to", plainly)
+        )
+    is_plain = ~text.bool_op("~")(_constant("not_plain", caseless.NOT_PLAIN))
     return case((is_plain, plain), else_=_normalized(letter_by_letter, whole))
 
 
@@ -151,9 +156,9 @@ def _lower(text: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.lower(text.collate("C"))
 
 
-def _constant(text: str) -> ColumnElement[str]:
-    """Text of ours in the statement, quoted by SQLAlchemy."""
-    return bindparam(None, text, Text(), literal_execute=True)
+def _constant(name: str, text: str) -> ColumnElement[str]:
+    """Text of ours, sent once with a statement however often it stands there."""
+    return bindparam(name, text, Text())
 
 
 def _edge(
@@ -173,11 +178,14 @@ def _days(
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """The first day, and the one that follows the last."""
     if field.type is FieldType.MONTH:
-        first = cast(column.concat("-01"), Date())
+        # Year 0 is a month's text and no date.
+        year = func.nullif(func.substr(column, 1, 4), "0000", type_=Text())
+        first = cast(year.concat(func.substr(column, 5)).concat("-01"), Date())
         return first, cast(first + literal_column("interval '1 month'"), Date())
     if field.type is FieldType.FISCAL_YEAR:
-        year = cast(column, Integer())
-        return func.make_date(year, 4, 1, type_=Date()), func.make_date(
-            year + 1, 4, 1, type_=Date()
+        april: ColumnElement[Any] = literal_column("4, 1")
+        return (
+            func.make_date(cast(column, Integer()), april, type_=Date()),
+            func.make_date(cast(column, Integer()) + literal_column("1"), april, type_=Date()),
         )
     return column, cast(column + literal_column("1"), Date())
