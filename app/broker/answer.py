@@ -1,5 +1,6 @@
 """The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -29,6 +30,7 @@ from app.query.refusals import ColumnNotVisible, wrong
 from app.tables.read import TableReader
 from app.tables.sql import Reading
 
+_LONG_QUERY_BYTES: Final = 4_096
 _MOST_EXPORTS: Final = 64  # being sent at once; each may hold a temporary file
 
 
@@ -151,7 +153,10 @@ class Broker:
             return key, held
         joined = await self._joined(known, version, ask)
         try:
-            plan = make_plan(ask, version, allow.columns, joined, self._issuer)
+            made = (ask, version, allow.columns, joined, self._issuer)
+            # A long filter takes longer to read than others should wait.
+            is_long = len(ask.raw_query) > _LONG_QUERY_BYTES
+            plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
         except ColumnNotVisible as refusal:
             raise await self._not_visible(known, ask, refusal) from None
         held = Held(plan)

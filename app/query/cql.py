@@ -2,16 +2,33 @@
 
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
 
-from app.kit.errors import Fault
 from app.query import cql_text
-from app.query.cql_text import MOST_NESTED, NotAnswered, TooDeep, WrongSyntax
-from app.query.fields import TEXT_TYPES, Field
-from app.query.literals import NotOfType, read_literal
+from app.query.cql_spatial import SPATIAL, read_spatial
+from app.query.cql_temporal import TEMPORAL, read_temporal
+from app.query.cql_text import MOST_NESTED, TooDeep, WrongSyntax
+from app.query.fields import Field, FieldType
+from app.query.like import MOST_PATTERN, MOST_WILDCARDS, ends_escaping, wildcards
+from app.query.matches import matches
+from app.query.operands import (
+    Bare,
+    Kind,
+    Scope,
+    Side,
+    folded_pattern_like,
+    kind_of,
+    natural,
+    no_function,
+    paired,
+    read_beside,
+    read_pattern,
+    read_side,
+    refuse,
+)
 from app.query.question import (
     Between,
     Both,
@@ -19,50 +36,52 @@ from app.query.question import (
     Condition,
     Constant,
     Either,
+    Folded,
+    Given,
     IsNull,
     Like,
+    Literal,
+    Match,
     Not,
     OneOf,
+    Operand,
 )
-from app.query.refusals import InvalidFilter
 
-MOST_CHARACTERS: Final = 20_000
-MOST_VALUES: Final = 2_000
+MOST_CHARACTERS: Final = 65_536  # as many as an address carries
+MOST_VALUES: Final = 10_000
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 _TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 Lookup = Callable[[str], Field]
+Places = Callable[[str], tuple[Field, ...]]
 
 
-def _refuse(ja: str, en: str) -> InvalidFilter:
-    fault = Fault("filter", InvalidFilter.code, ja, en)
-    return InvalidFilter(why_ja=ja, why_en=en, faults=[fault])
+def parse_text(text: str, find: Lookup, place: Places | None = None) -> Condition:
+    """CQL2 Text to a condition.
+
+    `find` gives a field by its name or raises; `place` the fields that a name means as a record's
+    place (a geometry, or a latitude and a longitude). Raises `InvalidFilter`, and what they raise.
+    """
+    return _parse(cql_text.parse, text, Scope(find, place))
 
 
-def parse_text(text: str, find: Lookup) -> Condition:
-    """CQL2 Text to a condition. `find` gives a field by name or raises. Raises `InvalidFilter`."""
-    return _parse(cql_text.parse, text, find)
-
-
-def parse_json(text: str, find: Lookup) -> Condition:
+def parse_json(text: str, find: Lookup, place: Places | None = None) -> Condition:
     """CQL2 JSON to a condition, with the same bounds and refusals as `parse_text`."""
-    return _parse(_read_json, text, find)
+    return _parse(_read_json, text, Scope(find, place))
 
 
-def _parse(parser: Callable[[str], Any], text: str, find: Lookup) -> Condition:
+def _parse(parser: Callable[[str], Any], text: str, scope: Scope) -> Condition:
     if len(text) > MOST_CHARACTERS:
-        raise _refuse(
+        raise refuse(
             f"{MOST_CHARACTERS}文字以内にしてください。", f"at most {MOST_CHARACTERS} characters."
         )
     try:
-        return _condition(parser(text), find)
+        return _condition(parser(text), scope)
     except (TooDeep, RecursionError):
-        raise _refuse(
+        raise refuse(
             f"入れ子は{MOST_NESTED}段までです。", f"nesting goes {MOST_NESTED} levels at most."
         ) from None
-    except NotAnswered:
-        raise _no_arithmetic() from None
     except WrongSyntax as exc:
-        raise _refuse(f"構文が正しくありません（{exc}）。", f"wrong syntax ({exc}).") from None
+        raise refuse(f"構文が正しくありません（{exc}）。", f"wrong syntax ({exc}).") from None
 
 
 def _read_json(text: str) -> Any:
@@ -73,7 +92,10 @@ def _read_json(text: str) -> Any:
         raise WrongSyntax(exc.pos) from None
     if _depth(tree) > 2 * MOST_NESTED:  # each level is an object and its list of arguments
         raise TooDeep
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    try:
+        return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    except InvalidOperation:  # an exponent beyond all numbers
+        raise WrongSyntax(0) from None
 
 
 def _depth(tree: Any) -> int:
@@ -90,97 +112,171 @@ def _depth(tree: Any) -> int:
     return depth
 
 
-def _no_arithmetic() -> InvalidFilter:
-    return _refuse("計算式は使えません。", "arithmetic and functions are not answered here.")
-
-
-def _condition(node: Any, find: Lookup) -> Condition:
+def _condition(node: Any, scope: Scope) -> Condition:
+    scope.spend()
     if isinstance(node, bool):
         return Constant(node)
+    if isinstance(node, Mapping) and "property" in node:
+        return _boolean(node, scope)
     if not isinstance(node, Mapping) or "op" not in node:
-        raise _refuse("条件式ではありません。", "that is not a condition.")
+        raise refuse("条件式ではありません。", "that is not a condition.")
     op = str(node["op"]).lower()
     args = node.get("args")
+    reader = _reader_of(op)
     least, most = _ARITY.get(op, (0, MOST_CHARACTERS))
     if not isinstance(args, list) or not least <= len(args) <= most:
-        raise _refuse("演算子の引数が正しくありません。", "an operator has wrong arguments.")
-    if op in ("and", "or"):
-        parts = tuple(_condition(part, find) for part in args)
-        return Both(parts) if op == "and" else Either(parts)
+        raise refuse("演算子の引数が正しくありません。", "an operator has wrong arguments.")
+    return reader(args, scope)
+
+
+def _reader_of(op: str) -> Callable[[Any, Scope], Condition]:
+    if op in _READERS:
+        return _READERS[op]
     if op in _COMPARISONS:
-        return _comparison(op, args, find)
-    reader = _READERS.get(op)
-    if reader is None:
-        raise _refuse(f"演算子 {op} はまだ使えません。", f"the operator {op} is not answered here.")
-    return reader(args, find)
+        return lambda args, scope: _comparison(op, args, scope)
+    if op in SPATIAL:
+        return lambda args, scope: read_spatial(op, args, scope)
+    if op in TEMPORAL:
+        return lambda args, scope: read_temporal(op, args, scope)
+    raise no_function(op)
 
 
-def _comparison(op: str, args: Any, find: Lookup) -> Condition:
-    left, right = args
-    if not _is_property(left) and _is_property(right):
-        left, right, op = right, left, _TURNED[op]
-    if _is_property(right):
-        raise _refuse("項目どうしの比較は使えません。", "two fields cannot be compared.")
-    field = _field(left, find)
-    return Compare(field, op, _literal(field, right))
-
-
-def _not(args: Any, find: Lookup) -> Condition:
-    return Not(_condition(args[0], find))
-
-
-def _is_null(args: Any, find: Lookup) -> Condition:
-    return IsNull(_field(args[0], find))
-
-
-def _between(args: Any, find: Lookup) -> Condition:
-    field = _field(args[0], find)
-    return Between(field, _literal(field, args[1]), _literal(field, args[2]))
-
-
-def _one_of(args: Any, find: Lookup) -> Condition:
-    field = _field(args[0], find)
-    if not isinstance(args[1], list) or not args[1]:
-        raise _refuse("INには値の並びが必要です。", "IN takes a list of values.")
-    if len(args[1]) > MOST_VALUES:
-        raise _refuse(f"INは{MOST_VALUES}個までです。", f"IN takes {MOST_VALUES} values at most.")
-    return OneOf(field, tuple(_literal(field, value) for value in args[1]))
-
-
-def _like(args: Any, find: Lookup) -> Condition:
-    target, pattern = args
-    folded = _inside_casei(target)
-    field = _field(target if folded is None else folded, find)
-    if field.type not in TEXT_TYPES:
-        raise _refuse(
-            f"LIKE は文字の項目だけに使えます（{field.name}）。",
-            f"LIKE is for text fields only ({field.name}).",
+def _boolean(node: Any, scope: Scope) -> Condition:
+    """A field that is a condition by itself."""
+    field = scope.find(str(node["property"]))
+    if field.type is not FieldType.BOOLEAN:
+        raise refuse(
+            f"項目 {field.name} は真偽値ではなく、単独では条件になりません。",
+            f"the field {field.name} is no boolean, and no condition by itself.",
         )
-    if folded is not None:
-        pattern = _inside_casei(pattern) or pattern
-    wanted = str(_literal(field, pattern))
-    if _ends_escaping(wanted):
-        raise _refuse(
+    return Compare(field, "=", True)
+
+
+def _comparison(op: str, args: Any, scope: Scope) -> Condition:
+    left, right = (read_side(each, scope) for each in args)
+    return _tested(left, op, right)
+
+
+def _two(left: Operand, right: Operand, op: str) -> tuple[Operand, str, Operand]:
+    one, other = paired(left, right)
+    return one, op, other
+
+
+def compared(left: Side, op: str, right: Side) -> Condition:
+    """The comparison of an operand with another or with a literal. Raises `InvalidFilter`."""
+    if isinstance(left, Bare):
+        left = natural(left)
+    if isinstance(right, Bare):
+        value = read_beside(left, right)
+        if isinstance(left, Field) and not _is_moment_beside_date(left, value):
+            return Compare(left, op, value)
+        right = Given(value)
+    return Match(*_two(left, right, op))
+
+
+def _is_moment_beside_date(field: Field, value: Literal) -> bool:
+    return field.type is FieldType.DATE and kind_of(Given(value)) is Kind.DATETIME
+
+
+def _known(condition: Condition) -> Constant:
+    """A condition without fields, decided now."""
+    return Constant(matches(condition, {}) is True)
+
+
+def _junction(make: type[Both] | type[Either]) -> Callable[[Any, Scope], Condition]:
+    return lambda args, scope: make(tuple([_condition(part, scope) for part in args]))
+
+
+def _not(args: Any, scope: Scope) -> Condition:
+    return Not(_condition(args[0], scope))
+
+
+def _is_null(args: Any, scope: Scope) -> Condition:
+    node = args[0]
+    if isinstance(node, Mapping) and "property" in node:
+        return _is_absent(str(node["property"]), scope)
+    if isinstance(node, Mapping) and ("type" in node or "bbox" in node or "interval" in node):
+        return Constant(False)
+    side = read_side(node, scope)
+    if not isinstance(side, Bare):
+        return IsNull(side)
+    natural(side)
+    return Constant(False)
+
+
+def _is_absent(name: str, scope: Scope) -> Condition:
+    """A field, or the record's place: one of two coordinates is none."""
+    if name != "geometry" or scope.place is None:
+        return IsNull(scope.find(name))
+    fields = scope.place(name)
+    return IsNull(fields[0]) if len(fields) == 1 else Either(tuple(IsNull(f) for f in fields))
+
+
+def _between(args: Any, scope: Scope) -> Condition:
+    side, low, high = (read_side(each, scope) for each in args)
+    if isinstance(side, Field) and isinstance(low, Bare) and isinstance(high, Bare):
+        ends = read_beside(side, low), read_beside(side, high)
+        if not any(_is_moment_beside_date(side, end) for end in ends):
+            return Between(side, *ends)
+    return Both((_tested(side, ">=", low), _tested(side, "<=", high)))
+
+
+def _tested(left: Side, op: str, right: Side) -> Condition:
+    """A comparison with the operand first, if there is one; of literals only, it is decided now."""
+    if not isinstance(left, Bare):
+        return compared(left, op, right)
+    if not isinstance(right, Bare):
+        return compared(right, _TURNED[op], left)
+    return _known(compared(left, op, right))
+
+
+def _one_of(args: Any, scope: Scope) -> Condition:
+    side, values = read_side(args[0], scope), args[1]
+    if not isinstance(values, list) or not values:
+        raise refuse("INには値の並びが必要です。", "IN takes a list of values.")
+    if len(values) > MOST_VALUES:
+        raise refuse(f"INは{MOST_VALUES}個までです。", f"IN takes {MOST_VALUES} values at most.")
+    sides = [read_side(value, scope) for value in values]
+    bare = [each for each in sides if isinstance(each, Bare)]
+    if isinstance(side, Bare):
+        return Either(tuple([_tested(side, "=", each) for each in sides]))
+    literals = [read_beside(side, each) for each in bare]
+    others = [each for each in sides if not isinstance(each, Bare)]
+    if isinstance(side, Field) and any(_is_moment_beside_date(side, each) for each in literals):
+        return Either(tuple([compared(side, "=", each) for each in sides]))
+    parts: list[Condition] = [OneOf(side, tuple(literals))] if literals else []
+    scope.spend(len(others))
+    parts += [compared(side, "=", each) for each in others]
+    return parts[0] if len(parts) == 1 else Either(tuple(parts))
+
+
+def _like(args: Any, scope: Scope) -> Condition:
+    side = read_side(args[0], scope)
+    pattern = read_pattern(args[1])
+    if ends_escaping(pattern):
+        raise refuse(
             "LIKE の末尾の \\ は \\\\ と書いてください。", "write a last \\ of LIKE as \\\\."
         )
-    return Like(field, wanted, fold=folded is not None)
+    operand = natural(side) if isinstance(side, Bare) else side
+    if kind_of(operand) is not Kind.TEXT:
+        name = operand.name if isinstance(operand, Field) else "値"
+        raise refuse(
+            f"LIKE は文字の項目だけに使えます（{name}）。", f"LIKE is for text only ({name})."
+        )
+    if isinstance(operand, Folded):
+        pattern = folded_pattern_like(operand, pattern)
+    if wildcards(pattern) > MOST_WILDCARDS or len(pattern) > MOST_PATTERN:
+        raise refuse(
+            f"LIKE のパターンは{MOST_PATTERN}文字、% は{MOST_WILDCARDS}個までです。",
+            f"a pattern of LIKE has {MOST_PATTERN} characters and {MOST_WILDCARDS} % at most.",
+        )
+    made = Like(operand, pattern)
+    return _known(made) if isinstance(operand, Given) else made
 
 
-def _inside_casei(node: Any) -> Any:
-    """What stands in `CASEI(…)`, None where there is no such thing."""
-    if not isinstance(node, Mapping) or str(node.get("op")).lower() != "casei":
-        return None
-    args = node.get("args")
-    if not isinstance(args, list) or len(args) != 1:
-        raise _refuse("CASEI の引数は一つです。", "CASEI takes one argument.")
-    return args[0]
-
-
-def _ends_escaping(pattern: str) -> bool:
-    return (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
-
-
-_READERS: Final[Mapping[str, Callable[[Any, Lookup], Condition]]] = {
+_READERS: Final[Mapping[str, Callable[[Any, Scope], Condition]]] = {
+    "and": _junction(Both),
+    "or": _junction(Either),
     "not": _not,
     "isnull": _is_null,
     "between": _between,
@@ -189,26 +285,7 @@ _READERS: Final[Mapping[str, Callable[[Any, Lookup], Condition]]] = {
 }
 _ARITY: Final = {
     **dict.fromkeys(("and", "or"), (2, MOST_CHARACTERS)),
-    **dict.fromkeys((*_COMPARISONS, "in", "like"), (2, 2)),
+    **dict.fromkeys((*_COMPARISONS, *TEMPORAL, "in", "like"), (2, 2)),
     **dict.fromkeys(("not", "isnull"), (1, 1)),
     "between": (3, 3),
 }
-
-
-def _is_property(node: Any) -> bool:
-    return isinstance(node, Mapping) and "property" in node
-
-
-def _field(node: Any, find: Lookup) -> Field:
-    if not _is_property(node):
-        raise _refuse("項目名が必要な場所です。", "a field name is needed there.")
-    return find(str(node["property"]))
-
-
-def _literal(field: Field, node: Any) -> Any:
-    if isinstance(node, Mapping) and "op" in node:
-        raise _no_arithmetic()
-    try:
-        return read_literal(field, node)
-    except NotOfType as exc:
-        raise _refuse(exc.ja, exc.en) from None

@@ -1,29 +1,34 @@
 """CQL2 Text (OGC 21-065r2, annex B) to the tree of CQL2 JSON. Linear in the text, bounded in depth.
 
-It parses what this service answers and names what it does not. A grammar with backtracking would
-do neither: two dozen open brackets keep one busy for ever.
+It says what is written and not what it means: a function that nobody knows, or a sum of texts,
+passes here. A grammar with backtracking would be no help: two dozen open brackets keep one busy
+for ever.
 """
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple, NoReturn
+
+from app.query import wkt
 
 MOST_NESTED: Final = 50
 _TOKEN: Final = re.compile(
     r"""\s*+(?:
-      (?P<text>'(?:[^']|'')*+')
+      (?P<text>'(?:[^'\\]|''|\\\\|\\'|\\)*+')
     | (?P<quoted>"[^"]++")
     | (?P<number>(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?)
-    | (?P<word>[^\W\d]\w*+(?:\.\w++)*+)
+    | (?P<word>[^\W\d][\w:]*+(?:\.[\w:]++)*+)
     | (?P<sign><>|<=|>=|[=<>(),+\-*/^%])
     | (?P<end>\Z)
     )""",
     re.VERBOSE,
 )
+_ESCAPED: Final = re.compile(r"\\\\|\\'|''")
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
-_ARITHMETIC: Final = frozenset("+-*/^%")
+_BINDING: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "div": 2, "^": 3}
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 _INSTANTS: Final = frozenset({"date", "timestamp"})
+_LISTED: Final = frozenset({"bbox", "interval"})
 Tree = Any
 
 
@@ -32,10 +37,6 @@ class WrongSyntax(ValueError):
 
     def __init__(self, position: int) -> None:
         super().__init__(f"character {position + 1}")
-
-
-class NotAnswered(ValueError):
-    """Valid CQL2 of a class that is not answered here."""
 
 
 class TooDeep(ValueError):
@@ -54,10 +55,7 @@ class _Token(NamedTuple):
 
 
 def parse(text: str) -> Tree:
-    """The filter as CQL2 JSON, numbers as exact decimals.
-
-    Raises `WrongSyntax`, `NotAnswered`, `TooDeep`.
-    """
+    """The filter as CQL2 JSON, numbers as exact decimals. Raises `WrongSyntax`, `TooDeep`."""
     return _Parser(text).whole()
 
 
@@ -69,9 +67,26 @@ def _tokens(text: str) -> list[_Token]:
         if match is None or match.lastgroup is None:
             raise WrongSyntax(position)
         kind = match.lastgroup
-        found.append(_Token(kind, match[kind], match.start(kind)))
-        position = match.end()
+        start, position = match.start(kind), match.end()
+        # A geometry is one token: its brackets and commas are not those of the filter.
+        if kind == "word" and (end := _end_of_shape(text, start)) is not None:
+            kind, position = "shape", end
+        found.append(_Token(kind, text[start:position], start))
     return found
+
+
+def _end_of_shape(text: str, start: int) -> int | None:
+    try:
+        return wkt.end_of(text, start)
+    except wkt.NotText:
+        raise WrongSyntax(start) from None
+
+
+def _unescaped(text: str) -> str:
+    r"""'' and \' are a quote. \\ stays as it is, for LIKE to read."""
+    if "\\" not in text:
+        return text.replace("''", "'")
+    return _ESCAPED.sub(lambda found: found[0] if found[0] == r"\\" else "'", text)
 
 
 class _Parser:
@@ -103,8 +118,6 @@ class _Parser:
             self._wrong()
 
     def _wrong(self) -> NoReturn:
-        if self._next.text in _ARITHMETIC or self._next.word == "div":
-            raise NotAnswered
         raise WrongSyntax(self._next.position)
 
     def _deeper(self) -> None:
@@ -137,75 +150,128 @@ class _Parser:
         while self._took("not"):
             self._deeper()
             negations += 1
-        if self._took("("):
-            self._deeper()
-            tree = self._any_of()
-            self._need(")")
-        else:
-            tree = self._predicate()
+        tree = self._predicate()
         self._depth = depth
         for _ in range(negations):
             tree = _node("not", tree)
         return tree
 
     def _predicate(self) -> Tree:
-        left = self._operand()
+        left = self._sum()
         if self._next.kind == "sign" and self._next.text in _COMPARISONS:
-            return _node(self._take().text, left, self._operand())
+            return _node(self._take().text, left, self._sum())
         if self._took("is"):
             negated = self._took("not")
             self._need("null")
             return _negated(_node("isNull", left), negated)
         negated = self._took("not")
         if self._took("like"):
-            return _negated(_node("like", left, self._operand()), negated)
+            return _negated(_node("like", left, self._sum()), negated)
         if self._took("between"):
-            low = self._operand()
+            low = self._sum()
             self._need("and")
-            return _negated(_node("between", left, low, self._operand()), negated)
+            return _negated(_node("between", left, low, self._sum()), negated)
         if self._took("in"):
-            return _negated(_node("in", left, self._list()), negated)
-        if negated or not isinstance(left, bool):
+            self._need("(")
+            return _negated(_node("in", left, self._list(self._sum())), negated)
+        if negated:
             self._wrong()
         return left
 
-    def _list(self) -> list[Tree]:
-        self._need("(")
-        values = [self._operand()]
-        while self._took(","):
-            values.append(self._operand())
-        self._need(")")
-        return values
+    def _sum(self, least: int = 1) -> Tree:
+        """An operand, with the operators behind it that bind at least so closely."""
+        tree = self._signed()
+        for _ in range(MOST_NESTED):
+            operator = self._next.text.lower() if self._next.kind in ("sign", "word") else ""
+            binding = _BINDING.get(operator, 0)
+            if binding < least:
+                return tree
+            self._take()
+            tree = _node(operator, tree, self._sum(binding + 1))
+            if operator == "^" and self._next.text == "^":  # 2^3^2 says not which comes first
+                self._wrong()
+        raise TooDeep
+
+    def _signed(self) -> Tree:
+        negative = self._took("-")
+        if not negative:
+            self._took("+")
+        tree = self._operand()
+        if not negative:
+            return tree
+        return tree.copy_negate() if isinstance(tree, Decimal) else _node("*", Decimal(-1), tree)
 
     def _operand(self) -> Tree:
-        negative = self._took("-")
         taken = self._take()
         match taken.kind:
             case "number":
-                return Decimal(f"-{taken.text}" if negative else taken.text)
-            case _ if negative:
-                raise NotAnswered
+                return read_decimal(taken.text, taken.position)
             case "text":
-                return taken.text[1:-1].replace("''", "'")
+                return _unescaped(taken.text[1:-1])
             case "quoted":
                 return {"property": taken.text[1:-1]}
+            case "shape":
+                return _shape(taken)
             case "word":
                 return self._named(taken)
+            case "sign" if taken.text == "(":
+                return self._bracketed()
         self._at -= taken.kind != "end"
         return self._wrong()
+
+    def _bracketed(self) -> Tree:
+        """A part of the filter in brackets; with commas, a list."""
+        self._deeper()
+        if self._took(")"):
+            tree: Tree = []
+        else:
+            tree = self._any_of()
+            if self._next.text == ",":
+                tree = self._list(tree)
+            else:
+                self._need(")")
+        self._depth -= 1
+        return tree
+
+    def _list(self, first: Tree) -> list[Tree]:
+        """What follows the first one, to the closing bracket."""
+        values = [first]
+        while self._took(","):
+            values.append(self._sum())
+        self._need(")")
+        return values
 
     def _named(self, name: _Token) -> Tree:
         if name.word in _CONSTANTS:
             return _CONSTANTS[name.word]
         if not self._took("("):
             return {"property": name.text}
-        if name.word not in _INSTANTS | {"casei"}:
-            raise NotAnswered
         self._deeper()
-        inner = self._operand()
-        self._need(")")
+        if name.word in _INSTANTS:
+            tree: Tree = {name.word: self._operand()}
+            self._need(")")
+        elif self._took(")"):
+            tree = _node(name.text)
+        else:
+            values = self._list(self._any_of())
+            tree = {name.word: values} if name.word in _LISTED else _node(name.text, *values)
         self._depth -= 1
-        return _node("casei", inner) if name.word == "casei" else {name.word: inner}
+        return tree
+
+
+def read_decimal(text: str, position: int) -> Decimal:
+    """A number, exact. Raises `WrongSyntax` where its exponent is beyond all numbers."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise WrongSyntax(position) from None
+
+
+def _shape(taken: _Token) -> Tree:
+    try:
+        return wkt.parse(taken.text)
+    except wkt.NotText:
+        raise WrongSyntax(taken.position) from None
 
 
 def _node(op: str, *args: Tree) -> Tree:

@@ -6,6 +6,7 @@ Canonical: longitude and latitude alone, exterior rings counter-clockwise (3.1.6
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import orjson
 # The territory of Japan with its sea (field-notes: this range settles a swap without doubt).
 LATITUDES: Final = (20.0, 46.0)
 LONGITUDES: Final = (122.0, 154.5)
+_GLOBE: Final = (-180.0, -90.0, 180.0, 90.0)
 MOST_POSITIONS: Final = 1_000_000
 _MOST_NESTED: Final = 4  # collections inside collections
 _RING: Final = 4  # positions, the first one twice (3.1.6)
@@ -52,16 +54,17 @@ class Shape:
 class _Bounds:
     """What all positions span."""
 
+    most: int = MOST_POSITIONS
     positions: int = 0
     edges: list[float] = field(default_factory=lambda: [math.inf, math.inf, -math.inf, -math.inf])
 
     def add(self, x: float, y: float) -> None:
         self.positions += 1
-        if self.positions > MOST_POSITIONS:
+        if self.positions > self.most:
             raise NotGeometry(
                 "geometry_too_large",
-                f"頂点は{MOST_POSITIONS}個までです。",
-                f"has more than {MOST_POSITIONS} positions.",
+                f"頂点は{self.most}個までです。",
+                f"has more than {self.most} positions.",
             )
         edges = self.edges
         edges[0], edges[1] = min(edges[0], x), min(edges[1], y)
@@ -84,6 +87,26 @@ def read_geometry(given: object) -> Shape | None:
         return None
     check_area(*bounds.edges)
     return Shape(orjson.dumps(made).decode(), *bounds.edges)
+
+
+def read_asked(given: object, *, most: int) -> Shape | None:
+    """A GeoJSON object that is searched by: anywhere on the globe, of `most` positions.
+
+    Raises `NotGeometry`.
+    """
+    bounds = _Bounds(most)
+    made = _geometry(given, bounds, 0)
+    if not bounds.positions:
+        return None
+    west, south, east, north = bounds.edges
+    if west < _GLOBE[0] or south < _GLOBE[1] or east > _GLOBE[2] or north > _GLOBE[3]:
+        raise NotGeometry(
+            "coordinate_out_of_range",
+            "経度は-180から180、緯度は-90から90です（経度、緯度の順に書きます）。",
+            "has a longitude outside -180 to 180 or a latitude outside -90 to 90"
+            " (longitude stands before latitude).",
+        )
+    return Shape(orjson.dumps(made).decode(), west, south, east, north)
 
 
 def check_area(west: float, south: float, east: float, north: float) -> None:
@@ -137,7 +160,7 @@ def _position(given: object, bounds: _Bounds) -> Position:
     x, y = given[0], given[1]
     if isinstance(x, bool) or isinstance(y, bool):
         raise _not_geometry()
-    if not isinstance(x, int | float) or not isinstance(y, int | float):
+    if not isinstance(x, int | float | Decimal) or not isinstance(y, int | float | Decimal):
         raise _not_geometry()
     try:
         found = (float(x), float(y))

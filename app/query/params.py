@@ -29,6 +29,7 @@ DEFAULT_LIMIT: Final = 100
 MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions take 100 arguments
 MOST_ROWS: Final = 10_000
 MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
+PLACE: Final = "geometry"  # what a filter calls a record's place
 _MOMENT: Final = Field("as_of", "", "", FieldType.DATETIME)
 _ASKING: Final = frozenset(
     {
@@ -62,6 +63,25 @@ class Known:
         if name not in self.visible:
             raise ColumnNotVisible(names=name)
         return field_here
+
+    def place(self, name: str) -> tuple[Field, ...]:
+        """What `name` says of a record's place: a geometry, or latitude and longitude.
+
+        `geometry` is the place that every record has, unless a field is called so. Raises what
+        `find` raises, `InvalidQuestion`.
+        """
+        if name == PLACE and PLACE not in self.fields:
+            needs_place(self, "filter")
+            geometry = geometry_of(self.fields.values())
+            return (geometry,) if geometry else place_of(self.fields.values()) or ()
+        field = self.find(name)
+        if name not in self.fields:
+            raise wrong(
+                "filter",
+                "参照先のデータセットの位置では絞り込めません。",
+                "a joined dataset's places cannot be asked for.",
+            )
+        return (field,)
 
 
 def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
@@ -150,9 +170,9 @@ def _equality(name: str, field: Field, values: list[str]) -> Condition:
 def _filter(asked: Mapping[str, str], known: Known) -> Condition:
     language = asked.get("filter-lang", "cql2-text")
     if language == "cql2-text":
-        return cql.parse_text(asked["filter"], known.find)
+        return cql.parse_text(asked["filter"], known.find, known.place)
     if language == "cql2-json":
-        return cql.parse_json(asked["filter"], known.find)
+        return cql.parse_json(asked["filter"], known.find, known.place)
     raise wrong(
         "filter-lang",
         "cql2-text か cql2-json を指定してください。",

@@ -16,6 +16,49 @@ from app.query.geojson import Shape
 Literal = str | int | float | Decimal | bool | date | datetime
 
 
+class Folding(StrEnum):
+    """What a comparison of texts can leave out of account (CQL2, 21-065r2, 7.4 and 7.5)."""
+
+    CASEI = "casei"  # case, and width: half-width kana, full-width letters and digits
+    ACCENTI = "accenti"  # accents; a dakuten is none
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A literal where a field could stand as well."""
+
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`left op right` of numbers, op one of + - * / % div ^; unknown where it has no value."""
+
+    op: str
+    left: "Operand"
+    right: "Operand"
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text without what is not to count."""
+
+    by: Folding
+    part: "Operand"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The first or the last day, or moment, of the day, month or fiscal year in a field."""
+
+    field: Field
+    last: bool
+    moment: bool
+
+
+Operand = Field | Given | Arithmetic | Folded | Edge
+
+
 @dataclass(frozen=True, slots=True)
 class Compare:
     """`field op value`, op one of = <> < <= > >=."""
@@ -26,20 +69,28 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """`left op right` of any two operands of one kind; `Compare` is the common case of it."""
+
+    left: Operand
+    op: str
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
 class OneOf:
     """`field IN (values)`."""
 
-    field: Field
+    field: Operand
     values: tuple[Literal, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """`field LIKE pattern` with % and _ (CQL2 Advanced Comparison); `fold` ignores case."""
+    """`field LIKE pattern` with %, _ and \\ (CQL2 Advanced Comparison), letter by letter."""
 
-    field: Field
+    field: Operand
     pattern: str
-    fold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +106,7 @@ class Between:
 class IsNull:
     """`field IS NULL`."""
 
-    field: Field
+    field: Operand
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +177,18 @@ class Words:
 
 
 Condition = (
-    Compare | OneOf | Like | Between | IsNull | Not | Both | Either | Constant | Spatial | Words
+    Compare
+    | Match
+    | OneOf
+    | Like
+    | Between
+    | IsNull
+    | Not
+    | Both
+    | Either
+    | Constant
+    | Spatial
+    | Words
 )
 
 

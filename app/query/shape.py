@@ -2,18 +2,26 @@
 
 from typing import Any, assert_never
 
+from app.query.fields import Field
 from app.query.geometry import boxes_around, boxes_of
+from app.query.operands import kind_of
 from app.query.question import (
+    Arithmetic,
     Between,
     Both,
     Compare,
     Condition,
     Constant,
+    Edge,
     Either,
+    Folded,
+    Given,
     IsNull,
     Like,
+    Match,
     Not,
     OneOf,
+    Operand,
     Question,
     Spatial,
     Words,
@@ -37,20 +45,23 @@ def shape_of(question: Question) -> Shape:
     )
 
 
-def _condition(  # noqa: C901 - one arm for each case of a closed set
+def _condition(  # noqa: C901, PLR0912 - one arm for each case of a closed set
     part: Condition,
 ) -> Shape:
     match part:
         case Compare(field, op, value):
             return ("compare", field.name, op, type(value).__name__)
-        case OneOf(field, values):
-            return ("one of", field.name, frozenset(type(value).__name__ for value in values))
-        case Like(field, _, fold):
-            return ("like", field.name, fold)
+        case Match(left, op, right):
+            return ("match", _operand(left), op, _operand(right))
+        case OneOf(operand, values):
+            kinds = frozenset([type(value).__name__ for value in values])
+            return ("one of", _operand(operand), kinds)
+        case Like(operand, _):
+            return ("like", _operand(operand))
         case Between(field, low, high):
             return ("between", field.name, type(low).__name__, type(high).__name__)
-        case IsNull(field):
-            return ("null", field.name)
+        case IsNull(operand):
+            return ("null", _operand(operand))
         case Not(inner):
             return ("not", _condition(inner))
         case Both(parts):
@@ -65,3 +76,19 @@ def _condition(  # noqa: C901 - one arm for each case of a closed set
             return ("words", tuple([f.name for f in fields]), tuple([len(each) for each in terms]))
         case _:
             assert_never(part)
+
+
+def _operand(operand: Operand) -> Shape | str:
+    match operand:
+        case Field(name=name):
+            return name
+        case Given():
+            return ("given", kind_of(operand).name)
+        case Arithmetic(op, left, right):
+            return ("sum", op, _operand(left), _operand(right))
+        case Folded(by, part):
+            return ("folded", by, _operand(part))
+        case Edge(field, last, moment):
+            return ("edge", field.name, last, moment)
+        case _:
+            assert_never(operand)

@@ -35,10 +35,13 @@ from app.query.question import (
     Condition,
     Constant,
     Either,
+    Given,
     IsNull,
     Like,
+    Match,
     Not,
     OneOf,
+    Operand,
     Question,
     Relation,
     Spatial,
@@ -54,6 +57,7 @@ from app.tables.layout import (
     place_columns,
     sql_type,
 )
+from app.tables.operands import both_sql, given_type, operand_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class Statements:
             found.append(self.distance() <= radius)
         return found
 
-    def condition(  # noqa: C901 - one arm for each case of a closed set
+    def condition(  # noqa: C901, PLR0912 - one arm for each case of a closed set
         self, part: Condition, get: Getter
     ) -> ColumnElement[bool]:
         """One condition; `get` finds the same part in any question of this shape."""
@@ -171,17 +175,21 @@ class Statements:
             case Compare(field, op, value):
                 bound = self.bind(lambda reading: get(reading).value, parameter_type(field, value))
                 return self.column(field).bool_op(op)(bound)
-            case OneOf(field, values):
-                return self._one_of(field, values, get)
-            case Like(field, _, fold):
-                return self._like(field, fold, get)
+            case Match(left, op, right):
+                one, other = both_sql(self, left, right, get)
+                return one.bool_op(op)(other)
+            case OneOf(operand, values):
+                return self._one_of(operand, values, get)
+            case Like(operand, _):
+                pattern = self.bind(lambda reading: get(reading).pattern, Text())
+                return operand_sql(self, operand, _operand(get)).like(pattern)
             case Between(field, low, high):
                 return self.column(field).between(
                     self.bind(lambda reading: get(reading).low, parameter_type(field, low)),
                     self.bind(lambda reading: get(reading).high, parameter_type(field, high)),
                 )
-            case IsNull(field):
-                return self.column(field).is_(None)
+            case IsNull(operand):
+                return operand_sql(self, operand, _operand(get)).is_(None)
             case Not(inner):
                 return ~self.condition(inner, lambda reading: get(reading).part)
             case Both(parts):
@@ -203,16 +211,16 @@ class Statements:
             for at, each in enumerate(parts)
         ]
 
-    def _one_of(self, field: Field, values: Sequence[object], get: Getter) -> ColumnElement[bool]:
-        exact = any(isinstance(value, Decimal) for value in values)
-        kind = Numeric() if exact else sql_type(field.type)
+    def _one_of(
+        self, operand: Operand, values: Sequence[object], get: Getter
+    ) -> ColumnElement[bool]:
+        if isinstance(operand, Field):
+            exact = any(isinstance(value, Decimal) for value in values)
+            kind = Numeric() if exact else sql_type(operand.type)
+        else:
+            kind = given_type(Given(values[0]))  # type: ignore[arg-type]
         bound = self.bind(lambda reading: list(get(reading).values), ARRAY(kind))
-        return self.column(field) == func.any(bound)
-
-    def _like(self, field: Field, fold: bool, get: Getter) -> ColumnElement[bool]:
-        column = self.column(field)
-        pattern = self.bind(lambda reading: get(reading).pattern, Text())
-        return func.lower(column).like(func.lower(pattern)) if fold else column.like(pattern)
+        return operand_sql(self, operand, _operand(get)).bool_op("=")(func.any(bound))
 
     def _placed(self, part: Spatial, get: Getter) -> ColumnElement[bool]:
         """Whether the row is one of those found; of a record without a place it is unknown."""
@@ -354,6 +362,11 @@ def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[Col
         rows.c[SINCE] <= parts.bind(revision, BigInteger()),
         or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > parts.bind(revision, BigInteger())),
     ]
+
+
+def _operand(get: Getter) -> Getter:
+    """The operand that a condition tests."""
+    return lambda reading: get(reading).field
 
 
 def _join_revision(at: int) -> Getter:
