@@ -449,7 +449,8 @@ async def test_a_search_that_nobody_waits_for_any_more_ends(
     where = Spatial(Relation.INTERSECTS, shaped.version.fields["shape"], shape(OUTLINE))
     waiting = [asyncio.create_task(asked.found(asked.question(where))) for _ in range(2)]
     await begun.wait()
-    while [search.waiting for search in asked.reader._places._running.values()] != [2]:
+    running = asked.reader._places._running
+    while [search.waiting for search in running.values()] != [2]:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0.01)
 
     waiting[0].cancel()
