@@ -449,6 +449,9 @@ async def test_a_search_that_nobody_waits_for_any_more_ends(
     where = Spatial(Relation.INTERSECTS, shaped.version.fields["shape"], shape(OUTLINE))
     waiting = [asyncio.create_task(asked.found(asked.question(where))) for _ in range(2)]
     await begun.wait()
+    running = asked.reader._places._running
+    while [search.waiting for search in running.values()] != [2]:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.01)
 
     waiting[0].cancel()
     await asyncio.sleep(0.01)
@@ -534,3 +537,25 @@ async def test_a_box_reaches_the_browser_exactly(client: httpx.AsyncClient, worl
     assert [json.loads(line)["no"] for line in lines.text.splitlines()] == ["0002"]
     assert [record["no"] for record in edge.json()["records"]] == ["0000"]
     assert [record["no"] for record in around.json()["records"]] == ["0000", "0001", "0002"]
+
+
+async def test_a_filter_asks_for_places_in_words(client: httpx.AsyncClient, world: World) -> None:
+    ring = shapely.Polygon([(135, 34), (136, 34), (135, 35)])
+    asked = await hosted(world, [ring, shapely.Point(135.9, 34.9), None])
+    dotted = await hosted(world, [shapely.Point(135.5, 34.5), shapely.Point(136, 35)], POINTS)
+
+    async def numbers(dataset: str, words: str) -> list[str]:
+        answer = await client.get(f"/v1/datasets/{dataset}/records", params={"filter": words})
+        assert answer.status_code == 200, answer.text
+        return [record["no"] for record in answer.json()["records"]]
+
+    corner = "POLYGON((135.8 34.8, 136 34.8, 136 35, 135.8 35, 135.8 34.8))"
+    near = "S_DWITHIN(geometry, POINT(135.5 34.51), 2000)"
+    assert await numbers(asked.dataset, f"S_INTERSECTS(shape, {corner})") == ["0001"]
+    assert await numbers(asked.dataset, f"NOT S_INTERSECTS(shape, {corner})") == ["0000"]
+    assert await numbers(asked.dataset, f"S_WITHIN(shape, {corner}) OR size = 2") == [
+        "0001",
+        "0002",
+    ]
+    assert await numbers(dotted.dataset, near) == ["0000"]
+    assert await numbers(dotted.dataset, f"NOT {near}") == ["0001"]
