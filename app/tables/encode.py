@@ -43,13 +43,13 @@ class Wording:
 def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     """The row as JSON text: a record or a feature."""
     if wording.form is not Form.FEATURE:
-        return _object(_members(parts, wording))
+        return json_object(_members(parts, wording))
     shape = geometry_of(parts.source.fields)
     geometry = _point(parts) if shape is None else _or_null(parts.table.c[shape.column])
     # Once is enough: what is the feature's geometry is no property as well.
-    record = _object(_members(parts, wording, without=shape))
-    feature = _constant('"Feature"')
-    return _object([("type", feature), ("geometry", geometry), ("properties", record)])
+    record = json_object(_members(parts, wording, without=shape))
+    feature = constant('"Feature"')
+    return json_object([("type", feature), ("geometry", geometry), ("properties", record)])
 
 
 def _point(parts: Statements) -> ColumnElement[str]:
@@ -63,7 +63,7 @@ def _point(parts: Statements) -> ColumnElement[str]:
 
 def plain_record(rows: FromClause, fields: Sequence[Field]) -> ColumnElement[str]:
     """A row of a table as JSON text, without anything added."""
-    return _object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
+    return json_object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
 
 
 def columns(parts: Statements) -> list[ColumnElement[Any]]:
@@ -76,7 +76,7 @@ def columns(parts: Statements) -> list[ColumnElement[Any]]:
         column = parts.column(field)
         match field.type:
             case FieldType.DATETIME:
-                found.append(func.to_json(column).op("#>>")(cast(_constant("{}"), _TEXTS)))
+                found.append(func.to_json(column).op("#>>")(cast(constant("{}"), _TEXTS)))
             case FieldType.BOOLEAN:
                 found.append(cast(column, Text()))
             case _:
@@ -115,7 +115,7 @@ def _joined(parts: Statements, join: Join) -> ColumnElement[str]:
         age = func.extract("epoch", now - other.c[join.as_of.column])
         stale = func.coalesce(age > join.stale_after_seconds, true())
         members.append(("stale", cast(stale, Text())))
-    return case((other.c[ROW].is_not(None), _object(members)), else_=null())
+    return case((other.c[ROW].is_not(None), json_object(members)), else_=null())
 
 
 def json_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -133,16 +133,16 @@ def _distance(parts: Statements) -> ColumnElement[Any]:
 
 
 def _or_null(text: ColumnElement[Any]) -> ColumnElement[str]:
-    return func.coalesce(text, _constant("null"))
+    return func.coalesce(text, constant("null"))
 
 
-def _object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[str]:
+def json_object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[str]:
     """A JSON object written by concatenation: functions take 100 arguments, files have more."""
     pieces: list[ColumnElement[str]] = []
     for at, (name, value) in enumerate(members):
         opening = "{" if at == 0 else ","
-        pieces += [_constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
-    pieces.append(_constant("}" if members else "{}"))
+        pieces += [constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
+    pieces.append(constant("}" if members else "{}"))
     return _concatenated(pieces)
 
 
@@ -155,6 +155,6 @@ def _concatenated(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     return left.op("||", return_type=Text())(right)
 
 
-def _constant(text: str) -> ColumnElement[str]:
+def constant(text: str) -> ColumnElement[str]:
     """Text of ours in the statement, quoted by SQLAlchemy."""
     return bindparam(None, text, Text(), literal_execute=True)

@@ -15,6 +15,7 @@ from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.shape import shape_of
+from app.tables.aggregate import Figures, Groups, groups
 from app.tables.encode import Form, Wording, columns, document
 from app.tables.layout import ROW
 from app.tables.spool import Spool
@@ -87,6 +88,15 @@ class TableReader:
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
+    async def groups(
+        self, source: Source, joined: Sequence[Source], reading: Reading, figures: Figures
+    ) -> Groups:
+        """One page of groups. Raises `DatabaseUnavailable`."""
+        prepared = self._statement("groups", source, joined, reading, figures)
+        body, count, more, last, records = await self._fetch_row(prepared, reading)
+        position = tuple(orjson.loads(last)) if last else ()
+        return Groups((body or "").encode(), count, more, position, records)
+
     async def _fetch_row(self, prepared: _Prepared, reading: Reading) -> Any:
         try:
             async with self._pool.acquire(timeout=10) as connection:
@@ -153,7 +163,7 @@ class TableReader:
         source: Source,
         joined: Sequence[Source],
         reading: Reading,
-        wording: Wording,
+        wording: Wording | Figures,
     ) -> _Prepared:
         tables = (source.table.name, *[other.table.name for other in joined])
         key = (kind, tables, wording, shape_of(reading.question))
@@ -249,8 +259,9 @@ def _stream(parts: Statements, wording: Wording) -> Select[Any]:
     return statement.limit(literal(limit, BigInteger(), literal_execute=True))
 
 
-_KINDS: Final[Mapping[str, Callable[[Statements, Wording], Select[Any]]]] = {
+_KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
     "page": _page,
     "count": _count,
     "stream": _stream,
+    "groups": groups,
 }
