@@ -1,6 +1,6 @@
 """The door to access requests, agreements and purposes. A request not one's own to see is a 404."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -32,7 +32,10 @@ class RequestIn(InShape):
     dataset: Slug
     purpose: Slug
     legal_basis: Text
-    actions: Annotated[list[Action], Field(min_length=1, max_length=2, default=[Action.READ])]
+    actions: Annotated[
+        list[Literal[Action.READ, Action.WRITE]],  # who may read may count
+        Field(min_length=1, max_length=2, default=[Action.READ]),
+    ]
     columns: _COLUMNS = None
     valid_from: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None

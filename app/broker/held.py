@@ -25,6 +25,7 @@ class Held:
     rows: int = 0
     next_link: str | None = None
     joined: tuple[int, ...] = ()  # records of each joined dataset
+    groups: int = 0  # of an aggregate, into which `rows` records went
 
 
 class HeldAnswers:

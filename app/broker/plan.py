@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlencode
 
 from app.broker.ask import Ask, Representation
 from app.broker.snapshot import Known
+from app.catalogue.declared import are_joinable
 from app.catalogue.entries import DatasetEntry, VersionEntry
 from app.catalogue.refusals import NoKey
 from app.policy.rules import Allow
@@ -18,6 +19,7 @@ from app.query.literals import NotOfType, read_literal
 from app.query.params import needs_place, read_flag, read_question, signature
 from app.query.question import Both, Compare, Condition, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
+from app.tables.aggregate import Figures
 from app.tables.encode import Form, Wording
 from app.tables.sql import Source
 
@@ -61,6 +63,7 @@ class Plan:
     parameters: tuple[tuple[str, str], ...]
     is_one_record: bool
     path: str  # of the list that pages link to
+    figures: Figures | None = None  # groups are asked for, no records
 
     @property
     def is_streamed(self) -> bool:
@@ -96,6 +99,8 @@ def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[st
     for declared in entry.joins:
         other = others.get(declared["name"])
         if other is None or declared["here"] not in here or declared["there"] not in other.fields:
+            continue
+        if not are_joinable(here[declared["here"]], other.fields[declared["there"]]):
             continue
         as_of = declared.get("as_of")
         found[declared["name"]] = Join(
@@ -158,9 +163,9 @@ def make_plan(
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
-        etag=_etag(ask, version, revision, visible),
+        etag=etag_of(ask, version, revision, visible),
         bom=read_flag(asked, "bom"),
-        charset=_charset(asked, ask.representation),
+        charset=read_charset(asked, ask.representation),
         self_link=issuer + here + query,
         parameters=ask.parameters,
         is_one_record=ask.key is not None,
@@ -229,7 +234,7 @@ def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]
     return tuple(names)
 
 
-def _charset(asked: Mapping[str, str], representation: Representation) -> str:
+def read_charset(asked: Mapping[str, str], representation: Representation) -> str:
     charset = asked.get("charset", "utf-8").lower()
     if charset not in _CHARSETS or (
         charset != "utf-8" and representation is not Representation.CSV
@@ -242,7 +247,7 @@ def _charset(asked: Mapping[str, str], representation: Representation) -> str:
     return charset
 
 
-def _etag(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str]) -> str:
+def etag_of(ask: Ask, version: VersionEntry, revision: int, visible: frozenset[str]) -> str:
     """Names the answer for ever: the rows never change, nor does what the question means."""
     told = "\x00".join(
         [

@@ -72,6 +72,7 @@ def _is_open() -> Sequence[ColumnElement[bool]]:
         Dataset.license.is_not(None),
         Dataset.license != "",
         ~Dataset.hidden,
+        Dataset.suppression.is_(None),  # no record of it is given, nor how many there are
     )
 
 

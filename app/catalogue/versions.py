@@ -114,6 +114,7 @@ async def publish(
     version.state = VersionState.PUBLISHED
     version.published_at = version.published_at or now
     version.published_by = by
+    version.released_revision = version.revision
     await session.flush()
     await editions.begin(session, version)
     event = Event.VERSION_ROLLED_BACK if goes_back else Event.VERSION_PUBLISHED

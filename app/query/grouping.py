@@ -107,9 +107,7 @@ class Metric:
         if self.work in (Work.MIN, Work.MAX) and self.field is not None:
             return self.field
         exact = self.work in (Work.SUM, Work.AVG)
-        return Field(
-            self.name, "", self.name, FieldType.DECIMAL if exact else FieldType.INTEGER
-        )
+        return Field(self.name, "", self.name, FieldType.DECIMAL if exact else FieldType.INTEGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +120,12 @@ class Grouping:
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the fields that an answer is made from."""
-        named = [each.field.name for each in (*self.groups, *self.metrics) if each.field]
+        grouped = [each.field for each in self.groups]
+        named = [field.name for field in (*grouped, *(m.field for m in self.metrics)) if field]
         return tuple(dict.fromkeys(named))
 
 
-def read_aggregate(
-    given: Sequence[tuple[str, str]], known: Known
-) -> tuple[Question, Grouping]:
+def read_aggregate(given: Sequence[tuple[str, str]], known: Known) -> tuple[Question, Grouping]:
     """The conditions as of records (QUERY-08), and what is grouped and worked out.
 
     Raises what `read_question` raises.
@@ -156,7 +153,7 @@ def read_groups(parameter: str, text: str | None, known: Known) -> tuple[Group, 
     """Fields and buckets, comma-separated; each once."""
     if text is None:
         return ()
-    found = {}
+    found: dict[str, Group] = {}
     for part in _parts(parameter, text, MOST_GROUPED):
         group = read_group(parameter, part, known)
         found.setdefault(group.name, group)
@@ -221,7 +218,7 @@ def _mesh(parameter: str, level: int, inside: str, known: Known) -> Group:
 
 
 def _metrics(text: str, known: Known) -> tuple[Metric, ...]:
-    found = {}
+    found: dict[str, Metric] = {}
     for part in _parts("metrics", text, MOST_METRICS):
         metric = _metric(part, known)
         found.setdefault(metric.name, metric)
@@ -259,9 +256,7 @@ def _field(parameter: str, name: str, known: Known) -> Field:
     return known.find(name)
 
 
-def _not_for(
-    parameter: str, word: str, field: Field, takes: Sequence[str]
-) -> InvalidQuestion:
+def _not_for(parameter: str, word: str, field: Field, takes: Sequence[str]) -> InvalidQuestion:
     return wrong(
         parameter,
         f"{word} は項目 {field.name}（{field.type.value}）には使えません（対象は {', '.join(takes)}）。",

@@ -4,7 +4,6 @@ The figures are exact: whole numbers add up beyond 64 bits, and degrees are adde
 that the order in which rows are met never shows.
 """
 
-
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -43,7 +42,6 @@ from app.tables.layout import sql_type
 from app.tables.sql import Sorted, Statements
 
 JAPAN: Final = "Asia/Tokyo"
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +88,45 @@ def groups(parts: Statements, figures: Figures) -> Select[Any]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BaseCells:
+    """The finest groups of a dataset whose records are only counted."""
+
+    groups: tuple[Group, ...]
+    people: Field | None  # whose sum is the people of a cell; None: each record is one
+    most: int
+
+
+def base_cells(parts: Statements, wanted: BaseCells) -> Select[Any]:
+    """One row: the cells with somebody in them as text, and how many there are.
+
+    Of each the ranks of its values, the values as JSON text, the people, the records. A number of
+    people below nought is none.
+    """
+    keys = [key_of(parts, each).label(f"k{at}") for at, each in enumerate(wanted.groups)]
+    people = literal(1, Integer()) if wanted.people is None else parts.column(wanted.people)
+    rows = (
+        select(*keys, people.label("people"))
+        .select_from(parts.rows())
+        .where(*parts.conditions(), people > _whole(0))
+        .subquery("rows")
+    )
+    by = [rows.c[key.name] for key in keys]
+    counted = func.sum(rows.c.people).label("people"), func.count().label("records")
+    cells = (
+        select(*by, *counted)
+        .group_by(*by)
+        .limit(literal(wanted.most + 1, BigInteger(), literal_execute=True))
+        .subquery("cells")
+    )
+    found = [cells.c[key.name] for key in keys]
+    ranks = [func.dense_rank().over(order_by=key) for key in found]
+    texts = [_key_text(each, key) for each, key in zip(wanted.groups, found, strict=True)]
+    told = func.json_build_array(*ranks, *texts, cells.c.people, cells.c.records)
+    each = select(cast(told, Text()).label("told")).subquery("each")
+    return select(func.string_agg(each.c.told, literal(",")), func.count())
+
+
 def _grouped(parts: Statements, grouping: Grouping) -> Subquery:
     """Keys k0…, figures m0… and the number of records of each group."""
     keys = [key_of(parts, each).label(f"k{at}") for at, each in enumerate(grouping.groups)]
@@ -109,13 +146,14 @@ def _grouped(parts: Statements, grouping: Grouping) -> Subquery:
     by = [rows.c[key.name] for key in keys]
     worked = [_figure(rows, at, each).label(f"m{at}") for at, each in enumerate(grouping.metrics)]
     return (
-        select(*by, *worked, func.count().label("records")).group_by(*by).subquery("grouped")
+        select(*by, *worked, func.count().label("records"))
+        .select_from(rows)
+        .group_by(*by)
+        .subquery("grouped")
     )
 
 
-def _figure(  # noqa: C901 - one arm for each case of a closed set
-    rows: Subquery, at: int, metric: Metric
-) -> ColumnElement[Any]:
+def _figure(rows: Subquery, at: int, metric: Metric) -> ColumnElement[Any]:
     if metric.field is None:
         return func.count()
     column = rows.c[f"v{at}"]
@@ -170,9 +208,7 @@ def _document(grouped: Subquery, figures: Figures) -> ColumnElement[str]:
 
 def _plain(json: ColumnElement[str]) -> ColumnElement[str]:
     """The text of a JSON value, whatever it is."""
-    return cast(json, JSON()).op("#>>", return_type=Text())(
-        cast(constant("{}"), ARRAY(Text()))
-    )
+    return cast(json, JSON()).op("#>>", return_type=Text())(cast(constant("{}"), ARRAY(Text())))
 
 
 def _figure_text(metric: Metric, column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -214,8 +250,8 @@ def key_of(parts: Statements, group: Group) -> ColumnElement[Any]:
 
 
 def _time(group: Group, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A time's bucket in Japan."""
-    is_date = group.key is not group.field and group.field and group.field.type is FieldType.DATE
+    """A time's bucket in Japan, or the value as it is."""
+    is_date = group.field is not None and group.field.type is FieldType.DATE
     moment = cast(column, DateTime()) if is_date else func.timezone(constant(JAPAN), column)
     match group.bucket:
         case Bucket.YEAR:
@@ -239,9 +275,7 @@ def _body(column: ColumnElement[Any], bucket: Bucket) -> ColumnElement[Any]:
     """A local government code's designated city or prefecture, as `app.query.codes` has them."""
     if bucket is Bucket.PREFECTURE:
         codes = [prefecture_code(f"{number:02d}") for number in range(1, 48)]
-        return case(
-            *((column.startswith(f"{code}"[:2]), constant(code)) for code in codes if code)
-        )
+        return case(*((column.startswith(f"{code}"[:2]), constant(code)) for code in codes if code))
     wards = [
         (
             and_(column >= constant(city), column < constant(f"{city[:2]}2")),
@@ -272,7 +306,7 @@ def _mesh(
     row = _eighths(latitude, ROWS_A_DEGREE)
     column = _eighths(longitude - constant_number(float(WEST)), COLUMNS_A_DEGREE)
     square = _whole(SQUARE)
-    digits = [(row.op("/")(square)) * _whole(100) + column.op("/")(square)]
+    digits = [row // square * _whole(100) + column // square]
     for side, parted in ((80, 8), (8, 10))[: level - 1]:
         digits += [_digit(row, side, parted), _digit(column, side, parted)]
     for side in (4, 2, 1)[: max(0, level - 3)]:
@@ -290,7 +324,7 @@ def _eighths(degrees: ColumnElement[Any], a_degree: int) -> ColumnElement[Any]:
 
 
 def _digit(eighths: ColumnElement[Any], side: int, parted: int) -> ColumnElement[Any]:
-    return eighths.op("/")(_whole(side)).op("%")(_whole(parted))
+    return eighths // _whole(side) % _whole(parted)
 
 
 def _whole(number: int) -> ColumnElement[Any]:

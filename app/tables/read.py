@@ -15,7 +15,7 @@ from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.shape import shape_of
-from app.tables.aggregate import Figures, Groups, groups
+from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
 from app.tables.encode import Form, Wording, columns, document
 from app.tables.layout import ROW
 from app.tables.spool import Spool
@@ -97,6 +97,16 @@ class TableReader:
         position = tuple(orjson.loads(last)) if last else ()
         return Groups((body or "").encode(), count, more, position, records)
 
+    async def base_cells(
+        self, source: Source, reading: Reading, wanted: BaseCells
+    ) -> tuple[bytes, int]:
+        """The cells as `app.tables.aggregate` writes them, and how many. Raises
+
+        `DatabaseUnavailable`."""
+        prepared = self._statement("cells", source, (), reading, wanted)
+        body, count = await self._fetch_row(prepared, reading)
+        return (body or "").encode(), count
+
     async def _fetch_row(self, prepared: _Prepared, reading: Reading) -> Any:
         try:
             async with self._pool.acquire(timeout=10) as connection:
@@ -163,7 +173,7 @@ class TableReader:
         source: Source,
         joined: Sequence[Source],
         reading: Reading,
-        wording: Wording | Figures,
+        wording: Wording | Figures | BaseCells,
     ) -> _Prepared:
         tables = (source.table.name, *[other.table.name for other in joined])
         key = (kind, tables, wording, shape_of(reading.question))
@@ -264,4 +274,5 @@ _KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
     "count": _count,
     "stream": _stream,
     "groups": groups,
+    "cells": base_cells,
 }
