@@ -57,7 +57,8 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
     if wanted.municipality is not None:
         yield Dataset.publisher_id.in_(_below(wanted.municipality))
     if wanted.box is not None:
-        yield _meets(wanted.box)
+        # Where records are only counted, a place found by trying would be somebody's.
+        yield and_(Dataset.suppression.is_(None), _meets(wanted.box))
     if wanted.after is not None:
         yield Dataset.id > wanted.after
     for word in fold(wanted.words or "").split():

@@ -39,7 +39,7 @@ SPECS: Final[tuple[Spec, ...]] = (
 )
 VALUES: Final[dict[str, Sequence[Any]]] = {
     "part": [str(at) for at in range(12)],
-    "t": [None, "", "a", "B", "架空", "ア"],
+    "t": [None, "a", "B", "架空", "ア"],
     "area": [None, "271276", "271411", "131016", "141313", "011002"],
     "n": [None, 0, -7, 5, 5, 2**63 - 1, -(2**63)],
     "x": [None, Decimal("0.1"), Decimal("-0.25"), Decimal("1.50"), Decimal("1234567.000001")],
@@ -175,7 +175,7 @@ async def test_aggregates_equal_a_count_by_hand(app: FastAPI, dataset: str) -> N
     # A part of the table is a table of its own; part 99 has no rows.
     parts = st.lists(st.sampled_from([*VALUES["part"], "99"]), max_size=3, unique=True)
 
-    @settings(max_examples=120, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
     @given(names, metrics, parts, st.sampled_from([3, 50, 1000]))
     def holds(by: list[str], worked: list[str], part: list[str], limit: int) -> None:
         asked = {"metrics": ",".join(worked), "limit": str(limit)}
