@@ -14,6 +14,7 @@ from app.query.fields import FieldType, Visibility
 from app.query.grouping import MOST_GROUPED
 
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
+Dimension = Annotated[str, StringConstraints(min_length=1, max_length=100), PlainText]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200), PlainText]
 DatasetId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Theme = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
@@ -70,7 +71,7 @@ class SuppressionShape(InShape):
     """
 
     k: Annotated[int, Field(ge=LEAST_K, le=1_000_000)]
-    dimensions: Annotated[list[FieldName], Field(min_length=1, max_length=MOST_GROUPED)]
+    dimensions: Annotated[list[Dimension], Field(min_length=1, max_length=MOST_GROUPED)]
     count: FieldName | None = None
 
 

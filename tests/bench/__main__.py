@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, reads, rest, shapes
+from tests.bench import aggregates, formats, kills, loads, reads, rest, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -24,6 +24,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "parcels": formats.parcels,
     "memory": loads.memory,
     "shapes": shapes.shapes,
+    "aggregates": aggregates.aggregates,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,

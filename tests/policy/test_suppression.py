@@ -155,7 +155,7 @@ def test_what_is_told_is_true(drawn: tuple[Table, int]) -> None:
 
 
 def test_hiding_small_sums_alone_would_be_found_out() -> None:
-    table = {(0, 0): 8, (0, 1): 2, (1, 0): 9, (1, 1): 7}
+    table: Table = {(0, 0): 8, (0, 1): 2, (1, 0): 9, (1, 1): 7}
 
     assert isolated(cells_of(table, 5), 5, naive(5)) != []
     assert isolated(cells_of(table, 5), 5, answer) == []
@@ -188,7 +188,7 @@ def test_every_block_has_k_people_and_hides_each_small_cell_among_others(
 
 
 def test_totals_by_the_first_dimension_stay_whole_where_each_has_k() -> None:
-    table = {(ward, band): 2 + 7 * (band == 0) for ward in range(4) for band in range(5)}
+    table: Table = {(ward, band): 2 + 7 * (band == 0) for ward in range(4) for band in range(5)}
 
     told = cells_of(table, 5).answer(["d0"], None)
 

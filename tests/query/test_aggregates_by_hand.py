@@ -120,7 +120,9 @@ def figure(metric: str, rows: Sequence[Row]) -> Any:
         return None
     if work == "avg":
         return sum(map(Fraction, values)) / len(values)
-    return {"sum": sum, "min": min, "max": max}[work](values)
+    if work == "sum":
+        return sum(values)
+    return min(values) if work == "min" else max(values)
 
 
 def by_hand(
