@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.broker import shape
 from app.broker.ask import Answer, Ask, has_tag, tagged
 from app.broker.asked import Asked, asker_of
-from app.broker.counted import CellsNotFormed, Counted, NotCountedSo
+from app.broker.counted import CellsNotFormed, Counted, NotCountedSo, check
 from app.broker.decide import Decider
 from app.broker.grouped import Asking, group_body, grouping_of, make_plan
 from app.broker.held import Held, HeldAnswers, Key
@@ -121,8 +121,12 @@ class Aggregator:
         about = Asking(version, allow.columns, joined, self._issuer, rules)
         try:
             plan = make_plan(ask, about)
+            if rules is not None:
+                check(plan, rules)
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None
+        except NotCountedSo as refusal:
+            raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
         if not plan.joined:
             self._held.hold(key, held)
@@ -148,7 +152,7 @@ class Aggregator:
         if rules is not None:
             try:
                 return await self._counted.groups(plan, rules)
-            except (NotCountedSo, CellsNotFormed) as refusal:
+            except CellsNotFormed as refusal:
                 raise await self._asked.refused(known, ask, refusal) from None
         revisions = tuple(joined.version.revision for joined in plan.joined)
         reading = Reading(plan.question, plan.revision, revisions, clock.now())

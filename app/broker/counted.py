@@ -18,7 +18,7 @@ from app.broker.plan import Plan
 from app.catalogue.entries import VersionEntry
 from app.kit import clock
 from app.kit.errors import AppError, Kind
-from app.policy.cells import Cells, Dimension, NotByCells, Told
+from app.policy.cells import MOST_COMPARISONS, Cells, Dimension, NotByCells, Told, check_by_cells
 from app.policy.suppression import Suppression
 from app.query import cursor as cursors
 from app.query.fields import Field
@@ -77,23 +77,21 @@ class Counted:
         self._forming = asyncio.Lock()  # one at a time: each takes the room of many questions
 
     async def groups(self, plan: Plan, rules: Suppression) -> Groups:
-        """The page of groups that may be told. Raises `NotCountedSo`, `CellsNotFormed`."""
-        check(plan, rules)
+        """The page of groups that may be told, of a plan that was checked. Raises
+
+        `CellsNotFormed`.
+        """
         cells = await self._cells(plan.dataset_id, plan.version, rules)
         by = [each.name for each in grouping_of(plan).groups]
-        try:
-            told = await asyncio.to_thread(cells.answer, by, plan.question.where)
-        except NotByCells:
-            raise _not_so(
-                plan,
-                rules,
-                "条件が区分の項目以外か、区分を分ける式です。",
-                "A condition is on something else than a dimension, or is no plain comparison.",
-            ) from None
+        told = await asyncio.to_thread(cells.answer, by, plan.question.where)
         return await asyncio.to_thread(_page, plan, cells, told)
 
     async def _cells(self, dataset: str, version: VersionEntry, rules: Suppression) -> Cells:
         key = (version.source.table.name, version.revision, rules)
+        found = self._held.get(key)
+        if found is not None:
+            self._held.move_to_end(key)
+            return found
         async with self._forming:
             if key not in self._held:
                 self._held[key] = await self._formed(dataset, version, rules)
@@ -146,6 +144,16 @@ def check(plan: Plan, rules: Suppression) -> None:
             "bbox、lat・lon、expand は使えません。",
             "bbox, lat and lon, and expand do not go with it.",
         )  # fmt: skip
+    try:
+        if question.where is not None:
+            check_by_cells(question.where, rules.dimensions)
+    except NotByCells:
+        raise _not_so(
+            plan, rules,
+            f"条件が区分の項目以外か、区分を分ける式か、比較が{MOST_COMPARISONS}を超えます。",
+            "A condition is on something else than a dimension, is no plain comparison, or has more"
+            f" than {MOST_COMPARISONS}.",
+        ) from None  # fmt: skip
 
 
 def _is_of_people(metric: Metric, rules: Suppression) -> bool:

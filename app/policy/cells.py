@@ -6,7 +6,7 @@ what is empty look the same.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,8 +35,30 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 
 
+MOST_COMPARISONS: Final = 50  # each is made for every cell
+
+
 class NotByCells(Exception):
-    """A condition that might part a base cell, or of which that cannot be said."""
+    """A condition that might part a base cell, or of which that cannot be said, or too long a one."""
+
+
+def check_by_cells(where: Condition, fields: Collection[str]) -> None:
+    """Refuse what is no plain comparison of these fields. Raises `NotByCells`."""
+    parts, compared = [where], 0
+    while parts:
+        match parts.pop():
+            case Both(inner) | Either(inner):
+                parts.extend(inner)
+            case Not(one):
+                parts.append(one)
+            case Constant():
+                pass
+            case Compare(field) | OneOf(field) | Between(field) | IsNull(field):
+                compared += 1
+                if field.name not in fields or compared > MOST_COMPARISONS:
+                    raise NotByCells
+            case _:
+                raise NotByCells
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +172,26 @@ def _judge(part: "Compare | OneOf | Between | IsNull", value: Any) -> Truth:
 
 def _all_of(tests: Sequence[Test]) -> Test:
     def judge(key: Key) -> Truth:
-        found = [test(key) for test in tests]
-        if False in found:
-            return False
-        return None if None in found else True
+        truth: Truth = True
+        for test in tests:
+            found = test(key)
+            if found is False:
+                return False
+            truth = truth and found
+        return truth
 
     return judge
 
 
 def _any_of(tests: Sequence[Test]) -> Test:
     def judge(key: Key) -> Truth:
-        found = [test(key) for test in tests]
-        if True in found:
-            return True
-        return None if None in found else False
+        truth: Truth = False
+        for test in tests:
+            found = test(key)
+            if found:
+                return True
+            truth = None if found is None else truth
+        return truth
 
     return judge
 

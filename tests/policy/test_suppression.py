@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.policy.cells import Cells, Dimension, NotByCells, Told
+from app.policy.cells import MOST_COMPARISONS, Cells, Dimension, NotByCells, Told, check_by_cells
 from app.policy.suppression import LEAST_K, UNTOLD, blocks_of
 from app.query.fields import Field, FieldType
 from app.query.question import (
@@ -245,4 +245,14 @@ def test_conditions_on_dimensions_are_judged_as_sql_does(
 )
 def test_a_condition_that_could_part_a_cell_is_refused(where: Condition) -> None:
     with pytest.raises(NotByCells):
+        check_by_cells(where, ["d0"])
+    with pytest.raises(NotByCells):
         cells_of({(0,): 9}, 5).answer([], where)
+
+
+def test_a_condition_too_long_to_be_judged_for_every_cell_is_refused() -> None:
+    many = tuple(Compare(FIELDS[0], "=", at) for at in range(MOST_COMPARISONS + 1))
+
+    check_by_cells(Either(many[:-1]), ["d0"])
+    with pytest.raises(NotByCells):
+        check_by_cells(Not(Either(many)), ["d0"])
