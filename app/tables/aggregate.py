@@ -274,8 +274,10 @@ def _time(group: Group, column: ColumnElement[Any]) -> ColumnElement[Any]:
 def _body(column: ColumnElement[Any], bucket: Bucket) -> ColumnElement[Any]:
     """A local government code's designated city or prefecture, as `app.query.codes` has them."""
     if bucket is Bucket.PREFECTURE:
-        codes = [prefecture_code(f"{number:02d}") for number in range(1, 48)]
-        return case(*((column.startswith(f"{code}"[:2]), constant(code)) for code in codes if code))
+        codes = [prefecture_code(f"{number:02d}") or "" for number in range(1, 48)]
+        return case(
+            *((func.left(column, _whole(2)) == constant(c[:2]), constant(c)) for c in codes)
+        )
     wards = [
         (
             and_(column >= constant(city), column < constant(f"{city[:2]}2")),

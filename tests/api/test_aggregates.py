@@ -109,6 +109,21 @@ async def test_buckets(
     assert sum(column(groups, "count")) == 4
 
 
+async def test_a_shape_is_counted_in_the_square_of_the_middle_of_its_bounds(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    specs: tuple[Spec, ...] = (("no", "code", {"key": True}), ("shape", "geometry"))
+    line = {"type": "LineString", "coordinates": [[135.49, 34.70], [135.5018, 34.70497]]}
+    dataset = await stocked(world, [{"no": "1", "shape": line}, {"no": "2"}], specs)
+
+    for name in ("geometry", "shape"):
+        answer = await client.get(at(dataset), params={"group_by": f"mesh3({name})"})
+        assert column(groups_of(answer), f"mesh3({name})") == ["52350349", None]
+    whole = await client.get(at(dataset), params={"group_by": "shape"})
+
+    assert whole.json()["errors"][0]["code"] == "geometry_not_comparable"
+
+
 async def test_groups_come_in_pages_over_free_text(client: httpx.AsyncClient, world: World) -> None:
     texts = [f"{number % 90:02}のこと" for number in range(200)]
     dataset = await stocked(
