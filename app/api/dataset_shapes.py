@@ -67,7 +67,8 @@ class SuppressionShape(InShape):
     """Records are only counted: everybody but the publisher gets sums over k people or more.
 
     `dimensions` are what may be grouped by, the one whose totals matter most first; `count` is the
-    field whose sum is the people, absent where each record is one.
+    field whose sum is the people, absent where each record is one. Records that are written are
+    counted from the next publishing of their version on: two states so near could be compared.
     """
 
     k: Annotated[int, Field(ge=LEAST_K, le=1_000_000)]

@@ -21,7 +21,7 @@ from app.kit.errors import AppError, Kind
 from app.policy.cells import MOST_COMPARISONS, Cells, Dimension, NotByCells, Told, check_by_cells
 from app.policy.suppression import Suppression
 from app.query import cursor as cursors
-from app.query.fields import Field
+from app.query.fields import Field, FieldType
 from app.query.grouping import Bucket, Group, Metric, Work, read_groups
 from app.query.literals import read_literal
 from app.query.params import Known
@@ -107,7 +107,7 @@ class Counted:
         named = ",".join(rules.dimensions)
         not_formed = CellsNotFormed(dataset=dataset, dimensions=named, most=MOST_CELLS)
         people = version.fields.get(rules.count) if rules.count is not None else None
-        if rules.count is not None and people is None:
+        if rules.count is not None and (people is None or people.type is not FieldType.INTEGER):
             raise not_formed
         try:
             groups = read_groups("group_by", named, every)
