@@ -1,6 +1,7 @@
-"""Aggregates: decided, logged and held as reads are. Where records are only counted, nobody but
+"""Aggregates: decided, logged and held as reads are; never a record.
 
-their own organisation gets anything but whole blocks of them (`app.broker.counted`).
+Where records are only counted, everybody but their own organisation gets whole blocks of them
+(`app.broker.counted`).
 """
 
 import asyncio

@@ -77,9 +77,9 @@ class Counted:
         self._forming = asyncio.Lock()  # one at a time: each takes the room of many questions
 
     async def groups(self, plan: Plan, rules: Suppression) -> Groups:
-        """The page of groups that may be told, of a plan that was checked. Raises
+        """The page of groups that may be told, of a plan that was checked.
 
-        `CellsNotFormed`.
+        Raises `CellsNotFormed`.
         """
         cells = await self._cells(plan.dataset_id, plan.version, rules)
         by = [each.name for each in grouping_of(plan).groups]

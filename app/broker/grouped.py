@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -16,6 +17,7 @@ from app.policy.suppression import Suppression
 from app.query import cursor as cursors
 from app.query import params
 from app.query.cursor import Cursor
+from app.query.fields import FieldType
 from app.query.grouping import Grouping, read_aggregate
 from app.query.literals import NotOfType, read_literal
 from app.query.params import read_flag
@@ -88,13 +90,18 @@ def _read_position(position: Cursor, grouping: Grouping) -> tuple[Any, ...]:
     """The values of the last group. Raises `InvalidCursor`."""
     if len(position.after) != len(grouping.groups):
         raise InvalidCursor
+    keys = [group.key for group in grouping.groups]
     try:
-        return tuple(
-            None if value is None else read_literal(group.key, value)
-            for group, value in zip(grouping.groups, position.after, strict=True)
-        )
+        values = [
+            None if value is None else read_literal(key, value)
+            for key, value in zip(keys, position.after, strict=True)
+        ]
     except NotOfType:
         raise InvalidCursor from None
+    whole = zip(keys, values, strict=True)
+    if any(key.type is FieldType.INTEGER and isinstance(at, Decimal) for key, at in whole):
+        raise InvalidCursor  # no group has a number beyond 64 bits or a part of one
+    return tuple(values)
 
 
 def grouping_of(plan: Plan) -> Grouping:
@@ -121,6 +128,7 @@ def group_body(
     told = meta(plan)
     if suppression is not None:
         told["suppression"] = {"k": suppression.k}
+        del told["updated_at"]  # of what was written since, and is not counted yet
     tail = orjson.dumps({"links": links, "meta": told})
     return orjson.dumps(about)[:-1] + b',"groups":[' + groups.body + b"]," + tail[1:]
 

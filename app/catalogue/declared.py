@@ -5,7 +5,7 @@ from typing import Any
 
 from app.kit.errors import AppError, Fault
 from app.query.fields import Field, FieldType
-from app.query.grouping import read_groups
+from app.query.grouping import read_group
 from app.query.params import Known
 from app.tables.layout import sql_type
 
@@ -51,7 +51,7 @@ def checked_suppression(
     dimensions: list[str] = []
     for at, text in enumerate(given["dimensions"]):
         try:
-            dimensions += [each.name for each in read_groups("group_by", text, known)]
+            dimensions.append(read_group("group_by", text.strip(), known).name)
         except AppError as no:
             told = next(iter(no.faults), None)
             ja, en = (told.ja, told.en) if told else (no.words("ja"), no.words("en"))

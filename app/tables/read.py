@@ -100,9 +100,10 @@ class TableReader:
     async def base_cells(
         self, source: Source, reading: Reading, wanted: BaseCells
     ) -> tuple[bytes, int]:
-        """The cells as `app.tables.aggregate` writes them, and how many. Raises
+        """The cells as `app.tables.aggregate` writes them, and how many.
 
-        `DatabaseUnavailable`."""
+        Raises `DatabaseUnavailable`.
+        """
         prepared = self._statement("cells", source, (), reading, wanted)
         body, count = await self._fetch_row(prepared, reading)
         return (body or "").encode(), count

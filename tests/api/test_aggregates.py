@@ -1,7 +1,9 @@
 """Aggregates: groups that add up, decided, logged and held as reads are."""
 
+import base64
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -145,6 +147,24 @@ async def test_groups_come_in_pages_over_free_text(client: httpx.AsyncClient, wo
     cursor = httpx.URL((await client.get(cursor)).json()["links"][1]["href"])
     other = await client.get(str(cursor).replace("group_by=name", "group_by=size"))
     assert (other.status_code, other.json()["code"]) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("by", ["size", "cost", "day", "year(at)", "hour(at)", "mesh3(geometry)"])
+async def test_a_forged_cursor_names_a_position_or_is_refused(
+    client: httpx.AsyncClient, dataset: str, by: str
+) -> None:
+    page = await client.get(at(dataset), params={"group_by": by, "limit": "1"})
+    link = httpx.URL(page.json()["links"][1]["href"])
+    parts = json.loads(base64.urlsafe_b64decode(link.params["cursor"] + "=="))
+    wrong: list[Any] = [
+        None, 2**63, 1e400, 0.5, "x", "", "\x00", True, [1], {}, "0001-01-01", "9999-12-31T23:59:59Z",
+    ]  # fmt: skip
+
+    for after in ([], [None, None], *[[each] for each in wrong]):
+        forged = json.dumps([*parts[:4], *after]).encode()
+        cursor = base64.urlsafe_b64encode(forged).rstrip(b"=").decode()
+        answer = await client.get(str(link.copy_set_param("cursor", cursor)))
+        assert answer.status_code == 200 or answer.json()["code"] == "invalid_cursor", after
 
 
 async def test_the_counts_add_up_to_what_matches_the_same_conditions(

@@ -194,6 +194,7 @@ async def test_what_is_written_is_counted_once_it_is_published_and_not_before(
     assert column(groups_of(before), "count") == [117]
     assert column(groups_of(after), "count") == [118]
     assert before.headers["etag"] != after.headers["etag"]
+    assert "updated_at" not in before.json()["meta"]
 
 
 async def test_pages_of_groups_go_on_where_they_ended(
