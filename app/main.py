@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 
 from app.api import (
+    aggregate,
     agreements,
     changes,
     clients,
@@ -42,6 +43,7 @@ from app.api.operations import registry_of
 from app.api.state import Platform
 from app.audit.log import Log
 from app.audit.usage import Usage
+from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
@@ -86,6 +88,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     operations.router,
     docs_router,
 )
+_SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
 都市OS・広域データ連携基盤。自治体のデータセットを、OAuthのスコープと利用協定のもとで仲介します。
 
@@ -136,6 +139,14 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
             ),
+            aggregator=Aggregator(
+                database,
+                snapshot,
+                decider,
+                recorder,
+                issuer=settings.issuer,
+                cache_bytes=settings.answer_cache_bytes // _SHARE_OF_AGGREGATES,
+            ),
             writer=Writer(database, snapshot, decider),
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
@@ -183,6 +194,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)
+    app.router.routes.extend(aggregate.ROUTES)
     for router in ROUTERS:
         app.include_router(router)
     _describe_records(app)
@@ -190,13 +202,13 @@ def create_app(settings: Settings, url: str) -> FastAPI:
 
 
 def _describe_records(app: FastAPI) -> None:
-    """Put the records endpoints, which are no FastAPI routes, into the OpenAPI document."""
+    """Put the endpoints of records, which are no FastAPI routes, into the OpenAPI document."""
     described = app.openapi
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = described()
-            for path, operations in records.OPENAPI.items():
+            for path, operations in {**records.OPENAPI, **aggregate.OPENAPI}.items():
                 made["paths"].setdefault(path, {}).update(operations)
         return described()
 

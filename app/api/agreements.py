@@ -1,5 +1,6 @@
 """The door to access requests, agreements and purposes. A request not one's own to see is a 404."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,13 +27,20 @@ router = APIRouter(prefix="/v1", tags=["Agreements"], max_body_size=LONGEST_BODY
 _COLUMNS = Annotated[list[Name] | None, Field(max_length=1000)]
 
 
+class Agreed(StrEnum):
+    """What an agreement is on; who may read may also count."""
+
+    READ = Action.READ.value
+    WRITE = Action.WRITE.value
+
+
 class RequestIn(InShape):
     """What a consumer asks for. `columns` absent: all; period absent: from now to 31 March."""
 
     dataset: Slug
     purpose: Slug
     legal_basis: Text
-    actions: Annotated[list[Action], Field(min_length=1, max_length=2, default=[Action.READ])]
+    actions: Annotated[list[Agreed], Field(min_length=1, max_length=2, default=[Agreed.READ])]
     columns: _COLUMNS = None
     valid_from: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
@@ -165,6 +173,7 @@ async def ask_access(
     """On behalf of the caller's organisation. Somebody else decides: a steward of the publisher."""
     dataset = await dataset_of.visible(asked.dataset, caller)
     told = asked.model_dump(exclude={"dataset"})
+    told["actions"] = tuple(Action(each) for each in asked.actions)
     terms = AskedTerms(**{**told, "columns": asked.columns and tuple(asked.columns)})
     return await requests.ask(session, dataset, terms, by=caller.client)
 

@@ -9,9 +9,12 @@ from app.api.reading_shapes import ReadingIn
 from app.api.shapes import InShape, Name, OutShape, PlainText, Slug, Text, Time
 from app.models.datasets import DataClass
 from app.models.parties import Zone
+from app.policy.suppression import LEAST_K
 from app.query.fields import FieldType, Visibility
+from app.query.grouping import MOST_GROUPED
 
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
+Dimension = Annotated[str, StringConstraints(min_length=1, max_length=100), PlainText]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200), PlainText]
 DatasetId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Theme = Annotated[str, StringConstraints(min_length=1, max_length=60), PlainText]
@@ -58,6 +61,19 @@ class JoinIn(InShape):
     there: FieldName
     as_of: FieldName | None = None
     stale_after_seconds: Annotated[int, Field(ge=1, le=10**9)] | None = None
+
+
+class SuppressionShape(InShape):
+    """Records are only counted: everybody but the publisher gets sums over k people or more.
+
+    `dimensions` are what may be grouped by, the one whose totals matter most first; `count` is the
+    field whose sum is the people, absent where each record is one. Records that are written are
+    counted from the next publishing of their version on: two states so near could be compared.
+    """
+
+    k: Annotated[int, Field(ge=LEAST_K, le=1_000_000)]
+    dimensions: Annotated[list[Dimension], Field(min_length=1, max_length=MOST_GROUPED)]
+    count: FieldName | None = None
 
 
 class MappingStepIn(InShape):
@@ -125,6 +141,7 @@ class DatasetIn(InShape):
     fields: Annotated[list[FieldIn], Field(min_length=1, max_length=1_500)] | None = None
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
     joins: Annotated[list[JoinIn], Field(max_length=10)] | None = None
+    suppression: SuppressionShape | None = None
 
 
 class DatasetPatch(InShape):
@@ -150,6 +167,8 @@ class DatasetPatch(InShape):
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
     reading: ReadingIn | None = None
     retention: RetentionShape | None = None
+    joins: Annotated[list[JoinIn], Field(max_length=10)] | None = None
+    suppression: SuppressionShape | None = None
 
 
 class FieldOut(OutShape):
@@ -209,6 +228,7 @@ class DatasetOut(OutShape):
     temporal_end: date | None
     hidden: bool
     retention: RetentionShape | None
+    suppression: SuppressionShape | None
     profile: ProfileRef | None
     state: str
     version: int | None

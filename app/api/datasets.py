@@ -322,7 +322,7 @@ def _entry(
 ) -> dict[str, Any]:
     base = f"{issuer}/v1/datasets/{dataset.id}"
     named = {"self": base, "describedby": f"{base}/schema", "items": f"{base}/records"}
-    named["quality"] = f"{base}/quality"
+    named |= {"aggregate": f"{base}/aggregate", "quality": f"{base}/quality"}
     reference = {"name": dataset.profile_name, "version": dataset.profile_version}
     known = [name for name in DatasetOut.model_fields if hasattr(dataset, name)]
     return {

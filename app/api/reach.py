@@ -35,11 +35,13 @@ def _is_allowed(
     mine = {a.purpose for a in agreements if a.consumer_id == client.organization_id}
     purposes = mine or {"own-duty"}
     caller = Caller(client, frozenset({f"dataset:{dataset.id}:{action.value}"}))
+    # The scope to read serves for counting too, where nothing else is given.
+    least = Action.AGGREGATE if action is Action.READ else action
     return any(
         isinstance(
             decide(
                 Facts(
-                    action=action,
+                    action=least,
                     dataset=dataset,
                     caller=caller,
                     purpose=purpose,

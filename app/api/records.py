@@ -4,7 +4,7 @@ It translates and decides nothing: what may leave is the broker's word.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Any, Final
@@ -47,8 +47,8 @@ class NotAcceptable(AppError):
     ja = "対応する形式がありません。f= に {known} のいずれかを指定してください。"
     en = "No such representation. Give f= one of {known}."
 
-    def __init__(self) -> None:
-        super().__init__(known=", ".join(_BY_NAME))
+    def __init__(self, known: Iterable[str] = Representation) -> None:
+        super().__init__(known=", ".join(known))
 
 
 class RecordsEndpoint:
@@ -56,7 +56,7 @@ class RecordsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         platform: Platform = scope["app"].state.platform
-        scope["route_path_template"] = _KEYED if "key" in scope["path_params"] else _PATH
+        scope["route_path_template"] = self._template(scope)
         try:
             answer = await self._answer(platform, scope)
         except AppError as refusal:
@@ -65,13 +65,17 @@ class RecordsEndpoint:
             raise
         await send_answer(answer, scope, receive, send)
 
+    def _template(self, scope: Scope) -> str:
+        return _KEYED if "key" in scope["path_params"] else _PATH
+
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
         caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
         raw = scope["query_string"]
         parameters = parameters_of(raw)
         path = scope["path_params"]
         accept, if_none_match = conditions_of(scope)
-        return await platform.broker.read(
+        return await self._read(
+            platform,
             Ask(
                 dataset_id=path["dataset_id"],
                 parameters=parameters,
@@ -81,8 +85,11 @@ class RecordsEndpoint:
                 raw_query=raw,
                 if_none_match=if_none_match,
                 key=raw_key(scope) if "key" in path else None,
-            )
+            ),
         )
+
+    async def _read(self, platform: Platform, ask: Ask) -> Answer:
+        return await platform.broker.read(ask)
 
 
 def raw_key(scope: Scope) -> str:
@@ -224,17 +231,15 @@ ROUTES: Final = (
     Route("/v1/datasets/{dataset_id}/records", _endpoint, methods=["GET"]),
     Route("/v1/datasets/{dataset_id}/records/{key:path}", _endpoint, methods=["GET"]),
 )
-_READ_CODES: Final = (
+READ_CODES: Final = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable",
 )  # fmt: skip
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
-    _PATH: {"get": describe(problems(*_READ_CODES, "too_many_exports"), keyed=False)},
+    _PATH: {"get": describe(problems(*READ_CODES, "too_many_exports"), keyed=False)},
     _KEYED: {
-        "get": describe(
-            problems(*_READ_CODES, "record_not_found", "dataset_has_no_key"), keyed=True
-        )
+        "get": describe(problems(*READ_CODES, "record_not_found", "dataset_has_no_key"), keyed=True)
     },
 }

@@ -131,9 +131,7 @@ def describe(problems: Mapping[int | str, Any], *, keyed: bool) -> dict[str, Any
         "200": {"description": "The records", "headers": _HEADERS, "content": content},
         "304": {"description": "Nothing changed since If-None-Match"},
     }
-    for status, response in problems.items():
-        kept = {name: value for name, value in response.items() if name != "model"}
-        responses[str(status)] = kept
+    responses |= _refusals(problems)
     summary = "Read one record" if keyed else "Read records"
     return {
         "tags": ["Records"],
@@ -151,3 +149,75 @@ Every field is a parameter too: `?ward=271276`, several values separated by comm
 needs no token; everything else needs a token with `dataset:{id}:read` and a `purpose`. Every
 request is decided anew, and above public it stands in the log before it is answered.
 """
+
+
+def _refusals(problems: Mapping[int | str, Any]) -> dict[str, Any]:
+    return {
+        str(status): {name: value for name, value in response.items() if name != "model"}
+        for status, response in problems.items()
+    }
+
+
+_GROUPS: Final = {
+    "type": "object",
+    "required": ["dataset", "version", "numberReturned", "groups", "links", "meta"],
+    "properties": {
+        **_ABOUT,
+        "numberReturned": {"type": "integer", "minimum": 0},
+        "groups": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["by", "values"],
+                "properties": {
+                    "by": {"type": "object"},
+                    "values": {"type": "object"},
+                    "suppressed": {"const": True},
+                },
+            },
+        },
+        "links": LINKS,
+        "meta": _META,
+    },
+}
+_GROUP_BY: Final = """\
+Fields and buckets, comma-separated, 8 at most: year, month, day, hour, fiscal_year and weekday of
+a date or time (in Japan); mesh1 to mesh6 of geometry (JIS X 0410; of a shape, of the middle of its
+bounds); municipality and prefecture of a local government code; bin(field,width) of a number"""
+_METRICS: Final = """\
+count; count, distinct, min and max of a field; sum and avg of a number; comma-separated, 20 at
+most. count alone if absent"""
+# Of groups there is no choice of fields, no order but their own, and no number of all.
+_NOT_OF_GROUPS: Final = frozenset({"fields", "sort", "count", "labels", "originals", "f"})
+_AGGREGATES: Final = """\
+One group for each combination of the `group_by` values that occurs, in their order with null last;
+without it, one for all. The conditions are those of records, and the counts add up to their
+`numberMatched`. Where a dataset declares `suppression`, everybody but its publisher gets sums over
+k people or more only: a total from which fewer would follow has null values and
+`"suppressed": true`, and a group in which there may be nobody is left out.
+"""
+
+
+def describe_aggregate(problems: Mapping[int | str, Any]) -> dict[str, Any]:
+    """The operation of aggregates, as `describe` describes those of records."""
+    kept = [each for each in (*_COMMON, *_LIST) if each["name"] not in _NOT_OF_GROUPS]
+    content = {"application/json": {"schema": _GROUPS}, "text/csv": _TEXT}
+    return {
+        "tags": ["Records"],
+        "summary": "Count, add up and average records",
+        "operationId": "aggregate_records",
+        "description": _AGGREGATES,
+        "parameters": [
+            {"name": "dataset_id", "in": "path", "required": True, "schema": _STRING},
+            _query("group_by", _STRING, _GROUP_BY),
+            _query("metrics", _STRING, _METRICS),
+            *kept,
+            _query("f", {"type": "string", "enum": ["json", "csv"]}, "Instead of Accept"),
+        ],
+        "responses": {
+            "200": {"description": "The groups", "headers": _HEADERS, "content": content},
+            "304": {"description": "Nothing changed since If-None-Match"},
+            **_refusals(problems),
+        },
+        "security": [{}, {"clientCredentials": []}],
+    }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.audit.log import Log
+from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.diff import Differ
@@ -35,6 +36,7 @@ class Platform:
     token_endpoint: TokenEndpoint
     snapshot: Snapshot
     broker: Broker
+    aggregator: Aggregator
     writer: Writer
     feed: ChangeFeed
     differ: Differ

@@ -1,7 +1,6 @@
 """The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -10,26 +9,21 @@ from typing import Any, Final
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker import shape
-from app.broker.ask import Answer, Ask
+from app.broker.ask import Answer, Ask, has_tag, tagged
+from app.broker.asked import Asked, asker_of
 from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
 from app.broker.pins import Pins
-from app.broker.plan import ORIGINALS, Joined, Plan, joins_of, make_plan
-from app.broker.recording import Asker, Recorder, is_counted_only
+from app.broker.plan import ORIGINALS, Plan, make_plan
+from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import allow_for, refuse_columns
-from app.catalogue import lexicon
-from app.catalogue.entries import VersionEntry, load_version, load_version_at
-from app.catalogue.refusals import NoVersion, VersionNotFound
+from app.catalogue.entries import VersionEntry
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
-from app.policy.facts import Action, Caller
+from app.policy.facts import Caller
 from app.policy.rules import Allow
-from app.query import cursor as cursors
-from app.query.params import read_moment
-from app.query.refusals import ColumnNotVisible, wrong
-from app.query.words import read_terms
+from app.query.refusals import ColumnNotVisible
 from app.tables.read import Rows, TableReader
 from app.tables.sql import Reading
 
@@ -76,7 +70,7 @@ class Broker:
     ) -> None:
         self._database = database
         self._snapshot = snapshot
-        self._decider = decider
+        self._asked = Asked(database, snapshot, decider)
         self._recorder = Recorder(log, usage)
         self._pins = Pins(database)
         self._issuer = issuer
@@ -88,17 +82,9 @@ class Broker:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
         purpose = ask.parameter("purpose")
-        try:
-            version = await self._version(known, ask)
-        except AppError:
-            # Who may not read the dataset is told that, and not which versions it has.
-            await self._allow(known, known.entry.version, ask, purpose)
-            raise
-        allow = await self._allow(known, version, ask, purpose)
-        if version is None or not (version.published or allow.ground == "own"):
-            raise self._no_version(known, version)
+        version, allow = await self._asked.version(known, ask)
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
-            raise await self._not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
+            raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
         plan = held.plan
         if plan.is_one_record and held.body is None:
@@ -113,7 +99,7 @@ class Broker:
         receipt = await self._record(known, ask, purpose, allow, plan, held.rows, held.joined)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
         answer = self._answer(plan, allow, receipt, **parts)
-        return _tagged(answer, ask.if_none_match) if plan.joined else answer
+        return tagged(answer, ask.if_none_match) if plan.joined else answer
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None
@@ -122,121 +108,31 @@ class Broker:
 
         For doors that tell what may be asked. Nothing leaves, so nothing is logged.
         """
-        known = await self._snapshot.dataset(dataset_id)
-        verdict = await self._decider.judge(known, caller, Action.READ, purpose)
-        return verdict.columns if isinstance(verdict, Allow) else frozenset()
-
-    async def _version(self, known: Known, ask: Ask) -> VersionEntry | None:
-        """The version asked for: by number, by time, by cursor, or the current one."""
-        number = None
-        asked, cursor = ask.parameter("version"), ask.parameter("cursor")
-        if (as_of := ask.parameter("as_of")) is not None:
-            if asked is not None:
-                raise wrong("as_of", "version とは併用できません。", "does not go with version.")
-            async with self._database.reading() as session:
-                return await load_version_at(session, ask.dataset_id, read_moment(as_of))
-        if asked is not None:
-            if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10):
-                raise wrong("version", "版の番号です。", "give a version's number.")
-            number = int(asked)
-        if cursor is not None:
-            position = cursors.decode(cursor, dataset_id=ask.dataset_id)
-            number = position.version if number is None else number
-        current = known.entry.version
-        if number is None or (current is not None and current.number == number):
-            return current
-        async with self._database.reading() as session:
-            return await load_version(session, ask.dataset_id, number)
-
-    async def _allow(
-        self, known: Known, version: VersionEntry | None, ask: Ask, purpose: str | None
-    ) -> Allow:
-        return await allow_for(self._decider, known, version, _asker(ask, purpose))
-
-    def _no_version(self, known: Known, version: VersionEntry | None) -> AppError:
-        if version is None:
-            return NoVersion(dataset=known.entry.id)
-        return VersionNotFound(dataset=known.entry.id, number=version.number)
+        return await self._asked.visible(dataset_id, caller, purpose)
 
     async def _route(
         self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
-        readings = await self._readings(ask)
+        readings = await self._asked.readings(ask)
         key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
-        joined = await self._joined(known, version, ask)
+        joined = await self._asked.joined(known, version, ask)
         try:
             made = (ask, version, allow.columns, joined, self._issuer, readings)
             # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > _LONG_QUERY_BYTES
             plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
         except ColumnNotVisible as refusal:
-            raise await self._not_visible(known, ask, refusal) from None
+            raise await self._asked.not_visible(known, ask, refusal) from None
         held = Held(plan)
         if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
             self._held.hold(key, held)
         return key, held
-
-    async def _readings(self, ask: Ask) -> dict[str, tuple[str, ...]]:
-        """How the words of `q` are read and what is read so, as far as is known now."""
-        words = ask.parameter("q")
-        if words is None:
-            return {}
-        async with self._database.reading() as session:
-            return await lexicon.look_up(session, read_terms(words))
-
-    async def _not_visible(
-        self, known: Known, ask: Ask, refusal: ColumnNotVisible
-    ) -> ColumnNotVisible:
-        """The refusal of a hidden column, written to the log."""
-        asker = _asker(ask, ask.parameter("purpose"))
-        return await refuse_columns(self._decider, known, [refusal.named["names"]], asker)
-
-    async def _joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
-        """The datasets to look up beside, each decided for this caller as if asked alone."""
-        wanted = (ask.parameter("expand") or "").split(",")
-        versions: dict[str, VersionEntry] = {}
-        allowed: dict[str, tuple[Known, Allow]] = {}
-        for declared in known.entry.joins:
-            if declared["name"] not in wanted:
-                continue
-            other = await self._snapshot.dataset(declared["dataset"])
-            beside = await self._beside(other, ask)
-            allow = await self._allow(other, beside, ask, ask.parameter("purpose"))
-            if beside is None:
-                raise NoVersion(dataset=other.entry.id)
-            versions[declared["name"]] = beside
-            allowed[declared["name"]] = (other, allow)
-        joins = joins_of(replace(known.entry, version=version), versions)
-        return {
-            name: Joined(
-                replace(
-                    join,
-                    fields=tuple(f for f in join.fields if f.name in allowed[name][1].columns),
-                ),
-                versions[name],
-                *allowed[name],
-            )
-            for name, join in joins.items()
-        }
-
-    async def _beside(self, other: Known, ask: Ask) -> VersionEntry | None:
-        """The joined dataset's version: of the same time, where one was asked for."""
-        as_of = ask.parameter("as_of")
-        if as_of is None:
-            return other.entry.version
-        try:
-            async with self._database.reading() as session:
-                return await load_version_at(session, other.entry.id, read_moment(as_of))
-        except AppError:
-            # Who may not read the dataset is told that, and not which versions it has.
-            await self._allow(other, other.entry.version, ask, ask.parameter("purpose"))
-            raise
 
     async def _fetch_one(
         self, key: Key, held: Held, known: Known, ask: Ask, purpose: str | None, allow: Allow
@@ -328,7 +224,7 @@ class Broker:
 
         `beside` counts the records of each joined dataset; where unknown, as many as there are rows.
         """
-        asker = _asker(ask, purpose)
+        asker = asker_of(ask)
         # Each dataset's owner sees who read its rows.
         for joined, found in zip(plan.joined, beside or [rows] * len(plan.joined), strict=True):
             if not is_counted_only(joined.known, joined.allow):
@@ -352,10 +248,6 @@ class Broker:
         )
 
 
-def _asker(ask: Ask, purpose: str | None) -> Asker:
-    return Asker(ask.caller, purpose, ask.request_id)
-
-
 def _reading(plan: Plan) -> Reading:
     revisions = tuple(joined.version.revision for joined in plan.joined)
     return Reading(plan.question, plan.revision, revisions, clock.now())
@@ -371,18 +263,4 @@ async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 
 def _matches(if_none_match: str, plan: Plan) -> bool:
     """Whether the asker has this very answer; with a join that shows only once it is made."""
-    return not plan.joined and _has_tag(if_none_match, plan.etag)
-
-
-def _has_tag(if_none_match: str, etag: str) -> bool:
-    """RFC 9110, 13.1.2: weak comparison against each tag of the list."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags
-
-
-def _tagged(answer: Answer, if_none_match: str | None) -> Answer:
-    """An answer that another dataset's rows or the time may change: its bytes are its name."""
-    etag = f'"{hashlib.blake2b(answer.body or b"", digest_size=12).hexdigest()}"'
-    if if_none_match is not None and _has_tag(if_none_match, etag):
-        return replace(answer, etag=etag, body=None, not_modified=True)
-    return replace(answer, etag=etag)
+    return not plan.joined and has_tag(if_none_match, plan.etag)

@@ -1,7 +1,8 @@
 """A request for records as the doors hand it over, and the answer they get back: plain values."""
 
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.policy.facts import Caller
@@ -97,3 +98,17 @@ class Answer:
     fields: tuple[Field, ...] = ()  # those of the rows, in order
     matched: int | None = None  # where the number of all that match was asked for
     headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+def has_tag(if_none_match: str, etag: str) -> bool:
+    """RFC 9110, 13.1.2: weak comparison against each tag of the list."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or "*" in tags
+
+
+def tagged(answer: Answer, if_none_match: str | None) -> Answer:
+    """An answer that another dataset's rows or the time may change: its bytes are its name."""
+    etag = f'"{hashlib.blake2b(answer.body or b"", digest_size=12).hexdigest()}"'
+    if if_none_match is not None and has_tag(if_none_match, etag):
+        return replace(answer, etag=etag, body=None, not_modified=True)
+    return replace(answer, etag=etag)

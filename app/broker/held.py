@@ -26,6 +26,7 @@ class Held:
     next_link: str | None = None
     joined: tuple[int, ...] = ()  # records of each joined dataset
     matched: int | None = None  # all that match, where it was asked for
+    groups: int = 0  # of an aggregate, into which `rows` records went
 
 
 class HeldAnswers:

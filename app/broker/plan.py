@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from app.broker.ask import Ask, Link, Representation, Translated
 from app.broker.snapshot import Known
+from app.catalogue.declared import are_joinable
 from app.catalogue.entries import DatasetEntry, VersionEntry
 from app.catalogue.refusals import NoKey
 from app.policy.rules import Allow
@@ -19,6 +20,7 @@ from app.query.params import needs_place, read_flag, read_question, signature
 from app.query.question import Both, Compare, Condition, Constant, Join, Literal, Question
 from app.query.refusals import InvalidCursor, wrong
 from app.query.words import Readings
+from app.tables.aggregate import Figures
 from app.tables.encode import ID_SEPARATOR, Form, Wording, unescaped
 from app.tables.layout import ROW_NUMBER
 from app.tables.sql import Source
@@ -63,8 +65,9 @@ class Plan:
     parameters: tuple[tuple[str, str], ...]
     is_one_record: bool
     path: str  # of the list that pages link to
-    links: tuple[Link, ...]
-    is_bare: bool  # rows alone: the door has an envelope of its own
+    links: tuple[Link, ...] = ()
+    is_bare: bool = False  # rows alone: the door has an envelope of its own
+    figures: Figures | None = None  # groups are asked for, no records
 
     @property
     def is_streamed(self) -> bool:
@@ -105,6 +108,8 @@ def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[st
     for declared in entry.joins:
         other = others.get(declared["name"])
         if other is None or declared["here"] not in here or declared["there"] not in other.fields:
+            continue
+        if not are_joinable(here[declared["here"]], other.fields[declared["there"]]):
             continue
         as_of = declared.get("as_of")
         found[declared["name"]] = Join(
@@ -169,9 +174,9 @@ def make_plan(
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
-        etag=_etag(ask, version, revision, visible, readings),
+        etag=etag_of(ask, version, revision, visible, readings),
         bom=read_flag(asked, "bom"),
-        charset=_charset(asked, ask.representation),
+        charset=read_charset(asked, ask.representation),
         self_link=issuer + here + query,
         parameters=ask.parameters,
         is_one_record=ask.key is not None or ask.item is not None,
@@ -282,7 +287,7 @@ def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]
     return tuple(names)
 
 
-def _charset(asked: Mapping[str, str], representation: Representation) -> str:
+def read_charset(asked: Mapping[str, str], representation: Representation) -> str:
     charset = asked.get("charset", "utf-8").lower()
     if charset not in _CHARSETS or (
         charset != "utf-8" and representation is not Representation.CSV
@@ -295,7 +300,7 @@ def _charset(asked: Mapping[str, str], representation: Representation) -> str:
     return charset
 
 
-def _etag(
+def etag_of(
     ask: Ask,
     version: VersionEntry,
     revision: int,

@@ -73,6 +73,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         f"協定は取り消されました。{_ASK_JA}",
         f"The agreement has been revoked. {_ASK_EN}",
     ),
+    Reason.AGGREGATE_ONLY: (
+        "データセット {dataset} のレコードは提供しません。集計"
+        "（GET /v1/datasets/{dataset}/aggregate）だけを利用できます。",
+        "The records of the dataset {dataset} are not given. Only aggregates are: "
+        "GET /v1/datasets/{dataset}/aggregate.",
+    ),
     Reason.NO_COLUMNS: (
         f"協定に閲覧できる項目がありません。{_ASK_JA}",
         f"The agreement names no field that may be seen. {_ASK_EN}",

@@ -19,7 +19,7 @@ MEDIA_TYPES: Final = {
     Representation.NDJSON: "application/x-ndjson",
 }
 _CHARSET_NAMES: Final = {"utf-8": "utf-8", "cp932": "Shift_JIS"}
-_BOM: Final = "\ufeff".encode()
+BOM: Final = "\ufeff".encode()
 
 
 def _geta(error: UnicodeError) -> tuple[str, int]:
@@ -48,7 +48,7 @@ def page_body(plan: Plan, rows: Rows, matched: int | None, next_link: str | None
     if matched is not None:
         counted["numberMatched"] = matched
     about = {"dataset": plan.dataset_id, "version": plan.version.number, **counted}
-    tail = orjson.dumps({"links": links, "meta": _meta(plan)})
+    tail = orjson.dumps({"links": links, "meta": meta(plan)})
     if plan.representation is Representation.GEOJSON:
         head = orjson.dumps({"type": "FeatureCollection", **about})
         return head[:-1] + b',"features":[' + rows.body + b"]," + tail[1:]
@@ -62,7 +62,7 @@ def record_body(plan: Plan, rows: Rows) -> bytes:
             return rows.body
         return rows.body[:-1] + b"," + orjson.dumps({"links": _links(plan)})[1:]
     head = orjson.dumps({"dataset": plan.dataset_id, "version": plan.version.number})
-    tail = orjson.dumps({"links": _links(plan), "meta": _meta(plan)})
+    tail = orjson.dumps({"links": _links(plan), "meta": meta(plan)})
     return head[:-1] + b',"record":' + rows.body + b"," + tail[1:]
 
 
@@ -71,7 +71,7 @@ def _links(plan: Plan) -> list[dict[str, str]]:
     return [own, *({"rel": each.rel, "href": each.href, "type": each.type} for each in plan.links)]
 
 
-def _meta(plan: Plan) -> dict[str, Any]:
+def meta(plan: Plan) -> dict[str, Any]:
     """Hosted rows are what the platform itself holds: never stale, of age nought."""
     return {
         "source": "hosted",
@@ -112,7 +112,7 @@ def _opening(plan: Plan) -> bytes:
     header = csv_header(plan)
     if plan.charset == "cp932":
         return header.decode().encode("cp932", "geta")
-    return _BOM + header if plan.bom else header
+    return BOM + header if plan.bom else header
 
 
 async def _transcoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -34,12 +34,16 @@ async def entry_of(session: AsyncSession, known: Known, number: int) -> VersionE
 
 
 async def allow_for(
-    decider: Decider, known: Known, version: VersionEntry | None, asker: Asker
+    decider: Decider,
+    known: Known,
+    version: VersionEntry | None,
+    asker: Asker,
+    action: Action = Action.READ,
 ) -> Allow:
     """The verdict on a read of this version, by its own columns; a no is logged and raised."""
     if version is not None and version is not known.entry.version:
         known = replace(known, entry=replace(known.entry, facts=facts_for(known, version)))
-    return await decider.allow(known, asker.caller, Action.READ, asker.purpose, asker.request_id)
+    return await decider.allow(known, asker.caller, action, asker.purpose, asker.request_id)
 
 
 async def visible_key(

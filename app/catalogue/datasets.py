@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log
 from app.audit.events import Event
 from app.catalogue import indexing, profiles
+from app.catalogue.declared import check_joins, checked_suppression
 from app.catalogue.fields import declare
 from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
 from app.catalogue.refusals import (
@@ -63,6 +64,7 @@ class NewDataset:
     fields: Sequence[Mapping[str, Any]] | None = None
     mapping: Sequence[Mapping[str, Any]] | None = None
     joins: Sequence[Mapping[str, Any]] | None = None
+    suppression: Mapping[str, Any] | None = None
 
 
 async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Dataset:
@@ -79,13 +81,14 @@ async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Datase
     fields, mapping = await _declared(session, new, faults)
     new = replace(new, mapping=mapping)
     _check_mapping(new.mapping, fields, faults)
-    await _check_joins(session, new, fields, faults)
+    await _check_joins(session, new.joins or (), fields or (), faults)
+    suppression = checked_suppression(new.suppression, fields or (), faults)
     _check_period(new.temporal_start, new.temporal_end, faults)
     if faults:
         raise DatasetInvalid(faults=faults)
     if await session.get(Dataset, dataset_id) is not None:
         raise DatasetExists(id=dataset_id)
-    dataset = _row(new, dataset_id, fields, by)
+    dataset = _row(replace(new, suppression=suppression), dataset_id, fields, by)
     session.add(dataset)
     await indexing.keep(session, dataset)
     await log.append(
@@ -115,6 +118,7 @@ def _row(new: NewDataset, dataset_id: str, fields: tuple[Field, ...] | None, by:
         fields=[field.as_json() for field in fields] if fields is not None else None,
         mapping=[dict(step) for step in new.mapping] if new.mapping is not None else None,
         joins=[dict(join) for join in new.joins] if new.joins is not None else None,
+        suppression=dict(new.suppression) if new.suppression is not None else None,
         state=DatasetState.ACTIVE,
         created_at=now,
         created_by=by,
@@ -165,24 +169,13 @@ def _check_mapping(
 
 async def _check_joins(
     session: AsyncSession,
-    new: NewDataset,
-    fields: tuple[Field, ...] | None,
+    joins: Sequence[Mapping[str, Any]],
+    here: Sequence[Field],
     faults: list[Fault],
 ) -> None:
-    here = {field.name for field in fields or ()}
-    for at, join in enumerate(new.joins or ()):
-        other = await session.get(Dataset, join["dataset"])
-        there = [Field.from_json(each) for each in (other.fields or [])] if other else []
-        names = {field.name for field in there}
-        as_of = join.get("as_of")
-        if join["here"] not in here or (as_of is not None and as_of not in names):
-            faults.append(_fault(f"/joins/{at}", "invalid_join", "結合項目がありません。",
-                                 "One of the fields does not exist."))  # fmt: skip
-        elif [field.name for field in there if field.key] != [join["there"]]:
-            # Anything but the one key could find several records, and double ours.
-            faults.append(_fault(f"/joins/{at}/there", "join_not_by_key",
-                                 "相手のデータセットのただ一つのキー項目を指定してください。",
-                                 "Name the one key field of the other dataset."))  # fmt: skip
+    others = [await session.get(Dataset, join["dataset"]) for join in joins]
+    there = await fields_of(session, *(other for other in others if other is not None))
+    check_joins(joins, here, there, faults)
 
 
 def _check_period(start: date | None, end: date | None, faults: list[Fault]) -> None:
@@ -245,6 +238,7 @@ CHANGEABLE: Final = frozenset(
         "title_ja", "title_en", "title_kana", "description_ja", "description_en", "steward_name",
         "steward_email", "license", "update_frequency", "legal_basis", "source_system", "themes",
         "hidden", "fields", "mapping", "reading", "retention", "temporal_start", "temporal_end",
+        "joins", "suppression",
     }
 )  # fmt: skip
 # Whether everybody is told of it at all hangs on these: a change of them is news.
@@ -268,6 +262,7 @@ async def change(
     if {"fields", "mapping"} & set(changes):
         declared = [Field.from_json(each) for each in dataset.fields] if dataset.fields else None
         _check_mapping(dataset.mapping, declared, faults)
+    await _check_uses(session, dataset, changes, faults)
     _check_period(dataset.temporal_start, dataset.temporal_end, faults)
     if faults:
         raise DatasetInvalid(faults=faults)
@@ -279,6 +274,17 @@ async def change(
         session, Event.DATASET_CHANGED, dataset=dataset_id, changed=sorted(changes), by=by
     )
     return dataset
+
+
+async def _check_uses(
+    session: AsyncSession, dataset: Dataset, changes: Mapping[str, Any], faults: list[Fault]
+) -> None:
+    """What is declared of fields, against those that readers get."""
+    here = (await fields_of(session, dataset))[dataset.id]
+    if "joins" in changes:
+        await _check_joins(session, dataset.joins or (), here, faults)
+    if "suppression" in changes:
+        dataset.suppression = checked_suppression(dataset.suppression, here, faults)
 
 
 def _as_fields(

@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
 from app.models.datasets import Dataset, Version
+from app.models.editions import Edition
 from app.policy.rules import DatasetFacts
+from app.policy.suppression import Suppression
 from app.query.fields import Field
 from app.tables.layout import hosted_table
 from app.tables.sql import Source
@@ -57,6 +59,8 @@ class DatasetEntry:
     withdrawn_reason: str | None
     joins: tuple[dict[str, Any], ...]
     version: VersionEntry | None  # what readers get without asking for another
+    suppression: Suppression | None = None  # records are only counted, by these rules
+    released: int = 0  # the revision of the version that is counted then
 
     def columns_of(self, version: VersionEntry) -> tuple[tuple[str, str], ...]:
         """The fields of a version with the data class that sees each."""
@@ -90,7 +94,10 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         body_id=body or dataset.publisher_id,
         columns=_columns(fields, dataset.data_class),
         withdrawn=dataset.state == "withdrawn",
+        aggregate_only=dataset.suppression is not None,
     )
+    rules = Suppression.from_json(dataset.suppression) if dataset.suppression is not None else None
+    is_counted = rules is not None and version is not None
     return DatasetEntry(
         id=dataset.id,
         facts=facts,
@@ -98,7 +105,22 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn_reason=dataset.withdrawn_reason,
         joins=tuple(dataset.joins or ()),
         version=version,
+        suppression=rules,
+        released=await _released(session, dataset) if is_counted else 0,
     )
+
+
+async def _released(session: AsyncSession, dataset: Dataset) -> int:
+    """The revision that was last published: what is written since must not be told apart."""
+    version = await session.get_one(Version, (dataset.id, dataset.current_version))
+    if version.released_revision is not None:
+        return version.released_revision
+    first = await session.scalar(
+        select(func.min(Edition.revision)).where(
+            Edition.dataset_id == dataset.id, Edition.version_number == version.number
+        )
+    )
+    return first or 0
 
 
 async def load_version(session: AsyncSession, dataset_id: str, number: int) -> VersionEntry:

@@ -154,6 +154,7 @@ def is_shown() -> Sequence[ColumnElement[bool]]:
         Dataset.license.is_not(None),
         Dataset.license != "",
         ~Dataset.hidden,
+        Dataset.suppression.is_(None),  # no record of it is given, nor how many there are
     )
 
 

@@ -105,6 +105,7 @@ def _listed(zone: str, everybody: bool) -> Iterator[ColumnElement[bool]]:
     public = Dataset.data_class == DataClass.PUBLIC.value
     yield ~Dataset.hidden
     yield Dataset.state == DatasetState.ACTIVE.value
+    yield Dataset.suppression.is_(None)  # its records are only counted
     yield or_(Dataset.zone == zone, and_(public, Dataset.zone == Zone.INTERNET.value))
     if everybody:
         yield public

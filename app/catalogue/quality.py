@@ -52,7 +52,8 @@ async def report(
     Raises `QualityNotShown`, `NoVersion`, `VersionNotFound`, `QualityNotMeasured`.
     """
     is_publisher = viewer == dataset.publisher_id
-    if dataset.data_class not in _TOLD_TO_ALL and not is_publisher:
+    is_told = dataset.data_class in _TOLD_TO_ALL and dataset.suppression is None
+    if not is_told and not is_publisher:
         raise QualityNotShown(dataset=dataset.id)
     version = await _version(session, dataset, number, is_publisher=is_publisher)
     kept = await session.get(Quality, (dataset.id, version.number))

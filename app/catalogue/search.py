@@ -170,7 +170,8 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
     if wanted.municipality is not None:
         yield Dataset.publisher_id.in_(_below(wanted.municipality))
     if wanted.box is not None:
-        yield _meets(wanted.box)
+        # Where records are only counted, a place found by trying would be somebody's.
+        yield and_(Dataset.suppression.is_(None), _meets(wanted.box))
     if wanted.only_open:
         yield Dataset.current_version.is_not(None)
         yield from is_open()

@@ -124,6 +124,7 @@ async def publish(
     version.state = VersionState.PUBLISHED
     version.published_at = version.published_at or now
     version.published_by = by
+    version.released_revision = version.revision
     await session.flush()
     await editions.begin(session, version)
     await indexing.keep(session, dataset)  # its fields may have other headings

@@ -83,6 +83,7 @@ class Dataset(Base):
     mapping: Mapped[list[dict[str, Any]] | None]
     reading: Mapped[dict[str, Any] | None]  # the publisher's word on how its files are read
     joins: Mapped[list[dict[str, Any]] | None]
+    suppression: Mapped[dict[str, Any] | None]  # k, dimensions, count: records are only counted
     state: Mapped[str]
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]
@@ -125,6 +126,7 @@ class Version(Base):
     published_by: Mapped[str | None]
     dropped_at: Mapped[datetime | None]
     words: Mapped[dict[str, Any] | None]  # the table by which `q` finds records, and of what
+    released_revision: Mapped[int | None] = mapped_column(BigInteger)  # as of its last publishing
 
 
 class Upload(Base):

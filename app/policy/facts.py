@@ -10,6 +10,12 @@ class Action(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    AGGREGATE = "aggregate"  # counted and added up: needs what READ needs, and less may stop it
+
+    @property
+    def needs(self) -> str:
+        """What scopes and agreements call it: an aggregate is a way of reading."""
+        return "read" if self is Action.AGGREGATE else self.value
 
 
 @dataclass(frozen=True, slots=True)

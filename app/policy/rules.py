@@ -33,6 +33,7 @@ class Reason(StrEnum):
     AGREEMENT_SUSPENDED = "agreement_suspended"
     AGREEMENT_REVOKED = "agreement_revoked"
     NO_COLUMNS = "no_columns_agreed"
+    AGGREGATE_ONLY = "aggregate_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class DatasetFacts:
     body_id: str  # the local government at the top of the publisher's line
     columns: tuple[tuple[str, str], ...]
     withdrawn: bool = False
+    aggregate_only: bool = False  # only its own organisation sees a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,26 @@ def decide(facts: Facts) -> Decision:
         refusal = gate(facts)
         if refusal is not None:
             return refusal
+    return _record_rule(facts, _judge_grounds(facts))
+
+
+def _judge_grounds(facts: Facts) -> Decision:
     fuller = _judge_caller(facts)
-    if facts.action is not Action.READ or facts.dataset.data_class != "public":
+    if facts.action is Action.WRITE or facts.dataset.data_class != "public":
         return fuller
     public = frozenset(name for name, seen_by in facts.dataset.columns if seen_by == "public")
     if isinstance(fuller, Allow):
         return replace(fuller, columns=fuller.columns | public)
     return Allow(public, "public")
+
+
+def _record_rule(facts: Facts, so_far: Decision) -> Decision:
+    """Where records are only counted, no ground but one's own shows a single one."""
+    if facts.action is not Action.READ or not facts.dataset.aggregate_only:
+        return so_far
+    if isinstance(so_far, Allow) and so_far.ground != "own":
+        return Deny(Reason.AGGREGATE_ONLY, {"dataset": facts.dataset.id})
+    return so_far
 
 
 def _state_gate(facts: Facts) -> Deny | None:
@@ -130,7 +145,7 @@ def _judge_caller(facts: Facts) -> Decision:
         return Deny(Reason.TOKEN_REQUIRED)
     if caller.client.revoked:
         return Deny(Reason.CLIENT_REVOKED)
-    needed = f"dataset:{facts.dataset.id}:{facts.action.value}"
+    needed = f"dataset:{facts.dataset.id}:{facts.action.needs}"
     if needed not in caller.scope:
         return Deny(Reason.SCOPE, {"scope": needed})
     if RANK[facts.dataset.data_class] > _ceiling(caller):
@@ -155,7 +170,7 @@ def _ceiling(caller: Caller) -> int:
 
 
 def _purpose_rule(facts: Facts) -> Deny | None:
-    if facts.action is not Action.READ:
+    if facts.action is Action.WRITE:
         return None
     if facts.purpose is None:
         return Deny(Reason.PURPOSE_REQUIRED, {"purposes": ", ".join(sorted(facts.purposes))})
@@ -178,7 +193,7 @@ def _own_ground(facts: Facts, caller: Caller) -> Allow | None:
 def _body_ground(facts: Facts, caller: Caller) -> Allow | None:
     """庁内: every unit of the same local government reads what is internal, and only reads."""
     if (
-        facts.action is not Action.READ
+        facts.action is Action.WRITE
         or RANK[facts.dataset.data_class] > RANK["internal"]
         or caller.client.body_id != facts.dataset.body_id
     ):
@@ -223,10 +238,10 @@ def _nearer(one: Deny, other: Deny) -> Deny:
 Check = Callable[[Facts, AgreementFacts], bool]
 # In this order, so that the reason found first is the one that must be mended first.
 _AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
-    (Reason.ACTION_NOT_AGREED, lambda facts, a: facts.action.value in a.actions),
+    (Reason.ACTION_NOT_AGREED, lambda facts, a: facts.action.needs in a.actions),
     (
         Reason.PURPOSE_NOT_AGREED,
-        lambda facts, a: facts.action is not Action.READ or facts.purpose == a.purpose,
+        lambda facts, a: facts.action is Action.WRITE or facts.purpose == a.purpose,
     ),
     (Reason.AGREEMENT_REVOKED, lambda _facts, a: a.state != "revoked"),
     (Reason.AGREEMENT_EXPIRED, lambda facts, a: facts.now < a.valid_until),

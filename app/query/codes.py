@@ -10,6 +10,13 @@ _LAST = (
     *(480, 520, 460, 620, 620, 480, 580, 580, 460, 480, 400, 600, 460, 440, 420, 540),
     *(700, 560, 520, 500, 420, 520, 440, 660, 460, 420, 540, 480, 460, 540, 400),
 )
+# 政令指定都市. JIS X 0402 gives the numbers from 100 to 199 to them and their wards, each city's
+# before its wards'.
+DESIGNATED_CITIES = (
+    *("011002", "041009", "111007", "121002", "141003", "141305", "141500", "151009", "221007"),
+    *("221309", "231002", "261009", "271004", "271403", "281000", "331007", "341002", "401005"),
+    *("401307", "431001"),
+)
 _FULL_WIDTH_DIGITS = str.maketrans("０１２３４５６７８９．", "0123456789.")
 
 
@@ -83,3 +90,22 @@ def _is_numbered(five: str) -> bool:
     """Whether five digits are a prefecture, or a number that it can give a municipality or ward."""
     number = int(five[2:])
     return _is_prefecture(five) and (number == 0 or 100 <= number <= _LAST[int(five[:2]) - 1])
+
+
+def designated_city(code: str) -> str:
+    """The designated city of a ward's code (271276 → 271004); any other code is its own.
+
+    The special wards of Tokyo are municipalities themselves.
+    """
+    for city in reversed(DESIGNATED_CITIES):
+        if city[:2] == code[:2] and code[2:3] == "1" and code >= city:
+            return city
+    return code
+
+
+def prefecture_code(code: str) -> str | None:
+    """The six-digit code of the prefecture of a municipality's code."""
+    number = code[:2]
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= 47):
+        return None
+    return number + "000" + check_digit(number + "000")

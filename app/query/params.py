@@ -100,7 +100,7 @@ def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
     return refused(**named, faults=[fault])
 
 
-def _no_field(parameter: str, name: str, known: Sequence[str]) -> InvalidQuestion:
+def no_field(parameter: str, name: str, known: Sequence[str]) -> InvalidQuestion:
     """The refusal of a name given as the value of `parameter`, with the nearest one."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return wrong(
@@ -327,7 +327,7 @@ def _fields(text: str | None, known: Known) -> tuple[Field, ...]:
 def _own(parameter: str, name: str, known: Known) -> Field:
     """A field of the dataset itself: joined ones come whole, by `expand`."""
     if name not in known.fields:
-        raise _no_field(parameter, name, sorted(known.visible))
+        raise no_field(parameter, name, sorted(known.visible))
     return replace(known, joins={}).find(name)
 
 
@@ -370,7 +370,7 @@ def _joins(text: str | None, known: Known) -> tuple[Join, ...]:
     names = dict.fromkeys(name.strip() for name in text.split(","))
     for name in names:
         if name not in known.joins:
-            raise _no_field("expand", name, sorted(known.joins))
+            raise no_field("expand", name, sorted(known.joins))
     return tuple(known.joins[name] for name in names)
 
 

@@ -62,14 +62,14 @@ def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     if wording.form is Form.LIST:
         return _list([value for _, value in _members(parts, wording)])
     if wording.form is not Form.FEATURE:
-        return _object(_members(parts, wording))
+        return json_object(_members(parts, wording))
     shape = geometry_of(parts.source.fields)
     geometry = _point(parts) if shape is None else _or_null(parts.table.c[shape.column])
     # Once is enough: what is the feature's geometry is no property as well.
-    record = _object(_members(parts, wording, without=shape))
-    feature = _constant('"Feature"')
+    record = json_object(_members(parts, wording, without=shape))
+    feature = constant('"Feature"')
     identity = _id(parts, wording.identity)
-    return _object(
+    return json_object(
         [("type", feature), ("id", identity), ("geometry", geometry), ("properties", record)]
     )
 
@@ -84,14 +84,14 @@ def _id(parts: Statements, identity: Sequence[Field]) -> ColumnElement[str]:
             texts = [func.replace(text, plain, escaped) for text in texts]
     joined = texts[0]
     for text in texts[1:]:
-        joined = joined.op("||", return_type=Text())(_constant(ID_SEPARATOR)).op("||")(text)
+        joined = joined.op("||", return_type=Text())(constant(ID_SEPARATOR)).op("||")(text)
     return cast(func.to_json(joined), Text())
 
 
 def _plain_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A value as text; times with their offset (RFC 3339)."""
     if field.type is FieldType.DATETIME:
-        return func.to_json(column).op("#>>")(cast(_constant("{}"), _TEXTS))
+        return func.to_json(column).op("#>>")(cast(constant("{}"), _TEXTS))
     return cast(column, Text())
 
 
@@ -106,7 +106,7 @@ def _point(parts: Statements) -> ColumnElement[str]:
 
 def plain_record(rows: FromClause, fields: Sequence[Field]) -> ColumnElement[str]:
     """A row of a table as JSON text, without anything added."""
-    return _object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
+    return json_object([(field.name, json_text(field, rows.c[field.column])) for field in fields])
 
 
 def columns(parts: Statements, wording: Wording) -> list[ColumnElement[Any]]:
@@ -163,7 +163,7 @@ def _joined(parts: Statements, join: Join) -> ColumnElement[str]:
         age = func.extract("epoch", now - other.c[join.as_of.column])
         stale = func.coalesce(age > join.stale_after_seconds, true())
         members.append(("stale", cast(stale, Text())))
-    return case((other.c[ROW].is_not(None), _object(members)), else_=null())
+    return case((other.c[ROW].is_not(None), json_object(members)), else_=null())
 
 
 def json_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -181,16 +181,16 @@ def _distance(parts: Statements) -> ColumnElement[Any]:
 
 
 def _or_null(text: ColumnElement[Any]) -> ColumnElement[str]:
-    return func.coalesce(text, _constant("null"))
+    return func.coalesce(text, constant("null"))
 
 
-def _object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[str]:
+def json_object(members: Sequence[tuple[str, ColumnElement[str]]]) -> ColumnElement[str]:
     """A JSON object written by concatenation: functions take 100 arguments, files have more."""
     pieces: list[ColumnElement[str]] = []
     for at, (name, value) in enumerate(members):
         opening = "{" if at == 0 else ","
-        pieces += [_constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
-    pieces.append(_constant("}" if members else "{}"))
+        pieces += [constant(f"{opening}{json.dumps(name, ensure_ascii=False)}:"), value]
+    pieces.append(constant("}" if members else "{}"))
     return _concatenated(pieces)
 
 
@@ -198,8 +198,8 @@ def _list(values: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     """A JSON array, written in the same way."""
     pieces: list[ColumnElement[str]] = []
     for at, value in enumerate(values):
-        pieces += [_constant("[" if at == 0 else ","), value]
-    pieces.append(_constant("]" if values else "[]"))
+        pieces += [constant("[" if at == 0 else ","), value]
+    pieces.append(constant("]" if values else "[]"))
     return _concatenated(pieces)
 
 
@@ -212,6 +212,6 @@ def _concatenated(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     return left.op("||", return_type=Text())(right)
 
 
-def _constant(text: str) -> ColumnElement[str]:
+def constant(text: str) -> ColumnElement[str]:
     """Text of ours in the statement, quoted by SQLAlchemy."""
     return bindparam(None, text, Text(), literal_execute=True)

@@ -16,6 +16,7 @@ from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.question import Both, Condition, Words
 from app.query.shape import shape_of
+from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
 from app.tables.encode import IN_COLUMNS, Form, Wording, columns, document
 from app.tables.layout import ROW
 from app.tables.places import Places, forms_of
@@ -119,6 +120,28 @@ class TableReader:
             rows = await candidates(connection, source.words, words.terms)
         return reading if rows is None else replace(reading, rows=tuple(rows))
 
+    async def groups(
+        self, source: Source, joined: Sequence[Source], reading: Reading, figures: Figures
+    ) -> Groups:
+        """One page of groups. Raises `DatabaseUnavailable`."""
+        reading = await self.resolved(source, reading)
+        prepared = self._statement("groups", source, joined, reading, figures)
+        body, count, more, last, records = await self._fetch_row(prepared, reading)
+        position = tuple(orjson.loads(last)) if last else ()
+        return Groups((body or "").encode(), count, more, position, records)
+
+    async def base_cells(
+        self, source: Source, reading: Reading, wanted: BaseCells
+    ) -> tuple[bytes, int]:
+        """The cells as `app.tables.aggregate` writes them, and how many.
+
+        Raises `DatabaseUnavailable`.
+        """
+        reading = await self.resolved(source, reading)
+        prepared = self._statement("cells", source, (), reading, wanted)
+        body, count = await self._fetch_row(prepared, reading)
+        return (body or "").encode(), count
+
     async def _fetch_row(self, prepared: Prepared, reading: Reading) -> Any:
         with _told():
             async with self._pool.acquire(timeout=10) as connection:
@@ -181,7 +204,7 @@ class TableReader:
         source: Source,
         joined: Sequence[Source],
         reading: Reading,
-        wording: Wording,
+        wording: Wording | Figures | BaseCells,
     ) -> Prepared:
         tables = (source.table.name, *[other.table.name for other in joined])
         is_narrowed = reading.rows is not None
@@ -273,8 +296,10 @@ def _stream(parts: Statements, wording: Wording) -> Select[Any]:
     return statement.limit(literal(limit, BigInteger(), literal_execute=True))
 
 
-_KINDS: Final[Mapping[str, Callable[[Statements, Wording], Select[Any]]]] = {
+_KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
     "page": _page,
     "count": _count,
     "stream": _stream,
+    "groups": groups,
+    "cells": base_cells,
 }

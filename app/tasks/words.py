@@ -116,7 +116,8 @@ async def _texts_of(session: AsyncSession, dataset: Dataset) -> list[str]:
     declared = [Field.from_json(each) for each in dataset.fields or []]
     said = [dataset.title_ja, dataset.description_ja, publisher.name_ja, *dataset.themes]
     values: list[str] = []
-    if dataset.current_version is not None:
+    # Where records are only counted, a word of one may be somebody's name.
+    if dataset.current_version is not None and dataset.suppression is None:
         version = await session.get_one(Version, (dataset.id, dataset.current_version))
         declared = [Field.from_json(each) for each in version.fields]
         told = [field for field in declared if _is_open(field, dataset.data_class)]

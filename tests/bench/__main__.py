@@ -8,7 +8,17 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, places, reads, rest, searching, shapes
+from tests.bench import (
+    aggregates,
+    formats,
+    kills,
+    loads,
+    places,
+    reads,
+    rest,
+    searching,
+    shapes,
+)
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -27,6 +37,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "shapes": shapes.shapes,
     "places": places.places,
     "catalogue": searching.catalogue,
+    "aggregates": aggregates.aggregates,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,

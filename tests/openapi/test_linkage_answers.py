@@ -68,6 +68,7 @@ def check(operation: str, response: httpx.Response) -> None:
 
 READ: Final = "/v1/datasets/{dataset}"
 LIST: Final = f"GET {READ}/records"
+AGGREGATE: Final = f"GET {READ}/aggregate"
 ONE: Final = f"GET {READ}/records/{{key}}"
 CHANGES: Final = f"GET {READ}/changes"
 POST: Final = f"POST {READ}/records"
@@ -119,6 +120,26 @@ async def test_records(client: httpx.AsyncClient, world: World) -> None:
         same = await client.get(answer.request.url, headers=tag)
         assert same.status_code == 304
         check(operation, same)
+
+
+async def test_aggregates(client: httpx.AsyncClient, world: World) -> None:
+    dataset = await stocked(world, RECORDS, PLACED)
+    place = f"/v1/datasets/{dataset}/aggregate"
+    metrics = "count,count(at),distinct(name),sum(quantity),avg(quantity),min(at),max(name)"
+
+    for query in ("", f"?group_by=name&metrics={metrics}&limit=1", "?group_by=month(at)&version=1"):
+        answer = await client.get(place + query)
+        assert answer.status_code == 200
+        check(AGGREGATE, answer)
+    tag = {"If-None-Match": answer.headers["etag"]}
+    check(AGGREGATE, await client.get(answer.request.url, headers=tag))
+    steward = await world.token(await world.party(KENKO, Role.STEWARD), "catalogue:write")
+    rules = {"suppression": {"k": 3, "dimensions": ["name"]}}
+    await client.patch(f"/v1/datasets/{dataset}", json=rules, headers=steward)
+    for query in ("", "?group_by=name", "?group_by=no", "?version=1"):
+        check(AGGREGATE, await client.get(place + query))
+    check(LIST, await client.get(path(dataset)))
+    check(CHANGES, await client.get(f"/v1/datasets/{dataset}/changes"))
 
 
 async def test_changes(client: httpx.AsyncClient, world: World) -> None:
@@ -200,6 +221,14 @@ async def test_refused_reads(client: httpx.AsyncClient, world: World, language: 
         (LIST, path(dataset) + "?cursor=zzz", 400, {}),
         (LIST, path(dataset) + "?name=%00", 400, {}),
         (LIST, path(dataset) + "?f=pdf", 406, {}),
+        (AGGREGATE, f"/v1/datasets/{dataset}/aggregate?group_by=zzz", 400, {}),
+        (AGGREGATE, f"/v1/datasets/{dataset}/aggregate?metrics=sum(name)", 400, {}),
+        (AGGREGATE, f"/v1/datasets/{dataset}/aggregate?zzz=1", 400, {}),
+        (AGGREGATE, f"/v1/datasets/{dataset}/aggregate?cursor=zzz", 400, {}),
+        (AGGREGATE, f"/v1/datasets/{dataset}/aggregate?version=9", 404, {}),
+        (AGGREGATE, f"/v1/datasets/{inside}/aggregate", 401, {}),
+        (AGGREGATE, f"/v1/datasets/{inside}/aggregate", 403, stranger),
+        (AGGREGATE, f"/v1/datasets/{withdrawn}/aggregate", 410, {}),
         (LIST, path(dataset) + "?version=9", 404, {}),
         (LIST, path(nothing), 404, {}),
         (LIST, path(inside), 401, {}),

@@ -54,6 +54,7 @@ dataset = st.builds(
         *(st.tuples(st.just(name), st.sampled_from(CLASSES[:4])) for name in COLUMNS)
     ),
     withdrawn=st.booleans(),
+    aggregate_only=st.booleans(),
 )
 facts = st.builds(
     Facts,
@@ -80,7 +81,7 @@ def test_what_is_neither_public_nor_own_nor_of_the_body_needs_an_agreement_in_fo
         each
         for each in asked.agreements
         if each.consumer_id == asked.caller.client.organization_id
-        and asked.action.value in each.actions
+        and asked.action.needs in each.actions
         and each.state == "active"
         and each.valid_from <= NOW < each.valid_until
         and (asked.action is Action.WRITE or each.purpose == asked.purpose)
@@ -99,18 +100,18 @@ def test_every_yes_has_its_preconditions(asked: Facts) -> None:
     assert kept.data_class in CLASSES[:4]
     if decision.ground == "public":
         seen_by = dict(kept.columns)
-        assert asked.action is Action.READ
+        assert asked.action is not Action.WRITE
         assert kept.data_class == "public"
         assert all(seen_by[name] == "public" for name in decision.columns)
         return
     assert asked.caller is not None
     assert not asked.caller.client.revoked
-    assert f"dataset:d:{asked.action.value}" in asked.caller.scope
+    assert f"dataset:d:{asked.action.needs}" in asked.caller.scope
     if kept.data_class != "public" or kept.zone != "internet":
         assert {kept.zone} == {asked.zone, asked.caller.client.zone}
     if kept.data_class == "personal":
         assert asked.caller.bound
-    if asked.action is Action.READ:
+    if asked.action is not Action.WRITE:
         assert asked.purpose in asked.purposes
 
 
@@ -123,6 +124,26 @@ def test_no_column_leaves_above_what_the_proof_of_identity_reaches(asked: Facts)
     reached = {"public", "internal"} if weak else {"public", "internal", "restricted"}
     seen_by = dict(asked.dataset.columns)
     assert all(seen_by[name] in reached for name in decision.columns)
+
+
+@given(facts)
+def test_who_may_read_may_count_and_nobody_else(asked: Facts) -> None:
+    open_ = replace(asked, dataset=replace(asked.dataset, aggregate_only=False))
+
+    assert decide(replace(open_, action=Action.READ)) == decide(
+        replace(asked, action=Action.AGGREGATE)
+    )
+
+
+@given(facts)
+def test_where_records_are_only_counted_nobody_but_their_own_organisation_reads_one(
+    asked: Facts,
+) -> None:
+    closed = replace(asked, action=Action.READ, dataset=replace(asked.dataset, aggregate_only=True))
+
+    decision = decide(closed)
+
+    assert isinstance(decision, Deny) or decision.ground == "own"
 
 
 def plain() -> Facts:

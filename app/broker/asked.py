@@ -1,0 +1,158 @@
+"""What an ask is about: its version and the datasets beside it, each decided for its caller.
+
+Every door's question about records comes by here first. It reads no record.
+"""
+
+from dataclasses import replace
+
+from app.broker.ask import Ask
+from app.broker.decide import Decider
+from app.broker.plan import Joined, joins_of
+from app.broker.recording import Asker
+from app.broker.snapshot import Known, Snapshot
+from app.broker.versions_asked import allow_for, refuse_columns
+from app.catalogue import lexicon
+from app.catalogue.entries import VersionEntry, load_version, load_version_at
+from app.catalogue.refusals import NoVersion, VersionNotFound
+from app.kit.db import Database
+from app.kit.errors import AppError
+from app.policy.facts import Action, Caller
+from app.policy.rules import Allow
+from app.query import cursor as cursors
+from app.query.params import read_moment
+from app.query.refusals import ColumnNotVisible, wrong
+from app.query.words import read_terms
+
+
+def asker_of(ask: Ask) -> Asker:
+    """Who asks, what for, and by which request."""
+    return Asker(ask.caller, ask.parameter("purpose"), ask.request_id)
+
+
+class Asked:
+    """Finds and decides, for the answers of one process."""
+
+    def __init__(self, database: Database, snapshot: Snapshot, decider: Decider) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._decider = decider
+
+    async def version(
+        self, known: Known, ask: Ask, action: Action = Action.READ
+    ) -> tuple[VersionEntry, Allow]:
+        """The version asked for, and the verdict on it.
+
+        Raises the refusal (which then stands in the log), `NoVersion`, `VersionNotFound`.
+        """
+        try:
+            version = await self._find(known, ask)
+        except AppError:
+            # Who may not read the dataset is told that, and not which versions it has.
+            await self._allow(known, known.entry.version, ask, action)
+            raise
+        allow = await self._allow(known, version, ask, action)
+        if version is None:
+            raise NoVersion(dataset=known.entry.id)
+        if not version.published and allow.ground != "own":
+            raise VersionNotFound(dataset=known.entry.id, number=version.number)
+        return version, allow
+
+    async def joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
+        """The datasets to look up beside, each decided for this caller as if asked alone."""
+        wanted = (ask.parameter("expand") or "").split(",")
+        versions: dict[str, VersionEntry] = {}
+        allowed: dict[str, tuple[Known, Allow]] = {}
+        for declared in known.entry.joins:
+            if declared["name"] not in wanted:
+                continue
+            other = await self._snapshot.dataset(declared["dataset"])
+            beside = await self._beside(other, ask)
+            # Beside another's records they are read one by one, also where those are only counted.
+            allow = await self._allow(other, beside, ask, Action.READ)
+            if beside is None:
+                raise NoVersion(dataset=other.entry.id)
+            versions[declared["name"]] = beside
+            allowed[declared["name"]] = (other, allow)
+        joins = joins_of(replace(known.entry, version=version), versions)
+        return {
+            name: Joined(
+                replace(
+                    join,
+                    fields=tuple(f for f in join.fields if f.name in allowed[name][1].columns),
+                ),
+                versions[name],
+                *allowed[name],
+            )
+            for name, join in joins.items()
+        }
+
+    async def visible(
+        self, dataset_id: str, caller: Caller | None, purpose: str | None
+    ) -> frozenset[str]:
+        """The columns that a read would give now, none where it would be refused. Logs nothing."""
+        known = await self._snapshot.dataset(dataset_id)
+        verdict = await self._decider.judge(known, caller, Action.READ, purpose)
+        return verdict.columns if isinstance(verdict, Allow) else frozenset()
+
+    async def readings(self, ask: Ask) -> dict[str, tuple[str, ...]]:
+        """How the words of `q` are read and what is read so, as far as is known now."""
+        words = ask.parameter("q")
+        if words is None:
+            return {}
+        async with self._database.reading() as session:
+            return await lexicon.look_up(session, read_terms(words))
+
+    async def not_visible(
+        self, known: Known, ask: Ask, refusal: ColumnNotVisible
+    ) -> ColumnNotVisible:
+        """The refusal of a hidden column, written to the log."""
+        return await refuse_columns(self._decider, known, [refusal.named["names"]], asker_of(ask))
+
+    async def refused(self, known: Known, ask: Ask, refusal: AppError) -> AppError:
+        """A refusal for what a dataset's publisher declared, written to the log."""
+        asker = asker_of(ask)
+        await self._decider.refuse(
+            known, asker.caller, refusal.code, asker.purpose, asker.request_id
+        )
+        refusal.logged = True
+        return refusal
+
+    async def _find(self, known: Known, ask: Ask) -> VersionEntry | None:
+        """The version asked for: by number, by time, by cursor, or the current one."""
+        number = None
+        asked, cursor = ask.parameter("version"), ask.parameter("cursor")
+        if (as_of := ask.parameter("as_of")) is not None:
+            if asked is not None:
+                raise wrong("as_of", "version とは併用できません。", "does not go with version.")
+            async with self._database.reading() as session:
+                return await load_version_at(session, ask.dataset_id, read_moment(as_of))
+        if asked is not None:
+            if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10):
+                raise wrong("version", "版の番号です。", "give a version's number.")
+            number = int(asked)
+        if cursor is not None:
+            position = cursors.decode(cursor, dataset_id=ask.dataset_id)
+            number = position.version if number is None else number
+        current = known.entry.version
+        if number is None or (current is not None and current.number == number):
+            return current
+        async with self._database.reading() as session:
+            return await load_version(session, ask.dataset_id, number)
+
+    async def _beside(self, other: Known, ask: Ask) -> VersionEntry | None:
+        """The joined dataset's version: of the same time, where one was asked for."""
+        as_of = ask.parameter("as_of")
+        if as_of is None:
+            return other.entry.version
+        try:
+            async with self._database.reading() as session:
+                return await load_version_at(session, other.entry.id, read_moment(as_of))
+        except AppError:
+            # Who may not read the dataset is told that, and not which versions it has.
+            await self._allow(other, other.entry.version, ask, Action.READ)
+            raise
+
+    async def _allow(
+        self, known: Known, version: VersionEntry | None, ask: Ask, action: Action
+    ) -> Allow:
+        return await allow_for(self._decider, known, version, asker_of(ask), action)
