@@ -18,7 +18,9 @@ from app.catalogue.refusals import (
     VersionNotFound,
 )
 from app.catalogue.schema_changes import Change, SchemaChange, incompatible, schema_changes
+from app.jobs import queue
 from app.kit import clock
+from app.kit.db import Database
 from app.kit.errors import Fault
 from app.models.datasets import DataClass, Dataset, Run, Upload, Version, VersionState
 from app.query.fields import Field
@@ -120,6 +122,8 @@ async def publish(
     await log.append(
         session, event, dataset=dataset.id, version=version.number, instead_of=instead_of, by=by
     )
+    driver = await Database.driver_of(session)
+    await queue.enqueue(driver, queue.FILES, dataset=dataset.id, version=version.number)
 
 
 async def roll_back(session: AsyncSession, dataset: Dataset, version: Version, *, by: str) -> None:

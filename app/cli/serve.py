@@ -58,6 +58,7 @@ async def _work() -> None:
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
+    from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
@@ -66,7 +67,8 @@ async def _work() -> None:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
         try:
-            await work_for_ever(database)
+            store = open_store(settings.store, settings.home, settings.store_access)
+            await work_for_ever(database, store=store)
         finally:
             await database.close()
 

@@ -25,6 +25,7 @@ class Form(StrEnum):
     RECORD = "record"  # a JSON object
     FEATURE = "feature"  # a GeoJSON feature (RFC 7946)
     COLUMNS = "columns"  # plain columns, for CSV
+    CELLS = "cells"  # the same in COPY's text form, where null is no empty text: for files
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from app.tables.sql import Getter, Reading, Source, Statements
 
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _MOST_STATEMENTS: Final = 1_000
+_AS_COLUMNS: Final = frozenset({Form.COLUMNS, Form.CELLS})
 _MOST_COPIES: Final = 4  # at once, so that pages find a connection too
 # The database is away, or going. Anything else that it says is a fault of ours and shows as one.
 _AWAY: Final = (
@@ -126,8 +127,8 @@ class TableReader:
                 spool.put(held)
                 held.clear()
 
-        options: dict[str, Any] = {"format": "csv"}
-        if form is not Form.COLUMNS:
+        options: dict[str, Any] = {"format": "text" if form is Form.CELLS else "csv"}
+        if form not in _AS_COLUMNS:
             # JSON text holds no raw control characters, so with these it is never quoted.
             options |= {"delimiter": "\x01", "quote": "\x02", "escape": "\x02"}
         try:
@@ -240,8 +241,7 @@ def _count(parts: Statements, _wording: Wording) -> Select[Any]:
 
 
 def _stream(parts: Statements, wording: Wording) -> Select[Any]:
-    as_columns = wording.form is Form.COLUMNS
-    found = columns(parts) if as_columns else [document(parts, wording)]
+    found = columns(parts) if wording.form in _AS_COLUMNS else [document(parts, wording)]
     statement = _ordered(parts, found)
     limit = parts.question.limit
     if limit is None:

@@ -5,7 +5,6 @@ It holds a batch at a time, whatever the length of the file.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from app.query.fields import FieldType
+from app.formats.writers.order import Layout
 
 Row = list[str | None]
 Shapes = NDArray[Any]  # of shapely geometries, None where a row has no place
@@ -22,33 +21,6 @@ BATCH: Final = 10_000
 _NULL: Final = "\\N"
 _ESCAPED: Final = re.compile(r"\\(.)")
 _MEANT: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a file."""
-
-    name: str
-    type: FieldType
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The columns of a file, and which of them are the rows' place on the map."""
-
-    columns: tuple[Column, ...]
-    geometry: int | None = None  # the column of GeoJSON
-    point: tuple[int, int] | None = None  # the columns of latitude and longitude
-
-    @property
-    def has_place(self) -> bool:
-        """Whether the rows can be drawn on a map."""
-        return self.geometry is not None or self.point is not None
-
-    @property
-    def others(self) -> tuple[int, ...]:
-        """The columns beside the geometry: what a map's feature has as its properties."""
-        return tuple(at for at in range(len(self.columns)) if at != self.geometry)
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -7,7 +7,8 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from app.formats.writers.cells import Layout, Row, read_rows
+from app.formats.writers.cells import Row, read_rows
+from app.formats.writers.order import Layout
 from app.query.fields import NUMBER_TYPES
 
 # What makes Excel read a cell as a formula, or as a field more.

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import shapely
 
-from app.formats.writers.cells import Layout, Row, Shapes, apart, batches, shapes_of
+from app.formats.writers.cells import Row, Shapes, apart, batches, shapes_of
+from app.formats.writers.order import Layout
 from app.formats.writers.survey import Survey
 from app.kit import clock
 from app.query.fields import FieldType

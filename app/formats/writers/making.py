@@ -7,52 +7,15 @@ It runs beside the worker and the server, so that neither grows by it or falls w
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from app.formats.writers.cells import Column, Layout
+from app.formats.writers.order import Layout, Order
 from app.formats.writers.survey import Survey, survey
-from app.query.fields import FieldType
 
 _GENTLY: Final = 5  # whoever waits for an answer goes before
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be made of the cells: each format with where its file goes."""
-
-    cells: Path
-    layout: Layout
-    wanted: tuple[tuple[str, Path], ...]
-    layer: str = "records"
-    title: str = ""
-
-    def as_json(self) -> bytes:
-        """The order as a child process reads it."""
-        return orjson.dumps(
-            {
-                "cells": str(self.cells),
-                "columns": [[col.name, col.type] for col in self.layout.columns],
-                "geometry": self.layout.geometry,
-                "point": self.layout.point,
-                "wanted": [[name, str(path)] for name, path in self.wanted],
-                "layer": self.layer,
-                "title": self.title,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, told: bytes) -> "Order":
-        """Read back what `as_json` wrote."""
-        read: dict[str, Any] = orjson.loads(told)
-        columns = tuple(Column(name, FieldType(kind)) for name, kind in read["columns"])
-        point = tuple(read["point"]) if read["point"] else None
-        wanted = tuple((name, Path(path)) for name, path in read["wanted"])
-        layout = Layout(columns, read["geometry"], point)
-        return cls(Path(read["cells"]), layout, wanted, read["layer"], read["title"])
 
 
 def make(order: Order) -> Iterator[tuple[str, str | None]]:

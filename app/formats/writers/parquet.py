@@ -9,7 +9,8 @@ import polars as pl
 import shapely
 from polars.io.plugins import register_io_source
 
-from app.formats.writers.cells import Layout, Row, apart, batches, shapes_of
+from app.formats.writers.cells import Row, apart, batches, shapes_of
+from app.formats.writers.order import Layout
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
 
@@ -39,26 +40,25 @@ def write_parquet(layout: Layout, found: Survey, cells: Path, target: Path) -> N
     )
 
 
+_TYPES: Final = {
+    FieldType.INTEGER: pl.Int64(),
+    FieldType.BOOLEAN: pl.Boolean(),
+    FieldType.DATE: pl.Date(),
+    FieldType.DATETIME: pl.Datetime("us", "UTC"),
+    FieldType.LATITUDE: pl.Float64(),
+    FieldType.LONGITUDE: pl.Float64(),
+}
+
+
 def _type(layout: Layout, found: Survey, at: int) -> pl.DataType:
-    match layout.columns[at].type:
-        case FieldType.INTEGER:
-            return pl.Int64()
-        case FieldType.DECIMAL:
-            digits = found.digits[at]
-            if digits.whole + digits.scale > _MOST_DIGITS:
-                return pl.String()
-            return pl.Decimal(digits.whole + digits.scale, digits.scale)
-        case FieldType.BOOLEAN:
-            return pl.Boolean()
-        case FieldType.DATE:
-            return pl.Date()
-        case FieldType.DATETIME:
-            return pl.Datetime("us", "UTC")
-        case FieldType.LATITUDE | FieldType.LONGITUDE:
-            return pl.Float64()
-        case FieldType.GEOMETRY if at == layout.geometry:
-            return pl.Binary()
-    return pl.String()
+    if at == layout.geometry:
+        return pl.Binary()
+    if at in found.digits:
+        digits = found.digits[at]
+        if digits.whole + digits.scale > _MOST_DIGITS:
+            return pl.String()
+        return pl.Decimal(digits.whole + digits.scale, digits.scale)
+    return _TYPES.get(layout.columns[at].type, pl.String())
 
 
 def _geometry_name(layout: Layout) -> str | None:

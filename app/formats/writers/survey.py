@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 import shapely
 
-from app.formats.writers.cells import Layout, Row, Shapes, batches, shapes_of
+from app.formats.writers.cells import Row, Shapes, batches, shapes_of
+from app.formats.writers.order import Layout
 from app.query.fields import FieldType
 
 MOST_ZOOM: Final = 14

@@ -17,7 +17,8 @@ import shapely
 from pmtiles.tile import Compression, TileType, zxy_to_tileid
 from pmtiles.writer import Writer
 
-from app.formats.writers.cells import Layout, Row, Shapes, batches, shapes_of
+from app.formats.writers.cells import Row, Shapes, batches, shapes_of
+from app.formats.writers.order import Layout
 from app.formats.writers.survey import MOST_ZOOM, Survey, world
 from app.formats.writers.vector_tile import EXTENT, Tile, Value, encode_geometry, encode_point
 from app.query.fields import NUMBER_TYPES, FieldType
@@ -28,6 +29,7 @@ _FEW: Final = 5_000  # so many places are shown at every zoom
 _FEWER: Final = 2.5  # of the points, one of so many is left at each wider zoom
 _SPREAD: Final = 2_654_435_761  # Knuth's multiplier: numbers in a row become spread ones
 _PIXEL: Final = EXTENT / 256
+_EXACT_DIGITS: Final = 15
 _SPOOL: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -63,15 +65,15 @@ def closest_zoom(found: Survey) -> int:
     return max((z for z in range(MOST_ZOOM + 1) if found.tiles[z] <= most), default=0)
 
 
-def _fill(
-    base: sqlite3.Connection, layout: Layout, found: Survey, cells: Path, zoom: int
-) -> None:
+def _fill(base: sqlite3.Connection, layout: Layout, found: Survey, cells: Path, zoom: int) -> None:
     begun = 0
     for rows in batches(cells):
         numbers = np.arange(begun, begun + len(rows), dtype=np.int64)
         begun += len(rows)
         properties = (orjson.dumps(_properties(layout, row)) for row in rows)
-        base.executemany("INSERT INTO row VALUES (?, ?)", zip(numbers.tolist(), properties, strict=True))
+        base.executemany(
+            "INSERT INTO row VALUES (?, ?)", zip(numbers.tolist(), properties, strict=True)
+        )
         shapes = shapes_of(layout, rows)
         drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
         flat = _projected(shapes[drawn])
@@ -91,8 +93,9 @@ def _property(text: str | None, kind: FieldType) -> Value:
         return text == "true"
     if kind is FieldType.INTEGER:
         return int(text)
-    # A number that a browser would round stays the text that it was.
-    return float(text) if kind in NUMBER_TYPES and len(text) <= 15 else text
+    # A decimal that a browser would round stays the text that it was.
+    is_rounded = kind is FieldType.DECIMAL and len(text) > _EXACT_DIGITS
+    return float(text) if kind in NUMBER_TYPES and not is_rounded else text
 
 
 def _projected(shapes: Shapes) -> Shapes:
@@ -111,7 +114,9 @@ def _at_zoom(flat: Shapes, numbers: Any, zoom: int, closest: int, rows: int) -> 
         share = max(_FEWER ** (zoom - closest), _FEW / max(rows, 1))
         is_seen = (east - west >= _PIXEL) | (south - north >= _PIXEL)
         is_kept = np.where(shapely.get_dimensions(flat) == 0, ranks < share * 2**32, is_seen)
-        flat, numbers, ranks, is_point = (each[is_kept] for each in (flat, numbers, ranks, is_point))
+        flat, numbers, ranks, is_point = (
+            each[is_kept] for each in (flat, numbers, ranks, is_point)
+        )
     points = shapely.get_coordinates(flat[is_point]) * (EXTENT << zoom)
     yield from _points(points, numbers[is_point], ranks[is_point], zoom)
     shapes = shapely.transform(flat[~is_point], lambda xy: xy * (EXTENT << zoom))
@@ -182,6 +187,8 @@ def _assemble(
         "SELECT tile, number, kind, geometry, properties FROM piece"
         " JOIN row ON row.number = piece.row ORDER BY tile, rank"
     )
+    # Only at the closest zoom does it matter: from further away places are thinned out anyway.
+    first = zxy_to_tileid(closest_zoom(found), 0, 0)
     tile, at, left_out, is_full = Tile(layer, names), -1, 0, False
     for tile_id, number, kind, geometry, properties in pieces:
         if tile_id != at:
@@ -190,7 +197,7 @@ def _assemble(
             tile, at, is_full = Tile(layer, names), tile_id, False
         # Once one finds no room, those behind it are not tried: small ones would be favoured.
         is_full = is_full or not tile.add(number + 1, kind, geometry, orjson.loads(properties))
-        left_out += is_full
+        left_out += is_full and tile_id >= first
     writer.write_tile(max(at, 0), _packed(tile))
     writer.finalize(_header(found), _metadata(layout, names, layer, title, left_out))
 

@@ -1,16 +1,16 @@
 """An Excel workbook, written row by row. A cell is text or a number: never a formula, never a link."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import xlsxwriter
 
-from app.formats.writers.cells import Layout, read_rows
+from app.formats.writers.cells import read_rows
+from app.formats.writers.order import MOST_SHEET_ROWS, Layout
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
 
-MOST_ROWS: Final = 1_048_575  # below the heading
 MOST_COLUMNS: Final = 16_384
 MOST_CHARACTERS: Final = 32_767  # of a cell
 _EXACT_DIGITS: Final = 15  # what Excel keeps of a number
@@ -22,7 +22,7 @@ _NUMBERS: Final = frozenset(
 
 def why_not(layout: Layout, found: Survey) -> str | None:
     """Why these rows fit no sheet, if they do not."""
-    if found.rows > MOST_ROWS:
+    if found.rows > MOST_SHEET_ROWS:
         return "too_many_rows"
     if len(layout.columns) > MOST_COLUMNS:
         return "too_many_columns"
@@ -43,6 +43,8 @@ def write_xlsx(layout: Layout, cells: Path, target: Path) -> None:
             "strings_to_numbers": False,
         },
     )
+    # The same rows are the same bytes: a workbook must not hold the moment of its making.
+    book.set_properties({"created": datetime(1980, 1, 1)})
     with book:
         sheet = book.add_worksheet("records")
         day = book.add_format({"num_format": "yyyy-mm-dd"})
