@@ -12,6 +12,7 @@ from app.api import (
     changes,
     clients,
     datasets,
+    files,
     groups,
     invitations,
     log,
@@ -44,6 +45,7 @@ from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
+from app.broker.files import Files
 from app.broker.recording import Recorder
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
@@ -51,6 +53,7 @@ from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
 from app.kit.live import Live
 from app.kit.settings import Settings
+from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.tokens import TokenVerifier
@@ -62,6 +65,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     uploads.router,
     resumable.router,
     versions.router,
+    files.router,
     changes.router,
     writing.router,
     profiles.router,
@@ -136,6 +140,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
             sources=Sources(database, entries),
+            files=Files(database, snapshot, live, decider, recorder),
+            store=open_store(settings.store, settings.home, settings.store_access),
+            accel_prefix=settings.accel_prefix,
             keys=keys,
             tokens=TokenVerifier(settings.issuer, settings.zone, keys),
             token_endpoint=TokenEndpoint(

@@ -82,8 +82,8 @@ class FileNotReady(AppError):
     ja = "データセット {dataset} の {name} は作成中です。数分後に再試行するか、/records?f=csv などで取得してください。"
     en = "{name} of the dataset {dataset} is being made. Try again in minutes, or use /records."
 
-    def __init__(self, **named: str) -> None:
-        super().__init__(**named)
+    def __init__(self, *, dataset: str, name: str) -> None:
+        super().__init__(dataset=dataset, name=name)
         self.headers["Retry-After"] = "60"
 
 

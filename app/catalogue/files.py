@@ -50,6 +50,7 @@ class FileEntry:
     its visibility, as the rules judge them."""
 
     dataset_id: str
+    title: str
     version: int
     revision: int
     format: str
@@ -91,7 +92,8 @@ def why_none(data_class: str) -> str | None:
 async def load_files(session: AsyncSession, dataset_id: str) -> tuple[FileEntry, ...]:
     """All files of a dataset's published versions, newest first."""
     statement = (
-        select(VersionFile, Version.fields)
+        select(VersionFile, Version.fields, Dataset.title_ja)
+        .join(Dataset, Dataset.id == VersionFile.dataset_id)
         .join(
             Version,
             and_(
@@ -103,12 +105,16 @@ async def load_files(session: AsyncSession, dataset_id: str) -> tuple[FileEntry,
         .order_by(VersionFile.version_number.desc(), VersionFile.revision.desc())
     )
     found = (await session.execute(statement)).all()
-    return tuple(_entry(file, [Field.from_json(each) for each in fields]) for file, fields in found)
+    return tuple(
+        _entry(file, title, [Field.from_json(each) for each in fields])
+        for file, fields, title in found
+    )
 
 
-def _entry(file: VersionFile, fields: Sequence[Field]) -> FileEntry:
+def _entry(file: VersionFile, title: str, fields: Sequence[Field]) -> FileEntry:
     return FileEntry(
         dataset_id=file.dataset_id,
+        title=title,
         version=file.version_number,
         revision=file.revision,
         format=file.format,

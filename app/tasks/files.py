@@ -6,7 +6,7 @@ It may be killed at any moment and begun again: what is listed is not made twice
 import asyncio
 import hashlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ async def _make(database: Database, store: Store, task: Task) -> None:
 
 async def _formats(
     reader: TableReader, task: Task, folder: Path
-) -> AsyncIterator[tuple[str, str | None]]:
+) -> AsyncGenerator[tuple[str, str | None], None]:
     """Each format once its file stands in the folder, or with the reason why it does not."""
     if "csv" in task.wanted:
         await _copy(reader, task.plan(Representation.CSV), folder / "csv")
@@ -173,7 +173,7 @@ def _collect(features: Path, target: Path) -> None:
     features.unlink()
 
 
-async def _beside(order: Order) -> AsyncIterator[tuple[str, str | None]]:
+async def _beside(order: Order) -> AsyncGenerator[tuple[str, str | None], None]:
     """What a child process makes of the cells. One that dies has told what it made."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", _CHILD,

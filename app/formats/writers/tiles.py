@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import orjson
@@ -54,9 +54,13 @@ def write_tiles(
             base.execute("CREATE INDEX by_tile ON piece (tile, rank)")
             base.execute("COMMIT")
             with target.open("wb") as file:
-                _assemble(base, Writer(file), layout, found, layer, title)
+                _assemble(base, _writer(file), layout, found, layer, title)
     finally:
         spool.unlink(missing_ok=True)
+
+
+def _writer(file: BinaryIO) -> Any:
+    return Writer(file)  # type: ignore[no-untyped-call]
 
 
 def closest_zoom(found: Survey) -> int:
@@ -99,7 +103,7 @@ def _property(text: str | None, kind: FieldType) -> Value:
 
 
 def _projected(shapes: Shapes) -> Shapes:
-    flat = shapely.transform(shapely.force_2d(shapes), world)
+    flat: Shapes = shapely.transform(shapely.force_2d(shapes), world)
     wrong = ~shapely.is_valid(flat)
     flat[wrong] = shapely.make_valid(flat[wrong])
     return flat

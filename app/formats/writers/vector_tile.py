@@ -47,7 +47,8 @@ class Tile:
 
     def add(self, row: int, kind: int, geometry: bytes, values: Sequence[Value]) -> bool:
         """Add one feature; False where there is no room for it."""
-        tags, fresh = bytearray(), []
+        tags = bytearray()
+        fresh: list[tuple[type, Value]] = []
         known = len(self._values)
         for at, value in enumerate(values):
             if value is None:
