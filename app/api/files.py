@@ -119,7 +119,7 @@ _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
     responses={
         200: {
             "description": "The file",
-            "content": {form.media_type: _BYTES for form in FORMATS.values()},
+            "content": {form.media_type.partition(";")[0]: _BYTES for form in FORMATS.values()},
         },
         206: {"description": "The part that `Range` named"},
         302: {"description": "Where the file is: a signed address of short life"},

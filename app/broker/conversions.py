@@ -82,10 +82,10 @@ async def _run(order: Order) -> tuple[str, str | None] | None:
     )  # fmt: skip
     try:
         said, _ = await child.communicate(order.as_json())
-    finally:
-        if child.returncode is None:  # the taker is gone
-            child.kill()
-            await child.wait()
+    except BaseException:  # the taker is gone
+        child.kill()
+        await child.wait()
+        raise
     if child.returncode != 0 or not said.endswith(b"\n"):
         return None
     name, reason = orjson.loads(said)

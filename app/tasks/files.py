@@ -187,9 +187,10 @@ async def _beside(order: Order) -> AsyncGenerator[tuple[str, str | None], None]:
             if line.endswith(b"\n"):  # a killed process may leave half a line
                 form, reason = orjson.loads(line)
                 yield form, reason
+    except BaseException:  # nobody waits for the rest
+        child.kill()
+        raise
     finally:
-        if child.returncode is None:
-            child.kill()
         await child.wait()
 
 

@@ -20,6 +20,7 @@ from app.cli.openapi import document_text
 from app.models.datasets import Dataset
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
+from app.tasks.files import make_files
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -297,6 +298,15 @@ async def _own_profile(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, (await _profile(stage))[1]
 
 
+async def _ready_file(stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
+    """An open dataset whose files are made."""
+    platform = stage.world.platform
+    dataset = await stocked(stage.world, [{"no": "1"}])
+    await make_files(platform.database, platform.store, dataset, 1)
+    platform.live.changed("dataset", dataset)
+    return {}, {"dataset_id": dataset, "name": f"{dataset}.csv"}
+
+
 READY: Final[dict[str, Ready]] = {
     "GET /opendata/catalog.jsonld": _as("nobody"),
     "GET /opendata/datasets/{dataset_id}.jsonld": _open_dataset,
@@ -369,6 +379,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/datasets/{dataset_id}/versions/{number}/source": _as(
         "own", dataset_id="shelters", number=1
     ),
+    "GET /v1/datasets/{dataset_id}/files": _ready_file,
+    "GET /v1/datasets/{dataset_id}/files/{name}": _ready_file,
     "POST /v1/datasets/{dataset_id}/versions/{number}/publish": _as(
         "own", dataset_id="shelters", number=1
     ),

@@ -106,7 +106,7 @@ def encode_geometry(shape: Any, origin: tuple[int, int]) -> tuple[int, bytes] | 
     """A geometry as its kind (1 point, 2 line, 3 polygon) and its commands, in whole numbers from
     the tile's origin; None where nothing of it is left once it is rounded."""
     parts = [part for part in shapely.get_parts(shape) if not part.is_empty]
-    highest = max((shapely.get_dimensions(part) for part in parts), default=-1)
+    highest = max((int(shapely.get_dimensions(part)) for part in parts), default=-1)
     if highest < 0:
         return None
     drawn = [part for part in _flat(parts) if shapely.get_dimensions(part) == highest]
