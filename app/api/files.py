@@ -89,12 +89,10 @@ async def list_files(
 
 def _shown(found: Listing, issuer: str) -> dict[str, Any]:
     base = f"{issuer}/v1/datasets/{found.dataset_id}/files"
-    seen: set[str] = set()  # the first of each form is its latest
-    files = []
-    for file in found.files:
-        latest = None if file.format in seen else f"{base}/{file.latest_name}"
-        seen.add(file.format)
-        files.append(_file(file, base, latest))
+    files = [
+        _file(file, base, f"{base}/{file.latest_name}" if file in found.latest else None)
+        for file in found.files
+    ]
     absent = [
         {"format": form, "code": code, "reason_ja": REASONS[code][0], "reason_en": REASONS[code][1]}
         for form, code in found.absent

@@ -103,6 +103,7 @@ class Listing:
 
     dataset_id: str
     files: tuple[FileEntry, ...]
+    latest: frozenset[FileEntry]  # those that the names without a number lead to
     absent: tuple[tuple[str, str], ...]  # (format, reason) of the current version
     is_public: bool
 
@@ -138,16 +139,18 @@ class Files:
         allow = await self._allow(known, None, asker)
         if (reason := files.why_none(known.entry.facts.data_class)) is not None:
             absent = tuple((each, reason) for each in FORMATS)
-            return Listing(dataset_id, (), absent, is_public=False)
+            return Listing(dataset_id, (), frozenset(), absent, is_public=False)
         there = await self._of(dataset_id)
         shown = [f for f in there if not f.reason and await self._may_see(known, f, asker)]
-        current = {file.format: file.reason for file in _current(known.entry, there)}
+        latest = _current(known.entry, there)
+        current = {file.format: file.reason for file in latest}
         absent = tuple(
             (each, current.get(each, "being_made") or "")
             for each in FORMATS
             if known.entry.version is not None and current.get(each, "being_made") is not None
         )
-        return Listing(dataset_id, tuple(shown), absent, allow.ground == "public")
+        is_public = allow.ground == "public"
+        return Listing(dataset_id, tuple(shown), frozenset(latest), absent, is_public)
 
     async def release(
         self, dataset_id: str, name: str, asker: Asker, *, sends_rows: bool = True

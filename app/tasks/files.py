@@ -116,6 +116,8 @@ async def _task(database: Database, dataset_id: str, number: int) -> Task | None
         for name, field in entry.fields.items()
         if RANK[field.visibility or dataset.data_class] <= rank
     )
+    if not visible:
+        return None
     return Task(dataset_id, dataset.title_ja, entry, visible, tuple(wanted))
 
 
@@ -146,7 +148,10 @@ async def _formats(
     cells = folder / "cells"
     await _copy(reader, task.plan(Representation.PARQUET), cells)
     targets = tuple((each, folder / each) for each in others)
-    order = Order(cells, task.layout(), targets, layer=task.dataset_id, title=task.title)
+    order = Order(
+        cells, task.layout(), targets, layer=task.dataset_id, title=task.title,
+        changed_at=task.version.changed_at.isoformat(),
+    )  # fmt: skip
     async with aclosing(_beside(order)) as told:
         async for form, reason in told:
             others.remove(form)
@@ -239,4 +244,7 @@ async def keep_up(database: Database, store: Store) -> None:
         async with database.writing() as session:
             await files.forget(session, file)
     for dataset_id, number in waiting:
-        await make_files(database, store, dataset_id, number)
+        try:
+            await make_files(database, store, dataset_id, number)
+        except AppError as refusal:  # let go meanwhile, or a store that is away: the next look
+            log.warning("files.put_off", dataset=dataset_id, version=number, code=refusal.code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -104,8 +105,10 @@ def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
     @queue.entrypoint(FILES, concurrency_limit=1)
     async def run_files(job: Job) -> None:
         told = orjson.loads(job.payload or b"{}")
+        making = make_files(database, store, told["dataset"], told["version"])
         try:
-            await make_files(database, store, told["dataset"], told["version"])
+            if not await _unless_stopped(queue, making):
+                raise RetryRequested(timedelta(0))
         except _PASSING as exc:
             log.warning("files.interrupted", **told, error=type(exc).__name__)
             if job.attempts + 1 < _MOST_TRIES:
@@ -113,7 +116,22 @@ def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
 
     @queue.schedule("files", "*/5 * * * *")
     async def run_keep_up(_schedule: Schedule) -> None:
-        await keep_up(database, store)
+        await _unless_stopped(queue, keep_up(database, store))
+
+
+async def _unless_stopped(queue: PgQueuer, work: Coroutine[Any, Any, None]) -> bool:
+    """Do what can be begun again at any time; False where the worker was told to stop before."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(queue.shutdown.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        is_done = doing.done()
+    finally:
+        doing.cancel()
+        stopping.cancel()
+        await asyncio.wait({doing})
+    if is_done:
+        doing.result()
+    return is_done
 
 
 async def _try_load(database: Database, job: Job) -> None:

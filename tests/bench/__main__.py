@@ -8,7 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench import formats, kills, loads, reads, rest, shapes
+from tests.bench import files, formats, kills, loads, reads, rest, shapes
 from tests.bench.figures import Figure, print_table
 from tests.bench.stage import Stage, load_datasets, open_stage
 
@@ -18,6 +18,8 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "again": reads.again,
     "load": loads.load,
     "export": loads.export,
+    "making": files.making,
+    "download": files.download,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "workbook": formats.workbook,

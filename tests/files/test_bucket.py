@@ -51,7 +51,7 @@ def verify_addresses(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def verify(*, request_method: str, request_path: str, query_params: Any, **_: Any) -> bool:
         asked = dict(query_params)
         signature = asked.pop("X-Amz-Signature")
-        return signature == _signature(port, request_method, request_path, asked)
+        return str(signature) == _signature(port, request_method, request_path, asked)
 
     monkeypatch.setattr("pys3local.auth.verify_presigned_url_v4", verify)
 

@@ -13,7 +13,6 @@ import shapely
 from app.formats.writers.cells import Row, Shapes, apart, batches, shapes_of
 from app.formats.writers.order import Layout
 from app.formats.writers.survey import Survey
-from app.kit import clock
 from app.query.fields import FieldType
 
 _EXACT_DIGITS: Final = 15  # what a REAL keeps of a decimal
@@ -54,7 +53,9 @@ _TYPES: Final = {
 }
 
 
-def write_geopackage(layout: Layout, found: Survey, cells: Path, target: Path, layer: str) -> None:
+def write_geopackage(
+    layout: Layout, found: Survey, cells: Path, target: Path, *, layer: str, changed_at: str
+) -> None:
     """Write the layer, some rows at a time."""
     names: list[str] = ["fid", "geom"]
     for at in layout.others:
@@ -67,7 +68,7 @@ def write_geopackage(layout: Layout, found: Survey, cells: Path, target: Path, l
         columns = ["fid INTEGER PRIMARY KEY", "geom BLOB", *declared]
         base.execute(f"CREATE TABLE {_quoted(layer)} ({', '.join(columns)})")
         base.execute("BEGIN")
-        _describe(base, layer, found)
+        _describe(base, layer, found, changed_at)
         places = ", ".join("?" * (len(names) - 1))
         listed = ", ".join(map(_quoted, names[1:]))
         for rows in batches(cells):
@@ -82,12 +83,11 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _describe(base: sqlite3.Connection, layer: str, found: Survey) -> None:
+def _describe(base: sqlite3.Connection, layer: str, found: Survey, changed_at: str) -> None:
     bounds = found.bounds or (None, None, None, None)
-    changed = clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
     base.execute(
         "INSERT INTO gpkg_contents VALUES (?, 'features', ?, '', ?, ?, ?, ?, ?, 4326)",
-        (layer, layer, changed, *bounds),
+        (layer, layer, _utc(changed_at), *bounds),
     )
     kind = next(iter(found.kinds)).upper() if len(found.kinds) == 1 else "GEOMETRY"
     base.execute(

@@ -59,7 +59,10 @@ def _write(name: str, order: Order, found: Survey, target: Path) -> None:
         case "geopackage":
             from app.formats.writers.geopackage import write_geopackage  # noqa: PLC0415
 
-            write_geopackage(order.layout, found, order.cells, target, order.layer)
+            layer, changed_at = order.layer, order.changed_at
+            write_geopackage(
+                order.layout, found, order.cells, target, layer=layer, changed_at=changed_at
+            )
         case "pmtiles":
             from app.formats.writers.tiles import write_tiles  # noqa: PLC0415
 

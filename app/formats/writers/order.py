@@ -47,6 +47,7 @@ class Order:
     wanted: tuple[tuple[str, Path], ...]
     layer: str = "records"
     title: str = ""
+    changed_at: str = "1970-01-01T00:00:00Z"  # of the rows: their files are the same bytes again
 
     def as_json(self) -> bytes:
         """The order as a child process reads it."""
@@ -59,6 +60,7 @@ class Order:
                 "wanted": [[name, str(path)] for name, path in self.wanted],
                 "layer": self.layer,
                 "title": self.title,
+                "changed_at": self.changed_at,
             }
         )
 
@@ -70,4 +72,5 @@ class Order:
         point = tuple(read["point"]) if read["point"] else None
         wanted = tuple((name, Path(path)) for name, path in read["wanted"])
         layout = Layout(columns, read["geometry"], point)
-        return cls(Path(read["cells"]), layout, wanted, read["layer"], read["title"])
+        named = (read["layer"], read["title"], read["changed_at"])
+        return cls(Path(read["cells"]), layout, wanted, *named)

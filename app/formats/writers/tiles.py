@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -54,13 +54,9 @@ def write_tiles(
             base.execute("CREATE INDEX by_tile ON piece (tile, rank)")
             base.execute("COMMIT")
             with target.open("wb") as file:
-                _assemble(base, _writer(file), layout, found, layer, title)
+                _assemble(base, Writer(file), layout, found, layer, title)
     finally:
         spool.unlink(missing_ok=True)
-
-
-def _writer(file: BinaryIO) -> Any:
-    return Writer(file)  # type: ignore[no-untyped-call]
 
 
 def closest_zoom(found: Survey) -> int:
