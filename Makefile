@@ -12,7 +12,7 @@ help:
 	@echo "make demo     install, start the database, load samples and serve on 127.0.0.1:8000"
 	@echo "make test     every check: format, lint, types, imports, OpenAPI drift, tests"
 	@echo "make check    the same without the tests"
-	@echo "make bench    measure speed against its limits (needs wrk)"
+	@echo "make bench    measure speed against its limits (needs wrk, nginx)"
 	@echo "make soak     the same with a file of 1 GB and a log of a million entries"
 	@echo "make openapi  write the OpenAPI documents anew"
 	@echo "make venv     install everything for development into .venv"
@@ -38,6 +38,11 @@ bench: .venv/.installed-dev
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
 	  then apt-get install -y -qq wrk; \
 	  else echo "make bench needs wrk: apt install wrk (Debian), brew install wrk (macOS)" >&2; exit 1; \
+	  fi; }
+	@command -v nginx >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
+	  then apt-get install -y -qq nginx-light; \
+	  else echo "make bench needs nginx: apt install nginx-light (Debian), brew install nginx (macOS)" >&2; exit 1; \
 	  fi; }
 	@$(BIN)/python -m tests.bench
 

@@ -13,6 +13,7 @@ from app.api import (
     changes,
     clients,
     datasets,
+    files,
     groups,
     invitations,
     log,
@@ -48,6 +49,7 @@ from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
+from app.broker.files import Files
 from app.broker.recording import Recorder
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
@@ -55,6 +57,7 @@ from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
 from app.kit.live import Live
 from app.kit.settings import Settings
+from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.tokens import TokenVerifier
@@ -66,6 +69,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     uploads.router,
     resumable.router,
     versions.router,
+    files.router,
     changes.router,
     writing.router,
     profiles.router,
@@ -151,6 +155,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
             sources=Sources(database, entries),
+            files=Files(database, snapshot, live, decider, recorder),
+            store=open_store(settings.store, settings.home, settings.store_access),
+            accel_prefix=settings.accel_prefix,
             keys=keys,
             tokens=TokenVerifier(settings.issuer, settings.zone, keys),
             token_endpoint=TokenEndpoint(

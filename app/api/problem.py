@@ -23,6 +23,7 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.PRECONDITION: 412,
     Kind.MISMATCH: 460,  # tus 1.0.0, checksum
     Kind.TOO_LARGE: 413,
+    Kind.RANGE: 416,
     Kind.UNSUPPORTED: 415,
     Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
@@ -39,6 +40,7 @@ TITLES: Final[Mapping[int, tuple[str, str]]] = {
     412: ("前提条件が成り立ちません", "A precondition does not hold"),
     413: ("大きすぎます", "Too large"),
     415: ("この形式は扱えません", "This media type is not supported"),
+    416: ("その範囲はありません", "No such range"),
     422: ("入力に誤りがあります", "The input is wrong"),
     460: ("送信内容が壊れています", "What came is not what was announced"),
     429: ("要求が多すぎます", "Too many requests"),

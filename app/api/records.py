@@ -32,6 +32,8 @@ _BY_MEDIA_TYPE: Final[Mapping[str, Representation]] = {
     "application/geo+json": Representation.GEOJSON,
     "text/csv": Representation.CSV,
     "application/x-ndjson": Representation.NDJSON,
+    "application/vnd.apache.parquet": Representation.PARQUET,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": Representation.XLSX,
     "application/*": Representation.JSON,
     "text/*": Representation.CSV,
     "text/html": Representation.JSON,  # a browser's address bar
@@ -237,9 +239,13 @@ READ_CODES: Final = (
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable",
 )  # fmt: skip
+_EXPORT_CODES: Final = ("too_many_exports", "does_not_fit_form", "conversion_failed")
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
-    _PATH: {"get": describe(problems(*READ_CODES, "too_many_exports"), keyed=False)},
+    _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES), keyed=False)},
     _KEYED: {
-        "get": describe(problems(*READ_CODES, "record_not_found", "dataset_has_no_key"), keyed=True)
+        "get": describe(
+            problems(*READ_CODES, *_EXPORT_CODES, "record_not_found", "dataset_has_no_key"),
+            keyed=True,
+        )
     },
 }

@@ -71,7 +71,7 @@ def _query(name: str, schema: Mapping[str, Any], description: str) -> dict[str, 
 
 _STRING: Final = {"type": "string"}
 _BOOLEAN: Final = {"type": "string", "enum": ["true", "false"]}
-_FORMS: Final = {"type": "string", "enum": ["json", "geojson", "csv", "ndjson"]}
+_FORMS: Final = {"type": "string", "enum": ["json", "geojson", "csv", "ndjson", "parquet", "xlsx"]}
 _COMMON: Final = (
     _query("purpose", _STRING, "Purpose of use; needed for everything above public"),
     _query("fields", _STRING, "Only these fields, comma-separated"),
@@ -124,6 +124,8 @@ def describe(problems: Mapping[int | str, Any], *, keyed: bool) -> dict[str, Any
         "application/geo+json": {"schema": {"type": "object"}},
         "text/csv": _TEXT,
         "application/x-ndjson": _TEXT,
+        "application/vnd.apache.parquet": {},
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {},
     }
     if not keyed:
         content["application/json"]["example"] = _EXAMPLE

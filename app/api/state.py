@@ -7,12 +7,14 @@ from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.diff import Differ
+from app.broker.files import Files
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
+from app.kit.store import Store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing
 from app.oauth.tokens import TokenVerifier
@@ -41,3 +43,6 @@ class Platform:
     feed: ChangeFeed
     differ: Differ
     sources: Sources
+    files: Files
+    store: Store
+    accel_prefix: str | None

@@ -9,8 +9,9 @@ from typing import Any, Final
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker import shape
-from app.broker.ask import Answer, Ask, has_tag, tagged
+from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
+from app.broker.conversions import CONVERTED, Conversions
 from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
 from app.broker.pins import Pins
@@ -18,6 +19,7 @@ from app.broker.plan import ORIGINALS, Plan, make_plan
 from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
+from app.formats.writers.order import MOST_SHEET_ROWS
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
@@ -76,6 +78,7 @@ class Broker:
         self._issuer = issuer
         self._reader = TableReader(database.pool)
         self._held = HeldAnswers(cache_bytes)
+        self._conversions = Conversions()
         self._exports = 0
 
     async def read(self, ask: Ask) -> Answer:
@@ -194,10 +197,17 @@ class Broker:
         return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
 
     async def _pieces(self, plan: Plan) -> AsyncGenerator[bytes, None]:
-        rows = self._reader.stream(plan.version.source, plan.sources, _reading(plan), plan.wording)
+        reading = _reading(plan)
+        if plan.representation is Representation.XLSX and plan.question.limit is None:
+            # One more than fits shows that not all do.
+            cut = replace(plan.question, limit=MOST_SHEET_ROWS + 1)
+            reading = replace(reading, question=cut)
+        rows = self._reader.stream(plan.version.source, plan.sources, reading, plan.wording)
+        is_converted = plan.representation in CONVERTED
+        body = self._conversions.stream if is_converted else shape.stream_body
         self._exports += 1
         try:
-            async with aclosing(rows), aclosing(shape.stream_body(plan, rows)) as pieces:
+            async with aclosing(rows), aclosing(body(plan, rows)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:

@@ -20,6 +20,8 @@ class Representation(StrEnum):
     GEOJSON = "geojson"
     CSV = "csv"
     NDJSON = "ndjson"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,12 @@ _FORMS: Final[Mapping[Representation, Form]] = {
     Representation.NDJSON: Form.RECORD,
     Representation.GEOJSON: Form.FEATURE,
     Representation.CSV: Form.COLUMNS,
+    Representation.PARQUET: Form.CELLS,
+    Representation.XLSX: Form.CELLS,
 }
-STREAMED: Final = frozenset({Representation.CSV, Representation.NDJSON})
+STREAMED: Final = frozenset(
+    {Representation.CSV, Representation.NDJSON, Representation.PARQUET, Representation.XLSX}
+)
 ORIGINALS: Final = "originals"
 _CHARSETS: Final = frozenset({"utf-8", "cp932"})
 

@@ -17,6 +17,8 @@ MEDIA_TYPES: Final = {
     Representation.GEOJSON: "application/geo+json",
     Representation.CSV: "text/csv; charset={charset}; header=present",
     Representation.NDJSON: "application/x-ndjson",
+    Representation.PARQUET: "application/vnd.apache.parquet",
+    Representation.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 _CHARSET_NAMES: Final = {"utf-8": "utf-8", "cp932": "Shift_JIS"}
 BOM: Final = "\ufeff".encode()

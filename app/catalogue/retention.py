@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
+from app.catalogue import files
 from app.kit import clock
 from app.models.datasets import (
     Dataset,
@@ -161,6 +162,7 @@ async def drop(session: AsyncSession, dataset_id: str, number: int) -> bool:
         return False
     await _forget_differences(session, dataset_id, number)
     await _forget_files(session, version)
+    await files.end(session, dataset_id, number)
     await differences.drop(session, version.table_name)
     await differences.drop(session, index_name(version.table_name))
     version.state = VersionState.DROPPED

@@ -19,7 +19,9 @@ from app.catalogue.refusals import (
     VersionNotFound,
 )
 from app.catalogue.schema_changes import Change, SchemaChange, incompatible, schema_changes
+from app.jobs import queue
 from app.kit import clock
+from app.kit.db import Database
 from app.kit.errors import Fault
 from app.models.datasets import (
     DataClass,
@@ -133,6 +135,8 @@ async def publish(
         session, event, dataset=dataset.id, version=version.number, instead_of=instead_of,
         license=dataset.license, loaded_by=loader, by=by,
     )  # fmt: skip
+    driver = await Database.driver_of(session)
+    await queue.enqueue(driver, queue.FILES, dataset=dataset.id, version=version.number)
 
 
 def _check_open_to_readers(dataset: Dataset) -> None:

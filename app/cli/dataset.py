@@ -75,6 +75,28 @@ def show(dataset: Id, as_json: Json = False) -> None:
     show_one(run(act), as_json)
 
 
+@app.command("files")
+def list_files(dataset: Id, as_json: Json = False) -> None:
+    """List the ready-made files. 作成済みのファイルを一覧する。"""
+
+    async def act(shell: Shell) -> list[dict[str, Any]]:
+        from app.catalogue import datasets, files  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            await datasets.get(session, dataset)
+            found = await files.load_files(session, dataset)
+        return [
+            {
+                "name": each.name, "format": each.format, "version": each.version,
+                "revision": each.revision, "size": each.size, "sha256": each.sha256,
+                "reason": each.reason, "made_at": each.made_at,
+            }
+            for each in found
+        ]  # fmt: skip
+
+    show_many(run(act), as_json, ("name", "format", "size", "reason", "made_at"))
+
+
 @app.command()
 def add(
     file: Annotated[

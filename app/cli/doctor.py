@@ -38,7 +38,14 @@ def doctor(as_json: Json = False) -> None:
     settings = read_settings()
     looked = asyncio.run(_database(settings))
     opened = all(each.ok for each in looked if each.check == _SIGNING_KEYS)
-    found = [_python(), *_disk(settings), *_secret_key(settings, opened), *looked, _readings()]
+    found = [
+        _python(),
+        *_disk(settings),
+        *_secret_key(settings, opened),
+        asyncio.run(_store(settings)),
+        *looked,
+        _readings(),
+    ]
     if as_json:
         show_json([asdict(each) for each in found])
     else:
@@ -117,6 +124,23 @@ def _secret_key(settings: "Settings", opened: bool) -> Iterator[Finding]:
         return
     yield Finding("secret key", True, said(
         f"{path}（バックアップに含めてください）", f"{path} (keep it in the backup)"
+    ))  # fmt: skip
+
+
+async def _store(settings: "Settings") -> Finding:
+    """Whether files can be put where they are kept."""
+    import tempfile  # noqa: PLC0415
+
+    from app.kit.store import StoreUnusable, check, open_store  # noqa: PLC0415
+
+    store = open_store(settings.store, settings.home, settings.store_access)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            await check(store, Path(folder))
+    except StoreUnusable as wrong:
+        return Finding("file store", False, said(wrong.words("ja"), wrong.words("en")))
+    return Finding("file store", True, said(
+        f"{store.place} に書き込めます", f"{store.place} can be written"
     ))  # fmt: skip
 
 

@@ -47,17 +47,21 @@ def work(
     until_eof: Annotated[
         bool, typer.Option("--until-eof", hidden=True, help="End when standard input ends")
     ] = False,
+    no_files: Annotated[
+        bool, typer.Option("--no-files", help="Leave the making of files to other workers")
+    ] = False,
 ) -> None:
     """Take jobs from the queue until stopped. ワーカを起動する。"""
     if until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_work())
+    asyncio.run(_work(makes_files=not no_files))
 
 
-async def _work() -> None:
+async def _work(*, makes_files: bool) -> None:
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
+    from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
@@ -66,7 +70,8 @@ async def _work() -> None:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
         try:
-            await work_for_ever(database)
+            store = open_store(settings.store, settings.home, settings.store_access)
+            await work_for_ever(database, store=store if makes_files else None)
         finally:
             await database.close()
 

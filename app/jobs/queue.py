@@ -8,6 +8,7 @@ import orjson
 from app.kit.db import Driver
 
 LOAD: Final = "load"
+FILES: Final = "files"
 _BACKLOG: Final = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created)), 0)::float8
 FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     PRECONDITION = "precondition"  # the caller speaks another version of the protocol
     MISMATCH = "mismatch"  # the bytes that came are not those that were announced
     TOO_LARGE = "too_large"
+    RANGE = "range"  # the part that was asked for is not there
     UNSUPPORTED = "unsupported"
     TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+from app.kit.store import Access
 
 
 class Settings(BaseSettings):
@@ -32,6 +34,15 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=10, ge=2, le=200)
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1)
     answer_cache_bytes: int = Field(default=32 * 1024**2, ge=0)
+    store: str | None = None
+    """Where ready-made files are kept: a folder, or `s3://bucket/prefix`. Unset: `home`/files."""
+    store_endpoint: str | None = None
+    """The address of an S3-compatible service other than AWS."""
+    store_region: str | None = None
+    store_access_key_id: SecretStr | None = None
+    store_secret_access_key: SecretStr | None = None
+    accel_prefix: str | None = None
+    """The internal location of an nginx before us that serves the store's folder by itself."""
 
     @field_validator("database_url")
     @classmethod
@@ -49,6 +60,18 @@ class Settings(BaseSettings):
                 {"ja": "PostgreSQLのアドレス（postgresql://利用者:パスワード@ホスト:5432/"
                        "データベース名）にしてください。"},
             )  # fmt: skip
+        return url
+
+    @field_validator("store")
+    @classmethod
+    def _is_store(cls, url: str | None) -> str | None:
+        scheme, has_scheme, rest = (url or "").partition("://")
+        if has_scheme and (scheme != "s3" or not rest.strip("/")):
+            raise PydanticCustomError(
+                "not_store",
+                "it is neither a folder nor s3://bucket/prefix",
+                {"ja": "フォルダのパスか s3://バケット/接頭辞 にしてください。"},
+            )
         return url
 
     @field_validator("public_url")
@@ -70,6 +93,17 @@ class Settings(BaseSettings):
                        "してください。"},
             )  # fmt: skip
         return url
+
+    @property
+    def store_access(self) -> Access:
+        """How the bucket is reached, where the store is one."""
+        key, secret = self.store_access_key_id, self.store_secret_access_key
+        return Access(
+            self.store_endpoint,
+            self.store_region,
+            key.get_secret_value() if key else None,
+            secret.get_secret_value() if secret else None,
+        )
 
     @property
     def secret_key_path(self) -> Path:

@@ -3,6 +3,7 @@
 from app.models import (
     agreements,
     datasets,
+    files,
     log,
     needs,
     onboarding,
@@ -18,6 +19,7 @@ __all__ = [
     "Base",
     "agreements",
     "datasets",
+    "files",
     "log",
     "needs",
     "onboarding",

@@ -30,9 +30,10 @@ class Form(StrEnum):
     LIST = "list"  # a JSON array of the values
     COLUMNS = "columns"  # plain columns, for CSV
     TABBED = "tabbed"  # the same, parted by tabs
+    CELLS = "cells"  # the same in COPY's text form, where null is no empty text: for files
 
 
-IN_COLUMNS: Final = frozenset({Form.COLUMNS, Form.TABBED})
+IN_COLUMNS: Final = frozenset({Form.COLUMNS, Form.TABBED, Form.CELLS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class TableReader:
                 spool.put(held)
                 held.clear()
 
-        options: dict[str, Any] = {"format": "csv"}
+        options: dict[str, Any] = {"format": "text" if form is Form.CELLS else "csv"}
         if form is Form.TABBED:
             options["delimiter"] = "\t"
         if form not in IN_COLUMNS:

@@ -18,12 +18,12 @@ from app.catalogue import measuring, repairs, runs
 from app.formats.mapping import refusing
 from app.formats.quality.measures import Measures
 from app.kit.db import Database
+from app.kit.folders import held_folder
 from app.models.datasets import Dataset, Run
 from app.tables import load as loading
 from app.tables import uploads
 from app.tables.layout import hosted_table, table_name
 from app.tasks.fill import Tally, correct, fill, note_rejects, reject_doubles
-from app.tasks.folders import held_folder
 from app.tasks.order import Order, is_same, newest_version, take_order
 
 if TYPE_CHECKING:

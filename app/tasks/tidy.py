@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from app.catalogue import incoming, retention
 from app.kit import clock
 from app.kit.db import Database
+from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
 from app.oauth.authentication import forget_used
 from app.tables import parts
-from app.tasks.folders import sweep
 
 log = structlog.get_logger()
 # The interface promises to know an Idempotency-Key for a day (IDEMP rules).

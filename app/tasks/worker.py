@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,10 +17,12 @@ from pgqueuer.domain.models import Job, Schedule
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import runs
-from app.jobs.queue import LOAD
+from app.jobs.queue import FILES, LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
+from app.kit.folders import sweep
+from app.kit.store import Store, StoreUnusable
 from app.tasks.attempt import attempt
-from app.tasks.folders import sweep
+from app.tasks.files import keep_up, make_files
 from app.tasks.measure import measure
 from app.tasks.tidy import tidy
 from app.tasks.words import keep_words
@@ -33,13 +36,19 @@ _LAST_SECONDS: Final = 5.0  # for what was cut off to end
 _HELD_AGAIN: Final = timedelta(seconds=5)
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
             asyncpg.OperatorInterventionError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
-            DatabaseUnavailable, DBAPIError)  # fmt: skip
+            DatabaseUnavailable, DBAPIError, StoreUnusable)  # fmt: skip
 
 
 async def work(
-    database: Database, stop: asyncio.Event, *, heartbeat: timedelta = _HEARTBEAT
+    database: Database,
+    stop: asyncio.Event,
+    *,
+    store: Store | None = None,
+    heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
+
+    Without a store the making of files is left to other workers.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -52,6 +61,8 @@ async def work(
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _connection: lost.set())
     queue = _queue(database, connection)
+    if store is not None:
+        _make_files_too(queue, database, store)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -93,6 +104,41 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     return queue
 
 
+def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
+    """The jobs of a worker that has a store."""
+
+    @queue.entrypoint(FILES, concurrency_limit=1)
+    async def run_files(job: Job) -> None:
+        told = orjson.loads(job.payload or b"{}")
+        making = make_files(database, store, told["dataset"], told["version"])
+        try:
+            if not await _unless_stopped(queue, making):
+                raise RetryRequested(timedelta(0))
+        except _PASSING as exc:
+            log.warning("files.interrupted", **told, error=type(exc).__name__)
+            if job.attempts + 1 < _MOST_TRIES:
+                raise RetryRequested(timedelta(seconds=2 ** (job.attempts + 1))) from exc
+
+    @queue.schedule("files", "*/5 * * * *")
+    async def run_keep_up(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, keep_up(database, store))
+
+
+async def _unless_stopped(queue: PgQueuer, work: Coroutine[Any, Any, None]) -> bool:
+    """Do what can be begun again at any time; False where the worker was told to stop before."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(queue.shutdown.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        is_done = doing.done()
+    finally:
+        doing.cancel()
+        stopping.cancel()
+        await asyncio.wait({doing})
+    if is_done:
+        doing.result()
+    return is_done
+
+
 async def _try_load(database: Database, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
@@ -123,7 +169,11 @@ async def _give_up(database: Database, run_id: UUID) -> None:
 
 
 async def work_for_ever(
-    database: Database, *, reconnect_seconds: float = 2, heartbeat: timedelta = _HEARTBEAT
+    database: Database,
+    *,
+    store: Store | None = None,
+    reconnect_seconds: float = 2,
+    heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Work until SIGTERM or SIGINT, over every loss of the database."""
     stop = asyncio.Event()
@@ -132,7 +182,7 @@ async def work_for_ever(
         loop.add_signal_handler(name, stop.set)
     while not stop.is_set():
         try:
-            await work(database, stop, heartbeat=heartbeat)
+            await work(database, stop, store=store, heartbeat=heartbeat)
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
             await asyncio.sleep(reconnect_seconds)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tests.bench import (
     aggregates,
+    files,
     formats,
     kills,
     loads,
@@ -29,6 +30,8 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "load": loads.load,
     "export": loads.export,
     "words": searching.records,
+    "making": files.making,
+    "download": files.download,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "workbook": formats.workbook,

@@ -144,7 +144,10 @@ def spawn(
         "URBANOS_PUBLIC_URL": issuer,
         "URBANOS_PORT": str(port),
     }
-    commands = {"platform": ["app.cli", "serve", "--no-worker"], "worker": ["app.cli", "work"]}
+    commands = {
+        "platform": ["app.cli", "serve", "--no-worker"],
+        "worker": ["app.cli", "work", "--no-files"],
+    }
     bare = ["tests.bench.apps", name, str(port), str(questions or "")]
     words = [sys.executable, "-m", *commands.get(name, bare)]
     said = folder / f"{name}.log"

@@ -20,6 +20,7 @@ from app.cli.openapi import document_text
 from app.models.datasets import Dataset
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
+from app.tasks.files import make_files
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -309,6 +310,15 @@ async def _open_resource(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {}, {"resource_id": path["dataset_id"]}
 
 
+async def _ready_file(stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
+    """An open dataset whose files are made."""
+    platform = stage.world.platform
+    dataset = await stocked(stage.world, [{"no": "1"}])
+    await make_files(platform.database, platform.store, dataset, 1)
+    platform.live.changed("dataset", dataset)
+    return {}, {"dataset_id": dataset, "name": f"{dataset}.csv"}
+
+
 READY: Final[dict[str, Ready]] = {
     "GET /api/3/action/{name}": _as("nobody", name="package_list"),
     "POST /api/3/action/{name}": _as("nobody", name="package_search"),
@@ -399,6 +409,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/datasets/{dataset_id}/versions/{number}/source": _as(
         "own", dataset_id="shelters", number=1
     ),
+    "GET /v1/datasets/{dataset_id}/files": _ready_file,
+    "GET /v1/datasets/{dataset_id}/files/{name}": _ready_file,
     "POST /v1/datasets/{dataset_id}/versions/{number}/publish": _as(
         "own", dataset_id="shelters", number=1
     ),

@@ -20,12 +20,12 @@ from app.audit.events import Event
 from app.audit.verify import verify
 from app.catalogue import runs
 from app.kit import clock
+from app.kit.folders import held_folder, sweep
 from app.kit.settings import Settings
 from app.models.parties import Role
 from app.tables import parts
 from app.tasks import worker as worker_module
 from app.tasks.attempt import attempt
-from app.tasks.folders import held_folder, sweep
 from tests.api.test_loading import made
 from tests.api.test_resumable import MB, begin, csv, offset_of, stored
 from tests.bench.stage import Process, free_port, spawn, until_answers
@@ -110,7 +110,7 @@ async def test_a_run_that_another_transaction_still_holds_waits_for_it_however_l
 
 _HOLDER = """
 import sys, time
-from app.tasks.folders import held_folder
+from app.kit.folders import held_folder
 with held_folder() as folder:
     (folder / "upload").write_bytes(b"x")
     print(folder, flush=True)

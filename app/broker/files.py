@@ -1,0 +1,223 @@
+"""Ready-made files on their way out: decided as a read of all their columns, then counted or logged.
+
+For public data it asks no database: what it needs is in memory. It hands out no byte by itself.
+"""
+
+from dataclasses import dataclass, replace
+
+from app.broker.decide import Decider
+from app.broker.recording import Asker, Recorder
+from app.broker.snapshot import Known, Snapshot
+from app.broker.versions_asked import refuse_columns
+from app.catalogue import files
+from app.catalogue.entries import DatasetEntry
+from app.catalogue.files import FORMATS, FileEntry
+from app.catalogue.refusals import NoVersion
+from app.kit.db import Database
+from app.kit.errors import AppError, Kind
+from app.kit.live import ALL, Live
+from app.policy.facts import Action
+from app.policy.rules import Allow
+
+# (ja, en) of why a file is not there.
+REASONS = {
+    "class_not_kept": (
+        "公開・庁内以外のデータは、ファイルを作り置きしません。/records?f=csv などで取得してください。",
+        "No files of data above internal lie about. Use /records?f=csv and the like.",
+    ),
+    "no_geometry": (
+        "地図上の位置（緯度・経度または形状）がありません。",
+        "The records have no place on the map.",
+    ),
+    "no_place_given": (
+        "位置の入ったレコードがありません。",
+        "No record has its place filled in.",
+    ),
+    "too_many_rows": (
+        "Excelの行数の上限（見出しを含め1,048,576行）を超えています。CSVかParquetを使ってください。",
+        "There are more rows than Excel takes (1,048,576 with the heading). Use CSV or Parquet.",
+    ),
+    "too_many_columns": (
+        "Excelの列数の上限（16,384列）を超えています。CSVかParquetを使ってください。",
+        "There are more columns than Excel takes (16,384). Use CSV or Parquet.",
+    ),
+    "cell_too_long": (
+        "Excelのセルの上限（32,767文字）を超える値があります。CSVかParquetを使ってください。",
+        "A value is longer than Excel's cells (32,767 characters). Use CSV or Parquet.",
+    ),
+    "failed": (
+        "作成に失敗しました。ほかの形式か /records を使い、運営者に知らせてください。",
+        "Making it failed. Use another form or /records, and tell the operator.",
+    ),
+    "being_made": (
+        "作成中です。数分後にもう一度取得してください。",
+        "It is being made. Ask again in a few minutes.",
+    ),
+}  # fmt: skip
+
+
+class NoSuchFile(AppError):
+    """No file has the name, or no longer."""
+
+    kind = Kind.NOT_FOUND
+    code = "file_not_found"
+    ja = "データセット {dataset} に {name} というファイルはありません。/v1/datasets/{dataset}/files で一覧を確認してください。"
+    en = "The dataset {dataset} has no file {name}. /v1/datasets/{dataset}/files lists them."
+
+
+class FileNotMade(AppError):
+    """There is no such file, for a reason."""
+
+    kind = Kind.NOT_FOUND
+    code = "file_not_made"
+    ja = "データセット {dataset} の {name} は作成されません。{why_ja}"
+    en = "There is no {name} of the dataset {dataset}. {why_en}"
+
+
+class FileNotReady(AppError):
+    """The file is still being made."""
+
+    kind = Kind.UNAVAILABLE
+    code = "file_not_ready"
+    ja = "データセット {dataset} の {name} は作成中です。数分後に再試行するか、/records?f=csv などで取得してください。"
+    en = "{name} of the dataset {dataset} is being made. Try again in minutes, or use /records."
+
+    def __init__(self, *, dataset: str, name: str) -> None:
+        super().__init__(dataset=dataset, name=name)
+        self.headers["Retry-After"] = "60"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A file that may go out now."""
+
+    file: FileEntry
+    is_latest: bool  # asked for by the name that goes with the time
+    is_public: bool
+    receipt: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a dataset that the asker may have, newest first, and what is not there."""
+
+    dataset_id: str
+    files: tuple[FileEntry, ...]
+    latest: frozenset[FileEntry]  # those that the names without a number lead to
+    absent: tuple[tuple[str, str], ...]  # (format, reason) of the current version
+    is_public: bool
+
+
+class Files:
+    """Gives files to those who may see every column in them. One a process."""
+
+    def __init__(
+        self,
+        database: Database,
+        snapshot: Snapshot,
+        live: Live,
+        decider: Decider,
+        recorder: Recorder,
+    ) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._decider = decider
+        self._recorder = recorder
+        self._entries = live.cache(self._load, kinds=("dataset", ALL))
+
+    async def _load(self, dataset_id: str) -> tuple[FileEntry, ...]:
+        async with self._database.reading() as session:
+            return await files.load_files(session, dataset_id)
+
+    async def _of(self, dataset_id: str) -> tuple[FileEntry, ...]:
+        held = self._entries.held(dataset_id)
+        return held if held is not None else await self._entries.get(dataset_id)
+
+    async def listing(self, dataset_id: str, asker: Asker) -> Listing:
+        """What there is. A refusal of the dataset is one of the list as well."""
+        known = await self._snapshot.dataset(dataset_id)
+        allow = await self._allow(known, None, asker)
+        if (reason := files.why_none(known.entry.facts.data_class)) is not None:
+            absent = tuple((each, reason) for each in FORMATS)
+            return Listing(dataset_id, (), frozenset(), absent, is_public=False)
+        there = await self._of(dataset_id)
+        shown = [f for f in there if not f.reason and await self._may_see(known, f, asker)]
+        latest = _current(known.entry, there)
+        current = {file.format: file.reason for file in latest}
+        absent = tuple(
+            (each, current.get(each, "being_made") or "")
+            for each in FORMATS
+            if known.entry.version is not None and current.get(each, "being_made") is not None
+        )
+        is_public = allow.ground == "public"
+        return Listing(dataset_id, tuple(shown), frozenset(latest), absent, is_public)
+
+    async def release(
+        self, dataset_id: str, name: str, asker: Asker, *, sends_rows: bool = True
+    ) -> Released:
+        """One file by its name, once the read stands in the log. Raises `NoSuchFile`, …"""
+        known = await self._snapshot.dataset(dataset_id)
+        entry = known.entry
+        is_kept = files.why_none(entry.facts.data_class) is None
+        there = await self._of(dataset_id) if is_kept else ()
+        file = next((each for each in there if each.name == name), None)
+        latest = next((f for f in _current(entry, there) if f.latest_name == name), None)
+        found = file or latest
+        # Who may not read the dataset is told that, and not which files it has.
+        allow = await self._allow(known, found, asker)
+        if found is None or found.reason is not None:
+            raise _not_there(known, found, name)
+        hidden = [column for column in found.columns if column not in allow.columns]
+        if hidden:
+            raise await refuse_columns(self._decider, known, hidden, asker)
+        receipt = await self._recorder.record(
+            known, asker, allow, version=found.version, rows=found.rows if sends_rows else 0,
+            columns=found.columns, file=found.name,
+        )  # fmt: skip
+        return Released(found, file is None, allow.ground == "public", receipt)
+
+    async def _allow(self, known: Known, file: FileEntry | None, asker: Asker) -> Allow:
+        """The verdict on a read of the file's version, by its own columns."""
+        return await self._decider.allow(
+            _as_of(known, file), asker.caller, Action.READ, asker.purpose, asker.request_id
+        )
+
+    async def _may_see(self, known: Known, file: FileEntry, asker: Asker) -> bool:
+        verdict = await self._decider.judge(
+            _as_of(known, file), asker.caller, Action.READ, asker.purpose
+        )
+        return isinstance(verdict, Allow) and verdict.columns.issuperset(file.columns)
+
+
+def _as_of(known: Known, file: FileEntry | None) -> Known:
+    """The dataset with the columns of the file's version."""
+    if file is None:
+        return known
+    facts = known.entry.facts
+    columns = tuple((name, seen_by or facts.data_class) for name, seen_by in file.seen_by)
+    return replace(known, entry=replace(known.entry, facts=replace(facts, columns=columns)))
+
+
+def _current(entry: DatasetEntry, there: tuple[FileEntry, ...]) -> list[FileEntry]:
+    """For each format the newest file of the version that readers get."""
+    if entry.version is None:
+        return []
+    newest: dict[str, FileEntry] = {}
+    for file in there:  # newest first
+        if file.version == entry.version.number:
+            newest.setdefault(file.format, file)
+    return list(newest.values())
+
+
+def _not_there(known: Known, file: FileEntry | None, name: str) -> AppError:
+    entry = known.entry
+    reason = file.reason if file is not None else files.why_none(entry.facts.data_class)
+    names = {entry.id + form.suffix for form in FORMATS.values()}
+    if reason is not None:
+        why_ja, why_en = REASONS[reason]
+        return FileNotMade(dataset=entry.id, name=name[:100], why_ja=why_ja, why_en=why_en)
+    if entry.version is None:
+        return NoVersion(dataset=entry.id)
+    if name in names:
+        return FileNotReady(dataset=entry.id, name=name)
+    return NoSuchFile(dataset=entry.id, name=name[:100])

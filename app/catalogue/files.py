@@ -1,0 +1,249 @@
+"""Ready-made files: which datasets have them, which are made, missing, or no longer wanted.
+
+It touches entries only: bytes are the store's, and who gets them is the broker's word.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.kit import clock
+from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
+from app.models.files import VersionFile
+from app.query.fields import Field
+
+# No copies of restricted and personal data lie about: for those the live export works.
+KEPT_CLASSES: Final = (DataClass.PUBLIC, DataClass.INTERNAL)
+_SUPERSEDED: Final = timedelta(days=1)  # whoever began with an old revision may end with it
+_PAUSE: Final = timedelta(minutes=5)  # between two makings of a dataset that is written to
+_AT_ONCE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One form of a file: what its name ends in, and its media type."""
+
+    suffix: str
+    media_type: str
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "csv": Format(".csv", "text/csv; charset=utf-8; header=present"),
+    "csv-excel": Format("-excel.csv", "text/csv; charset=utf-8; header=present"),
+    "geojson": Format(".geojson", "application/geo+json"),
+    "parquet": Format(".parquet", "application/vnd.apache.parquet"),
+    "xlsx": Format(".xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "geopackage": Format(".gpkg", "application/geopackage+sqlite3"),
+    "pmtiles": Format(".pmtiles", "application/vnd.pmtiles"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of one version, or why there is none. `seen_by` are the version's columns, each with
+    its visibility, as the rules judge them."""
+
+    dataset_id: str
+    title: str
+    version: int
+    revision: int
+    format: str
+    columns: tuple[str, ...]
+    seen_by: tuple[tuple[str, str | None], ...]
+    rows: int
+    size: int
+    sha256: str
+    reason: str | None
+    made_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The name under which these very bytes stay."""
+        written = f"-r{self.revision}" if self.revision else ""
+        return f"{self.dataset_id}-v{self.version}{written}{FORMATS[self.format].suffix}"
+
+    @property
+    def latest_name(self) -> str:
+        """The name under which the dataset's latest file of this form is found."""
+        return self.dataset_id + FORMATS[self.format].suffix
+
+    @property
+    def key(self) -> str:
+        """Where it is in the store."""
+        return store_key(self.dataset_id, self.version, self.revision, self.format)
+
+
+def store_key(dataset_id: str, version: int, revision: int, form: str) -> str:
+    """Where a file is in the store: of our own words only."""
+    return f"{dataset_id}/v{version}/r{revision}/records{FORMATS[form].suffix}"
+
+
+def why_none(data_class: str) -> str | None:
+    """Why a dataset has no ready-made files at all. The one place where that is said."""
+    return None if data_class in KEPT_CLASSES else "class_not_kept"
+
+
+async def load_files(session: AsyncSession, dataset_id: str) -> tuple[FileEntry, ...]:
+    """All files of a dataset's published versions, newest first."""
+    statement = (
+        select(VersionFile, Version.fields, Dataset.title_ja)
+        .join(Dataset, Dataset.id == VersionFile.dataset_id)
+        .join(
+            Version,
+            and_(
+                Version.dataset_id == VersionFile.dataset_id,
+                Version.number == VersionFile.version_number,
+            ),
+        )
+        .where(VersionFile.dataset_id == dataset_id, VersionFile.removed_at.is_(None))
+        .order_by(VersionFile.version_number.desc(), VersionFile.revision.desc())
+    )
+    found = (await session.execute(statement)).all()
+    return tuple(
+        _entry(file, title, [Field.from_json(each) for each in fields])
+        for file, fields, title in found
+    )
+
+
+def _entry(file: VersionFile, title: str, fields: Sequence[Field]) -> FileEntry:
+    return FileEntry(
+        dataset_id=file.dataset_id,
+        title=title,
+        version=file.version_number,
+        revision=file.revision,
+        format=file.format,
+        columns=tuple(file.columns),
+        seen_by=tuple((f.name, f.visibility.value if f.visibility else None) for f in fields),
+        rows=file.rows,
+        size=file.size or 0,
+        sha256=file.sha256 or "",
+        reason=file.reason,
+        made_at=file.made_at,
+    )
+
+
+async def missing(session: AsyncSession, version: Version) -> list[str]:
+    """The formats of the version's present rows that are neither made nor about to be removed."""
+    there = await session.scalars(
+        select(VersionFile.format).where(
+            VersionFile.dataset_id == version.dataset_id,
+            VersionFile.version_number == version.number,
+            VersionFile.revision == version.revision,
+        )
+    )
+    made = set(there)
+    return [each for each in FORMATS if each not in made]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of one format: a file's size and hash, or a reason."""
+
+    format: str
+    revision: int
+    columns: tuple[str, ...]
+    rows: int
+    size: int | None = None
+    sha256: str | None = None
+    reason: str | None = None
+
+
+async def add(session: AsyncSession, dataset_id: str, number: int, made: Made) -> bool:
+    """List a file that is whole in the store. False where its version was let go meanwhile, or the
+    dataset's class no longer has files."""
+    dataset = await session.get_one(Dataset, dataset_id, with_for_update={"read": True})
+    version = await session.get_one(Version, (dataset_id, number), with_for_update={"read": True})
+    if version.state == VersionState.DROPPED or why_none(dataset.data_class) is not None:
+        return False
+    statement = insert(VersionFile).values(
+        dataset_id=dataset_id,
+        version_number=number,
+        revision=made.revision,
+        format=made.format,
+        columns=list(made.columns),
+        rows=made.rows,
+        size=made.size,
+        sha256=made.sha256,
+        reason=made.reason,
+        made_at=clock.now(),
+    )
+    await session.execute(statement.on_conflict_do_nothing())
+    return True
+
+
+async def behind(session: AsyncSession) -> Sequence[tuple[str, int]]:
+    """Datasets whose readers get rows without files, with the version; those just made excepted."""
+    file = VersionFile
+    of_version = and_(file.dataset_id == Version.dataset_id, file.version_number == Version.number)
+    made = (
+        select(func.count()).where(of_version, file.revision == Version.revision).scalar_subquery()
+    )
+    lately = exists().where(of_version, file.made_at > clock.now() - _PAUSE)
+    statement = (
+        select(Dataset.id, Version.number)
+        .join(
+            Version,
+            and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version),
+        )
+        .where(
+            Dataset.state == DatasetState.ACTIVE,
+            Dataset.data_class.in_(KEPT_CLASSES),
+            Version.published_at.is_not(None),
+            made < len(FORMATS),
+            ~lately,
+        )
+        .limit(_AT_ONCE)
+    )
+    return [(dataset_id, number) for dataset_id, number in await session.execute(statement)]
+
+
+async def end(session: AsyncSession, dataset_id: str, number: int) -> None:
+    """List the files of a version no more; the tidying job removes them."""
+    await session.execute(
+        update(VersionFile)
+        .where(VersionFile.dataset_id == dataset_id, VersionFile.version_number == number)
+        .values(removed_at=clock.now())
+    )
+
+
+async def end_unwanted(session: AsyncSession) -> None:
+    """List no more what newer revisions have taken the place of, and what no class keeps."""
+    newer = aliased(VersionFile)
+    taken_over = exists().where(
+        newer.dataset_id == VersionFile.dataset_id,
+        newer.version_number == VersionFile.version_number,
+        newer.revision > VersionFile.revision,
+        newer.made_at < clock.now() - _SUPERSEDED,
+    )
+    kept = exists().where(
+        Dataset.id == VersionFile.dataset_id, Dataset.data_class.in_(KEPT_CLASSES)
+    )
+    await session.execute(
+        update(VersionFile)
+        .where(VersionFile.removed_at.is_(None), or_(taken_over, ~kept))
+        .values(removed_at=clock.now())
+    )
+
+
+async def ended(session: AsyncSession) -> Sequence[VersionFile]:
+    """Files that nobody is shown any more."""
+    found = await session.scalars(select(VersionFile).where(VersionFile.removed_at.is_not(None)))
+    return found.all()
+
+
+async def forget(session: AsyncSession, file: VersionFile) -> None:
+    """Forget the entry of a file that the store no longer has."""
+    await session.execute(
+        delete(VersionFile).where(
+            VersionFile.dataset_id == file.dataset_id,
+            VersionFile.version_number == file.version_number,
+            VersionFile.revision == file.revision,
+            VersionFile.format == file.format,
+        )
+    )
