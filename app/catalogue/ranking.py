@@ -165,7 +165,9 @@ async def _by_grams(session: AsyncSession) -> AsyncIterator[None]:
     vain.
     """
     names = ("enable_indexscan", "enable_indexonlyscan", "enable_seqscan")
-    await session.execute(select(*(func.set_config(name, "off", True) for name in names)))
+    # What is forbidden counts as costly, and what is costly would be compiled: half a second.
+    off = (*names, "jit")
+    await session.execute(select(*(func.set_config(name, "off", True) for name in off)))
     yield
     await session.execute(select(*(func.set_config(name, "on", True) for name in names)))
 
