@@ -250,8 +250,8 @@ async def _few(
     ids: Sequence[str] | None,
 ) -> list[Place] | None:
     """All hits in order, where they are few; None where they are many. `ids`: only among these."""
-    if ids is None:
-        ids = await _some(session, holds(terms))
+    holding = await _some(session, holds(terms))
+    ids = ids if holding is None else holding
     if ids is None:
         return None
     found = []
