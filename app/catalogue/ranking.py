@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, cast, collate, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, cast, collate, false, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Integer, Text
@@ -21,15 +21,17 @@ from app.models.datasets import Dataset
 from app.models.search import DatasetWords
 from app.query.grams import but_for, grams_of, likeness
 from app.query.refusals import InvalidCursor
-from app.query.words import Spellings
+from app.query.words import Spellings, has_kanji
 
+_KANA: Final = PARTS.index("kana")
 _LEVELS: Final = 2 * len(PARTS)
 LIKE: Final = _LEVELS  # the level of what is only like the words
 _FEW: Final = 1_000  # so many are put in order here; of more, the database reads the first
-_LEAST_BATCH: Final = 100
+_LEAST_BATCH: Final = 40
 _MOST_BATCH: Final = 10_000
 _ENOUGH: Final = 3  # exact hits with which nobody means another word
 _MOST_LIKE: Final = 20
+_MOST_COMPARED: Final = 200
 _LIKE_ENOUGH: Final = 0.5
 _LEAST_FOR_LIKE: Final = 3  # characters of a word that can be misspelt and still be known
 _SEARCHED_FOR_LIKE: Final = (0, 1, 2)  # the parts that are short enough for it
@@ -89,7 +91,7 @@ async def _first(
     """Of many hits the first ones, level by level."""
     found: list[Place] = []
     for level in range(after.level if after else 0, _LEVELS):
-        if level % 2 and all(len(each) == 1 for each in terms):
+        if not any(level in _levels(each) for each in terms):
             continue
         here = after if after and after.level == level else None
         asked = _Level(terms, level, {place.id for place in found})
@@ -113,7 +115,7 @@ async def _level(
 ) -> list[Place]:
     """The first `most` hits of a level: read in order, a batch at a time, and looked at."""
     found: list[Place] = []
-    size = max(_LEAST_BATCH, 2 * most)
+    size = max(_LEAST_BATCH, most + most // 2)
     while len(found) < most:
         batch = await _batch(session, asked, after, size)
         for id_, length, parts in await _entries(session, [*batch], conditions):
@@ -163,7 +165,9 @@ async def _by_grams(session: AsyncSession) -> AsyncIterator[None]:
     vain.
     """
     names = ("enable_indexscan", "enable_indexonlyscan", "enable_seqscan")
-    await session.execute(select(*(func.set_config(name, "off", True) for name in names)))
+    # What is forbidden counts as costly, and what is costly would be compiled: half a second.
+    off = (*names, "jit")
+    await session.execute(select(*(func.set_config(name, "off", True) for name in off)))
     yield
     await session.execute(select(*(func.set_config(name, "on", True) for name in names)))
 
@@ -207,9 +211,23 @@ def _term(spellings: Spellings, level: int) -> ColumnElement[bool]:
         _stands(spelling, part)
         for part in range(len(PARTS))
         for at, spelling in enumerate(spellings)
-        if _level_of(part, at) <= level
+        if _level_of(part, at) <= level and _can_stand(spelling, part)
     ]
-    return or_(*ways)
+    return or_(false(), *ways)
+
+
+def _levels(spellings: Spellings) -> set[int]:
+    """The levels that the spellings of a term can make."""
+    return {
+        _level_of(part, at)
+        for part in range(len(PARTS))
+        for at, spelling in enumerate(spellings)
+        if _can_stand(spelling, part)
+    }
+
+
+def _can_stand(spelling: str, part: int) -> bool:
+    return part != _KANA or not has_kanji(spelling)
 
 
 def _level_of(part: int, spelling: int) -> int:
@@ -232,8 +250,8 @@ async def _few(
     ids: Sequence[str] | None,
 ) -> list[Place] | None:
     """All hits in order, where they are few; None where they are many. `ids`: only among these."""
-    if ids is None:
-        ids = await _some(session, holds(terms))
+    holding = await _some(session, holds(terms))
+    ids = ids if holding is None else holding
     if ids is None:
         return None
     found = []
@@ -290,9 +308,15 @@ async def _alike(
     asked = [spellings[0] for spellings in terms]
     if any(len(each) < _LEAST_FOR_LIKE for each in asked):
         return []
-    near = await _some(session, and_(*(or_(*_misspelt(each)) for each in asked)))
+    near = (
+        select(DatasetWords.dataset_id)
+        .where(*(or_(*_misspelt(each)) for each in asked))
+        .order_by(DatasetWords.length, collate(DatasetWords.dataset_id, "C"))
+        .limit(_MOST_COMPARED)
+    )
+    ids = (await session.scalars(near)).all()
     found: list[Place] = []
-    for id_, length, parts in await _entries(session, near or (), conditions):
+    for id_, length, parts in await _entries(session, ids, conditions):
         text = " ".join(parts[at] for at in _SEARCHED_FOR_LIKE)
         alike = likeness(asked, text)
         if id_ not in known and alike >= _LIKE_ENOUGH:

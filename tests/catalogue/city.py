@@ -89,12 +89,12 @@ def entries() -> Iterator[dict[str, Any]]:
                 yield _entry(f"{slug}-{ward}", f"{name} {title}", theme, labels.split(), told)
     path = Path(municipal.__file__).with_name("municipal.json")
     for profile in json.loads(path.read_text(encoding="utf-8"))["profiles"]:
-        labels = [column["label"] for column in profile["versions"][-1]["columns"]]
+        headings = [column["label"] for column in profile["versions"][-1]["columns"]]
         yield _entry(
             f"std-{profile['name']}".replace("_", "-"),
             profile["title_ja"],
             "標準",
-            labels[:30],
+            headings[:30],
             "自治体標準オープンデータセットの形です。",
             profile["title_en"],
         )
