@@ -108,7 +108,7 @@ async def show_health(platform: PlatformDep) -> LinkageHealthOut:
     return LinkageHealthOut(
         status="ok" if reachable else "degraded",
         interface="1.0.0",
-        conformance=["core", "changes", "write", "secure"],
+        conformance=["core", "query", "changes", "write", "secure"],
         checked_at=now,
         source=SourceOut(
             reachable=reachable,

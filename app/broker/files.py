@@ -25,6 +25,10 @@ REASONS = {
         "公開・庁内以外のデータは、ファイルを作り置きしません。/records?f=csv などで取得してください。",
         "No files of data above internal lie about. Use /records?f=csv and the like.",
     ),
+    "aggregate_only": (
+        "集計だけを提供するデータセットです。/aggregate を使ってください。",
+        "The dataset gives aggregates only. Use /aggregate.",
+    ),
     "no_geometry": (
         "地図上の位置（緯度・経度または形状）がありません。",
         "The records have no place on the map.",
@@ -137,7 +141,7 @@ class Files:
         """What there is. A refusal of the dataset is one of the list as well."""
         known = await self._snapshot.dataset(dataset_id)
         allow = await self._allow(known, None, asker)
-        if (reason := files.why_none(known.entry.facts.data_class)) is not None:
+        if (reason := _why_none(known.entry)) is not None:
             absent = tuple((each, reason) for each in FORMATS)
             return Listing(dataset_id, (), frozenset(), absent, is_public=False)
         there = await self._of(dataset_id)
@@ -158,8 +162,7 @@ class Files:
         """One file by its name, once the read stands in the log. Raises `NoSuchFile`, …"""
         known = await self._snapshot.dataset(dataset_id)
         entry = known.entry
-        is_kept = files.why_none(entry.facts.data_class) is None
-        there = await self._of(dataset_id) if is_kept else ()
+        there = await self._of(dataset_id) if _why_none(entry) is None else ()
         file = next((each for each in there if each.name == name), None)
         latest = next((f for f in _current(entry, there) if f.latest_name == name), None)
         found = file or latest
@@ -189,6 +192,11 @@ class Files:
         return isinstance(verdict, Allow) and verdict.columns.issuperset(file.columns)
 
 
+def _why_none(entry: DatasetEntry) -> str | None:
+    facts = entry.facts
+    return files.why_none(facts.data_class, aggregate_only=facts.aggregate_only)
+
+
 def _as_of(known: Known, file: FileEntry | None) -> Known:
     """The dataset with the columns of the file's version."""
     if file is None:
@@ -211,7 +219,7 @@ def _current(entry: DatasetEntry, there: tuple[FileEntry, ...]) -> list[FileEntr
 
 def _not_there(known: Known, file: FileEntry | None, name: str) -> AppError:
     entry = known.entry
-    reason = file.reason if file is not None else files.why_none(entry.facts.data_class)
+    reason = file.reason if file is not None else _why_none(entry)
     names = {entry.id + form.suffix for form in FORMATS.values()}
     if reason is not None:
         why_ja, why_en = REASONS[reason]

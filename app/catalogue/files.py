@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from app.formats.shelf.facts import File
 from app.kit import clock
 from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
 from app.models.files import VersionFile
@@ -84,9 +85,22 @@ def store_key(dataset_id: str, version: int, revision: int, form: str) -> str:
     return f"{dataset_id}/v{version}/r{revision}/records{FORMATS[form].suffix}"
 
 
-def why_none(data_class: str) -> str | None:
-    """Why a dataset has no ready-made files at all. The one place where that is said."""
-    return None if data_class in KEPT_CLASSES else "class_not_kept"
+def why_none(data_class: str, *, aggregate_only: bool) -> str | None:
+    """Why a dataset has no ready-made files at all. Here and in `_keeps_files` that is said."""
+    if data_class not in KEPT_CLASSES:
+        return "class_not_kept"
+    return "aggregate_only" if aggregate_only else None
+
+
+def has_none(dataset: Dataset) -> bool:
+    """Whether no files are made of the dataset."""
+    aggregate_only = dataset.suppression is not None
+    return why_none(dataset.data_class, aggregate_only=aggregate_only) is not None
+
+
+def _keeps_files() -> ColumnElement[bool]:
+    """The same of a row."""
+    return and_(Dataset.data_class.in_(KEPT_CLASSES), Dataset.suppression.is_(None))
 
 
 async def load_files(session: AsyncSession, dataset_id: str) -> tuple[FileEntry, ...]:
@@ -109,6 +123,33 @@ async def load_files(session: AsyncSession, dataset_id: str) -> tuple[FileEntry,
         _entry(file, title, [Field.from_json(each) for each in fields])
         for file, fields, title in found
     )
+
+
+async def current(
+    session: AsyncSession, versions: Sequence[Version]
+) -> dict[str, tuple[File, ...]]:
+    """By dataset the files of these versions' present rows, as the shelf tells of them.
+
+    One statement however many datasets.
+    """
+    wanted = [(each.dataset_id, each.number, each.revision) for each in versions]
+    place = (VersionFile.dataset_id, VersionFile.version_number, VersionFile.revision)
+    rows = await session.scalars(
+        select(VersionFile).where(
+            tuple_(*place).in_(wanted),
+            VersionFile.removed_at.is_(None),
+            VersionFile.reason.is_(None),
+        )
+    )
+    found: dict[str, dict[str, File]] = {}
+    for each in rows:
+        name = each.dataset_id + FORMATS[each.format].suffix
+        file = File(name, each.format, each.size or 0, each.sha256 or "")
+        found.setdefault(each.dataset_id, {})[each.format] = file
+    return {
+        dataset_id: tuple(made[form] for form in FORMATS if form in made)
+        for dataset_id, made in found.items()
+    }
 
 
 def _entry(file: VersionFile, title: str, fields: Sequence[Field]) -> FileEntry:
@@ -159,7 +200,7 @@ async def add(session: AsyncSession, dataset_id: str, number: int, made: Made) -
     dataset's class no longer has files."""
     dataset = await session.get_one(Dataset, dataset_id, with_for_update={"read": True})
     version = await session.get_one(Version, (dataset_id, number), with_for_update={"read": True})
-    if version.state == VersionState.DROPPED or why_none(dataset.data_class) is not None:
+    if version.state == VersionState.DROPPED or has_none(dataset):
         return False
     statement = insert(VersionFile).values(
         dataset_id=dataset_id,
@@ -193,7 +234,7 @@ async def behind(session: AsyncSession) -> Sequence[tuple[str, int]]:
         )
         .where(
             Dataset.state == DatasetState.ACTIVE,
-            Dataset.data_class.in_(KEPT_CLASSES),
+            _keeps_files(),
             Version.published_at.is_not(None),
             made < len(FORMATS),
             ~lately,
@@ -221,9 +262,7 @@ async def end_unwanted(session: AsyncSession) -> None:
         newer.revision > VersionFile.revision,
         newer.made_at < clock.now() - _SUPERSEDED,
     )
-    kept = exists().where(
-        Dataset.id == VersionFile.dataset_id, Dataset.data_class.in_(KEPT_CLASSES)
-    )
+    kept = exists().where(Dataset.id == VersionFile.dataset_id, _keeps_files())
     await session.execute(
         update(VersionFile)
         .where(VersionFile.removed_at.is_(None), or_(taken_over, ~kept))

@@ -69,7 +69,7 @@ async def search(session: AsyncSession, wanted: Wanted) -> tuple[int, list[OpenD
     order = [_order(name, down) for name, down in wanted.order]
     page = found.order_by(*order, Dataset.id).offset(wanted.offset).limit(wanted.limit)
     page = page.options(*opendata.LIGHT)
-    return total, [opendata.told(*row) for row in await session.execute(page)]
+    return total, await opendata.told(session, (await session.execute(page)).all())
 
 
 async def _ranked(
@@ -112,7 +112,7 @@ async def get(session: AsyncSession, asked: str) -> OpenDataset:
     )
     for row in rows:
         if asked.lower() in (row[0].id, ckan_ids.package_id(row[0].id)):
-            return opendata.told(*row)
+            return (await opendata.told(session, [row]))[0]
     rest = (await session.scalars(select(Dataset.id).where(named_so))).all()
     raise await why_not(
         session,
@@ -241,8 +241,8 @@ async def resources(
 
 async def _told(session: AsyncSession, ids: set[str]) -> Mapping[str, OpenDataset]:
     found = opendata.statement().where(Dataset.id.in_(ids)).options(*opendata.LIGHT)
-    rows = await session.execute(found)
-    return {row[0].id: opendata.told(*row) for row in rows}
+    rows = (await session.execute(found)).all()
+    return {each.id: each for each in await opendata.told(session, rows)}
 
 
 def _open(*columns: Any) -> Select[Any]:

@@ -6,12 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
+from app.catalogue import files
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
-from app.formats.shelf.facts import EarlierVersion, OpenDataset, plain
+from app.formats.shelf.facts import EarlierVersion, File, OpenDataset, plain
 from app.kit.clock import TOKYO
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
@@ -51,7 +52,7 @@ async def list_open(
     found = statement().where(*is_open()).order_by(Dataset.id).limit(limit + 1)
     if after is not None:
         found = found.where(Dataset.id > after)
-    return [told(*row) for row in await session.execute(found.options(*LIGHT))]
+    return await told(session, (await session.execute(found.options(*LIGHT))).all())
 
 
 async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
@@ -69,8 +70,9 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
     dataset, version = row[0], row[1]
     if dataset.state == DatasetState.WITHDRAWN:
         raise DatasetWithdrawn(id=dataset_id, reason=dataset.withdrawn_reason)
+    (open_dataset,) = await told(session, [row])
     return replace(
-        told(*row), fields=_seen_by_all(version), versions=await _earlier(session, version)
+        open_dataset, fields=_seen_by_all(version), versions=await _earlier(session, version)
     )
 
 
@@ -158,14 +160,23 @@ def is_shown() -> Sequence[ColumnElement[bool]]:
     )
 
 
-def told(
+async def told(
+    session: AsyncSession,
+    rows: Sequence[Row[Dataset, Version, Organization, Decimal | None, datetime | None]],
+) -> list[OpenDataset]:
+    """Rows of `statement` as the shelf tells them, with their ready-made files."""
+    made = await files.current(session, [row[1] for row in rows])
+    return [_told(*row, made.get(row[0].id, ())) for row in rows]
+
+
+def _told(
     dataset: Dataset,
     version: Version,
     publisher: Organization,
     score: Decimal | None,
     issued: datetime | None,
+    made: Sequence[File],
 ) -> OpenDataset:
-    """A row of `statement` as the shelf tells it."""
     same: dict[str, Any] = {
         name: _plain(getattr(dataset, name))
         for name in (
@@ -188,6 +199,7 @@ def told(
         issued_at=(issued or version.created_at).astimezone(TOKYO),
         modified_at=max(dataset.modified_at, version.changed_at).astimezone(TOKYO),
         score=score,
+        files=made,
     )
 
 

@@ -102,7 +102,7 @@ async def _task(database: Database, dataset_id: str, number: int) -> Task | None
     async with database.reading() as session:
         dataset = await session.get_one(Dataset, dataset_id)
         version = await session.get_one(Version, (dataset_id, number))
-        if files.why_none(dataset.data_class) or dataset.state != DatasetState.ACTIVE:
+        if files.has_none(dataset) or dataset.state != DatasetState.ACTIVE:
             return None
         if version.published_at is None or version.dropped_at is not None:
             return None

@@ -220,6 +220,12 @@ async def _sitemap(request: Request, platform: Platform, session: Reading, numbe
 @router.get("/robots.txt", include_in_schema=False)
 async def show_robots(request: Request, platform: PlatformDep) -> Response:
     """Crawlers are welcome on the shelf; records are for programs that ask for them."""
-    lines = ("User-agent: *", "Allow: /opendata/", "Disallow: /v1/", "Disallow: /oauth/")
+    lines = (
+        "User-agent: *",
+        "Allow: /opendata/",
+        "Allow: /v1/datasets/*/files/",
+        "Disallow: /v1/",
+        "Disallow: /oauth/",
+    )
     body = "\n".join((*lines, "", f"Sitemap: {platform.issuer}/sitemap.xml", ""))
     return tagged(request, body.encode(), media_type="text/plain")

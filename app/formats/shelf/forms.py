@@ -25,10 +25,10 @@ class Form:
 # What a ready-made file may be: its name, media type and the EU's word for it.
 FILE_KINDS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "csv": ("CSV", "text/csv", "CSV"),
-    "csv-bom": ("CSV（BOM付き）", "text/csv", "CSV"),
+    "csv-excel": ("CSV（Excel用）", "text/csv", "CSV"),
     "geojson": ("GeoJSON", "application/geo+json", "GEOJSON"),
     "parquet": ("Parquet", "application/vnd.apache.parquet", "PARQUET"),
-    "gpkg": ("GeoPackage", "application/geopackage+sqlite3", "GPKG"),
+    "geopackage": ("GeoPackage", "application/geopackage+sqlite3", "GPKG"),
     "xlsx": (
         "XLSX",
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
