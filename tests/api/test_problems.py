@@ -192,10 +192,10 @@ async def test_the_envelope_costs_less_than_40_microseconds() -> None:
     scope = {"type": "http", "headers": [], "method": "GET", "path": "/x"}
     best = 1.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(500):
             await envelope(dict(scope), ignore, ignore)  # type: ignore[arg-type]
-        best = min(best, (time.perf_counter() - began) / 500)
+        best = min(best, (time.process_time() - began) / 500)
 
     assert best < 40e-6  # 20 is the aim; a busy machine gets twice that
 

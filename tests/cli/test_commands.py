@@ -1,7 +1,6 @@
 """The command line itself: help, exit codes, languages. What needs no running server."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,12 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path, free_port())
 
 
-def test_help_is_quick_and_loads_nothing_heavy(home: Home) -> None:
-    began = time.monotonic()
+def test_help_names_the_commands(home: Home) -> None:
     done = home.run("--help")
-    took_s = time.monotonic() - began
 
     assert done.returncode == 0
     for name in ("demo", "serve", "work", "migrate", "load", "token", "openapi", "doctor"):
         assert f" {name} " in done.stdout
-    assert took_s < 2  # 0.2 s alone
 
 
 def test_nothing_heavy_is_imported_before_a_command_runs(home: Home) -> None:

@@ -145,10 +145,10 @@ def test_an_encoding_that_is_none_is_damage() -> None:
 
 
 def test_row_tags_without_end_are_not_tried_in_every_way() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert sheet_cells.plain_cells(b"<row a/>" * 5_000 + b"x</row>") is None
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_control_characters_that_xml_forbids_are_damage(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -217,15 +216,6 @@ async def test_stop_ends_the_server_and_may_be_called_twice(folder: Path) -> Non
 
     assert _servers_below(folder) == []
     assert not (server.home / "pgdata" / "postmaster.pid").exists()
-
-
-async def test_an_existing_database_starts_within_a_second(folder: Path, ended: Ended) -> None:
-    await (await embedded.start(folder)).stop()
-
-    before = time.perf_counter()
-    ended(await embedded.start(folder))
-
-    assert time.perf_counter() - before < 1
 
 
 async def test_no_folder_above_changes_its_permissions(folder: Path, ended: Ended) -> None:

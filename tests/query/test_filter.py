@@ -255,12 +255,12 @@ texts = [
 ]
 jsons = ["[" * 60_000, '{"op":"+","args":[1,' * 3_000, '{"type":"GeometryCollection","geometries":[' * 900, "[" * 20_000, '{"op":"not","args":[' * 900, '{"a":' * 3_900, "[" * 9_999 + "]" * 9_999]
 for parse, each in [(cql.parse_text, t) for t in texts] + [(cql.parse_json, j) for j in jsons]:
-    began = time.monotonic()
+    began = time.process_time()
     try:
         parse(each, fields.__getitem__)
     except (InvalidFilter, KeyError):
         pass
-    assert time.monotonic() - began < 5, each[:60]
+    assert time.process_time() - began < 5, each[:60]
 print("alive")
 """
 
