@@ -138,7 +138,7 @@ async def _fill(stage: Stage) -> list[str]:
     )
     await pool.execute("ALTER TABLE dataset ENABLE TRIGGER dataset_tells")
     words = await asyncio.to_thread(lambda: [*_words(entries, names)])
-    columns = ["dataset_id", "length", "parts", "grams", "made_as"]
+    columns = ["dataset_id", "length", "title", "kana", "parts", "grams", "made_as"]
     index = await pool.fetchval("SELECT pg_get_indexdef('ix_dataset_words_grams'::regclass)")
     await pool.execute("DROP INDEX ix_dataset_words_grams")
     await pool.copy_records_to_table("dataset_words", records=words, columns=columns)
@@ -177,7 +177,7 @@ def _words(
         found = set[int]().union(
             *(held(text, at) if at in {3, 4} else grams(text, at) for at, text in enumerate(parts))
         )
-        yield id_, len(title), parts, sorted(found), MADE_AS
+        yield id_, len(title), *parts[:2], parts, sorted(found), MADE_AS
 
 
 _WORDS: Final = ("架空", "第77", "北区", "ｶｸｳ 77", "施設12", "無い語")
