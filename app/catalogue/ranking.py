@@ -39,7 +39,7 @@ from app.query.refusals import InvalidCursor
 from app.query.words import Spellings
 
 _FEW: Final = 1_000  # so many are put in order here; of more, the database reads the first
-_WALKED: Final = 2_000  # titles that are looked at in order before the index is asked
+_WALKED: Final = 1_000  # titles that are looked at in order before the index is asked
 _PASSED: Final = 1_000  # entries that are passed over for a sample
 _SAMPLED: Final = 100  # entries whose whole texts are looked at before the index is asked
 _COMMON: Final = 3  # hits in a sample that tell of many
@@ -51,6 +51,13 @@ _MOST_LIKE: Final = 20
 _MOST_COMPARED: Final = 200
 _LIKE_ENOUGH: Final = 0.5
 _LEAST_FOR_LIKE: Final = 3  # characters of a word that can be misspelt and still be known
+_SETTINGS: Final = {
+    "enable_seqscan": "off",
+    # What is forbidden counts as costly, and what is costly would be compiled: half a second.
+    "jit": "off",
+    # A plan for any words would be one for words that half of the entries have.
+    "plan_cache_mode": "force_custom_plan",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,9 +121,10 @@ async def ranked(
 async def count(session: AsyncSession, terms: Sequence[Spellings], conditions: Conditions) -> int:
     """How many hits there are, with what is only like the words."""
     ids = await _narrowed(session, conditions)
-    within = () if ids is None else (DatasetWords.dataset_id == func.any(_texts(ids)),)
     statement = select(func.count()).select_from(DatasetWords).join(Dataset, _same())
-    statement = statement.where(standing.holds(terms), *within, *conditions)
+    if ids is not None:
+        statement = statement.where(DatasetWords.dataset_id == func.any(_texts(ids)))
+    statement = statement.where(standing.holds(terms), *conditions)
     async with _planned(session) as is_whole:
         number = await session.scalar(statement) or 0
         if number < _ENOUGH:
@@ -132,16 +140,13 @@ async def _planned(session: AsyncSession) -> AsyncIterator[bool]:
     The planner cannot know that the texts of a row lie elsewhere and cost more than the row. The
     settings are the transaction's own, and are as they were afterwards: what fails ends it.
     """
-    names = ("enable_seqscan", "jit")
-    # What is forbidden counts as costly, and what is costly would be compiled: half a second.
     some_unmade = exists().where(DatasetWords.made_as == literal(UNMADE, literal_execute=True))
-    before = [func.current_setting(name) for name in names]
-    off = [func.set_config(name, "off", True) for name in names]
-    is_unmade, *told = (await session.execute(select(some_unmade, *before, *off))).one()
+    before = [func.current_setting(name) for name in _SETTINGS]
+    ours = [func.set_config(*each, True) for each in _SETTINGS.items()]
+    is_unmade, *told = (await session.execute(select(some_unmade, *before, *ours))).one()
     yield not is_unmade
-    await session.execute(
-        select(*(func.set_config(*each, True) for each in zip(names, told, strict=False)))
-    )
+    before_us = zip(_SETTINGS, told, strict=False)
+    await session.execute(select(*(func.set_config(*each, True) for each in before_us)))
 
 
 async def _narrowed(session: AsyncSession, conditions: Conditions) -> Sequence[str] | None:
@@ -352,9 +357,9 @@ def _same() -> ColumnElement[bool]:
 
 async def _few(session: AsyncSession, asked: _Asked, ids: Sequence[str]) -> list[Place]:
     """All hits among a few entries, in order."""
-    by_grams = standing.reached(asked.terms, LEVELS - 1)
+    conditions = [standing.in_text(asked.terms), *asked.conditions]
     found = []
-    for id_, length, parts in await _entries(session, ids, [by_grams, *asked.conditions]):
+    for id_, length, parts in await _entries(session, ids, conditions):
         level = standing.best(asked.terms, parts)
         if level is not None:
             found.append(Place(level, length, id_))
@@ -380,12 +385,11 @@ async def _entries(
 ) -> Sequence[Any]:
     if not ids:
         return []
-    wanted = _texts(ids)
+    wanted = func.unnest(_texts(ids)).table_valued("id").render_derived()
     statement = (
         select(DatasetWords.dataset_id, DatasetWords.length, DatasetWords.parts)
+        .join(wanted, wanted.c.id == DatasetWords.dataset_id)
         .join(Dataset, _same())
-        # Said of both, so that neither is read for the other's sake.
-        .where(DatasetWords.dataset_id == func.any(wanted), Dataset.id == func.any(wanted))
         .where(*conditions)
     )
     return (await session.execute(statement)).all()

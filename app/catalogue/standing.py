@@ -4,6 +4,7 @@ A hit's level is that of its worst word: 0, the title has it as it was asked; 1,
 spelling; 2, the title's kana; and so on down the parts.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     SQLColumnExpression,
     and_,
+    any_,
     case,
     cast,
     false,
@@ -20,7 +22,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Integer
+from sqlalchemy.types import Integer, Text
 
 from app.catalogue.indexing import PARTS, UNMADE
 from app.models.search import DatasetWords
@@ -38,6 +40,8 @@ _BESIDE: Final = (DatasetWords.title, DatasetWords.kana)
 HEADS: Final = 2 * len(_BESIDE)
 _EXACT_BY_GRAMS: Final = 2  # characters: longer words are looked for in the text itself
 _PARTING: Final = "\x1f"
+_SIGNS: Final = re.compile(r"[\\%_]")
+_ESCAPED: Final = r"\\\g<0>"
 
 
 def levels(terms: Iterable[Spellings]) -> set[int]:
@@ -79,13 +83,13 @@ def _head_level(spellings: Spellings) -> ColumnElement[int]:
         for level, some in ((0, spellings[:1]), (1, spellings[1:])):
             able = [each for each in some if _can_stand(each, part)]
             if able:
-                ways.append((or_(*(_holds(column, each) for each in able)), 2 * part + level))
-    return case(*ways, else_=HEADS)
+                ways.append((_holds(column, able), literal(2 * part + level)))
+    return case(*ways, else_=literal(HEADS))
 
 
 def in_title(terms: Sequence[Spellings], title: SQLColumnExpression[str]) -> ColumnElement[bool]:
     """The title has every term as it was asked."""
-    return and_(*(_holds(title, spellings[0]) for spellings in terms))
+    return and_(*(_holds(title, spellings[:1]) for spellings in terms))
 
 
 def reached(terms: Sequence[Spellings], level: int) -> ColumnElement[bool]:
@@ -100,14 +104,19 @@ def holds(terms: Sequence[Spellings]) -> ColumnElement[bool]:
     """
     by_index = [or_(_is_unmade(), _term(each, LEVELS - 1)) for each in terms]
     long = [each for each in terms if any(len(one) > _EXACT_BY_GRAMS for one in each)]
-    in_text = and_(true(), *(or_(*map(_stands_whole, each)) for each in long))
-    return and_(*by_index, case((_is_unmade(), _unmade_holds(terms)), else_=in_text))
+    exact = and_(true(), *map(_stands_whole, long))
+    return and_(*by_index, case((_is_unmade(), _unmade_holds(terms)), else_=exact))
 
 
-def _stands_whole(spelling: str) -> ColumnElement[bool]:
+def _stands_whole(spellings: Spellings) -> ColumnElement[bool]:
     """Looked for beside the row first: the whole text is far away."""
     whole = func.array_to_string(DatasetWords.parts, _PARTING)
-    return or_(*(_holds(text, spelling) for text in (*_BESIDE, whole)))
+    return or_(*(_holds(text, spellings) for text in (*_BESIDE, whole)))
+
+
+def in_text(terms: Sequence[Spellings]) -> ColumnElement[bool]:
+    """Every term stands somewhere, by the text alone: no index is asked."""
+    return and_(DatasetWords.made_as != UNMADE, *map(_stands_whole, terms))
 
 
 def unmade(terms: Sequence[Spellings]) -> ColumnElement[bool]:
@@ -128,15 +137,25 @@ def _unmade_holds(terms: Sequence[Spellings]) -> ColumnElement[bool]:
 
 
 def _term(spellings: Spellings, level: int) -> ColumnElement[bool]:
-    """One of the spellings stands in a part that makes the level or a better one."""
+    """One of the spellings stands in a part that makes the level or a better one.
+
+    By its grams: of a longer spelling the text itself has the last word.
+    """
     ways = [
-        # By its grams: of a longer spelling the text itself has the last word.
-        DatasetWords.grams.contains(_array(grams_of(spelling, part)))
+        grams_of(spelling, part)
         for part in range(len(PARTS))
         for at, spelling in enumerate(spellings)
         if _level_of(part, at) <= level and _can_stand(spelling, part)
     ]
-    return or_(false(), *ways)
+    return _any_of(ways)
+
+
+def _any_of(ways: Iterable[Sequence[int]]) -> ColumnElement[bool]:
+    """The row has all grams of one of the ways. Those of a single gram are one question."""
+    single = sorted({way[0] for way in ways if len(way) == 1})
+    several = [DatasetWords.grams.contains(_array(way)) for way in ways if len(way) > 1]
+    overlaps = [DatasetWords.grams.overlap(_array(single))] if single else []
+    return or_(false(), *overlaps, *several)
 
 
 def _can_stand(spelling: str, part: int) -> bool:
@@ -147,8 +166,10 @@ def _level_of(part: int, spelling: int) -> int:
     return 2 * part + (1 if spelling else 0)
 
 
-def _holds(text: SQLColumnExpression[str], spelling: str) -> ColumnElement[bool]:
-    return func.strpos(text, spelling) > 0
+def _holds(text: SQLColumnExpression[str], spellings: Iterable[str]) -> ColumnElement[bool]:
+    """The text has one of the spellings: one question however many there are."""
+    patterns = [f"%{_SIGNS.sub(_ESCAPED, each)}%" for each in spellings]
+    return text.like(any_(cast(patterns, ARRAY(Text()))))
 
 
 def _array(numbers: Sequence[int]) -> ColumnElement[Any]:
@@ -157,9 +178,6 @@ def _array(numbers: Sequence[int]) -> ColumnElement[Any]:
 
 def misspelt(term: str) -> ColumnElement[bool]:
     """The term but for one character stands in a short part."""
-    ways = [
-        DatasetWords.grams.contains(_array(but_for(term, at, part)))
-        for part in SEARCHED_FOR_LIKE
-        for at in range(len(term))
-    ]
-    return or_(false(), *ways)
+    return _any_of(
+        [but_for(term, at, part) for part in SEARCHED_FOR_LIKE for at in range(len(term))]
+    )
