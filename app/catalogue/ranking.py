@@ -296,9 +296,9 @@ async def _lower(
 ) -> list[Place]:
     """Of many hits the first ones beneath title and kana, level by level."""
     found: list[Place] = []
-    can_be = standing.levels(asked.terms)
+    has_others = any(len(each) > 1 for each in asked.terms)
     for level in range(max(HEADS, after.level if after else 0), LEVELS):
-        if level not in can_be:
+        if level % 2 and not has_others:  # those of other spellings
             continue
         here = after if after and after.level == level else None
         known = {place.id for place in (*better, *found)}

@@ -28,13 +28,12 @@ from app.catalogue.indexing import PARTS, UNMADE
 from app.models.search import DatasetWords
 from app.query.folding import pattern_of
 from app.query.grams import but_for, grams_of
-from app.query.words import Spellings, has_kanji
+from app.query.words import Spellings
 
 LEVELS: Final = 2 * len(PARTS)
 UNREAD: Final = LEVELS  # the level of entries of which nothing is made yet
 LIKE: Final = LEVELS + 1  # from here on stands what is only like the words
 SEARCHED_FOR_LIKE: Final = (0, 1, 2)  # the parts that are short enough for it
-_KANA: Final = PARTS.index("kana")
 # The parts that stand beside the row, as it is kept, and the levels that they make.
 _BESIDE: Final = (DatasetWords.title, DatasetWords.kana)
 HEADS: Final = 2 * len(_BESIDE)
@@ -42,17 +41,6 @@ _EXACT_BY_GRAMS: Final = 2  # characters: longer words are looked for in the tex
 _PARTING: Final = "\x1f"
 _SIGNS: Final = re.compile(r"[\\%_]")
 _ESCAPED: Final = r"\\\g<0>"
-
-
-def levels(terms: Iterable[Spellings]) -> set[int]:
-    """The levels that the words can make."""
-    return {
-        _level_of(part, at)
-        for spellings in terms
-        for part in range(len(PARTS))
-        for at, spelling in enumerate(spellings)
-        if _can_stand(spelling, part)
-    }
 
 
 def best(terms: Sequence[Spellings], parts: Sequence[str]) -> int | None:
@@ -81,9 +69,8 @@ def _head_level(spellings: Spellings) -> ColumnElement[int]:
     ways: list[tuple[ColumnElement[bool], int]] = []
     for part, column in enumerate(_BESIDE):
         for level, some in ((0, spellings[:1]), (1, spellings[1:])):
-            able = [each for each in some if _can_stand(each, part)]
-            if able:
-                ways.append((_holds(column, able), literal(2 * part + level)))
+            if some:
+                ways.append((_holds(column, some), literal(2 * part + level)))
     return case(*ways, else_=literal(HEADS))
 
 
@@ -145,7 +132,7 @@ def _term(spellings: Spellings, level: int) -> ColumnElement[bool]:
         grams_of(spelling, part)
         for part in range(len(PARTS))
         for at, spelling in enumerate(spellings)
-        if _level_of(part, at) <= level and _can_stand(spelling, part)
+        if _level_of(part, at) <= level
     ]
     return _any_of(ways)
 
@@ -156,10 +143,6 @@ def _any_of(ways: Iterable[Sequence[int]]) -> ColumnElement[bool]:
     several = [DatasetWords.grams.contains(_array(way)) for way in ways if len(way) > 1]
     overlaps = [DatasetWords.grams.overlap(_array(single))] if single else []
     return or_(false(), *overlaps, *several)
-
-
-def _can_stand(spelling: str, part: int) -> bool:
-    return part != _KANA or not has_kanji(spelling)
 
 
 def _level_of(part: int, spelling: int) -> int:
