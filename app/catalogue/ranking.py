@@ -15,8 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     SQLColumnExpression,
-    Subquery,
-    and_,
     cast,
     collate,
     exists,
@@ -107,7 +105,10 @@ async def ranked(
     after: Place | None,
     most: int,
 ) -> list[Place]:
-    """The first `most` hits behind `after`. `conditions` are on `Dataset`."""
+    """The first `most` hits behind `after`.
+
+    `conditions` are on `Dataset`: who may see what, and whatever else narrows.
+    """
     ids = await _narrowed(session, conditions)
     async with _planned(session) as is_whole:
         asked = _Asked(terms, conditions, ids, is_whole)
@@ -175,7 +176,8 @@ async def _exact(
     ids = asked.ids
     if ids is None and not await _is_common(session, asked, after):
         ids = await _if_few(
-            session, select(DatasetWords.dataset_id).where(standing.reached(asked.terms, LEVELS - 1))
+            session,
+            select(DatasetWords.dataset_id).where(standing.reached(asked.terms, LEVELS - 1)),
         )
     if ids is None:
         found += await _lower(session, asked, after, most - len(found), found)

@@ -66,7 +66,7 @@ def head_level(terms: Sequence[Spellings]) -> ColumnElement[int]:
 
 
 def _head_level(spellings: Spellings) -> ColumnElement[int]:
-    ways: list[tuple[ColumnElement[bool], int]] = []
+    ways: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
     for part, column in enumerate(_BESIDE):
         for level, some in ((0, spellings[:1]), (1, spellings[1:])):
             if some:
