@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
@@ -210,11 +210,10 @@ async def fields_of(session: AsyncSession, *wanted: Dataset) -> dict[str, tuple[
     One statement however many datasets.
     """
     current = [(each.id, each.current_version) for each in wanted if each.current_version]
-    rows = await session.execute(
-        select(Version.dataset_id, Version.fields).where(
-            tuple_(Version.dataset_id, Version.number).in_(current)
-        )
+    statement = select(Version.dataset_id, Version.fields).where(
+        tuple_(Version.dataset_id, Version.number).in_(current)
     )
+    rows: Iterable[Any] = await session.execute(statement) if current else ()
     published = {dataset_id: fields for dataset_id, fields in rows}
     return {
         each.id: tuple(

@@ -15,6 +15,7 @@ from app.query.grams import grams
 
 # Names the folding, the parts and the grams. What was made otherwise is made anew by the worker.
 MADE_AS: Final = "1"
+UNMADE: Final = ""  # an entry of which nothing is made yet
 PARTS: Final = ("title", "kana", "keyword", "label", "publisher", "description")
 _MOST_CHARACTERS: Final = 4_000  # of a part
 _AT_A_TIME: Final = 200
@@ -33,6 +34,7 @@ async def keep(session: AsyncSession, dataset: Dataset) -> None:
         kept = DatasetWords(dataset_id=dataset.id)
         session.add(kept)
     kept.length = len(dataset.title_ja)
+    kept.title, kept.kana = parts[PARTS.index("title")], parts[PARTS.index("kana")]
     kept.parts = parts
     kept.grams = grams_of_parts(parts)
     kept.made_as = MADE_AS

@@ -78,7 +78,9 @@ async def _ranked(
     words: Sequence[Spellings],
     conditions: Sequence[ColumnElement[bool]],
 ) -> tuple[int, list[OpenDataset]]:
-    within = [Dataset.id.in_(_open(Dataset.id).where(*conditions))]
+    is_open = Dataset.id.in_(_open(Dataset.id).where(*conditions))
+    # The first leaves nearly all, as whoever ranks expects of it; the second may leave few.
+    within = [Dataset.current_version.is_not(None), is_open]
     total = await ranking.count(session, words, within)
     if wanted.limit == 0 or wanted.offset >= total:
         return total, []

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import LargeBinary
 
-from app.catalogue import lexicon, opendata, ranking
+from app.catalogue import lexicon, opendata, standing
 from app.formats.shelf import ckan_ids, solr
 from app.kit import clock
 from app.models.datasets import Dataset, Version
@@ -111,7 +111,7 @@ def _condition(parameter: str, query: solr.Query, spelt: Spelt) -> Condition:
 def _words(terms: tuple[Spellings, ...]) -> Condition:
     if not terms:
         return true()
-    return Dataset.id.in_(select(DatasetWords.dataset_id).where(ranking.holds(terms)))
+    return Dataset.id.in_(select(DatasetWords.dataset_id).where(standing.holds(terms)))
 
 
 def head(column: SQLColumnExpression[str]) -> ColumnElement[bytes]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.catalogue import lexicon, ranking
+from app.catalogue import lexicon, ranking, standing
 from app.catalogue.opendata import is_open
 from app.catalogue.ranking import Place
 from app.models.datasets import Dataset, Version
@@ -127,7 +127,7 @@ async def facets(
     """How many of all that `wanted` finds, page or no page, have each value; the most first."""
     conditions = [*_conditions(wanted)]
     if terms := await _terms(session, wanted):
-        ids = select(DatasetWords.dataset_id).where(ranking.holds(terms))
+        ids = select(DatasetWords.dataset_id).where(standing.holds(terms))
         conditions.append(Dataset.id.in_(ids))
     found = {}
     for name in names:

@@ -56,6 +56,7 @@ class Dataset(Base):
         # The beginning of the UUIDs that CKAN's clients know it by.
         Index("ix_dataset_shelf_id", text("substring(sha256(id::bytea), 1, 6)")),
         Index("ix_dataset_announced", "announced_at", "id"),
+        Index("ix_dataset_themes", "themes", postgresql_using="gin"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

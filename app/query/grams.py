@@ -33,9 +33,9 @@ def but_for(term: str, at: int, part: int = 0) -> list[int]:
 
 
 def likeness(asked: Iterable[str], text: str) -> float:
-    """How many of the grams of the terms a text has, 0 to 1."""
-    wanted = set[int]().union(*(grams(term) for term in asked))
-    return len(wanted & grams(text)) / len(wanted) if wanted else 0.0
+    """How many of the characters and pairs of the terms stand in a text, 0 to 1."""
+    wanted = {each for term in asked for each in (*term, *map("".join, pairwise(term)))}
+    return sum(each in text for each in wanted) / len(wanted) if wanted else 0.0
 
 
 def _number(one: int, two: int, part: int) -> int:

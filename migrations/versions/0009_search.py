@@ -16,6 +16,8 @@ def upgrade() -> None:
         "dataset_words",
         sa.Column("dataset_id", sa.Text(), nullable=False),
         sa.Column("length", sa.Integer(), nullable=False),
+        sa.Column("title", sa.Text(collation="C"), nullable=False),
+        sa.Column("kana", sa.Text(collation="C"), nullable=False),
         sa.Column("parts", ARRAY(sa.Text()), nullable=False),
         sa.Column("grams", ARRAY(sa.Integer()), nullable=False),
         sa.Column("made_as", sa.Text(), nullable=False),
@@ -32,7 +34,26 @@ def upgrade() -> None:
     op.execute("ALTER TABLE dataset_words SET (toast_tuple_target = 128)")
     for column in ("parts", "grams"):
         op.execute(f"ALTER TABLE dataset_words ALTER COLUMN {column} SET STORAGE EXTERNAL")
+    for column in ("title", "kana"):
+        op.execute(f"ALTER TABLE dataset_words ALTER COLUMN {column} SET STORAGE MAIN")
+    # What was there before is found by this until the worker has made its words.
+    said = "concat_ws(' ', title_ja, title_en, title_kana, description_ja, description_en)"
+    op.execute(
+        "INSERT INTO dataset_words (dataset_id, length, title, kana, parts, grams, made_as)"
+        " SELECT id, char_length(title_ja), '', '',"
+        f" ARRAY[left(normalize({said}, NFKC), 4000)], '{{}}', '' FROM dataset"
+    )
     op.create_index("ix_dataset_words_grams", "dataset_words", ["grams"], postgresql_using="gin")
+    op.create_index(
+        "ix_dataset_words_order", "dataset_words", ["length", sa.text('dataset_id COLLATE "C"')]
+    )
+    op.create_index(
+        "ix_dataset_words_unmade",
+        "dataset_words",
+        ["dataset_id"],
+        postgresql_where=sa.text("made_as = ''"),
+    )
+    op.create_index("ix_dataset_themes", "dataset", ["themes"], postgresql_using="gin")
     op.create_table(
         "reading",
         sa.Column("word", sa.Text(collation="C"), nullable=False),
@@ -50,6 +71,7 @@ def downgrade() -> None:
     for table in sa.inspect(op.get_bind()).get_table_names(schema="hosted"):
         if table.startswith("s_"):
             op.drop_table(table, schema="hosted")
+    op.drop_index("ix_dataset_themes", "dataset")
     op.drop_column("version", "words")
     op.alter_column("dataset", "search_text", server_default=None)
     op.drop_table("reading")

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from app.api.state import Platform
 from app.catalogue import datasets, search
@@ -34,6 +35,13 @@ async def catalogue(platform: Platform) -> AsyncIterator[None]:
                 data_class="public", license="CC-BY-4.0",
             )  # fmt: skip
             await datasets.register(session, new, by="test")
+        titles = ["帯域 域調 調査 査票", *(f"帯域調査票 {at}" for at in (1, 2, 3))]
+        for slug, title in ((f"pairs-{at}", title) for at, title in enumerate(titles)):
+            pairs = NewDataset(
+                id=slug, title_ja=title, publisher_id=KENKO, steward_name="試験",
+                update_frequency="irregular", themes=("防災",),
+            )  # fmt: skip
+            await datasets.register(session, pairs, by="test")
         for slug, publisher in (("secret-kenko", KENKO), ("secret-sakai", SAKAI)):
             hidden = NewDataset(
                 id=slug, title_ja="極秘避難計画", publisher_id=publisher, steward_name="試験",
@@ -106,14 +114,98 @@ async def test_many_hits_come_in_the_order_of_few(
 ) -> None:
     words = ("架空 一覧", "区", "の", "施設", "避難所", "ひなんじょ 一覧")
     few = [await _ids(platform, each, limit=300) for each in words]
-    monkeypatch.setattr("app.catalogue.ranking._FEW", 0)
-    monkeypatch.setattr("app.catalogue.ranking._LEAST_BATCH", 3)
+    # Walked to the end, walked a little, and by the index alone.
+    for walked, sampled in ((10_000, 10_000), (30, 5), (0, 0)):
+        for name, value in {
+            "FEW": 0, "LEAST_BATCH": 3, "LEAST_FILTERED": 3, "COMMON": 0, "WALKED": walked,
+            "PASSED": sampled, "SAMPLED": sampled,
+        }.items():  # fmt: skip
+            monkeypatch.setattr(f"app.catalogue.ranking._{name}", value)
 
-    many = [await _ids(platform, each, limit=300) for each in words]
+        assert [await _ids(platform, each, limit=300) for each in words] == few
+        assert await _paged(platform, words[0]) == few[0]
 
-    # What is only like the words is looked for where exact hits are few.
-    assert [ids[: len(found)] for ids, found in zip(few, many, strict=True)] == many
-    assert all(many)
+    assert all(few)
+
+
+async def _paged(platform: Platform, words: str, **said: object) -> list[str]:
+    found: list[str] = []
+    after = None
+    async with platform.database.reading() as session:
+        while True:
+            wanted = Search(words=words, limit=30, after=after, **said)  # type: ignore[arg-type]
+            page = await search.search(session, wanted)
+            found += [each.id for each in page.datasets]
+            after = page.next
+            if after is None:
+                return found
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+@pytest.mark.parametrize("said", [{}, {"theme": "防災"}], ids=["all", "theme"])
+async def test_what_is_counted_is_what_paging_yields_also_of_long_words(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, few: int, said: dict[str, str]
+) -> None:
+    monkeypatch.setattr("app.catalogue.ranking._FEW", few)
+
+    for words in ("架空北区", "帯域調査票", "避難所 一覧", "応急給氷拠点", "区"):
+        async with platform.database.reading() as session:
+            wanted = Search(words=words, count=True, limit=1, **said)  # type: ignore[arg-type]
+            total = (await search.search(session, wanted)).total
+            counted = await search.facets(session, wanted, FacetName.PUBLISHER)
+        paged = await _paged(platform, words, **said)
+
+        assert total == len(paged) == len(set(paged))
+        if words == "帯域調査票":  # a fourth has its pairs of characters and not the word
+            assert paged == ["pairs-1", "pairs-2", "pairs-3"]
+        if words != "応急給氷拠点":  # what is only like the words is no value of a facet
+            assert sum(each.count for each in counted[FacetName.PUBLISHER]) == total
+
+
+async def test_entries_whose_words_are_not_made_yet_are_found_by_what_they_say(
+    platform: Platform,
+) -> None:
+    async with platform.database.writing() as session:
+        new = NewDataset(
+            id="unmade", title_ja="ﾄﾛｯｺ軌道跡", description_ja="廃線の記録", publisher_id=KENKO,
+            steward_name="試験", update_frequency="irregular",
+        )  # fmt: skip
+        await datasets.register(session, new, by="test")
+    # As the migration leaves an entry that was there before.
+    await platform.database.pool.execute(
+        "UPDATE dataset_words SET title = '', kana = '', grams = '{}', made_as = '',"
+        " parts = (SELECT ARRAY[normalize(title_ja || ' ' || description_ja, NFKC)]"
+        " FROM dataset WHERE id = dataset_id) WHERE dataset_id = 'unmade'"
+    )
+
+    before = {each: await _ids(platform, each) for each in ("とろっこ", "廃線", "軌道 記録")}
+    async with platform.database.reading() as session:
+        wanted = Search(words="とろっこ", count=True)
+        total = (await search.search(session, wanted)).total
+        counted = await search.facets(session, wanted, FacetName.PUBLISHER)
+    others = await _ids(platform, "公園")
+    await keep_words(platform.database)
+    after = await _ids(platform, "とろっこ")
+
+    assert all(found[0] == "unmade" for found in before.values())
+    assert total == sum(each.count for each in counted[FacetName.PUBLISHER]) == 1
+    assert "kouen-yugu" in others
+    assert after == ["unmade"]
+
+
+async def test_a_search_leaves_the_planners_settings_as_they_were(platform: Platform) -> None:
+    shown = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names) ORDER BY name")
+    names = {"names": ["enable_seqscan", "enable_indexscan", "jit", "plan_cache_mode"]}
+    async with platform.database.reading() as session:
+        await session.execute(text("SET LOCAL jit = off"))
+        before = (await session.execute(shown, names)).all()
+        await search.search(session, Search(words="公園", count=True))
+        after = (await session.execute(shown, names)).all()
+    async with platform.database.reading() as session:
+        later = {name: value for name, value in await session.execute(shown, names)}
+
+    assert before == after
+    assert later["enable_seqscan"] == "on"
 
 
 async def test_filters_narrow_what_words_find_and_facets_count_all_of_it(

@@ -273,6 +273,31 @@ async def test_a_search_sorts_pages_and_counts_by_facet(
     assert times == sorted(times, reverse=True)
 
 
+@pytest.mark.parametrize(
+    "q", ["暗渠分布調査票", "text:暗渠分布調査票", "暗渠分布調査票 OR text:無い語"]
+)
+async def test_the_count_is_of_packages_that_paging_yields_also_for_a_long_word(
+    client: httpx.AsyncClient, alike: dict[str, bool], q: str
+) -> None:
+    first = await call(client, "package_search", q=q, rows=2, **{"facet.field": ["organization"]})
+    rest = await call(client, "package_search", q=q, rows=2, start=2)
+    none = await call(client, "package_search", q=q, rows=0)
+
+    names = [each["name"] for each in [*first["results"], *rest["results"]]]
+    assert sorted(names) == sorted(name for name, has_it in alike.items() if has_it)
+    assert (first["count"], rest["count"], none["count"]) == (3, 3, 3)
+    assert first["facets"]["organization"] == {KENKO: 3}
+
+
+@pytest.fixture(scope="module")
+async def alike(platform: Any, client: httpx.AsyncClient) -> dict[str, bool]:
+    """Datasets of which each has the word's pairs of characters, and whether it has the word."""
+    world = World(platform, client)
+    titles = {f"暗渠分布調査票 {at}": True for at in (1, 2, 3)}
+    titles["暗渠 渠分 分布 布調 調査 査票"] = False
+    return {await opened(world, ROWS, title_ja=each): held for each, held in titles.items()}
+
+
 async def test_resources_are_found_by_name_and_format(
     client: httpx.AsyncClient, world: World
 ) -> None:
