@@ -9,17 +9,16 @@ from typing import Any, Final
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, Select, cast, func, literal, select
-from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
+from sqlalchemy import Select
 
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.question import Both, Condition, Words
 from app.query.shape import shape_of
+from app.tables import pages
 from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
-from app.tables.encode import IN_COLUMNS, Form, Wording, columns, document
-from app.tables.layout import ROW
-from app.tables.places import Places, forms_of
+from app.tables.encode import IN_COLUMNS, Form, Wording
+from app.tables.places import Places, box_alone, forms_of
 from app.tables.prepared import Prepared, compile_statement
 from app.tables.spool import Spool
 from app.tables.sql import Reading, Source, Statements
@@ -81,12 +80,54 @@ class TableReader:
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
+        found = None if joined else await self._page_by_bounds(source, reading, wording)
+        if found is not None:
+            return found
         reading = await self.resolved(source, reading)
         prepared = self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *joined_counts = row
         position = tuple(orjson.loads(last)) if last else ()
         return Rows((body or "").encode(), count, more, position, tuple(joined_counts))
+
+    async def _page_by_bounds(
+        self, source: Source, reading: Reading, wording: Wording
+    ) -> Rows | None:
+        """The page in one question, where a box is asked for of which nothing is known yet.
+
+        Rows that meet it by their bounds come with the geometries that have to be judged, and some
+        more than fit. None where those do not suffice: then what meets it is to be found before.
+        """
+        question = reading.question
+        box = box_alone(source, question)
+        if (
+            box is None
+            or question.limit is None
+            or question.offset
+            or _words_of(question.where) is not None
+            or self._places.knows(source, reading, box)
+        ):
+            return None
+        prepared = self._statement("page by bounds", source, (), reading, wording)
+        documents, positions, numbers, texts = await self._fetch_row(prepared, reading)
+        if documents is None:
+            return Rows(b"", 0, False, ())
+        full = len(documents) == question.limit + pages.spare(question.limit)
+        if numbers:
+            if None in texts:
+                return None
+            outside = await self._places.outside(box, texts)
+            for number, is_outside in zip(numbers, outside, strict=True):
+                if is_outside:
+                    documents[number - 1] = None
+        kept = [at for at, document in enumerate(documents) if document is not None]
+        more = len(kept) > question.limit
+        if full and not more:
+            return None
+        kept = kept[: question.limit]
+        last = positions[kept[-1] + 1 - question.limit] if more else None
+        body = ",".join([documents[at] for at in kept]).encode()
+        return Rows(body, len(kept), more, tuple(orjson.loads(last)) if last else ())
 
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
@@ -230,76 +271,11 @@ def _words_of(where: Condition | None) -> Words | None:
     return where if isinstance(where, Words) else None
 
 
-def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-    """The rows in order, with the columns given."""
-    order = parts.order()
-    statement = (
-        select(*columns)
-        .select_from(parts.rows())
-        .where(*parts.conditions())
-        # Ascending puts nulls last already; saying so would hide the order from the index.
-        .order_by(*(by.desc().nullslast() if down else by.asc() for by, down, _ in order))
-    )
-    if parts.question.after is not None:
-        statement = statement.where(parts.behind(order))
-    if parts.question.offset:
-        passed = parts.bind(lambda reading: reading.question.offset, BigInteger())
-        statement = statement.offset(passed)
-    return statement
-
-
-def _page(parts: Statements, wording: Wording) -> Select[Any]:
-    """One row: the records as text, how many, whether more follow, and the last position."""
-    # The limit stands in the statement: as a parameter the planner would not know it.
-    limit = literal(parts.question.limit, BigInteger(), literal_execute=True)
-    position = func.json_build_array(*(_exact(by, kind) for by, _, kind in parts.order()))
-    columns = [document(parts, wording).label("document"), position.label("position")]
-    found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
-    columns += [each.label(f"found_{at}") for at, each in enumerate(found)]
-    rows = _ordered(parts, columns).limit(limit + literal(1, literal_execute=True))
-    ordered = rows.subquery("ordered")
-    # Numbered after sorting: beside the sort, the window would be numbered before it.
-    numbered = select(func.row_number().over().label("n"), ordered).subquery("page")
-    on_page = numbered.c.n <= limit
-    last = func.max(cast(numbered.c.position, Text())).filter(numbered.c.n == limit)
-    return select(
-        func.string_agg(numbered.c.document, literal(",")).filter(on_page),
-        func.least(func.count(), limit),
-        func.count() > limit,
-        last,
-        *(
-            func.count().filter(on_page, numbered.c[f"found_{at}"])
-            for at in range(len(parts.joined))
-        ),
-    )
-
-
-def _exact(column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """A sort value that survives JSON: a long decimal would not as a number."""
-    return cast(column, Text()) if isinstance(kind, Numeric) else column
-
-
-def _count(parts: Statements, _wording: Wording) -> Select[Any]:
-    statement = select(func.count()).select_from(parts.rows()).where(*parts.conditions())
-    if parts.question.after is not None:
-        statement = statement.where(parts.behind(parts.order()))
-    return statement
-
-
-def _stream(parts: Statements, wording: Wording) -> Select[Any]:
-    as_columns = wording.form in IN_COLUMNS
-    found = columns(parts, wording) if as_columns else [document(parts, wording)]
-    statement = _ordered(parts, found)
-    limit = parts.question.limit
-    if limit is None:
-        return statement
-    return statement.limit(literal(limit, BigInteger(), literal_execute=True))
-
-
 _KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
-    "page": _page,
-    "count": _count,
-    "stream": _stream,
+    "page": pages.page,
+    "page by bounds": pages.page_by_bounds,
+    "count": pages.count,
+    "stream": pages.stream,
     "groups": groups,
     "cells": base_cells,
 }
