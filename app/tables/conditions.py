@@ -6,7 +6,7 @@ shape is asked with the same statement.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import ColumnElement, Numeric, and_, collate, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -115,7 +115,7 @@ def _patterns(words: Words) -> list[str]:
     return ["|".join(pattern_of(spelling) for spelling in term) for term in words.terms]
 
 
-def _literal_type(field: Field, value: object) -> TypeEngine[object]:
+def _literal_type(field: Field, value: object) -> TypeEngine[Any]:
     """The column's type, but exact where the literal is no 64-bit whole number."""
     if field.type is FieldType.INTEGER and isinstance(value, Decimal):
         return Numeric()

@@ -66,20 +66,20 @@ def spare(limit: int) -> int:
 
 
 def page_by_bounds(parts: Statements, wording: Wording) -> Select[Any]:
-    """One row: the records apart, for some may yet be left out, the positions from the page's end on
-
-    and the records (by number) that bounds leave open, with their geometries where they are small.
+    """One row: the records one by one, for some may yet be left out; positions from the last on the
+    page; the numbers of records that bounds leave open, and their geometries where these are small.
     """
     most = _limit(parts)
     is_open, text = open_texts(parts)
-    beside = [is_open.label("is_open"), text.label("text")]
+    beside: list[ColumnElement[Any]] = [is_open.label("is_open"), text.label("text")]
     rows = _numbered(parts, wording, most + spare(most), beside)
-    return select(
+    found: list[ColumnElement[Any]] = [
         func.array_agg(rows.c.document),
         func.array_agg(cast(rows.c.position, Text())).filter(rows.c.n >= _number(most)),
         func.array_agg(rows.c.n).filter(rows.c.is_open),
         func.array_agg(rows.c.text).filter(rows.c.is_open),
-    )
+    ]
+    return select(*found)
 
 
 def _limit(parts: Statements) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import Select
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.question import Both, Condition, Words
-from app.query.shape import shape_of
+from app.query.shape import is_short, shape_of
 from app.tables import pages
 from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
 from app.tables.encode import IN_COLUMNS, Form, Wording
@@ -73,6 +73,7 @@ class TableReader:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
         self._prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
+        self._compiling = asyncio.Lock()
         self._copies = asyncio.Semaphore(_MOST_COPIES)  # the others wait their turn
         self._places = Places(pool)
 
@@ -84,7 +85,7 @@ class TableReader:
         if found is not None:
             return found
         reading = await self.resolved(source, reading)
-        prepared = self._statement("page", source, joined, reading, wording)
+        prepared = await self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *joined_counts = row
         position = tuple(orjson.loads(last)) if last else ()
@@ -100,40 +101,24 @@ class TableReader:
         """
         question = reading.question
         box = box_alone(source, question)
-        if (
-            box is None
-            or question.limit is None
-            or question.offset
-            or _words_of(question.where) is not None
-            or self._places.knows(source, reading, box)
-        ):
+        if box is None or question.offset or _words_of(question.where) is not None:
             return None
-        prepared = self._statement("page by bounds", source, (), reading, wording)
+        if self._places.knows(source, reading, box):
+            return None
+        prepared = await self._statement("page by bounds", source, (), reading, wording)
         documents, positions, numbers, texts = await self._fetch_row(prepared, reading)
-        if documents is None:
-            return Rows(b"", 0, False, ())
-        full = len(documents) == question.limit + pages.spare(question.limit)
-        if numbers:
-            if None in texts:
-                return None
-            outside = await self._places.outside(box, texts)
-            for number, is_outside in zip(numbers, outside, strict=True):
-                if is_outside:
-                    documents[number - 1] = None
-        kept = [at for at, document in enumerate(documents) if document is not None]
-        more = len(kept) > question.limit
-        if full and not more:
+        texts = texts or []
+        if None in texts:
             return None
-        kept = kept[: question.limit]
-        last = positions[kept[-1] + 1 - question.limit] if more else None
-        body = ",".join([documents[at] for at in kept]).encode()
-        return Rows(body, len(kept), more, tuple(orjson.loads(last)) if last else ())
+        outside = await self._places.outside(box, texts) if texts else []
+        left_out = {number for number, is_so in zip(numbers or (), outside, strict=True) if is_so}
+        return _cut(question.limit, documents or [], positions or [], left_out)
 
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
         wording = Wording(Form.RECORD, ())
         reading = await self.resolved(source, reading)
-        prepared = self._statement("count", source, joined, reading, wording)
+        prepared = await self._statement("count", source, joined, reading, wording)
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
@@ -166,7 +151,7 @@ class TableReader:
     ) -> Groups:
         """One page of groups. Raises `DatabaseUnavailable`."""
         reading = await self.resolved(source, reading)
-        prepared = self._statement("groups", source, joined, reading, figures)
+        prepared = await self._statement("groups", source, joined, reading, figures)
         body, count, more, last, records = await self._fetch_row(prepared, reading)
         position = tuple(orjson.loads(last)) if last else ()
         return Groups((body or "").encode(), count, more, position, records)
@@ -179,7 +164,7 @@ class TableReader:
         Raises `DatabaseUnavailable`.
         """
         reading = await self.resolved(source, reading)
-        prepared = self._statement("cells", source, (), reading, wanted)
+        prepared = await self._statement("cells", source, (), reading, wanted)
         body, count = await self._fetch_row(prepared, reading)
         return (body or "").encode(), count
 
@@ -197,7 +182,7 @@ class TableReader:
         the statement. Raises `DatabaseUnavailable`.
         """
         reading = await self.resolved(source, reading)
-        prepared = self._statement("stream", source, joined, reading, wording)
+        prepared = await self._statement("stream", source, joined, reading, wording)
         spool = Spool()
         task = asyncio.create_task(self._copy(prepared, reading, wording.form, spool))
         try:
@@ -239,7 +224,7 @@ class TableReader:
         finally:
             spool.finish()
 
-    def _statement(
+    async def _statement(
         self,
         kind: str,
         source: Source,
@@ -247,21 +232,58 @@ class TableReader:
         reading: Reading,
         wording: Wording | Figures | BaseCells,
     ) -> Prepared:
+        """The statement for all questions of this shape. A long one is compiled in a thread."""
         tables = (source.table.name, *[other.table.name for other in joined])
         is_narrowed = reading.rows is not None
-        key = (kind, tables, wording, shape_of(reading.question), forms_of(reading), is_narrowed)
-        found = self._prepared.get(key)
-        if found is None:
-            parts = Statements(
-                source, joined, reading.question, reading.found, is_narrowed=is_narrowed
-            )
-            found = compile_statement(parts, _KINDS[kind](parts, wording))
-            self._prepared[key] = found
-            if len(self._prepared) > _MOST_STATEMENTS:
-                self._prepared.popitem(last=False)
-        else:
+        shape = shape_of(reading.question)
+        key = (kind, tables, wording, shape, forms_of(reading), is_narrowed)
+        held = self._prepared.get(key)
+        if held is not None:
             self._prepared.move_to_end(key)
-        return found
+            return held
+        asked = (kind, source, joined, reading, wording)
+        if is_short(shape):
+            return self._hold(key, _compiled(*asked))
+        async with self._compiling:  # who asks the same meanwhile finds it made
+            held = self._prepared.get(key)
+            return held or self._hold(key, await asyncio.to_thread(_compiled, *asked))
+
+    def _hold(self, key: tuple[Any, ...], made: Prepared) -> Prepared:
+        self._prepared[key] = made
+        if len(self._prepared) > _MOST_STATEMENTS:
+            self._prepared.popitem(last=False)
+        return made
+
+
+def _compiled(
+    kind: str,
+    source: Source,
+    joined: Sequence[Source],
+    reading: Reading,
+    wording: Wording | Figures | BaseCells,
+) -> Prepared:
+    is_narrowed = reading.rows is not None
+    parts = Statements(source, joined, reading.question, reading.found, is_narrowed=is_narrowed)
+    return compile_statement(parts, _KINDS[kind](parts, wording))
+
+
+def _cut(
+    limit: int | None, documents: list[str], positions: list[str], left_out: set[int]
+) -> Rows | None:
+    """The page of those that are not left out; None where not enough are at hand to say it.
+
+    Numbers begin with 1, positions with that of the number `limit`.
+    """
+    if limit is None:
+        raise LookupError("a page without a limit")
+    numbers = [at for at in range(1, len(documents) + 1) if at not in left_out]
+    more = len(numbers) > limit
+    if not more and len(documents) == limit + pages.spare(limit):
+        return None
+    numbers = numbers[:limit]
+    body = ",".join([documents[at - 1] for at in numbers]).encode()
+    last = tuple(orjson.loads(positions[numbers[-1] - limit])) if more else ()
+    return Rows(body, len(numbers), more, last)
 
 
 def _words_of(where: Condition | None) -> Words | None:
