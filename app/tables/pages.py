@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, cast, func, literal, select
-from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
+from sqlalchemy.types import BigInteger, LargeBinary, Numeric, Text, TypeEngine
 
 from app.tables.candidates import open_texts
 from app.tables.encode import IN_COLUMNS, Wording, columns, document
@@ -74,7 +74,7 @@ def page_by_bounds(parts: Statements, wording: Wording) -> Select[Any]:
     beside: list[ColumnElement[Any]] = [is_open.label("is_open"), text.label("text")]
     rows = _numbered(parts, wording, most + spare(most), beside)
     found: list[ColumnElement[Any]] = [
-        func.array_agg(rows.c.document),
+        func.array_agg(func.convert_to(rows.c.document, "UTF8", type_=LargeBinary())),
         func.array_agg(cast(rows.c.position, Text())).filter(rows.c.n >= _number(most)),
         func.array_agg(rows.c.n).filter(rows.c.is_open),
         func.array_agg(rows.c.text).filter(rows.c.is_open),

@@ -268,7 +268,7 @@ def _compiled(
 
 
 def _cut(
-    limit: int | None, documents: list[str], positions: list[str], left_out: set[int]
+    limit: int | None, documents: list[bytes], positions: list[str], left_out: set[int]
 ) -> Rows | None:
     """The page of those that are not left out; None where not enough are at hand to say it.
 
@@ -276,14 +276,13 @@ def _cut(
     """
     if limit is None:
         raise LookupError("a page without a limit")
-    numbers = [at for at in range(1, len(documents) + 1) if at not in left_out]
-    more = len(numbers) > limit
-    if not more and len(documents) == limit + pages.spare(limit):
+    number = len(documents)
+    more = number - len(left_out) > limit
+    if not more and number == limit + pages.spare(limit):
         return None
-    numbers = numbers[:limit]
-    body = ",".join([documents[at - 1] for at in numbers]).encode()
-    last = tuple(orjson.loads(positions[numbers[-1] - limit])) if more else ()
-    return Rows(body, len(numbers), more, last)
+    kept = [at for at in range(1, number + 1) if at not in left_out][:limit]
+    last = tuple(orjson.loads(positions[kept[-1] - limit])) if more else ()
+    return Rows(b",".join([documents[at - 1] for at in kept]), len(kept), more, last)
 
 
 def _words_of(where: Condition | None) -> Words | None:
