@@ -17,7 +17,7 @@ from app.broker.decide import Decider
 from app.broker.grouped import Asking, group_body, grouping_of, make_plan
 from app.broker.held import Held, HeldAnswers, Key
 from app.broker.pins import Pins
-from app.broker.plan import Plan
+from app.broker.plan import LONG_QUERY_BYTES, Plan
 from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
@@ -122,7 +122,9 @@ class Aggregator:
         joined = await self._asked.joined(known, version, ask) if rules is None else {}
         about = Asking(version, allow.columns, joined, self._issuer, readings, rules)
         try:
-            plan = make_plan(ask, about)
+            is_long = len(ask.raw_query) > LONG_QUERY_BYTES
+            made = (ask, about)
+            plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
             if rules is not None:
                 check(plan, rules)
         except ColumnNotVisible as refusal:

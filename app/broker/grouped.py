@@ -52,20 +52,8 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
     )
     named = ",".join(each.name for each in grouping.groups)
     order = f"{named}#{asked_rows(ask.parameters, about.readings)}"
-    revision = version.revision
-    if "cursor" in asked:
-        position = cursors.decode(asked["cursor"], dataset_id=ask.dataset_id)
-        if (
-            position.version != version.number
-            or position.revision > version.revision
-            or position.order != order
-        ):
-            raise InvalidCursor
-        revision = position.revision
-        if about.suppression is None:
-            question = replace(question, after=_read_position(position, grouping))
-        elif revision != version.revision:
-            raise InvalidCursor
+    revision, after = _continued(ask, about, grouping, order)
+    question = replace(question, after=after)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/aggregate"
     query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
     declared = repr(about.suppression) if about.suppression is not None else ""
@@ -93,6 +81,27 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
         path=path,
         figures=Figures(grouping, as_texts=ask.representation is Representation.CSV),
     )
+
+
+def _continued(
+    ask: Ask, about: Asking, grouping: Grouping, order: str
+) -> tuple[int, tuple[Any, ...] | None]:
+    """The revision that the first page was of, and the group that this one begins behind.
+
+    Where cells are suppressed, their pages are cut elsewhere (`app.broker.counted`).
+    """
+    version, cursor = about.version, ask.parameter("cursor")
+    if cursor is None:
+        return version.revision, None
+    position = cursors.decode(cursor, dataset_id=ask.dataset_id)
+    if position.version != version.number or position.order != order:
+        raise InvalidCursor
+    if about.suppression is not None and position.revision != version.revision:
+        raise InvalidCursor
+    if position.revision > version.revision:
+        raise InvalidCursor
+    after = _read_position(position, grouping) if about.suppression is None else None
+    return position.revision, after
 
 
 def _read_position(position: Cursor, grouping: Grouping) -> tuple[Any, ...]:

@@ -38,6 +38,7 @@ STREAMED: Final = frozenset(
 )
 ORIGINALS: Final = "originals"
 _CHARSETS: Final = frozenset({"utf-8", "cp932"})
+LONG_QUERY_BYTES: Final = 4_096  # a longer one takes longer to read than others should wait
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,44 +151,63 @@ def make_plan(
     if ask.item is not None:
         question = _with(question, *_same_item(identity, ask.item))
     order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters, readings)}"
-    revision = version.revision
-    if "cursor" in asked:
-        position = cursors.decode(asked["cursor"], dataset_id=ask.dataset_id)
-        if position.version != version.number or position.revision > version.revision:
-            raise InvalidCursor
-        revision = position.revision
-        near = question.near is not None
-        after = cursors.read_position(position, question.order, order, near=near)
-        question = replace(question, after=after)
+    question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
-    here = path + (f"/{ask.key}" if ask.key else "")
-    here += f"/{quote(ask.item, safe='')}" if ask.item is not None else ""
-    query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
     return Plan(
         dataset_id=ask.dataset_id,
         version=version,
         revision=revision,
         question=question,
-        wording=Wording(
-            ask.bare.form if ask.bare else _FORMS[ask.representation],
-            _names(question.fields, asked),
-            originals=read_flag(asked, ORIGINALS),
-            identity=identity,
-            number=ask.bare.number if ask.bare else None,
-        ),
+        wording=_wording(ask, asked, question, identity),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
         etag=etag_of(ask, version, revision, visible, readings),
         bom=read_flag(asked, "bom"),
         charset=read_charset(asked, ask.representation),
-        self_link=issuer + here + query,
+        self_link=issuer + _own_path(ask, path),
         parameters=ask.parameters,
         is_one_record=ask.key is not None or ask.item is not None,
         path=path,
         links=ask.links,
         is_bare=ask.bare is not None,
     )
+
+
+def _continued(
+    question: Question, version: VersionEntry, order: str, ask: Ask
+) -> tuple[Question, int]:
+    """The question from its cursor on, of the revision that its first page was of."""
+    cursor = ask.parameter("cursor")
+    if cursor is None:
+        return question, version.revision
+    position = cursors.decode(cursor, dataset_id=ask.dataset_id)
+    if position.version != version.number or position.revision > version.revision:
+        raise InvalidCursor
+    near = question.near is not None
+    after = cursors.read_position(position, question.order, order, near=near)
+    return replace(question, after=after), position.revision
+
+
+def _wording(
+    ask: Ask, asked: Mapping[str, str], question: Question, identity: tuple[Field, ...]
+) -> Wording:
+    """How the records are written."""
+    return Wording(
+        ask.bare.form if ask.bare else _FORMS[ask.representation],
+        _names(question.fields, asked),
+        originals=read_flag(asked, ORIGINALS),
+        identity=identity,
+        number=ask.bare.number if ask.bare else None,
+    )
+
+
+def _own_path(ask: Ask, path: str) -> str:
+    """Where the very answer is to be had again."""
+    key = f"/{ask.key}" if ask.key else ""
+    item = f"/{quote(ask.item, safe='')}" if ask.item is not None else ""
+    query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
+    return f"{path}{key}{item}{query}"
 
 
 def _question(ask: Ask, known: params.Known) -> Question:

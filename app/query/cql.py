@@ -15,6 +15,7 @@ from app.query.fields import Field, FieldType
 from app.query.like import MOST_PATTERN, MOST_WILDCARDS, ends_escaping, wildcards
 from app.query.matches import matches
 from app.query.operands import (
+    MOMENT_PARTS,
     Bare,
     Kind,
     Scope,
@@ -35,6 +36,7 @@ from app.query.question import (
     Compare,
     Condition,
     Constant,
+    Edge,
     Either,
     Folded,
     Given,
@@ -44,7 +46,6 @@ from app.query.question import (
     Match,
     Not,
     OneOf,
-    Operand,
 )
 
 MOST_CHARACTERS: Final = 65_536  # as many as an address carries
@@ -154,15 +155,10 @@ def _boolean(node: Any, scope: Scope) -> Condition:
 
 def _comparison(op: str, args: Any, scope: Scope) -> Condition:
     left, right = (read_side(each, scope) for each in args)
-    return _tested(left, op, right)
+    return _tested(left, op, right, scope)
 
 
-def _two(left: Operand, right: Operand, op: str) -> tuple[Operand, str, Operand]:
-    one, other = paired(left, right)
-    return one, op, other
-
-
-def compared(left: Side, op: str, right: Side) -> Condition:
+def _compared(left: Side, op: str, right: Side, scope: Scope) -> Condition:
     """The comparison of an operand with another or with a literal. Raises `InvalidFilter`."""
     if isinstance(left, Bare):
         left = natural(left)
@@ -171,7 +167,9 @@ def compared(left: Side, op: str, right: Side) -> Condition:
         if isinstance(left, Field) and not _is_moment_beside_date(left, value):
             return Compare(left, op, value)
         right = Given(value)
-    return Match(*_two(left, right, op))
+    one, other = paired(left, right)
+    scope.spend(MOMENT_PARTS * (isinstance(one, Edge) + isinstance(other, Edge)))
+    return Match(one, op, other)
 
 
 def _is_moment_beside_date(field: Field, value: Literal) -> bool:
@@ -218,16 +216,16 @@ def _between(args: Any, scope: Scope) -> Condition:
         ends = read_beside(side, low), read_beside(side, high)
         if not any(_is_moment_beside_date(side, end) for end in ends):
             return Between(side, *ends)
-    return Both((_tested(side, ">=", low), _tested(side, "<=", high)))
+    return Both((_tested(side, ">=", low, scope), _tested(side, "<=", high, scope)))
 
 
-def _tested(left: Side, op: str, right: Side) -> Condition:
+def _tested(left: Side, op: str, right: Side, scope: Scope) -> Condition:
     """A comparison with the operand first, if there is one; of literals only, it is decided now."""
     if not isinstance(left, Bare):
-        return compared(left, op, right)
+        return _compared(left, op, right, scope)
     if not isinstance(right, Bare):
-        return compared(right, _TURNED[op], left)
-    return _known(compared(left, op, right))
+        return _compared(right, _TURNED[op], left, scope)
+    return _known(_compared(left, op, right, scope))
 
 
 def _one_of(args: Any, scope: Scope) -> Condition:
@@ -239,14 +237,16 @@ def _one_of(args: Any, scope: Scope) -> Condition:
     sides = [read_side(value, scope) for value in values]
     bare = [each for each in sides if isinstance(each, Bare)]
     if isinstance(side, Bare):
-        return Either(tuple([_tested(side, "=", each) for each in sides]))
+        scope.spend(len(sides))
+        return Either(tuple([_tested(side, "=", each, scope) for each in sides]))
     literals = [read_beside(side, each) for each in bare]
     others = [each for each in sides if not isinstance(each, Bare)]
     if isinstance(side, Field) and any(_is_moment_beside_date(side, each) for each in literals):
-        return Either(tuple([compared(side, "=", each) for each in sides]))
+        scope.spend(len(sides))
+        return Either(tuple([_compared(side, "=", each, scope) for each in sides]))
     parts: list[Condition] = [OneOf(side, tuple(literals))] if literals else []
     scope.spend(len(others))
-    parts += [compared(side, "=", each) for each in others]
+    parts += [_compared(side, "=", each, scope) for each in others]
     return parts[0] if len(parts) == 1 else Either(tuple(parts))
 
 

@@ -15,6 +15,7 @@ from app.kit.clock import TOKYO
 from app.query import arithmetic
 from app.query.caseless import folded
 from app.query.fields import Field, FieldType
+from app.query.folding import fold
 from app.query.like import is_like
 from app.query.question import (
     Arithmetic,
@@ -46,31 +47,27 @@ _TESTS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def matches(
-    condition: Condition,
-    record: Record,
-    *,
-    place: tuple[Field, Field] | None = None,
-    fold: Callable[[str], str] | None = None,
+    condition: Condition, record: Record, *, place: tuple[Field, Field] | None = None
 ) -> Truth:
     """True, false, or None where SQL knows not.
 
     The record has its values by field name, geometries as GeoJSON. `place` is the latitude and
-    the longitude that are its place; `fold` makes of a text what `Words` are compared with.
+    the longitude that are its place.
     """
     match condition:
         case Not(part):
-            truth = matches(part, record, place=place, fold=fold)
+            truth = matches(part, record, place=place)
             return None if truth is None else not truth
         case Both(parts):
-            return _joined(parts, record, decisive=False, place=place, fold=fold)
+            return _joined(parts, record, decisive=False, place=place)
         case Either(parts):
-            return _joined(parts, record, decisive=True, place=place, fold=fold)
+            return _joined(parts, record, decisive=True, place=place)
         case Constant(value):
             return value
         case Spatial():
             return _placed(condition, record, place)
         case Words():
-            return _worded(condition, record, fold)
+            return _worded(condition, record)
         case _:
             return _compared(condition, record)
 
@@ -81,12 +78,11 @@ def _joined(
     *,
     decisive: bool,
     place: tuple[Field, Field] | None,
-    fold: Callable[[str], str] | None,
 ) -> Truth:
     """AND, which one false part decides, and OR, which one true part does."""
     found: Truth = not decisive
     for part in parts:
-        truth = matches(part, record, place=place, fold=fold)
+        truth = matches(part, record, place=place)
         if truth is decisive:
             return truth
         if truth is None:
@@ -199,9 +195,7 @@ def stands(condition: Spatial, shape: str) -> bool:
     return bool(relate(condition.relation, geometries, condition.shape, condition.metres)[0])
 
 
-def _worded(condition: Words, record: Record, fold: Callable[[str], str] | None) -> bool:
-    if fold is None:
-        raise LookupError("words without a folding")
+def _worded(condition: Words, record: Record) -> bool:
     texts = [fold(str(text)) for field in condition.fields if (text := record.get(field.name))]
     return all(
         any(spelling in text for spelling in spellings for text in texts)

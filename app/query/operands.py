@@ -21,8 +21,9 @@ from app.query.refusals import InvalidFilter
 
 MOST_PARTS: Final = 2_000  # conditions and operators: each is a piece of a statement
 EDGE_PARTS: Final = 20  # what is written out at length counts for as many
-_POWER_PARTS: Final = 100
-_FOLDED_PARTS: Final = 4
+MOMENT_PARTS: Final = 2  # the first moment of a day, beside a time
+_OPERATOR_PARTS: Final = {"^": 100, "/": 3}
+_FOLDED_PARTS: Final = 6
 _MOST_DIGITS: Final = 10_000  # PostgreSQL keeps 16,383 behind the point
 _DECIMAL_DIGITS: Final = (310, 350)  # before and behind the point, of any number that is stored
 _INTEGER_DIGITS: Final = (19, 0)
@@ -192,7 +193,7 @@ def _arithmetic(op: str, args: Any, scope: Scope, depth: int) -> Side:
     if not isinstance(args, list) or len(args) != 2:
         raise refuse(f"{op} の両側に数値が必要です。", f"{op} takes a number on either side.")
     left, right = (_number(each, scope, depth + 1) for each in args)
-    scope.spend(_POWER_PARTS if op == "^" else 1)
+    scope.spend(_OPERATOR_PARTS.get(op, 1))
     if isinstance(left, Given) and isinstance(right, Given):
         return Bare(_worked_out(op, left, right))
     made = Arithmetic(op, left, right)

@@ -1,6 +1,6 @@
 """The shape of a question: all of it but the values that it compares with, as a hashable key."""
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from app.query.fields import Field
 from app.query.geometry import boxes_around, boxes_of
@@ -28,6 +28,8 @@ from app.query.question import (
 )
 
 Shape = tuple[Any, ...]
+_FEW: Final = 30
+_WRITTEN_OUT: Final = frozenset({"sum", "folded", "edge"})  # take more of a statement than others
 
 
 def shape_of(question: Question) -> Shape:
@@ -43,6 +45,18 @@ def shape_of(question: Question) -> Shape:
         tuple([join.name for join in question.joins]),
         question.offset > 0,
     )
+
+
+def is_short(shape: Shape) -> bool:
+    """Whether a statement of this shape is written in a moment."""
+    return len(shape[0]) <= 4 * _FEW and _parts(shape) <= _FEW
+
+
+def _parts(shape: Shape) -> int:
+    inner = sum([_parts(each) for each in shape if isinstance(each, tuple)])
+    if not shape or shape[0] not in _WRITTEN_OUT:
+        return 1 + inner
+    return (_FEW if "^" in shape else 5) + inner
 
 
 def _condition(  # noqa: C901, PLR0912 - one arm for each case of a closed set

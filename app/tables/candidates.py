@@ -28,6 +28,7 @@ from app.query.fields import Field, edge_columns, geometry_of, place_of
 from app.query.geometry import box_reaching, boxes_of
 from app.query.question import Box, Question, Spatial
 from app.tables.found import Found
+from app.tables.geography import bound_box
 from app.tables.layout import ROW, box_of
 from app.tables.sql import Place, Reading, Source, Statements
 
@@ -81,7 +82,7 @@ def written(wanted: Wanted, parts: Statements, part: Place) -> Select[Any]:
         edges = [parts.table.c[edge] for edge in edge_columns(geometry)]
         text = parts.table.c[geometry.column]
         size = func.octet_length(text)
-        small = case((size <= literal(_SMALL_BYTES, literal_execute=True), text))
+        small = case((size <= _small(), text))
     where = (
         _straddling(parts, geometry) if isinstance(part, Box) and geometry else parts.conditions()
     )
@@ -106,29 +107,60 @@ def _straddling(parts: Statements, geometry: Field) -> list[ColumnElement[bool]]
     box's width, or within its height, and meet it, it meets the box.
     """
     west, south, east, north = (parts.table.c[edge] for edge in edge_columns(geometry))
-    text = parts.table.c[geometry.column]
-    # The beginning of a canonical text; as a prefix it spares reading the whole of a large one.
-    is_parted = func.left(text, literal(10, literal_execute=True)).in_(
-        [literal(each, Text(), literal_execute=True) for each in _UNCONNECTED]
-    )
     bounds = box_of(parts.table, edge_columns(geometry))
-    question = parts.question
     ways = []
-    for at in range(len(boxes_of(question.box)) if question.box is not None else 0):
-        (w, s, e, n), _ = parts.box(lambda q: boxes_of(q.box) if q.box is not None else (), at)
-        in_width, in_height = and_(west >= w, east <= e), and_(south >= s, north <= n)
-        open_ = or_(
-            not_(or_(in_width, in_height)), and_(is_parted, not_(and_(in_width, in_height)))
-        )
+    for at in range(len(_boxes(parts.question))):
+        (w, s, e, n), _ = bound_box(parts, _boxes, at)
         sides = ((w, s, w, n), (e, s, e, n), (w, s, e, s), (w, n, e, n))
         ways.append(
             and_(
                 or_(*(bounds.bool_op("&&")(_line(*side)) for side in sides)),
                 west <= e, south <= n, east >= w, north >= s,
-                open_,
+                not_(_is_settled(parts, geometry, (w, s, e, n))),
             )
         )  # fmt: skip
     return [*parts.in_force(), or_(*ways)]
+
+
+def open_texts(parts: Statements) -> tuple[ColumnElement[bool], ColumnElement[str]]:
+    """Of a row whose bounds meet the box: whether they leave open that it does, and its geometry.
+
+    The geometry is given where that is open, and it is no large one.
+    """
+    geometry = geometry_of(parts.source.fields)
+    if geometry is None:
+        raise LookupError("points are settled by their bounds")
+    west, south, east, north = (parts.table.c[edge] for edge in edge_columns(geometry))
+    ways = []
+    for at in range(len(_boxes(parts.question))):
+        (w, s, e, n), _ = bound_box(parts, _boxes, at)
+        meets = and_(west <= e, south <= n, east >= w, north >= s)
+        ways.append(and_(meets, _is_settled(parts, geometry, (w, s, e, n))))
+    is_open = not_(or_(*ways))
+    text = parts.table.c[geometry.column]
+    return is_open, case((and_(is_open, func.octet_length(text) <= _small()), text))
+
+
+def _is_settled(
+    parts: Statements, geometry: Field, edges: Sequence[ColumnElement[Any]]
+) -> ColumnElement[bool]:
+    """Whether a geometry whose bounds meet the box is sure to meet it."""
+    w, s, e, n = edges
+    west, south, east, north = (parts.table.c[edge] for edge in edge_columns(geometry))
+    # The beginning of a canonical text; as a prefix it spares reading the whole of a large one.
+    is_parted = func.left(parts.table.c[geometry.column], literal(10, literal_execute=True)).in_(
+        [literal(each, Text(), literal_execute=True) for each in _UNCONNECTED]
+    )
+    in_width, in_height = and_(west >= w, east <= e), and_(south >= s, north <= n)
+    return and_(or_(in_width, in_height), or_(and_(in_width, in_height), not_(is_parted)))
+
+
+def _boxes(question: Question) -> Sequence[Box]:
+    return boxes_of(question.box) if question.box is not None else ()
+
+
+def _small() -> ColumnElement[int]:
+    return literal(_SMALL_BYTES, literal_execute=True)
 
 
 def _line(

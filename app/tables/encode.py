@@ -12,6 +12,7 @@ from sqlalchemy.types import DateTime, Numeric, Text
 
 from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of
 from app.query.question import Join
+from app.tables.geography import distance
 from app.tables.layout import EXTRAS, ORIGINAL, ROW, ROW_NUMBER
 from app.tables.sql import Statements
 
@@ -178,7 +179,7 @@ def json_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[str]:
 
 
 def _distance(parts: Statements) -> ColumnElement[Any]:
-    return func.round(cast(parts.distance(), Numeric()), 1)
+    return func.round(cast(distance(parts), Numeric()), 1)
 
 
 def _or_null(text: ColumnElement[Any]) -> ColumnElement[str]:

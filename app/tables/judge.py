@@ -218,6 +218,13 @@ def _judged(part: Spatial | Box, geometries: NDArray[Any]) -> NDArray[np.bool_]:
     return ~_meets(part, geometries)
 
 
+def outside(box: Box, texts: Sequence[str]) -> list[bool]:
+    """Which geometries do not meet the box."""
+    geometries = shapely.from_geojson(np.array(texts, dtype=object))
+    found: list[bool] = (~_meets(box, geometries)).tolist()
+    return found
+
+
 def _meets(box: Box, geometries: NDArray[Any]) -> NDArray[np.bool_]:
     found = np.zeros(len(geometries), dtype=bool)
     for each in boxes_of(box):

@@ -5,7 +5,7 @@ bounds, GEOS judges those that bounds leave open. It never judges anything in th
 import asyncio
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ import asyncpg
 
 from app.query.fields import geometry_of
 from app.query.geometry import boxes_of
-from app.query.question import Both, Condition, Either, Not, Question, Relation, Spatial
+from app.query.question import Both, Box, Condition, Either, Not, Question, Relation, Spatial
 from app.query.refusals import wrong
 from app.tables.candidates import FEW, Wanted, bounds_of, place_fields, written
 from app.tables.found import NOTHING, Form, Found, TooManyCandidates
@@ -73,6 +73,20 @@ class Places:
             )
         found = {part: await self._one(source, reading, part) for part in wanted}
         return replace(reading, found=found)
+
+    def knows(self, source: Source, reading: Reading, part: Place) -> bool:
+        """Whether the rows that a condition holds for are held, or looked for just now."""
+        key = (source.table.name, reading.revision, _looked_for(part))
+        return key in self._held or key in self._running
+
+    async def outside(self, box: Box, texts: Sequence[str]) -> list[bool]:
+        """Which geometries do not meet the box."""
+        weight = sum([_RECORD_WEIGHT + len(text) for text in texts])
+        if weight <= _LIGHT and self._is_judge_there:
+            return _outside(box, texts)
+        found = await asyncio.to_thread(_outside, box, texts)
+        self._is_judge_there = True
+        return found
 
     async def _one(self, source: Source, reading: Reading, part: Place) -> Found:
         """What is held, or what is found now. A large search is one for all who ask meanwhile."""
@@ -205,6 +219,19 @@ def _sieve(part: Place) -> "Sieve":
     from app.tables.judge import Sieve  # noqa: PLC0415 - brings GEOS, and takes its time
 
     return Sieve(part)
+
+
+def _outside(box: Box, texts: Sequence[str]) -> list[bool]:
+    from app.tables.judge import outside  # noqa: PLC0415
+
+    return outside(box, texts)
+
+
+def box_alone(source: Source, question: Question) -> Box | None:
+    """The box, where nothing else has to be found before a page of rows can be asked for."""
+    if question.box is None or geometry_of(source.fields) is None:
+        return None
+    return question.box if next(_spatials(question.where), None) is None else None
 
 
 def forms_of(reading: Reading) -> tuple[Form, ...]:

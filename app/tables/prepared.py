@@ -26,14 +26,14 @@ class Prepared:
 def compile_statement(parts: Statements, statement: Select[Any]) -> Prepared:
     """The statement as PostgreSQL takes it, with the getters that its parts collected."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    getters = tuple(_getter(compiled, parts, name) for name in compiled.positiontup or ())
+    constants = compiled.params  # worked out anew each time it is asked for
+    getters = tuple(
+        parts.getters[name] if name in parts.getters else _constant(constants[name])
+        for name in compiled.positiontup or ()
+    )
     return Prepared(str(compiled), getters)
 
 
-def _getter(compiled: Any, parts: Statements, name: str) -> Getter:
-    """The getter of our own parameters; constants of the statement carry their value."""
-    own = parts.getters.get(name)
-    if own is not None:
-        return own
-    constant = compiled.params[name]
-    return lambda _reading: constant
+def _constant(value: object) -> Getter:
+    """What the statement brings along, whatever is asked."""
+    return lambda _reading: value

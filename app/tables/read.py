@@ -9,17 +9,16 @@ from typing import Any, Final
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, Select, cast, func, literal, select
-from sqlalchemy.types import BigInteger, Numeric, Text, TypeEngine
+from sqlalchemy import Select
 
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.query.question import Both, Condition, Words
-from app.query.shape import shape_of
+from app.query.shape import is_short, shape_of
+from app.tables import pages
 from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
-from app.tables.encode import IN_COLUMNS, Form, Wording, columns, document
-from app.tables.layout import ROW
-from app.tables.places import Places, forms_of
+from app.tables.encode import IN_COLUMNS, Form, Wording
+from app.tables.places import Places, box_alone, forms_of
 from app.tables.prepared import Prepared, compile_statement
 from app.tables.spool import Spool
 from app.tables.sql import Reading, Source, Statements
@@ -74,6 +73,7 @@ class TableReader:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
         self._prepared: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
+        self._compiling = asyncio.Lock()
         self._copies = asyncio.Semaphore(_MOST_COPIES)  # the others wait their turn
         self._places = Places(pool)
 
@@ -81,18 +81,44 @@ class TableReader:
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
+        found = None if joined else await self._page_by_bounds(source, reading, wording)
+        if found is not None:
+            return found
         reading = await self.resolved(source, reading)
-        prepared = self._statement("page", source, joined, reading, wording)
+        prepared = await self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *joined_counts = row
         position = tuple(orjson.loads(last)) if last else ()
         return Rows((body or "").encode(), count, more, position, tuple(joined_counts))
 
+    async def _page_by_bounds(
+        self, source: Source, reading: Reading, wording: Wording
+    ) -> Rows | None:
+        """The page in one question, where a box is asked for of which nothing is known yet.
+
+        Rows that meet it by their bounds come with the geometries that have to be judged, and some
+        more than fit. None where those do not suffice: then what meets it is to be found before.
+        """
+        question = reading.question
+        box = box_alone(source, question)
+        if box is None or question.offset or _words_of(question.where) is not None:
+            return None
+        if self._places.knows(source, reading, box):
+            return None
+        prepared = await self._statement("page by bounds", source, (), reading, wording)
+        documents, positions, numbers, texts = await self._fetch_row(prepared, reading)
+        texts = texts or []
+        if None in texts:
+            return None
+        outside = await self._places.outside(box, texts) if texts else []
+        left_out = {number for number, is_so in zip(numbers or (), outside, strict=True) if is_so}
+        return _cut(question.limit, documents or [], positions or [], left_out)
+
     async def count(self, source: Source, joined: Sequence[Source], reading: Reading) -> int:
         """How many rows match, page or no page. Raises `DatabaseUnavailable`."""
         wording = Wording(Form.RECORD, ())
         reading = await self.resolved(source, reading)
-        prepared = self._statement("count", source, joined, reading, wording)
+        prepared = await self._statement("count", source, joined, reading, wording)
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
@@ -125,7 +151,7 @@ class TableReader:
     ) -> Groups:
         """One page of groups. Raises `DatabaseUnavailable`."""
         reading = await self.resolved(source, reading)
-        prepared = self._statement("groups", source, joined, reading, figures)
+        prepared = await self._statement("groups", source, joined, reading, figures)
         body, count, more, last, records = await self._fetch_row(prepared, reading)
         position = tuple(orjson.loads(last)) if last else ()
         return Groups((body or "").encode(), count, more, position, records)
@@ -138,7 +164,7 @@ class TableReader:
         Raises `DatabaseUnavailable`.
         """
         reading = await self.resolved(source, reading)
-        prepared = self._statement("cells", source, (), reading, wanted)
+        prepared = await self._statement("cells", source, (), reading, wanted)
         body, count = await self._fetch_row(prepared, reading)
         return (body or "").encode(), count
 
@@ -156,7 +182,7 @@ class TableReader:
         the statement. Raises `DatabaseUnavailable`.
         """
         reading = await self.resolved(source, reading)
-        prepared = self._statement("stream", source, joined, reading, wording)
+        prepared = await self._statement("stream", source, joined, reading, wording)
         spool = Spool()
         task = asyncio.create_task(self._copy(prepared, reading, wording.form, spool))
         try:
@@ -198,7 +224,7 @@ class TableReader:
         finally:
             spool.finish()
 
-    def _statement(
+    async def _statement(
         self,
         kind: str,
         source: Source,
@@ -206,21 +232,57 @@ class TableReader:
         reading: Reading,
         wording: Wording | Figures | BaseCells,
     ) -> Prepared:
+        """The statement for all questions of this shape. A long one is compiled in a thread."""
         tables = (source.table.name, *[other.table.name for other in joined])
         is_narrowed = reading.rows is not None
-        key = (kind, tables, wording, shape_of(reading.question), forms_of(reading), is_narrowed)
-        found = self._prepared.get(key)
-        if found is None:
-            parts = Statements(
-                source, joined, reading.question, reading.found, is_narrowed=is_narrowed
-            )
-            found = compile_statement(parts, _KINDS[kind](parts, wording))
-            self._prepared[key] = found
-            if len(self._prepared) > _MOST_STATEMENTS:
-                self._prepared.popitem(last=False)
-        else:
+        shape = shape_of(reading.question)
+        key = (kind, tables, wording, shape, forms_of(reading), is_narrowed)
+        held = self._prepared.get(key)
+        if held is not None:
             self._prepared.move_to_end(key)
-        return found
+            return held
+        asked = (kind, source, joined, reading, wording)
+        if is_short(shape):
+            return self._hold(key, _compiled(*asked))
+        async with self._compiling:  # who asks the same meanwhile finds it made
+            held = self._prepared.get(key)
+            return held or self._hold(key, await asyncio.to_thread(_compiled, *asked))
+
+    def _hold(self, key: tuple[Any, ...], made: Prepared) -> Prepared:
+        self._prepared[key] = made
+        if len(self._prepared) > _MOST_STATEMENTS:
+            self._prepared.popitem(last=False)
+        return made
+
+
+def _compiled(
+    kind: str,
+    source: Source,
+    joined: Sequence[Source],
+    reading: Reading,
+    wording: Wording | Figures | BaseCells,
+) -> Prepared:
+    is_narrowed = reading.rows is not None
+    parts = Statements(source, joined, reading.question, reading.found, is_narrowed=is_narrowed)
+    return compile_statement(parts, _KINDS[kind](parts, wording))
+
+
+def _cut(
+    limit: int | None, documents: list[bytes], positions: list[str], left_out: set[int]
+) -> Rows | None:
+    """The page of those that are not left out; None where not enough are at hand to say it.
+
+    Numbers begin with 1, positions with that of the number `limit`.
+    """
+    if limit is None:
+        raise LookupError("a page without a limit")
+    number = len(documents)
+    more = number - len(left_out) > limit
+    if not more and number == limit + pages.spare(limit):
+        return None
+    kept = [at for at in range(1, number + 1) if at not in left_out][:limit]
+    last = tuple(orjson.loads(positions[kept[-1] - limit])) if more else ()
+    return Rows(b",".join([documents[at - 1] for at in kept]), len(kept), more, last)
 
 
 def _words_of(where: Condition | None) -> Words | None:
@@ -230,76 +292,11 @@ def _words_of(where: Condition | None) -> Words | None:
     return where if isinstance(where, Words) else None
 
 
-def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-    """The rows in order, with the columns given."""
-    order = parts.order()
-    statement = (
-        select(*columns)
-        .select_from(parts.rows())
-        .where(*parts.conditions())
-        # Ascending puts nulls last already; saying so would hide the order from the index.
-        .order_by(*(by.desc().nullslast() if down else by.asc() for by, down, _ in order))
-    )
-    if parts.question.after is not None:
-        statement = statement.where(parts.behind(order))
-    if parts.question.offset:
-        passed = parts.bind(lambda reading: reading.question.offset, BigInteger())
-        statement = statement.offset(passed)
-    return statement
-
-
-def _page(parts: Statements, wording: Wording) -> Select[Any]:
-    """One row: the records as text, how many, whether more follow, and the last position."""
-    # The limit stands in the statement: as a parameter the planner would not know it.
-    limit = literal(parts.question.limit, BigInteger(), literal_execute=True)
-    position = func.json_build_array(*(_exact(by, kind) for by, _, kind in parts.order()))
-    columns = [document(parts, wording).label("document"), position.label("position")]
-    found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
-    columns += [each.label(f"found_{at}") for at, each in enumerate(found)]
-    rows = _ordered(parts, columns).limit(limit + literal(1, literal_execute=True))
-    ordered = rows.subquery("ordered")
-    # Numbered after sorting: beside the sort, the window would be numbered before it.
-    numbered = select(func.row_number().over().label("n"), ordered).subquery("page")
-    on_page = numbered.c.n <= limit
-    last = func.max(cast(numbered.c.position, Text())).filter(numbered.c.n == limit)
-    return select(
-        func.string_agg(numbered.c.document, literal(",")).filter(on_page),
-        func.least(func.count(), limit),
-        func.count() > limit,
-        last,
-        *(
-            func.count().filter(on_page, numbered.c[f"found_{at}"])
-            for at in range(len(parts.joined))
-        ),
-    )
-
-
-def _exact(column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """A sort value that survives JSON: a long decimal would not as a number."""
-    return cast(column, Text()) if isinstance(kind, Numeric) else column
-
-
-def _count(parts: Statements, _wording: Wording) -> Select[Any]:
-    statement = select(func.count()).select_from(parts.rows()).where(*parts.conditions())
-    if parts.question.after is not None:
-        statement = statement.where(parts.behind(parts.order()))
-    return statement
-
-
-def _stream(parts: Statements, wording: Wording) -> Select[Any]:
-    as_columns = wording.form in IN_COLUMNS
-    found = columns(parts, wording) if as_columns else [document(parts, wording)]
-    statement = _ordered(parts, found)
-    limit = parts.question.limit
-    if limit is None:
-        return statement
-    return statement.limit(literal(limit, BigInteger(), literal_execute=True))
-
-
 _KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
-    "page": _page,
-    "count": _count,
-    "stream": _stream,
+    "page": pages.page,
+    "page by bounds": pages.page_by_bounds,
+    "count": pages.count,
+    "stream": pages.stream,
     "groups": groups,
     "cells": base_cells,
 }

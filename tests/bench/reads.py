@@ -55,7 +55,7 @@ async def _questions(
         ask = Ask(INTERNAL, parameters, Representation.JSON, None, "")
         plan = make_plan(ask, version, frozenset(version.fields), {}, stage.issuer)
         reading = Reading(plan.question, plan.revision, (), clock.now())
-        prepared = reader._statement("page", version.source, (), reading, plan.wording)
+        prepared = await reader._statement("page", version.source, (), reading, plan.wording)
         assert sql in ("", prepared.sql)  # one shape, one statement
         sql = prepared.sql
         values.append(prepared.values(reading))

@@ -226,6 +226,10 @@ def test_bounds_of_length_and_of_values() -> None:
         ("n = 1" + " " * 65_536, "65536 characters"),
         (" AND ".join(["n = 1"] * 2_500), "2000 conditions"),
         (" AND ".join(["n + n + n = 1"] * 900), "2000 conditions"),
+        (" AND ".join(["n / 2 = 1"] * 600), "2000 conditions"),
+        (" AND ".join(["at = d"] * 900), "2000 conditions"),
+        ("1 IN (" + ",".join(["n"] * 2_001) + ")", "2000 conditions"),
+        ("d IN (" + ",".join(["TIMESTAMP('2026-04-01T00:00:00Z')"] * 900) + ")", "2000 conditions"),
     ):
         with pytest.raises(InvalidFilter, match=why):
             text(long)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import unicodedata
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -24,8 +25,9 @@ from app.query import cql
 from app.query.caseless import folded
 from app.query.fields import Field
 from app.query.matches import matches
-from app.query.question import Folding
-from app.query.refusals import InvalidFilter
+from app.query.params import Known, read_words
+from app.query.question import Both, Folding, Relation
+from app.query.refusals import InvalidFilter, InvalidQuestion
 from app.tables.operands import folded_sql
 from tests.conftest import ISSUER
 from tests.stock import Spec, declared, path, stocked
@@ -38,6 +40,7 @@ SPECS: tuple[Spec, ...] = (
     ("until", "datetime"), ("b", "boolean"), ("c", "boolean"), ("mo", "month"),
     ("fy", "fiscal_year"), ("lat", "latitude"), ("lon", "longitude"),
 )  # fmt: skip
+SHAPED: tuple[Spec, ...] = (*SPECS, ("g", "geometry"))
 FIELDS = {each["name"]: Field.from_json(each) for each in declared(SPECS)}
 TEXTS = [
     "a",
@@ -89,6 +92,15 @@ VALUES: dict[str, list[Any]] = {
     "mo": ["2026-03", "2026-04", "2024-02", "0000-01", "9999-12"], "fy": ["2025", "2026"],
     "lat": [34.7, 35.123456789, 34.7 + 1e-13], "lon": [135.5, 139.0],
 }  # fmt: skip
+SHAPES: list[dict[str, Any]] = [
+    {"type": "Point", "coordinates": [135.5, 34.7]},
+    {"type": "Point", "coordinates": [139.0, 35.5]},
+    {"type": "LineString", "coordinates": [[135.0, 34.0], [136.0, 35.0]]},
+    {"type": "LineString", "coordinates": [[135.0, 34.0], [140.0, 34.0]]},
+    {"type": "Polygon", "coordinates": [[[135, 34], [136, 34], [136, 35], [135, 34]]]},
+    {"type": "Polygon", "coordinates": [[[135, 34], [140, 34], [140, 36], [135, 36], [135, 34]]]},
+    {"type": "MultiPoint", "coordinates": [[135.0, 34.0], [136.0, 35.0]]},
+]
 
 
 def rows() -> list[dict[str, Any]]:
@@ -102,18 +114,55 @@ def rows() -> list[dict[str, Any]]:
 ROWS = rows()
 
 
-def written(value: Any) -> Any:
+def shaped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with geometries, as they are held: GeoJSON texts."""
+    dice = random.Random(20260402)
+    return [row | {"g": dice.choice([None, *map(json.dumps, SHAPES)])} for row in rows]
+
+
+def written(name: str, value: Any) -> Any:
+    if name == "g":
+        return value and json.loads(value)
     if isinstance(value, date):  # a datetime too
         return value.isoformat()
     return float(value) if isinstance(value, Decimal) else value
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def dataset(platform: Any, client: httpx.AsyncClient) -> str:
+@dataclass
+class Stocked:
+    """A dataset, what is in it, and what stands for the place of its records."""
+
+    dataset: str
+    rows: list[dict[str, Any]]
+    fields: dict[str, Field]
+    place: tuple[Field, Field] | None
+
+    def matching(self, tree: Any, words: str | None) -> list[str]:
+        """The numbers of the records that match, as Python says."""
+        known = Known(self.fields, frozenset(self.fields), {})
+        parts = [cql.parse_json(json.dumps(tree), known.find, known.place)]
+        if words is not None:
+            parts.append(read_words(words, known))
+        whole = Both(tuple(parts))
+        return [row["no"] for row in self.rows if matches(whole, row, place=self.place) is True]
+
+
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="session", params=[SPECS, SHAPED], ids=["points", "shapes"]
+)
+async def hosted(
+    platform: Platform, client: httpx.AsyncClient, request: pytest.FixtureRequest
+) -> Stocked:
     world = World(platform, client)
     await world.start()
-    records = [{name: written(value) for name, value in row.items()} for row in ROWS]
-    return await stocked(world, records, SPECS)
+    specs, fields = (
+        request.param,
+        {f.name: f for f in map(Field.from_json, declared(request.param))},
+    )
+    held = ROWS if specs is SPECS else shaped(ROWS)
+    records = [{name: written(name, value) for name, value in row.items()} for row in held]
+    place = (fields["lat"], fields["lon"]) if specs is SPECS else None
+    return Stocked(await stocked(world, records, specs), held, fields, place)
 
 
 def node(op: str, *args: Any) -> dict[str, Any]:
@@ -150,7 +199,7 @@ MOMENT = st.sampled_from([{"timestamp": each.isoformat()} for each in MOMENTS])
 INSTANTS = st.one_of(props("d", "e", "at", "until"), DAY, MOMENT)
 ENDS = st.one_of(
     props("d", "e", "at", "until", "mo", "fy"),
-    st.sampled_from(["..", *(written(each) for each in (*DAYS[:4], *MOMENTS))]),
+    st.sampled_from(["..", *(written("", each) for each in (*DAYS[:4], *MOMENTS))]),
 )
 INTERVALS = st.one_of(st.builds(lambda a, b: {"interval": [a, b]}, ENDS, ENDS), props("mo", "fy"))
 OF_INSTANTS = st.sampled_from(["t_after", "t_before", "t_disjoint", "t_equals", "t_intersects"])
@@ -172,7 +221,21 @@ LEAVES = st.one_of(
     st.builds(node, OF_INTERVALS, INTERVALS, INTERVALS),
     props("b", "c"),
     st.builds(node, COMPARISONS, props("b"), props("b", "c") | st.booleans()),
+    st.builds(
+        node,
+        st.sampled_from([each.value for each in Relation if each is not Relation.DWITHIN]),
+        props("geometry"),
+        st.sampled_from(SHAPES),
+    ),
+    st.builds(
+        lambda shape, metres: node("s_dwithin", {"property": "geometry"}, shape, metres),
+        st.sampled_from(SHAPES),
+        st.sampled_from([0, 30_000, 500_000]),
+    ),
 )
+WORDS = st.none() | st.lists(
+    st.sampled_from([*TEXTS, "A", "カ", "st", "-", "202"]), min_size=1, max_size=2
+).map(" ".join)
 FILTERS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -183,28 +246,31 @@ FILTERS = st.recursive(
 )
 
 
-async def numbers(app: FastAPI, dataset: str, tree: Any) -> tuple[int, list[str]]:
+async def numbers(
+    app: FastAPI, dataset: str, tree: Any, words: str | None
+) -> tuple[int, list[str]]:
     transport = httpx.ASGITransport(app=app)
     asked = {"filter": json.dumps(tree), "filter-lang": "cql2-json", "fields": "no", "limit": "999"}
+    if words is not None:
+        asked["q"] = words
     async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as client:
         response = await client.get(path(dataset), params=asked)
     found = response.json().get("records", [])
     return response.status_code, [record["no"] for record in found]
 
 
-async def test_sql_returns_the_records_that_match(app: FastAPI, dataset: str) -> None:
+async def test_sql_returns_the_records_that_match(app: FastAPI, hosted: Stocked) -> None:
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
-    @given(FILTERS)
-    def holds(tree: Any) -> None:
-        asking = asyncio.run_coroutine_threadsafe(numbers(app, dataset, tree), loop)
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    @given(FILTERS, WORDS)
+    def holds(tree: Any, words: str | None) -> None:
+        asking = asyncio.run_coroutine_threadsafe(numbers(app, hosted.dataset, tree, words), loop)
         try:
-            condition = cql.parse_json(json.dumps(tree), FIELDS.__getitem__)
-        except InvalidFilter:
+            expected = hosted.matching(tree, words)
+        except (InvalidFilter, InvalidQuestion):
             assert asking.result()[0] == 400
             return
-        expected = [row["no"] for row in ROWS if matches(condition, row) is True]
         assert asking.result() == (200, expected)
 
     await asyncio.to_thread(holds)

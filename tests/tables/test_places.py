@@ -324,6 +324,58 @@ async def test_a_box_finds_what_it_intersects_and_not_what_its_bounds_do(shaped:
     await tried(100, boxes(), check)
 
 
+async def test_pages_of_a_box_of_which_nothing_is_known_yet_hold_what_it_intersects(
+    shaped: Asked,
+) -> None:
+    asked = Asked.anew(shaped)
+
+    async def check(given: tuple[Box, int]) -> None:
+        box, limit = given
+        paged: list[str] = []
+        question = replace(asked.question(box=box), limit=limit)
+        for _ in range(8):
+            rows = await asked.rows(question)
+            numbers = _numbers(rows)
+            assert len(numbers) == rows.count <= limit
+            paged += numbers
+            if not rows.more:
+                break
+            question = replace(question, after=rows.last)
+        everything = await shaped.found(shaped.question(box=box))
+        assert paged == (everything if not rows.more else everything[: 8 * limit])
+
+    await tried(60, st.tuples(boxes(), st.sampled_from([1, 2, 5, 30])), check)
+
+
+async def test_a_page_with_few_strays_takes_one_question_and_with_many_what_meets_is_found(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = shapely.box(135.01, 34.01, 135.02, 34.02)
+    stray = shapely.Polygon([(134, 33), (135.1, 33), (134, 34.1)])  # bounds reach in, it does not
+    few = await hosted(world, [stray, inside, *[inside] * 5])
+    many = await hosted(world, [*[stray] * 9, inside, *[inside] * 5])
+    searched: list[Any] = []
+    find = Places.find
+
+    async def finding(places: Places, source: Any, reading: Reading) -> Reading:
+        searched.append(reading.question.box)
+        return await find(places, source, reading)
+
+    monkeypatch.setattr(Places, "find", finding)
+
+    pages = []
+    for asked in (few, many):
+        question = asked.question(box=Box(135, 34, 135.5, 34.5))
+        rows = await asked.rows(replace(question, limit=3))
+        pages.append((_numbers(rows), rows.more, len(searched)))
+
+    assert pages == [
+        (["0001", "0002", "0003"], True, 0),
+        (["0009", "0010", "0011"], True, 1),
+    ]
+    _ = client
+
+
 NEAR_TOKYO = st.tuples(st.floats(134.9, 136.6), st.floats(33.9, 35.6)).map(shapely.Point)
 
 
