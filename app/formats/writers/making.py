@@ -55,7 +55,7 @@ def _write(name: str, order: Order, found: Survey, target: Path) -> None:
         case "xlsx":
             from app.formats.writers.xlsx import write_xlsx  # noqa: PLC0415
 
-            write_xlsx(order.layout, order.cells, target)
+            write_xlsx(order.layout, found, order.cells, target)
         case "geopackage":
             from app.formats.writers.geopackage import write_geopackage  # noqa: PLC0415
 
