@@ -15,6 +15,7 @@ import shapely
 
 from app.formats.writers.cells import Shapes, apart, batches, shapes_of, typed
 from app.formats.writers.order import Layout
+from app.formats.writers.rtree import fill_index
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
 
@@ -115,9 +116,8 @@ def write_geopackage(
 def _fill(
     base: sqlite3.Connection, layout: Layout, types: list[str], layer: str, cells: Path
 ) -> None:
-    table, index = _quoted(layer), _quoted(f"rtree_{layer}_geom")
     places = ", ".join("?" * (len(types) + 2))
-    numbers = count(1)
+    numbers, spans = count(1), [(np.empty(0, dtype=np.int64), np.empty((0, 4)))]
     for frame in batches(cells, len(layout.columns)):
         fids = [next(numbers) for _ in range(frame.height)]
         shapes = shapes_of(layout, frame)
@@ -125,11 +125,12 @@ def _fill(
             _values(frame[str(at)], kind) for at, kind in zip(layout.others, types, strict=True)
         )
         rows = zip(fids, _blobs(shapes), *values, strict=True)
-        base.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608
-        base.executemany(
-            f"INSERT INTO {index} VALUES (?, ?, ?, ?, ?)",  # noqa: S608
-            _spans(fids, shapes),
-        )
+        base.executemany(f"INSERT INTO {_quoted(layer)} VALUES ({places})", rows)  # noqa: S608
+        bounds = shapely.bounds(shapes)
+        is_drawn = ~np.isnan(bounds).any(axis=1)
+        spans.append((np.array(fids)[is_drawn], bounds[is_drawn]))
+    ids, edges = (np.concatenate(each) for each in zip(*spans, strict=True))
+    fill_index(base, _quoted(f"rtree_{layer}_geom"), ids, edges)
 
 
 def _quoted(name: str) -> str:
@@ -211,11 +212,3 @@ def _with_bounds(shapes: Shapes, texts: Any) -> Iterator[bytes | None]:
         else:
             head = struct.pack("<i4d", 4326, west, east, south, north)
             yield b"GP\x00\x03" + head + wkb
-
-
-def _spans(fids: list[int], shapes: Shapes) -> Iterator[tuple[Any, ...]]:
-    """What the index knows of the rows that have a place."""
-    bounds = shapely.bounds(shapes)
-    drawn = ~np.isnan(bounds).any(axis=1)
-    columns = bounds[drawn][:, [0, 2, 1, 3]].T.tolist()
-    return zip(np.array(fids)[drawn].tolist(), *columns, strict=True)
