@@ -168,7 +168,11 @@ async def test_a_value_that_the_database_does_not_take_is_the_callers_fault(
 async def test_an_entry_leads_to_what_there_is_of_it_and_to_nothing_else(
     client: httpx.AsyncClient, world: World
 ) -> None:
-    place: tuple[Spec, ...] = (("no", "code", {"key": True}), ("lat", "latitude"), ("lon", "longitude"))
+    place: tuple[Spec, ...] = (
+        ("no", "code", {"key": True}),
+        ("lat", "latitude"),
+        ("lon", "longitude"),
+    )
     public = await stocked(world, [{"no": "1", "lat": 34.7, "lon": 135.5}], place)
     plain = await stocked(world, [{"no": "1"}])
     internal = await stocked(world, [{"no": "1"}], place, data_class="internal")

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import polars as pl
 import pyogrio
@@ -19,7 +20,8 @@ from app.formats.writers.cells import batches
 from app.formats.writers.excel_csv import guarded
 from app.formats.writers.making import make
 from app.formats.writers.order import Column, Layout, Order
-from app.formats.writers.vector_tile import MOST_BYTES, encode_geometry
+from app.formats.writers.tile_geometry import encode_geometry, encode_plain
+from app.formats.writers.vector_tile import MOST_BYTES
 from app.query.fields import FieldType as T
 
 
@@ -196,6 +198,20 @@ def test_a_shape_that_rounds_to_nothing_is_left_out_of_its_tile() -> None:
     assert encode_geometry(line, (0, 0)) == (2, bytes((9, 4, 4, 18, 0, 16, 16, 0)))
 
 
+def test_many_polygons_at_once_are_drawn_as_one_by_one() -> None:
+    chance = random.Random(3)
+    places = [(chance.randrange(4_000), chance.randrange(4_000)) for _ in range(200)]
+    drawn = [shapely.Point(at).buffer(chance.choice((0.2, 1, 30)), 3) for at in places]
+    drawn += [shapely.reverse(each) for each in drawn]
+
+    is_drawn, made = encode_plain(np.array(drawn), np.zeros((len(drawn), 2), dtype=np.int64))
+
+    wanted = [encode_geometry(each, (0, 0)) for each in drawn]
+    assert is_drawn.tolist() == [each is not None for each in wanted]
+    assert not is_drawn.all() and is_drawn.any()
+    assert made == [each[1] for each in wanted if each is not None]
+
+
 def test_values_of_a_tile_keep_their_types(tmp_path: Path) -> None:
     kinds = (T.BOOLEAN, T.INTEGER, T.TEXT, T.DECIMAL, T.LATITUDE, T.LONGITUDE)
     layout = Layout(columns(*zip("abcdxy", kinds, strict=True)), point=(4, 5))
@@ -225,7 +241,9 @@ def test_points_at_one_place_are_one_dot_from_afar_and_all_there_close_by(tmp_pa
 
     (tmp_path / "pmtiles").rename(tmp_path / "x.pmtiles")
     with (tmp_path / "x.pmtiles").open("rb") as file:
-        sizes = {zoom: len(gzip.decompress(tile)) for (zoom, *_), tile in all_tiles(MmapSource(file))}
+        sizes = {
+            zoom: len(gzip.decompress(tile)) for (zoom, *_), tile in all_tiles(MmapSource(file))
+        }
     _, _, shapes, values = pyogrio.raw.read(tmp_path / "x.pmtiles")
     places = shapely.transform(shapely.from_wkb(shapes), _degrees)
     wanted = [135.5 + (int(at) - 1) / 1e6 for at in values[0]]
@@ -236,12 +254,12 @@ def test_points_at_one_place_are_one_dot_from_afar_and_all_there_close_by(tmp_pa
 
 def test_the_index_of_a_geopackage_leads_to_its_rows_and_to_no_others(tmp_path: Path) -> None:
     number = 51 * 51 + 1  # three levels
-    rows: list[list[str | None]] = [
-        [f"{at}", "34.7", f"{135 + at / 1000}"] for at in range(number)
-    ]
+    rows: list[list[str | None]] = [[f"{at}", "34.7", f"{135 + at / 1000}"] for at in range(number)]
     kinds = (("no", T.CODE), ("lat", T.LATITUDE), ("lon", T.LONGITUDE))
 
-    written(tmp_path, Layout(columns(*kinds), point=(1, 2)), [*rows, ["x", None, None]], "geopackage")
+    written(
+        tmp_path, Layout(columns(*kinds), point=(1, 2)), [*rows, ["x", None, None]], "geopackage"
+    )
 
     (tmp_path / "geopackage").rename(tmp_path / "x.gpkg")
     _, _, _, values = pyogrio.raw.read(tmp_path / "x.gpkg", bbox=(135.0095, 34, 135.0125, 35))

@@ -44,7 +44,7 @@ def fill_index(base: sqlite3.Connection, name: str, ids: Any, bounds: Any) -> No
         )
 
 
-def _middles(bounds: Any) -> NDArray[np.int64]:
+def _middles(bounds: Any) -> Any:
     middles = world((bounds[:, :2] + bounds[:, 2:]) / 2) * (1 << _ZOOM)
     return np.clip(middles, 0, (1 << _ZOOM) - 1).astype(np.int64)
 

@@ -57,10 +57,13 @@ def _see_cells(found: Survey, frame: pl.DataFrame) -> None:
     longest = frame.select(pl.all().str.len_chars().max()).row(0)
     found.longest = max(found.longest, *(each or 0 for each in longest))
     for at, digits in found.digits.items():
-        parts = frame[str(at)].str.extract_groups(_DIGITS).struct
-        whole, scale = (parts[each].str.len_chars().max() or 0 for each in range(2))
-        digits.whole = max(digits.whole, whole)  # type: ignore[type-var]
-        digits.scale = max(digits.scale, scale)  # type: ignore[type-var]
+        whole, scale = (frame[str(at)].str.extract(_DIGITS, group) for group in (1, 2))
+        digits.whole = max(digits.whole, _longest(whole))
+        digits.scale = max(digits.scale, _longest(scale))
+
+
+def _longest(texts: pl.Series) -> int:
+    return int(texts.str.len_chars().max() or 0)  # type: ignore[arg-type]
 
 
 def _see_points(found: Survey, pairs: Any) -> None:

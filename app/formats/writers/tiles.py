@@ -22,13 +22,13 @@ from pmtiles.writer import Writer
 from app.formats.writers.cells import Shapes, shapes_of
 from app.formats.writers.order import Layout
 from app.formats.writers.survey import MOST_ZOOM, Survey, world
+from app.formats.writers.tile_geometry import encode_geometry, encode_plain, is_plain
 from app.formats.writers.tile_places import Lines, Points, ranks_of, read_points, tile_ids
 from app.formats.writers.vector_tile import (
     EXTENT,
     MOST_FEATURES,
     Drawn,
     Tiles,
-    encode_geometry,
     encode_points,
 )
 from app.query.fields import NUMBER_TYPES, FieldType
@@ -48,6 +48,7 @@ PRAGMA cache_size = -32768;
 CREATE TABLE piece (tile INTEGER, rank INTEGER, row INTEGER, kind INTEGER, geometry BLOB);
 """
 Piece = tuple[int, int, int, int, bytes]
+_Spooled = tuple[int, int, int, bytes]
 
 
 def write_tiles(
@@ -116,9 +117,7 @@ def _borders(ids: Any) -> list[int]:
     return borders
 
 
-def _fill(
-    base: sqlite3.Connection, layout: Layout, found: Survey, lines: Lines, zoom: int
-) -> None:
+def _fill(base: sqlite3.Connection, layout: Layout, found: Survey, lines: Lines, zoom: int) -> None:
     base.executescript(_SPOOL)
     base.execute("BEGIN")
     for numbers, frame in lines.batches():
@@ -153,22 +152,39 @@ def _at_zoom(flat: Shapes, numbers: Any, zoom: int, closest: int, rows: int) -> 
 
 
 def _shapes(shapes: Shapes, numbers: Any, ranks: Any, zoom: int) -> Iterator[Piece]:
-    for shape, number, rank in zip(shapes, numbers.tolist(), ranks.tolist(), strict=True):
-        for x, y, piece in _cut(shape, zoom):
+    edges = np.clip(shapely.bounds(shapes) // EXTENT, 0, (1 << zoom) - 1).astype(np.int64)
+    edges = edges.reshape(-1, 4)
+    is_simple = is_plain(shapes) & (edges[:, :2] == edges[:, 2:]).all(axis=1)
+    if is_simple.any():
+        yield from _simple(
+            shapes[is_simple], edges[is_simple, :2], numbers[is_simple], ranks[is_simple], zoom
+        )
+    rest = ~is_simple
+    for shape, span, number, rank in zip(
+        shapes[rest], edges[rest].tolist(), numbers[rest].tolist(), ranks[rest].tolist(),
+        strict=True,
+    ):  # fmt: skip
+        for x, y, piece in _cut(shape, span):
             made = encode_geometry(piece, (x * EXTENT, y * EXTENT))
             if made is not None:
                 yield _tile_id(zoom, x, y), rank, number, *made
 
 
+def _simple(shapes: Shapes, tiles: Any, numbers: Any, ranks: Any, zoom: int) -> Iterator[Piece]:
+    is_drawn, made = encode_plain(shapes, tiles)
+    ids = tile_ids(tiles[is_drawn], zoom).tolist()
+    kinds = [3] * len(ids)
+    yield from zip(
+        ids, ranks[is_drawn].tolist(), numbers[is_drawn].tolist(), kinds, made, strict=True
+    )
+
+
 _tile_id = lru_cache(maxsize=65_536)(zxy_to_tileid)
 
 
-def _cut(shape: Any, zoom: int) -> Iterator[tuple[int, int, Any]]:
+def _cut(shape: Any, span: list[int]) -> Iterator[tuple[int, int, Any]]:
     """The pieces of a shape by tile: halved again and again, so that large ones stay cheap."""
-    last = (1 << zoom) - 1
-    west, north, east, south = (int(edge // EXTENT) for edge in shapely.bounds(shape))
-    waiting = [(min(max(west, 0), last), min(max(north, 0), last),
-                min(max(east, 0), last), min(max(south, 0), last), shape)]  # fmt: skip
+    waiting = [(*span, shape)]
     while waiting:
         x0, y0, x1, y1, part = waiting.pop()
         if part.is_empty:
@@ -199,11 +215,11 @@ def _clipped(part: Any, x0: int, y0: int, x1: int, y1: int) -> Any:
 def _spooled(base: sqlite3.Connection) -> Iterator[Drawn]:
     """The pieces by tile, some whole tiles at a time."""
     pieces = base.execute("SELECT tile, row, kind, geometry FROM piece ORDER BY tile, rank")
-    held: list[tuple[int, int, int, bytes]] = []
+    held: list[_Spooled] = []
     missed = 0
-    for tile, of_tile in groupby(pieces, itemgetter(0)):
-        held += islice(of_tile, MOST_FEATURES)
-        missed += sum(1 for _ in of_tile)
+    for _, of_tile in groupby(pieces, itemgetter(0)):
+        found, more = _first(of_tile)
+        held, missed = held + found, missed + more
         if len(held) >= _AT_ONCE:
             yield _drawn(held, missed)
             held, missed = [], 0
@@ -211,10 +227,16 @@ def _spooled(base: sqlite3.Connection) -> Iterator[Drawn]:
         yield _drawn(held, missed)
 
 
-def _drawn(pieces: list[tuple[int, int, int, bytes]], missed: int) -> Drawn:
+def _first(pieces: Iterator[_Spooled]) -> tuple[list[_Spooled], int]:
+    """As many as a tile may have, and how many there are beside them."""
+    return list(islice(pieces, MOST_FEATURES)), sum(1 for _ in pieces)
+
+
+def _drawn(pieces: list[_Spooled], missed: int) -> Drawn:
     tiles, rows, kinds, geometries = zip(*pieces, strict=True)
-    numbers = (np.array(each, dtype=np.int64) for each in (tiles, rows, kinds, [len(g) for g in geometries]))
-    return Drawn(*numbers, b"".join(geometries), missed)
+    sizes = [len(each) for each in geometries]
+    tile, row, kind, size = (np.array(each, dtype=np.int64) for each in (tiles, rows, kinds, sizes))
+    return Drawn(tile, row, kind, size, b"".join(geometries), missed)
 
 
 def _assemble(writer: Any, tiles: Tiles, lines: Lines, parts: Iterator[Drawn], closest: int) -> int:
@@ -224,7 +246,7 @@ def _assemble(writer: Any, tiles: Tiles, lines: Lines, parts: Iterator[Drawn], c
     """
     first, left_out, at = zxy_to_tileid(closest, 0, 0), 0, -1
     for drawn in parts:
-        if (is_closest := drawn.tiles[-1] >= first):
+        if is_closest := drawn.tiles[-1] >= first:
             left_out += drawn.missed + int((drawn.tiles >= first).sum())
         for at, tile, features in tiles.encode(drawn, lines.gather(drawn.rows)):
             writer.write_tile(at, gzip.compress(tile, compresslevel=_LEVEL, mtime=0))

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-import shapely
 from numpy.typing import NDArray
 
 from app.formats.writers.order import Layout
@@ -20,7 +19,6 @@ MOST_FEATURES: Final = 25_000  # smaller ones than fill a tile in so many hold n
 _ROOM: Final = 1_000  # for what stands around the features
 _EXACT_DIGITS: Final = 15  # what a browser keeps of a number
 _SHORT: Final = 126  # bytes of a text whose lengths are a byte each
-_MOVE, _LINE, _CLOSE = 1, 2, 7
 _TAIL: Final = b"\x28\x80\x20\x78\x02"  # the extent of 4,096, and the version
 Numbers = NDArray[np.int64]
 
@@ -100,7 +98,7 @@ class _Tagged:
         tried: small ones would be favoured."""
         brought = np.bincount(self.first, sizes[self.used], len(drawn.rows)).astype(np.int64)
         _, about = self._sizes(drawn)
-        needed = np.cumsum(about + 1 + _lengths(about) + brought)
+        needed = np.cumsum(about + 1 + lengths_of(about) + brought)
         begins = np.flatnonzero(np.concatenate([[1], np.diff(drawn.tiles)]))
         before = np.concatenate([[0], needed])[begins]
         spans = np.diff(np.concatenate([begins, [len(needed)]]))
@@ -108,23 +106,26 @@ class _Tagged:
 
     def _sizes(self, drawn: Drawn) -> tuple[Numbers, Numbers]:
         """The bytes of each feature's tags, and of all of it."""
-        keys = _lengths(np.arange(self.tags.shape[1]))
-        tags = np.where(self.tags >= 0, _lengths(self.tags) + keys, 0).sum(axis=1)
-        parts = 1 + _lengths(drawn.rows + 1), 1 + _lengths(tags) + tags, 2
-        return tags, sum(parts) + 1 + _lengths(drawn.sizes) + drawn.sizes
+        keys = lengths_of(np.arange(self.tags.shape[1]))
+        tags = np.where(self.tags >= 0, lengths_of(self.tags) + keys, 0).sum(axis=1)
+        number = 1 + lengths_of(drawn.rows + 1)
+        drawing = 1 + lengths_of(drawn.sizes) + drawn.sizes
+        return tags, number + 1 + lengths_of(tags) + tags + 2 + drawing
 
     def features(self, drawn: Drawn) -> tuple[bytes, Numbers]:
         """All features, and the length of each."""
         (number, columns), (tags, about) = self.tags.shape, self._sizes(drawn)
         words = np.empty((number, 10 + 2 * columns), dtype=np.int64)
         heads = (0x12, about, 0x08, drawn.rows + 1, 0x12, tags)
-        for at, word in enumerate((*heads, *[0] * (2 * columns), 0x18, drawn.kinds, 0x22, drawn.sizes)):
+        for at, word in enumerate(
+            (*heads, *[0] * (2 * columns), 0x18, drawn.kinds, 0x22, drawn.sizes)
+        ):
             words[:, at] = word
         words[:, 6:-4:2] = np.arange(columns)
         words[:, 7:-4:2] = self.tags
         given = np.ones(words.shape, dtype=bool)
         given[:, 6:-4:2] = given[:, 7:-4:2] = self.tags >= 0
-        lengths = np.where(given, _lengths(words), 0).sum(axis=1)
+        lengths = np.where(given, lengths_of(words), 0).sum(axis=1)
         return _joined(varints(words[given]), lengths, drawn), lengths + drawn.sizes
 
 
@@ -138,14 +139,14 @@ def _joined(heads: NDArray[np.uint8], lengths: Numbers, drawn: Drawn) -> bytes:
     return made.tobytes()
 
 
-def _lengths(values: Numbers) -> Numbers:
+def lengths_of(values: Numbers) -> Numbers:
     """How many bytes each number takes."""
-    return 1 + sum((values >= 1 << bits).astype(np.int64) for bits in (7, 14, 21, 28))
+    return np.asarray(1 + sum((values >= 1 << bits).astype(np.int64) for bits in (7, 14, 21, 28)))
 
 
 def varints(values: Numbers) -> NDArray[np.uint8]:
     """Whole numbers below 2^35 as protocol buffers write them, one behind the other."""
-    lengths = _lengths(values)
+    lengths = lengths_of(values)
     begins = np.cumsum(lengths) - lengths
     made = np.empty(int(lengths.sum()), dtype=np.uint8)
     for at in range(5):
@@ -158,7 +159,7 @@ def varints(values: Numbers) -> NDArray[np.uint8]:
 def encode_points(places: Any) -> tuple[Numbers, Numbers, bytes]:
     """Points within their tiles: their kinds, and the commands of each, with their sizes."""
     words = np.concatenate([np.full((len(places), 1), 9), places.astype(np.int64) << 1], axis=1)
-    sizes = _lengths(words).sum(axis=1)
+    sizes = lengths_of(words).sum(axis=1)
     return np.ones(len(places), dtype=np.int64), sizes, varints(words.ravel()).tobytes()
 
 
@@ -192,7 +193,7 @@ def _value(text: str, kind: FieldType) -> bytes:
     if kind is FieldType.BOOLEAN:
         return _member(4, b"\x38" + varint(int(text == "true")))
     if kind is FieldType.INTEGER:
-        return _member(4, b"\x30" + varint(_zigzag(int(text))))
+        return _member(4, b"\x30" + varint(zigzag(int(text))))
     return b"\x22\x09\x19" + struct.pack("<d", float(text))
 
 
@@ -208,103 +209,11 @@ def varint(value: int) -> bytes:
     return bytes(made)
 
 
-def _zigzag(value: int) -> int:
+def zigzag(value: int) -> int:
+    """A whole number of either sign as one ≥ 0."""
     return value << 1 if value >= 0 else (-value << 1) - 1
 
 
 def _member(number: int, content: bytes) -> bytes:
     """A length-delimited field."""
     return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def encode_geometry(shape: Any, origin: tuple[int, int]) -> tuple[int, bytes] | None:
-    """A geometry as its kind (1 point, 2 line, 3 polygon) and its commands, in whole numbers from
-    the tile's origin; None where nothing of it is left once it is rounded."""
-    parts = [part for part in shapely.get_parts(shape) if not part.is_empty]
-    highest = max((int(shapely.get_dimensions(part)) for part in parts), default=-1)
-    if highest < 0:
-        return None
-    drawn = [part for part in _flat(parts) if shapely.get_dimensions(part) == highest]
-    pen = _Pen(origin)
-    if highest == 0:
-        pen.points(shapely.get_coordinates(drawn))
-    elif highest == 1:
-        for line in drawn:
-            pen.line(shapely.get_coordinates(line))
-    else:
-        for polygon in drawn:
-            pen.polygon(polygon)
-    return (highest + 1, bytes(pen.made)) if pen.made else None
-
-
-def _flat(parts: Sequence[Any]) -> Iterator[Any]:
-    for part in parts:
-        if part.geom_type.startswith("Multi") or part.geom_type == "GeometryCollection":
-            yield from _flat(shapely.get_parts(part).tolist())
-        else:
-            yield part
-
-
-class _Pen:
-    """Writes commands, each position relative to the one before."""
-
-    def __init__(self, origin: tuple[int, int]) -> None:
-        self.made = bytearray()
-        self._x, self._y = origin
-
-    def points(self, coordinates: Any) -> None:
-        """All points in one command."""
-        self._go(_MOVE, _whole(coordinates))
-
-    def line(self, coordinates: Any) -> None:
-        """A line of at least two positions."""
-        found = _distinct(_whole(coordinates))
-        if len(found) > 1:
-            self._go(_MOVE, found[:1])
-            self._go(_LINE, found[1:])
-
-    def polygon(self, polygon: Any) -> None:
-        """Its outer ring clockwise as seen (y points down), then its holes the other way."""
-        outer = _ring(polygon.exterior)
-        if outer is None:
-            return
-        self._close(outer if _area(outer) > 0 else outer[::-1])
-        for hole in polygon.interiors:
-            inner = _ring(hole)
-            if inner is not None:
-                self._close(inner if _area(inner) < 0 else inner[::-1])
-
-    def _close(self, ring: list[list[int]]) -> None:
-        self._go(_MOVE, ring[:1])
-        self._go(_LINE, ring[1:])
-        self.made += varint(1 << 3 | _CLOSE)
-
-    def _go(self, command: int, positions: list[list[int]]) -> None:
-        self.made += varint(len(positions) << 3 | command)
-        for x, y in positions:
-            self.made += varint(_zigzag(x - self._x)) + varint(_zigzag(y - self._y))
-            self._x, self._y = x, y
-
-
-def _whole(coordinates: Any) -> list[list[int]]:
-    found: list[list[int]] = np.rint(coordinates).astype(int).tolist()
-    return found
-
-
-def _distinct(positions: list[list[int]]) -> list[list[int]]:
-    """Without positions that repeat the one before."""
-    return [at for n, at in enumerate(positions) if n == 0 or at != positions[n - 1]]
-
-
-def _ring(ring: Any) -> list[list[int]] | None:
-    """The ring without its last position, which repeats the first; None where it has no area."""
-    found = _distinct(_whole(shapely.get_coordinates(ring)))[:-1]
-    return found if len(found) > 2 and _area(found) != 0 else None
-
-
-def _area(ring: list[list[int]]) -> int:
-    """Twice the signed area."""
-    return sum(
-        x * ring[(at + 1) % len(ring)][1] - ring[(at + 1) % len(ring)][0] * y
-        for at, (x, y) in enumerate(ring)
-    )
