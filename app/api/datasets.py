@@ -26,14 +26,17 @@ from app.api.dataset_shapes import (
     MappingStepIn,
     WithdrawalIn,
 )
+from app.api.ogc.answering import ROOT as MAPS
 from app.api.ownership import TERMS_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, after, cursor_of
 from app.api.problem import problems
 from app.api.tagged import tagged
-from app.catalogue import datasets, schema, search, versions
+from app.catalogue import datasets, files, opendata, schema, search, versions
 from app.catalogue.datasets import NewDataset
+from app.catalogue.placed import is_placed
 from app.catalogue.search import Search
-from app.models.datasets import DataClass, Dataset
+from app.formats.shelf.dcat import dataset_address
+from app.models.datasets import DataClass, Dataset, DatasetState
 from app.models.parties import Organization
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field as KnownField
@@ -320,9 +323,6 @@ async def _shown(session: AsyncSession, issuer: str, *wanted: Dataset) -> list[d
 def _entry(
     dataset: Dataset, fields: Sequence[KnownField], publisher: Organization, issuer: str
 ) -> dict[str, Any]:
-    base = f"{issuer}/v1/datasets/{dataset.id}"
-    named = {"self": base, "describedby": f"{base}/schema", "items": f"{base}/records"}
-    named |= {"aggregate": f"{base}/aggregate", "quality": f"{base}/quality"}
     reference = {"name": dataset.profile_name, "version": dataset.profile_version}
     known = [name for name in DatasetOut.model_fields if hasattr(dataset, name)]
     return {
@@ -332,5 +332,24 @@ def _entry(
         "profile": reference if dataset.profile_name else None,
         "version": dataset.current_version,
         "fields": [field.as_json() for field in fields],
-        "links": [{"rel": rel, "href": href} for rel, href in named.items()],
+        "links": [
+            {"rel": rel, "href": href} for rel, href in _leads_to(dataset, fields, issuer).items()
+        ],
     }
+
+
+def _leads_to(dataset: Dataset, fields: Sequence[KnownField], issuer: str) -> dict[str, str]:
+    """The addresses at which more of the dataset is had: only those that answer. Of what is at
+    hand, for a thousand entries are shown at once."""
+    base = f"{issuer}/v1/datasets/{dataset.id}"
+    found = {"self": base, "describedby": f"{base}/schema", "items": f"{base}/records"}
+    found |= {"aggregate": f"{base}/aggregate", "quality": f"{base}/quality"}
+    if dataset.current_version is None or dataset.state != DatasetState.ACTIVE:
+        return found
+    if not files.has_none(dataset):
+        found["enclosure"] = f"{base}/files"
+    if is_placed(fields):
+        found["features"] = f"{issuer}{MAPS}/collections/{dataset.id}"
+    if opendata.is_told(dataset):
+        found["alternate"] = dataset_address(dataset.id, issuer)
+    return found

@@ -160,6 +160,18 @@ def is_shown() -> Sequence[ColumnElement[bool]]:
     )
 
 
+def is_told(dataset: Dataset) -> bool:
+    """The same as `is_open`, of a dataset at hand whose version readers get."""
+    return (
+        dataset.data_class == DataClass.PUBLIC
+        and dataset.zone == Zone.INTERNET
+        and bool(dataset.license)
+        and not dataset.hidden
+        and dataset.suppression is None
+        and dataset.state == DatasetState.ACTIVE
+    )
+
+
 async def told(
     session: AsyncSession,
     rows: Sequence[Row[Dataset, Version, Organization, Decimal | None, datetime | None]],

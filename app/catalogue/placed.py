@@ -85,8 +85,13 @@ async def get_placed(
 
 def check_placed(dataset_id: str, fields: Sequence[Field]) -> None:
     """Raises `NotOnTheMap` for records without coordinates or a geometry."""
-    if geometry_of(fields) is None and place_of(fields) is None:
+    if not is_placed(fields):
         raise NotOnTheMap(id=dataset_id)
+
+
+def is_placed(fields: Sequence[Field]) -> bool:
+    """Whether records of these fields have a place."""
+    return geometry_of(fields) is not None or place_of(fields) is not None
 
 
 _TOLD: Final[tuple[Any, ...]] = (

@@ -37,6 +37,7 @@ from app.tables.sql import Reading
 
 log = structlog.get_logger()
 _CHILD: Final = "app.formats.writers.making"
+_NICENESS: Final = "10"  # after all that somebody waits for
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
@@ -181,7 +182,7 @@ def _collect(features: Path, target: Path) -> None:
 async def _beside(order: Order) -> AsyncGenerator[tuple[str, str | None], None]:
     """What a child process makes of the cells. One that dies has told what it made."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", _CHILD,
+        sys.executable, "-m", _CHILD, _NICENESS,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert child.stdin is not None and child.stdout is not None  # noqa: S101 - both are pipes

@@ -107,7 +107,9 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
 def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
     """The jobs of a worker that has a store."""
 
-    @queue.entrypoint(FILES, concurrency_limit=1)
+    @queue.entrypoint(
+        FILES, concurrency_limit=2
+    )  # over all workers: a large making holds up no small one
     async def run_files(job: Job) -> None:
         told = orjson.loads(job.payload or b"{}")
         making = make_files(database, store, told["dataset"], told["version"])

@@ -7,8 +7,10 @@ import pytest
 
 from app.models.parties import Role
 from tests.conftest import ISSUER
-from tests.stock import against_the_rules, path, stocked
+from tests.stock import Spec, against_the_rules, path, stocked
 from tests.world import KENKO, World
+
+MORE = {"enclosure", "features", "alternate"}
 
 
 @pytest.mark.parametrize(
@@ -161,3 +163,40 @@ async def test_a_value_that_the_database_does_not_take_is_the_callers_fault(
     response = await client.get("/v1/admin/organizations/a%00", headers=headers)
 
     assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+
+
+async def test_an_entry_leads_to_what_there_is_of_it_and_to_nothing_else(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    place: tuple[Spec, ...] = (
+        ("no", "code", {"key": True}),
+        ("lat", "latitude"),
+        ("lon", "longitude"),
+    )
+    public = await stocked(world, [{"no": "1", "lat": 34.7, "lon": 135.5}], place)
+    plain = await stocked(world, [{"no": "1"}])
+    internal = await stocked(world, [{"no": "1"}], place, data_class="internal")
+    restricted = await stocked(world, [{"no": "1"}], data_class="restricted")
+    declared = await world.dataset(data_class="public")
+    await world.platform.database.pool.execute(
+        "UPDATE dataset SET license = CASE id WHEN $1 THEN 'CC-BY-4.0' END WHERE id = ANY($2)",
+        public, [public, plain],
+    )  # fmt: skip
+
+    found = {}
+    for each in (public, plain, internal, restricted, declared):
+        entry = (await client.get(f"/v1/datasets/{each}")).json()
+        links = {link["rel"]: link["href"].removeprefix(ISSUER) for link in entry["links"]}
+        found[each] = {rel: links[rel] for rel in links.keys() & MORE}
+
+    assert found[public] == {
+        "enclosure": f"/v1/datasets/{public}/files",
+        "features": f"/ogc/collections/{public}",
+        "alternate": f"/opendata/datasets/{public}",
+    }
+    for address in found[public].values():
+        assert (await client.get(address)).status_code == 200
+    assert found[plain].keys() == {"enclosure"}
+    assert found[internal].keys() == {"enclosure", "features"}
+    assert found[restricted] == found[declared] == {}
+    assert (await client.get(f"/opendata/datasets/{plain}")).status_code == 404

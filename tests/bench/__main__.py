@@ -30,8 +30,6 @@ _LOADED: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "load": loads.load,
     "export": loads.export,
     "words": searching.records,
-    "making": files.making,
-    "download": files.download,
 }
 _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "workbook": formats.workbook,
@@ -41,6 +39,8 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "places": places.places,
     "catalogue": searching.catalogue,
     "aggregates": aggregates.aggregates,
+    "making": files.making,
+    "download": files.download,
     "kills": kills.kills,
     "start": rest.start,
     "tokens": rest.tokens,

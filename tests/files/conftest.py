@@ -25,9 +25,9 @@ async def parks(platform: Platform, client: httpx.AsyncClient) -> str:
     return dataset
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session")
 async def files_worker(platform: Platform) -> AsyncIterator[None]:
-    """A worker that makes files too."""
+    """A worker that makes files too. It ends with its test: another might look for its jobs."""
     from app.tasks.worker import work  # noqa: PLC0415
 
     stop = asyncio.Event()

@@ -2,19 +2,26 @@
 
 import json
 import random
+import sqlite3
+from contextlib import closing
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+import openpyxl
 import polars as pl
 import pyogrio
 import pytest
 import shapely
+from openpyxl.utils.escape import unescape
 
-from app.formats.writers.cells import read_rows
+from app.formats.writers.cells import batches
 from app.formats.writers.excel_csv import guarded
 from app.formats.writers.making import make
 from app.formats.writers.order import Column, Layout, Order
-from app.formats.writers.vector_tile import MOST_BYTES, Tile, encode_geometry
+from app.formats.writers.tile_geometry import encode_geometry, encode_plain
+from app.formats.writers.vector_tile import MOST_BYTES
 from app.query.fields import FieldType as T
 
 
@@ -36,14 +43,41 @@ def columns(*specs: tuple[str, T]) -> tuple[Column, ...]:
 
 def test_cells_come_back_as_they_were(tmp_path: Path) -> None:
     rows: list[list[str | None]] = [
-        ["", None], ["\\N", "\\"], ["a\tb\nc\rd", "\\t"], ["\u2028\x85\x1c", "𠮷"],
+        ["\ufeff", ""], ["", None], ["\\N", "\\"], ['"', '"a'], ["a\tb\nc\rd", "\\t"], ["\u2028\x85\x1c", "𠮷"],
     ]  # fmt: skip
     layout = Layout(columns(("a", T.TEXT), ("b", T.TEXT)))
 
     order = written(tmp_path, layout, rows, "parquet")
 
-    assert list(read_rows(order.cells)) == rows
+    assert [list(row) for frame in batches(order.cells, 2) for row in frame.rows()] == rows
     assert [list(row) for row in pl.read_parquet(tmp_path / "parquet").rows()] == rows
+
+
+def test_one_column_alone_keeps_its_empty_cells(tmp_path: Path) -> None:
+    rows: list[list[str | None]] = [[""], ["a\nb"], [None], [""]]
+
+    order = written(tmp_path, Layout(columns(("a", T.TEXT))), rows, "parquet", "csv-excel", "xlsx")
+
+    assert [list(row) for frame in batches(order.cells, 1) for row in frame.rows()] == rows
+    assert [list(row) for row in pl.read_parquet(tmp_path / "parquet").rows()] == rows
+
+
+def test_a_workbook_holds_every_text_there_is(tmp_path: Path) -> None:
+    texts = [" a ", "a\nb\rc", "<&>\"'", "\x01\x1f\uffff", "_x000D_", "=1", "𠮷", "1e5", ""]
+    days = ["2026-04-01", "1900-02-28", None]
+    rows: list[list[str | None]] = [[text, None, None] for text in texts]
+    rows += [[None, day, number] for day, number in zip(days, ("0.1", "1" * 16, "-2"), strict=True)]
+    layout = Layout(columns(("a&b", T.TEXT), ("d", T.DATE), ("n", T.DECIMAL)))
+
+    written(tmp_path, layout, rows, "xlsx")
+
+    (tmp_path / "xlsx").rename(tmp_path / "x.xlsx")
+    lines = list(openpyxl.load_workbook(tmp_path / "x.xlsx")["records"].iter_rows(values_only=True))
+    assert lines[0] == ("a&b", "d", "n")
+    assert [unescape(line[0] or "") for line in lines[1:10]] == texts
+    assert [line[1:] for line in lines[10:]] == [
+        (datetime(2026, 4, 1), 0.1), ("1900-02-28", "1" * 16), (None, -2),
+    ]  # fmt: skip
 
 
 def test_decimals_are_exact_or_text(tmp_path: Path) -> None:
@@ -83,7 +117,7 @@ def test_a_name_that_the_format_needs_for_itself_gives_way(tmp_path: Path) -> No
     ],
 )  # fmt: skip
 def test_what_excel_would_run_gets_an_apostrophe(text: str, shown: str) -> None:
-    assert guarded(text) == shown
+    assert pl.DataFrame({"a": [text]}).select(guarded("a")).item() == shown
 
 
 def shapes(number: int, seed: int) -> list[list[str | None]]:
@@ -164,13 +198,76 @@ def test_a_shape_that_rounds_to_nothing_is_left_out_of_its_tile() -> None:
     assert encode_geometry(line, (0, 0)) == (2, bytes((9, 4, 4, 18, 0, 16, 16, 0)))
 
 
-def test_values_of_a_tile_keep_their_types() -> None:
-    tile = Tile("l", ["a", "b", "c"])
+def test_many_polygons_at_once_are_drawn_as_one_by_one() -> None:
+    chance = random.Random(3)
+    places = [(chance.randrange(4_000), chance.randrange(4_000)) for _ in range(200)]
+    drawn = [shapely.Point(at).buffer(chance.choice((0.2, 1, 30)), 3) for at in places]
+    drawn += [shapely.reverse(each) for each in drawn]
 
-    assert tile.add(1, 1, b"\x09\x00\x00", [True, 1, "1"])
-    assert tile.add(2, 1, b"\x09\x00\x00", [1.0, -1, None])
+    is_drawn, made = encode_plain(np.array(drawn), np.zeros((len(drawn), 2), dtype=np.int64))
 
-    assert len(tile._values) == 5
+    wanted = [encode_geometry(each, (0, 0)) for each in drawn]
+    assert is_drawn.tolist() == [each is not None for each in wanted]
+    assert not is_drawn.all() and is_drawn.any()
+    assert made == [each[1] for each in wanted if each is not None]
+
+
+def test_values_of_a_tile_keep_their_types(tmp_path: Path) -> None:
+    kinds = (T.BOOLEAN, T.INTEGER, T.TEXT, T.DECIMAL, T.LATITUDE, T.LONGITUDE)
+    layout = Layout(columns(*zip("abcdxy", kinds, strict=True)), point=(4, 5))
+    long = "0.1234567890123456"
+
+    written(tmp_path, layout, [
+        ["true", "-1", "1", "1.0", "34.7", "135.5"], [None, "300", "あ" * 99, long, "34.7", "135.5"],
+    ], "pmtiles")  # fmt: skip
+
+    (tmp_path / "pmtiles").rename(tmp_path / "x.pmtiles")
+    about, _, _, values = pyogrio.raw.read(tmp_path / "x.pmtiles")
+    found = dict(zip(about["fields"], values, strict=True))
+    assert found["mvt_id"].tolist() == [1, 2]
+    assert [found[name].tolist() for name in "bc"] == [[-1, 300], ["1", "あ" * 99]]
+    assert [str(each) for each in found["d"]] == ["1.0", long] or found["d"].tolist() == ["1", long]
+
+
+def test_points_at_one_place_are_one_dot_from_afar_and_all_there_close_by(tmp_path: Path) -> None:
+    import gzip  # noqa: PLC0415
+
+    from pmtiles.reader import MmapSource, all_tiles  # noqa: PLC0415
+
+    rows: list[list[str | None]] = [[f"{at}", "34.7", f"{135.5 + at / 1e6}"] for at in range(500)]
+    kinds = (("no", T.CODE), ("lat", T.LATITUDE), ("lon", T.LONGITUDE))
+
+    written(tmp_path, Layout(columns(*kinds), point=(1, 2)), rows, "pmtiles")
+
+    (tmp_path / "pmtiles").rename(tmp_path / "x.pmtiles")
+    with (tmp_path / "x.pmtiles").open("rb") as file:
+        sizes = {
+            zoom: len(gzip.decompress(tile)) for (zoom, *_), tile in all_tiles(MmapSource(file))
+        }
+    _, _, shapes, values = pyogrio.raw.read(tmp_path / "x.pmtiles")
+    places = shapely.transform(shapely.from_wkb(shapes), _degrees)
+    wanted = [135.5 + (int(at) - 1) / 1e6 for at in values[0]]
+    assert len(shapes) == 500
+    assert abs(shapely.get_x(places) - wanted).max() < 1e-5  # a metre
+    assert sizes[0] < 200 and sizes[0] * 20 < sizes[14]
+
+
+def test_the_index_of_a_geopackage_leads_to_its_rows_and_to_no_others(tmp_path: Path) -> None:
+    number = 51 * 51 + 1  # three levels
+    rows: list[list[str | None]] = [[f"{at}", "34.7", f"{135 + at / 1000}"] for at in range(number)]
+    kinds = (("no", T.CODE), ("lat", T.LATITUDE), ("lon", T.LONGITUDE))
+
+    written(
+        tmp_path, Layout(columns(*kinds), point=(1, 2)), [*rows, ["x", None, None]], "geopackage"
+    )
+
+    (tmp_path / "geopackage").rename(tmp_path / "x.gpkg")
+    _, _, _, values = pyogrio.raw.read(tmp_path / "x.gpkg", bbox=(135.0095, 34, 135.0125, 35))
+    with closing(sqlite3.connect(tmp_path / "x.gpkg")) as base:
+        sound = base.execute("SELECT rtreecheck('rtree_層_geom')").fetchone()
+        listed = base.execute('SELECT count(*) FROM "rtree_層_geom"').fetchone()
+    assert values[0].tolist() == ["10", "11", "12"]
+    assert (sound, listed) == (("ok",), (number,))
 
 
 def test_the_geopackage_of_shapes_says_what_they_span(tmp_path: Path) -> None:

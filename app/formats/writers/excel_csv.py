@@ -3,37 +3,39 @@
 The plain CSV stays the exact record; this one is for looking at.
 """
 
-import csv
 from pathlib import Path
 from typing import Final
 
-from app.formats.writers.cells import Row, read_rows
+import polars as pl
+
+from app.formats.writers.cells import batches
 from app.formats.writers.order import Layout
 from app.query.fields import NUMBER_TYPES
 
-# What makes Excel read a cell as a formula, or as a field more.
-_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+# What makes Excel read a cell as a formula, or as a field more. A mark alone (a dash for "none")
+# is no formula.
+_DANGEROUS: Final = r"(?s)^[=+\-@\t\r＝＋－＠]."
 _GUARD: Final = "'"
+_BYTE_ORDER_MARK: Final = "\ufeff".encode()
 
 
 def write_excel_csv(layout: Layout, cells: Path, target: Path) -> None:
     """Every text that begins like a formula gets an apostrophe before it; numbers stay numbers."""
-    texts = [at for at, col in enumerate(layout.columns) if col.type not in NUMBER_TYPES]
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow([guarded(col.name) for col in layout.columns])
-        for row in read_rows(cells):
-            writer.writerow(_guarded(row, texts))
+    width = len(layout.columns)
+    texts = [str(at) for at, col in enumerate(layout.columns) if col.type not in NUMBER_TYPES]
+    names = pl.Series([col.name for col in layout.columns], dtype=pl.String()).to_frame("name")
+    with target.open("wb") as file:
+        file.write(_BYTE_ORDER_MARK)
+        _write(names.select(guarded("name")).transpose(), file)
+        for frame in batches(cells, width):
+            _write(frame.with_columns([guarded(each) for each in texts]), file)
 
 
-def _guarded(row: Row, texts: list[int]) -> Row:
-    for at in texts:
-        text = row[at]
-        if text is not None:
-            row[at] = guarded(text)
-    return row
+def _write(frame: pl.DataFrame, file: object) -> None:
+    frame.write_csv(file, include_header=False, line_terminator="\r\n")  # type: ignore[call-overload]
 
 
-def guarded(text: str) -> str:
-    """The text so that Excel shows it. A mark alone (a dash for "none") is no formula."""
-    return _GUARD + text if len(text) > 1 and text.startswith(_DANGEROUS) else text
+def guarded(column: str) -> pl.Expr:
+    """The texts of a column so that Excel shows them."""
+    text = pl.col(column)
+    return pl.when(text.str.contains(_DANGEROUS)).then(_GUARD + text).otherwise(text).alias(column)

@@ -1,17 +1,21 @@
-"""GeoPackage 1.3 (OGC 12-128r17) by SQLite alone: one layer of features in WGS 84."""
+"""GeoPackage 1.3 (OGC 12-128r17) by SQLite alone: one layer of features in WGS 84, and its R-tree."""
 
 import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import polars as pl
 import shapely
 
-from app.formats.writers.cells import Row, Shapes, apart, batches, shapes_of
+from app.formats.writers.cells import Shapes, apart, batches, shapes_of, typed
 from app.formats.writers.order import Layout
+from app.formats.writers.rtree import fill_index
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
 
@@ -33,7 +37,42 @@ CREATE TABLE gpkg_geometry_columns (
     column_name TEXT NOT NULL, geometry_type_name TEXT NOT NULL,
     srs_id INTEGER NOT NULL REFERENCES gpkg_spatial_ref_sys(srs_id),
     z TINYINT NOT NULL, m TINYINT NOT NULL, PRIMARY KEY (table_name, column_name));
+CREATE TABLE gpkg_extensions (
+    table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL,
+    scope TEXT NOT NULL, UNIQUE (table_name, column_name, extension_name));
 """
+# The triggers of the extension (F.3): whoever edits the layer keeps its index right.
+_KEPT_INDEXED: Final = """
+CREATE TRIGGER "rtree_{layer}_geom_insert" AFTER INSERT ON "{layer}"
+WHEN (new."geom" NOT NULL AND NOT ST_IsEmpty(NEW."geom")) BEGIN
+    INSERT OR REPLACE INTO "rtree_{layer}_geom" VALUES (NEW."fid", ST_MinX(NEW."geom"),
+        ST_MaxX(NEW."geom"), ST_MinY(NEW."geom"), ST_MaxY(NEW."geom"));
+END;
+CREATE TRIGGER "rtree_{layer}_geom_update1" AFTER UPDATE OF "geom" ON "{layer}"
+WHEN OLD."fid" = NEW."fid" AND (NEW."geom" NOTNULL AND NOT ST_IsEmpty(NEW."geom")) BEGIN
+    INSERT OR REPLACE INTO "rtree_{layer}_geom" VALUES (NEW."fid", ST_MinX(NEW."geom"),
+        ST_MaxX(NEW."geom"), ST_MinY(NEW."geom"), ST_MaxY(NEW."geom"));
+END;
+CREATE TRIGGER "rtree_{layer}_geom_update2" AFTER UPDATE OF "geom" ON "{layer}"
+WHEN OLD."fid" = NEW."fid" AND (NEW."geom" ISNULL OR ST_IsEmpty(NEW."geom")) BEGIN
+    DELETE FROM "rtree_{layer}_geom" WHERE id = OLD."fid";
+END;
+CREATE TRIGGER "rtree_{layer}_geom_update3" AFTER UPDATE ON "{layer}"
+WHEN OLD."fid" != NEW."fid" AND (NEW."geom" NOTNULL AND NOT ST_IsEmpty(NEW."geom")) BEGIN
+    DELETE FROM "rtree_{layer}_geom" WHERE id = OLD."fid";
+    INSERT OR REPLACE INTO "rtree_{layer}_geom" VALUES (NEW."fid", ST_MinX(NEW."geom"),
+        ST_MaxX(NEW."geom"), ST_MinY(NEW."geom"), ST_MaxY(NEW."geom"));
+END;
+CREATE TRIGGER "rtree_{layer}_geom_update4" AFTER UPDATE ON "{layer}"
+WHEN OLD."fid" != NEW."fid" AND (NEW."geom" ISNULL OR ST_IsEmpty(NEW."geom")) BEGIN
+    DELETE FROM "rtree_{layer}_geom" WHERE id IN (OLD."fid", NEW."fid");
+END;
+CREATE TRIGGER "rtree_{layer}_geom_delete" AFTER DELETE ON "{layer}"
+WHEN old."geom" NOT NULL BEGIN
+    DELETE FROM "rtree_{layer}_geom" WHERE id = OLD."fid";
+END;
+"""
+_RTREE: Final = "http://www.geopackage.org/spec120/#extension_rtree"
 _WGS84: Final = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
     'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433],AUTHORITY["EPSG","4326"]]'
@@ -69,18 +108,37 @@ def write_geopackage(
         base.execute(f"CREATE TABLE {_quoted(layer)} ({', '.join(columns)})")
         base.execute("BEGIN")
         _describe(base, layer, found, changed_at)
-        places = ", ".join("?" * (len(names) - 1))
-        listed = ", ".join(map(_quoted, names[1:]))
-        for rows in batches(cells):
-            base.executemany(
-                f"INSERT INTO {_quoted(layer)} ({listed}) VALUES ({places})",  # noqa: S608
-                _values(layout, types, rows),
-            )
+        _fill(base, layout, types, layer, cells)
         base.execute("COMMIT")
+        base.executescript(_KEPT_INDEXED.format(layer=_escaped(layer)))
+
+
+def _fill(
+    base: sqlite3.Connection, layout: Layout, types: list[str], layer: str, cells: Path
+) -> None:
+    places = ", ".join("?" * (len(types) + 2))
+    numbers, spans = count(1), [(np.empty(0, dtype=np.int64), np.empty((0, 4)))]
+    for frame in batches(cells, len(layout.columns)):
+        fids = [next(numbers) for _ in range(frame.height)]
+        shapes = shapes_of(layout, frame)
+        values = (
+            _values(frame[str(at)], kind) for at, kind in zip(layout.others, types, strict=True)
+        )
+        rows = zip(fids, _blobs(shapes), *values, strict=True)
+        base.executemany(f"INSERT INTO {_quoted(layer)} VALUES ({places})", rows)  # noqa: S608
+        bounds = shapely.bounds(shapes)
+        is_drawn = ~np.isnan(bounds).any(axis=1)
+        spans.append((np.array(fids)[is_drawn], bounds[is_drawn]))
+    ids, edges = (np.concatenate(each) for each in zip(*spans, strict=True))
+    fill_index(base, _quoted(f"rtree_{layer}_geom"), ids, edges)
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f'"{_escaped(name)}"'
+
+
+def _escaped(name: str) -> str:
+    return name.replace('"', '""')
 
 
 def _describe(base: sqlite3.Connection, layer: str, found: Survey, changed_at: str) -> None:
@@ -94,6 +152,14 @@ def _describe(base: sqlite3.Connection, layer: str, found: Survey, changed_at: s
         "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, 4326, 2, 0)",  # 2: may have heights
         (layer, kind),
     )
+    base.execute(
+        f"CREATE VIRTUAL TABLE {_quoted(f'rtree_{layer}_geom')}"
+        " USING rtree(id, minx, maxx, miny, maxy)"
+    )
+    base.execute(
+        "INSERT INTO gpkg_extensions VALUES (?, 'geom', 'gpkg_rtree_index', ?, 'write-only')",
+        (layer, _RTREE),
+    )
 
 
 def _type(layout: Layout, found: Survey, at: int) -> str:
@@ -104,30 +170,21 @@ def _type(layout: Layout, found: Survey, at: int) -> str:
     return _TYPES.get(kind, "TEXT")
 
 
-def _values(layout: Layout, types: list[str], rows: list[Row]) -> Iterator[tuple[Any, ...]]:
-    shapes = shapes_of(layout, rows)
-    for row, blob in zip(rows, _blobs(shapes), strict=True):
-        cells = (row[at] for at in layout.others)
-        yield (blob, *(_value(cell, kind) for cell, kind in zip(cells, types, strict=True)))
-
-
-def _value(cell: str | None, kind: str) -> Any:
-    if cell is None:
-        return None
+def _values(texts: pl.Series, kind: str) -> list[Any]:
     match kind:
         case "INTEGER":
-            return int(cell)
+            return typed(texts, pl.Int64()).to_list()
         case "DOUBLE":
-            return float(cell)
+            return typed(texts, pl.Float64()).to_list()
         case "BOOLEAN":
-            return int(cell == "true")
-        case "DATETIME":
-            return _utc(cell)
-    return cell
+            return (texts == "true").cast(pl.Int8).to_list()
+        case "DATETIME":  # the standard's one form of a time: UTC with three decimals
+            moments = typed(texts, pl.Datetime("us", "UTC"))
+            return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_list()
+    return texts.to_list()
 
 
 def _utc(text: str) -> str:
-    """The standard's one form of a time: UTC with three decimals."""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
@@ -135,9 +192,16 @@ def _utc(text: str) -> str:
 def _blobs(shapes: Shapes) -> Iterator[bytes | None]:
     """Each geometry behind the standard's header, with its bounds unless it is a point."""
     texts = shapely.to_wkb(shapes, flavor="iso", byte_order=1)
-    bounds = shapely.bounds(shapes)
-    empty = shapely.is_empty(shapes)
-    kinds = shapely.get_type_id(shapes)
+    bare = b"GP\x00\x01" + struct.pack("<i", 4326)
+    if (shapely.get_type_id(shapes) <= 0).all() and not shapely.is_empty(shapes).any():
+        return (None if wkb is None else bare + wkb for wkb in texts)
+    return _with_bounds(shapes, texts)
+
+
+def _with_bounds(shapes: Shapes, texts: Any) -> Iterator[bytes | None]:
+    bounds = shapely.bounds(shapes).tolist()
+    empty = shapely.is_empty(shapes).tolist()
+    kinds = shapely.get_type_id(shapes).tolist()
     for wkb, (west, south, east, north), is_empty, kind in zip(
         texts, bounds, empty, kinds, strict=True
     ):

@@ -1,7 +1,8 @@
 """From one file of cells to the files of a version, one after the other: the work of a child process.
 
 It runs beside the worker and the server, so that neither grows by it or falls with it. Run as
-`python -m app.formats.writers.making`, it takes an order from stdin and tells each file on stdout.
+`python -m app.formats.writers.making [NICENESS]`, it takes an order from stdin and tells each file
+on stdout.
 """
 
 import os
@@ -55,7 +56,7 @@ def _write(name: str, order: Order, found: Survey, target: Path) -> None:
         case "xlsx":
             from app.formats.writers.xlsx import write_xlsx  # noqa: PLC0415
 
-            write_xlsx(order.layout, order.cells, target)
+            write_xlsx(order.layout, found, order.cells, target)
         case "geopackage":
             from app.formats.writers.geopackage import write_geopackage  # noqa: PLC0415
 
@@ -74,7 +75,7 @@ def _write(name: str, order: Order, found: Survey, target: Path) -> None:
 
 def main() -> None:
     """Read the order, make its files, tell of each on a line."""
-    os.nice(_GENTLY)
+    os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else _GENTLY)
     order = Order.from_json(sys.stdin.buffer.read())
     for name, reason in make(order):
         sys.stdout.buffer.write(orjson.dumps([name, reason]) + b"\n")

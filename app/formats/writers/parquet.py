@@ -9,7 +9,7 @@ import polars as pl
 import shapely
 from polars.io.plugins import register_io_source
 
-from app.formats.writers.cells import Row, apart, batches, shapes_of
+from app.formats.writers.cells import apart, batches, shapes_of, typed
 from app.formats.writers.order import Layout
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
@@ -29,7 +29,7 @@ def write_parquet(layout: Layout, found: Survey, cells: Path, target: Path) -> N
     def frames(
         with_columns: list[str] | None, _predicate: Any, _rows: int | None, _size: int | None
     ) -> Iterator[pl.DataFrame]:
-        for rows in batches(cells):
+        for rows in batches(cells, len(layout.columns)):
             frame = _frame(layout, types, shape, rows)
             yield frame if with_columns is None else frame.select(with_columns)
 
@@ -65,37 +65,28 @@ def _geometry_name(layout: Layout) -> str | None:
     if layout.geometry is not None:
         return layout.columns[layout.geometry].name
     if layout.point is not None:
-        return apart("geometry", [col.name for col in layout.columns])
+        return apart("geometry", _names(layout))
     return None
 
 
 def _frame(
-    layout: Layout, types: list[pl.DataType], shape: str | None, rows: list[Row]
+    layout: Layout, types: list[pl.DataType], shape: str | None, rows: pl.DataFrame
 ) -> pl.DataFrame:
-    made = []
-    for at, (col, kind) in enumerate(zip(layout.columns, types, strict=True)):
-        if at != layout.geometry:
-            texts = pl.Series(col.name, [row[at] for row in rows], dtype=pl.String())
-            made.append(_typed(texts, kind))
-        else:
-            made.append(_wkb(layout, col.name, rows))
-    if shape is not None and layout.geometry is None:
-        made.append(_wkb(layout, shape, rows))
+    wkb = None if shape is None else _wkb(layout, shape, rows)
+    made = [
+        wkb if wkb is not None and at == layout.geometry else typed(rows[str(at)], kind).alias(name)
+        for at, (name, kind) in enumerate(zip(_names(layout), types, strict=True))
+    ]
+    if wkb is not None and layout.geometry is None:
+        made.append(wkb)
     return pl.DataFrame(made)
 
 
-def _typed(texts: pl.Series, kind: pl.DataType) -> pl.Series:
-    match kind:
-        case pl.Boolean():
-            return texts == "true"
-        case pl.Date():
-            return texts.str.to_date("%Y-%m-%d")
-        case pl.Datetime():
-            return texts.str.to_datetime("%+", time_unit="us", time_zone="UTC")
-    return texts.cast(kind)
+def _names(layout: Layout) -> list[str]:
+    return [col.name for col in layout.columns]
 
 
-def _wkb(layout: Layout, name: str, rows: list[Row]) -> pl.Series:
+def _wkb(layout: Layout, name: str, rows: pl.DataFrame) -> pl.Series:
     # ISO is the flavour that GeoParquet names for heights.
     wkb = shapely.to_wkb(shapes_of(layout, rows), flavor="iso", byte_order=1)
     return pl.Series(name, wkb.tolist(), dtype=pl.Binary())

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 import shapely
 
-from app.formats.writers.cells import Row, Shapes, batches, shapes_of
+from app.formats.writers.cells import Shapes, batches, points_of, shapes_of
 from app.formats.writers.order import Layout
 from app.query.fields import FieldType
 
 MOST_ZOOM: Final = 14
 _MOST_LATITUDE: Final = 85.0511  # where Web Mercator ends
+_DIGITS: Final = r"^-?(\d*)\.?(\d*)$"  # as PostgreSQL writes a number: never with an exponent
 
 
 @dataclass(slots=True)
@@ -21,12 +23,6 @@ class Digits:
 
     whole: int = 1
     scale: int = 0
-
-    def see(self, text: str) -> None:
-        """Note one number, as PostgreSQL writes it: never with an exponent."""
-        whole, _, rest = text.lstrip("-").partition(".")
-        self.whole = max(self.whole, len(whole))
-        self.scale = max(self.scale, len(rest))
 
 
 @dataclass(slots=True)
@@ -47,21 +43,35 @@ def survey(layout: Layout, path: Path) -> Survey:
     found = Survey()
     decimals = [at for at, col in enumerate(layout.columns) if col.type is FieldType.DECIMAL]
     found.digits = {at: Digits() for at in decimals}
-    for rows in batches(path):
-        found.rows += len(rows)
-        _see_cells(found, rows)
-        if layout.has_place:
-            _see_shapes(found, shapes_of(layout, rows))
+    for frame in batches(path, len(layout.columns)):
+        found.rows += frame.height
+        _see_cells(found, frame)
+        if layout.geometry is not None:
+            _see_shapes(found, shapes_of(layout, frame))
+        elif layout.point is not None:
+            _see_points(found, points_of(layout, frame))
     return found
 
 
-def _see_cells(found: Survey, rows: list[Row]) -> None:
-    for row in rows:
-        longest = max((len(cell) for cell in row if cell), default=0)
-        found.longest = max(found.longest, longest)
-        for at, digits in found.digits.items():
-            if (text := row[at]) is not None:
-                digits.see(text)
+def _see_cells(found: Survey, frame: pl.DataFrame) -> None:
+    longest = frame.select(pl.all().str.len_chars().max()).row(0)
+    found.longest = max(found.longest, *(each or 0 for each in longest))
+    for at, digits in found.digits.items():
+        whole, scale = (frame[str(at)].str.extract(_DIGITS, group) for group in (1, 2))
+        digits.whole = max(digits.whole, _longest(whole))
+        digits.scale = max(digits.scale, _longest(scale))
+
+
+def _longest(texts: pl.Series) -> int:
+    return int(texts.str.len_chars().max() or 0)  # type: ignore[arg-type]
+
+
+def _see_points(found: Survey, pairs: Any) -> None:
+    pairs = pairs[~np.isnan(pairs).any(axis=1)]
+    if len(pairs):
+        found.kinds.add("Point")
+        _see_bounds(found, (*pairs.min(axis=0), *pairs.max(axis=0)))
+        found.tiles = [count + len(pairs) for count in found.tiles]
 
 
 def _see_shapes(found: Survey, shapes: Shapes) -> None:
@@ -69,16 +79,20 @@ def _see_shapes(found: Survey, shapes: Shapes) -> None:
     if not len(drawn):
         return
     found.kinds |= {_NAMES[each] for each in np.unique(shapely.get_type_id(drawn))}
-    west, south, east, north = shapely.total_bounds(drawn)
-    if found.bounds is not None:
-        west, south = min(west, found.bounds[0]), min(south, found.bounds[1])
-        east, north = max(east, found.bounds[2]), max(north, found.bounds[3])
-    found.bounds = (float(west), float(south), float(east), float(north))
+    _see_bounds(found, shapely.total_bounds(drawn))
     edges = world(shapely.bounds(drawn).reshape(-1, 2, 2)).reshape(-1, 4)
     for zoom in range(MOST_ZOOM + 1):
         at = np.floor(edges * 2**zoom)
         touched = (at[:, 2] - at[:, 0] + 1) * (at[:, 1] - at[:, 3] + 1)
         found.tiles[zoom] += int(touched.sum())
+
+
+def _see_bounds(found: Survey, bounds: Any) -> None:
+    west, south, east, north = map(float, bounds)
+    if found.bounds is not None:
+        west, south = min(west, found.bounds[0]), min(south, found.bounds[1])
+        east, north = max(east, found.bounds[2]), max(north, found.bounds[3])
+    found.bounds = (west, south, east, north)
 
 
 def world(degrees: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Vector tiles as one PMTiles archive (version 3). Features are spooled by tile to a file, not held.
+"""Vector tiles as one PMTiles archive (version 3): at each zoom what it shows, sorted by tile.
 
-A tile has at most 500 KB: what does not fit is left out, evenly, and the archive says how much.
+Memory holds a few numbers a place, never the rows. A tile has at most 500 KB: what does not fit is
+left out, evenly, and the archive says how much.
 """
 
 import gzip
@@ -8,36 +9,46 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import orjson
 import shapely
 from pmtiles.tile import Compression, TileType, zxy_to_tileid
 from pmtiles.writer import Writer
 
-from app.formats.writers.cells import Row, Shapes, batches, shapes_of
+from app.formats.writers.cells import Shapes, shapes_of
 from app.formats.writers.order import Layout
 from app.formats.writers.survey import MOST_ZOOM, Survey, world
-from app.formats.writers.vector_tile import EXTENT, Tile, Value, encode_geometry, encode_point
+from app.formats.writers.tile_geometry import encode_geometry, encode_plain, is_plain
+from app.formats.writers.tile_places import Lines, Points, ranks_of, read_points, tile_ids
+from app.formats.writers.vector_tile import (
+    EXTENT,
+    MOST_FEATURES,
+    Drawn,
+    Tiles,
+    encode_points,
+)
 from app.query.fields import NUMBER_TYPES, FieldType
 
 _BUFFER: Final = 64  # of the tile's units, so that lines join across its edges
 _MOST_TILES: Final = 65_536  # of all places together at the closest zoom, or 4 a place
 _FEW: Final = 5_000  # so many places are shown at every zoom
 _FEWER: Final = 2.5  # of the points, one of so many is left at each wider zoom
-_SPREAD: Final = 2_654_435_761  # Knuth's multiplier: numbers in a row become spread ones
 _PIXEL: Final = EXTENT / 256
-_EXACT_DIGITS: Final = 15
+_DOT: Final = EXTENT // 512  # points closer than this look as one
+_AT_ONCE: Final = 20_000  # features, or one whole tile
+_LEVEL: Final = 5
 _SPOOL: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -32768;
-CREATE TABLE row (number INTEGER PRIMARY KEY, properties BLOB);
 CREATE TABLE piece (tile INTEGER, rank INTEGER, row INTEGER, kind INTEGER, geometry BLOB);
 """
 Piece = tuple[int, int, int, int, bytes]
+_Spooled = tuple[int, int, int, bytes]
 
 
 def write_tiles(
@@ -45,18 +56,21 @@ def write_tiles(
 ) -> None:
     """Write the archive. The spool stands beside it and is removed."""
     zoom = closest_zoom(found)
-    spool = target.with_suffix(".spool")
-    try:
-        with closing(sqlite3.connect(spool, isolation_level=None)) as base:
-            base.executescript(_SPOOL)
-            base.execute("BEGIN")
-            _fill(base, layout, found, cells, zoom)
-            base.execute("CREATE INDEX by_tile ON piece (tile, rank)")
-            base.execute("COMMIT")
-            with target.open("wb") as file:
-                _assemble(base, Writer(file), layout, found, layer, title)
-    finally:
-        spool.unlink(missing_ok=True)
+    with target.open("wb") as file, Lines(cells, len(layout.columns)) as lines:
+        writer = Writer(file)
+        tiles = Tiles(layer, layout)
+        if found.kinds == {"Point"}:
+            places = _points(read_points(layout, lines), zoom)
+            left_out = _assemble(writer, tiles, lines, places, zoom)
+        else:
+            spool = target.with_suffix(".spool")
+            try:
+                with closing(sqlite3.connect(spool, isolation_level=None)) as base:
+                    _fill(base, layout, found, lines, zoom)
+                    left_out = _assemble(writer, tiles, lines, _spooled(base), zoom)
+            finally:
+                spool.unlink(missing_ok=True)
+        writer.finalize(_header(found), _metadata(layout, layer, title, left_out))
 
 
 def closest_zoom(found: Survey) -> int:
@@ -65,37 +79,56 @@ def closest_zoom(found: Survey) -> int:
     return max((z for z in range(MOST_ZOOM + 1) if found.tiles[z] <= most), default=0)
 
 
-def _fill(base: sqlite3.Connection, layout: Layout, found: Survey, cells: Path, zoom: int) -> None:
-    begun = 0
-    for rows in batches(cells):
-        numbers = np.arange(begun, begun + len(rows), dtype=np.int64)
-        begun += len(rows)
-        properties = (orjson.dumps(_properties(layout, row)) for row in rows)
-        base.executemany(
-            "INSERT INTO row VALUES (?, ?)", zip(numbers.tolist(), properties, strict=True)
-        )
-        shapes = shapes_of(layout, rows)
+def _points(points: Points, closest: int) -> Iterator[Drawn]:
+    """Points by zoom and tile, each in the one tile that it falls into."""
+    for zoom in range(closest + 1):
+        chosen = _seen(points, zoom, closest)
+        at, rows = points.places[chosen] >> (MOST_ZOOM - zoom), points.rows[chosen]
+        ids = tile_ids(at // EXTENT, zoom)
+        order = np.lexsort((ranks_of(rows), ids))
+        begins = np.flatnonzero(np.concatenate([[1], np.diff(ids[order])]))
+        counts = np.diff(np.concatenate([begins, [len(ids)]]))
+        kept = order[np.arange(len(ids)) - np.repeat(begins, counts) < MOST_FEATURES]
+        missed = len(ids) - len(kept)
+        for some in np.split(kept, _borders(ids[kept])):
+            yield Drawn(ids[some], rows[some], *encode_points(at[some] % EXTENT), missed)
+            missed = 0
+
+
+def _seen(points: Points, zoom: int, closest: int) -> Any:
+    """Which points a zoom shows: all at the closest; at wider ones one of each dot, and of many an
+    even share."""
+    if zoom == closest:
+        return np.arange(len(points.rows))
+    share = max(_FEWER ** (zoom - closest), _FEW / len(points.rows))
+    chosen = np.flatnonzero(ranks_of(points.rows) < share * 2**32)
+    dots = (points.places[chosen] >> (MOST_ZOOM - zoom)).astype(np.int64) // _DOT
+    _, first = np.unique(dots[:, 0] << 32 | dots[:, 1], return_index=True)
+    return chosen[np.sort(first)]
+
+
+def _borders(ids: Any) -> list[int]:
+    """Where to part features sorted by tile, so that each part has whole tiles and is not large."""
+    borders, begun = [], 0
+    for end in (np.flatnonzero(np.diff(ids)) + 1).tolist():
+        if end - begun >= _AT_ONCE:
+            borders.append(end)
+            begun = end
+    return borders
+
+
+def _fill(base: sqlite3.Connection, layout: Layout, found: Survey, lines: Lines, zoom: int) -> None:
+    base.executescript(_SPOOL)
+    base.execute("BEGIN")
+    for numbers, frame in lines.batches():
+        shapes = shapes_of(layout, frame)
         drawn = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
         flat = _projected(shapes[drawn])
         for z in range(zoom + 1):
             pieces = _at_zoom(flat, numbers[drawn], z, zoom, found.rows)
             base.executemany("INSERT INTO piece VALUES (?, ?, ?, ?, ?)", pieces)
-
-
-def _properties(layout: Layout, row: Row) -> list[Value]:
-    return [_property(row[at], layout.columns[at].type) for at in layout.others]
-
-
-def _property(text: str | None, kind: FieldType) -> Value:
-    if text is None:
-        return None
-    if kind is FieldType.BOOLEAN:
-        return text == "true"
-    if kind is FieldType.INTEGER:
-        return int(text)
-    # A decimal that a browser would round stays the text that it was.
-    is_rounded = kind is FieldType.DECIMAL and len(text) > _EXACT_DIGITS
-    return float(text) if kind in NUMBER_TYPES and not is_rounded else text
+    base.execute("CREATE INDEX by_tile ON piece (tile, rank)")
+    base.execute("COMMIT")
 
 
 def _projected(shapes: Shapes) -> Shapes:
@@ -107,51 +140,51 @@ def _projected(shapes: Shapes) -> Shapes:
 
 def _at_zoom(flat: Shapes, numbers: Any, zoom: int, closest: int, rows: int) -> Iterator[Piece]:
     """The places as one zoom shows them, cut to its tiles."""
-    ranks = (numbers * _SPREAD) & 0xFFFF_FFFF
-    is_point = shapely.get_type_id(flat) == 0
+    ranks = ranks_of(numbers)
     if zoom < closest:
         west, north, east, south = (shapely.bounds(flat) * (EXTENT << zoom)).T
         share = max(_FEWER ** (zoom - closest), _FEW / max(rows, 1))
         is_seen = (east - west >= _PIXEL) | (south - north >= _PIXEL)
         is_kept = np.where(shapely.get_dimensions(flat) == 0, ranks < share * 2**32, is_seen)
-        flat, numbers, ranks, is_point = (
-            each[is_kept] for each in (flat, numbers, ranks, is_point)
-        )
-    points = shapely.get_coordinates(flat[is_point]) * (EXTENT << zoom)
-    yield from _points(points, numbers[is_point], ranks[is_point], zoom)
-    shapes = shapely.transform(flat[~is_point], lambda xy: xy * (EXTENT << zoom))
-    if zoom < closest:
-        shapes = shapely.simplify(shapes, _PIXEL / 4, preserve_topology=True)
-    yield from _shapes(shapes, numbers[~is_point], ranks[~is_point], zoom)
-
-
-def _points(points: Any, numbers: Any, ranks: Any, zoom: int) -> Iterator[Piece]:
-    """Points, each in the one tile that it falls into."""
-    tiles = np.clip(points // EXTENT, 0, (1 << zoom) - 1).astype(np.int64)
-    inside = np.rint(points - tiles * EXTENT).astype(np.int64)
-    for (tile_x, tile_y), (x, y), number, rank in zip(
-        tiles.tolist(), inside.tolist(), numbers.tolist(), ranks.tolist(), strict=True
-    ):
-        yield _tile_id(zoom, tile_x, tile_y), rank, number, 1, encode_point(x, y)
+        flat, numbers, ranks = flat[is_kept], numbers[is_kept], ranks[is_kept]
+    scaled = shapely.transform(flat, lambda places: places * (EXTENT << zoom))
+    return _shapes(scaled, numbers, ranks, zoom)
 
 
 def _shapes(shapes: Shapes, numbers: Any, ranks: Any, zoom: int) -> Iterator[Piece]:
-    for shape, number, rank in zip(shapes, numbers.tolist(), ranks.tolist(), strict=True):
-        for x, y, piece in _cut(shape, zoom):
+    edges = np.clip(shapely.bounds(shapes) // EXTENT, 0, (1 << zoom) - 1).astype(np.int64)
+    edges = edges.reshape(-1, 4)
+    is_simple = is_plain(shapes) & (edges[:, :2] == edges[:, 2:]).all(axis=1)
+    if is_simple.any():
+        yield from _simple(
+            shapes[is_simple], edges[is_simple, :2], numbers[is_simple], ranks[is_simple], zoom
+        )
+    rest = ~is_simple
+    for shape, span, number, rank in zip(
+        shapes[rest], edges[rest].tolist(), numbers[rest].tolist(), ranks[rest].tolist(),
+        strict=True,
+    ):  # fmt: skip
+        for x, y, piece in _cut(shape, span):
             made = encode_geometry(piece, (x * EXTENT, y * EXTENT))
             if made is not None:
                 yield _tile_id(zoom, x, y), rank, number, *made
 
 
+def _simple(shapes: Shapes, tiles: Any, numbers: Any, ranks: Any, zoom: int) -> Iterator[Piece]:
+    is_drawn, made = encode_plain(shapes, tiles)
+    ids = tile_ids(tiles[is_drawn], zoom).tolist()
+    kinds = [3] * len(ids)
+    yield from zip(
+        ids, ranks[is_drawn].tolist(), numbers[is_drawn].tolist(), kinds, made, strict=True
+    )
+
+
 _tile_id = lru_cache(maxsize=65_536)(zxy_to_tileid)
 
 
-def _cut(shape: Any, zoom: int) -> Iterator[tuple[int, int, Any]]:
+def _cut(shape: Any, span: list[int]) -> Iterator[tuple[int, int, Any]]:
     """The pieces of a shape by tile: halved again and again, so that large ones stay cheap."""
-    last = (1 << zoom) - 1
-    west, north, east, south = (int(edge // EXTENT) for edge in shapely.bounds(shape))
-    waiting = [(min(max(west, 0), last), min(max(north, 0), last),
-                min(max(east, 0), last), min(max(south, 0), last), shape)]  # fmt: skip
+    waiting = [(*span, shape)]
     while waiting:
         x0, y0, x1, y1, part = waiting.pop()
         if part.is_empty:
@@ -179,31 +212,48 @@ def _clipped(part: Any, x0: int, y0: int, x1: int, y1: int) -> Any:
     )
 
 
-def _assemble(
-    base: sqlite3.Connection, writer: Any, layout: Layout, found: Survey, layer: str, title: str
-) -> None:
-    names = [layout.columns[at].name for at in layout.others]
-    pieces = base.execute(
-        "SELECT tile, number, kind, geometry, properties FROM piece"
-        " JOIN row ON row.number = piece.row ORDER BY tile, rank"
-    )
-    # Only at the closest zoom does it matter: from further away places are thinned out anyway.
-    first = zxy_to_tileid(closest_zoom(found), 0, 0)
-    tile, at, left_out, is_full = Tile(layer, names), -1, 0, False
-    for tile_id, number, kind, geometry, properties in pieces:
-        if tile_id != at:
-            if at >= 0:
-                writer.write_tile(at, _packed(tile))
-            tile, at, is_full = Tile(layer, names), tile_id, False
-        # Once one finds no room, those behind it are not tried: small ones would be favoured.
-        is_full = is_full or not tile.add(number + 1, kind, geometry, orjson.loads(properties))
-        left_out += is_full and tile_id >= first
-    writer.write_tile(max(at, 0), _packed(tile))
-    writer.finalize(_header(found), _metadata(layout, names, layer, title, left_out))
+def _spooled(base: sqlite3.Connection) -> Iterator[Drawn]:
+    """The pieces by tile, some whole tiles at a time."""
+    pieces = base.execute("SELECT tile, row, kind, geometry FROM piece ORDER BY tile, rank")
+    held: list[_Spooled] = []
+    missed = 0
+    for _, of_tile in groupby(pieces, itemgetter(0)):
+        found, more = _first(of_tile)
+        held, missed = held + found, missed + more
+        if len(held) >= _AT_ONCE:
+            yield _drawn(held, missed)
+            held, missed = [], 0
+    if held:
+        yield _drawn(held, missed)
 
 
-def _packed(tile: Tile) -> bytes:
-    return gzip.compress(tile.encode(), compresslevel=6, mtime=0)
+def _first(pieces: Iterator[_Spooled]) -> tuple[list[_Spooled], int]:
+    """As many as a tile may have, and how many there are beside them."""
+    return list(islice(pieces, MOST_FEATURES)), sum(1 for _ in pieces)
+
+
+def _drawn(pieces: list[_Spooled], missed: int) -> Drawn:
+    tiles, rows, kinds, geometries = zip(*pieces, strict=True)
+    sizes = [len(each) for each in geometries]
+    tile, row, kind, size = (np.array(each, dtype=np.int64) for each in (tiles, rows, kinds, sizes))
+    return Drawn(tile, row, kind, size, b"".join(geometries), missed)
+
+
+def _assemble(writer: Any, tiles: Tiles, lines: Lines, parts: Iterator[Drawn], closest: int) -> int:
+    """Write all tiles; how many features of the closest zoom found no room.
+
+    Only there it matters: from further away places are thinned out anyway.
+    """
+    first, left_out, at = zxy_to_tileid(closest, 0, 0), 0, -1
+    for drawn in parts:
+        if is_closest := drawn.tiles[-1] >= first:
+            left_out += drawn.missed + int((drawn.tiles >= first).sum())
+        for at, tile, features in tiles.encode(drawn, lines.gather(drawn.rows)):
+            writer.write_tile(at, gzip.compress(tile, compresslevel=_LEVEL, mtime=0))
+            left_out -= features if is_closest and at >= first else 0
+    if at < 0:
+        writer.write_tile(0, gzip.compress(b"", compresslevel=_LEVEL, mtime=0))
+    return left_out
 
 
 def _header(found: Survey) -> dict[str, Any]:
@@ -219,9 +269,8 @@ def _header(found: Survey) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _metadata(
-    layout: Layout, names: list[str], layer: str, title: str, left_out: int
-) -> dict[str, Any]:
+def _metadata(layout: Layout, layer: str, title: str, left_out: int) -> dict[str, Any]:
+    names = [layout.columns[at].name for at in layout.others]
     kinds = [layout.columns[at].type for at in layout.others]
     return {
         "name": title,
