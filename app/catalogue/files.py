@@ -152,6 +152,21 @@ async def current(
     }
 
 
+async def absent(session: AsyncSession, version: Version) -> tuple[tuple[str, str], ...]:
+    """The formats of a version's present rows that have no file, each with the reason."""
+    rows = await session.execute(
+        select(VersionFile.format, VersionFile.reason).where(
+            VersionFile.dataset_id == version.dataset_id,
+            VersionFile.version_number == version.number,
+            VersionFile.revision == version.revision,
+            VersionFile.removed_at.is_(None),
+        )
+    )
+    known = {form: reason for form, reason in rows}
+    reasons = ((form, known.get(form, "being_made")) for form in FORMATS)
+    return tuple((form, reason) for form, reason in reasons if reason is not None)
+
+
 def _entry(file: VersionFile, title: str, fields: Sequence[Field]) -> FileEntry:
     return FileEntry(
         dataset_id=file.dataset_id,

@@ -92,8 +92,8 @@ def test_an_aggregate_is_told_the_names_of_its_own_parameters(name: str, near: s
 
 def test_an_aggregate_is_not_told_of_what_only_records_take() -> None:
     with pytest.raises(AppError) as caught:
-        read_aggregate([("sort", "ward")], HERE)
+        read_aggregate([("labels", "true")], HERE)
 
     (fault,) = caught.value.faults
-    assert "group_by" in fault.en
-    assert "labels" not in fault.en
+    assert "cursor, expand" in fault.en
+    assert "fields, " not in fault.en
