@@ -40,7 +40,7 @@ from app.api.handlers import install
 from app.api.oauth import router as oauth_router
 from app.api.ogc import doors as ogc
 from app.api.opendata import descriptions, harvests
-from app.api.operations import registry_of
+from app.api.operations import Metrics
 from app.api.state import Platform
 from app.audit.log import Log
 from app.audit.usage import Usage
@@ -180,7 +180,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_platform(settings, url) as platform:
             app.state.platform = platform
-            app.state.metrics = registry_of(traffic, platform)
+            app.state.metrics = Metrics(traffic, platform)
             yield
 
     app = FastAPI(

@@ -231,6 +231,7 @@ class DatasetOut(OutShape):
     suppression: SuppressionShape | None
     profile: ProfileRef | None
     state: str
+    withdrawn_reason: str | None
     version: int | None
     modified_at: Time
     fields: list[FieldOut]

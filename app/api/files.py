@@ -14,9 +14,10 @@ from app.api.sent_file import FilePart, Sending, asked_range, is_known
 from app.api.shapes import OutShape, Time
 from app.api.state import Platform
 from app.api.versions import challenged
-from app.broker.files import REASONS, FileNotReady, Listing, Released
+from app.broker.files import FileNotReady, Listing, Released
 from app.broker.recording import Asker
 from app.catalogue.files import FORMATS, FileEntry
+from app.formats.shelf.absent import REASONS
 from app.kit.errors import AppError
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}", tags=["Files and versions"])

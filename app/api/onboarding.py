@@ -152,4 +152,8 @@ def _calls(arrival: Arrival, progress: Progress) -> Iterator[tuple[str, str]]:
         yield "PATCH", dataset
     else:
         yield "POST", f"{dataset}/versions/{progress.version or '{number}'}/publish"
-    yield "GET", f"{dataset}/records?f=csv"
+    # The page, once the shelf has it: a public address is for people to open.
+    if progress.is_open:
+        yield "GET", f"/opendata/datasets/{progress.dataset_id}"
+    else:
+        yield "GET", f"{dataset}/records?f=csv"

@@ -1,7 +1,9 @@
 """The operator's door: is it alive, is it ready, how much does it do. Says nothing of data."""
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import PlainTextResponse
 
 from app.api.access import PlatformDep
@@ -18,11 +21,15 @@ from app.api.envelope import Traffic
 from app.api.problem import problems
 from app.api.shapes import Time
 from app.api.state import Platform
+from app.catalogue import files, indexing
+from app.jobs import queue
 from app.kit import clock
-from app.kit.db import DatabaseUnavailable
+from app.kit.db import Database, DatabaseUnavailable
 
 router = APIRouter(tags=["Operations"])
 _PROBE_SECONDS: Final = 1.0
+_LOOK_AGAIN_S: Final = 30.0  # counting reads every entry of the catalogue
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
 _MOST_SECONDS: Final = 86_400.0
 
 
@@ -128,8 +135,8 @@ async def show_health(platform: PlatformDep) -> LinkageHealthOut:
     },
 )
 async def show_metrics(request: Request) -> PlainTextResponse:
-    """Requests by route and status, durations, connections, memory."""
-    text = generate_latest(request.app.state.metrics)
+    """Requests by route and status, durations, connections, memory; what waits for a worker."""
+    text = await request.app.state.metrics.text()
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -170,9 +177,54 @@ class _Figures(Collector):
         return family
 
 
-def registry_of(traffic: Traffic, platform: Platform) -> CollectorRegistry:
-    """The registry that `/metrics` shows: one a process."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    registry.register(_Figures(traffic, platform))
-    return registry
+class _Work(Collector):
+    """What waits for a worker, as it was half a minute ago at most. No database, no figures."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._found: dict[str, tuple[str, float]] = {}
+        self._looked_at = -_LOOK_AGAIN_S
+
+    async def look(self) -> None:
+        """Look again, if the last look is old. Never raises, and never waits for long."""
+        if time.monotonic() - self._looked_at < _LOOK_AGAIN_S:
+            return
+        self._looked_at = time.monotonic()
+        self._found = {}
+        with suppress(DatabaseUnavailable, SQLAlchemyError, OSError, TimeoutError, *_LOST):
+            async with asyncio.timeout(_PROBE_SECONDS):
+                self._found = await self._count()
+
+    async def _count(self) -> dict[str, tuple[str, float]]:
+        waiting, oldest_s = await queue.backlog(self._database.pool)
+        async with self._database.reading() as session:
+            standing = await files.standing(session)
+            words = await indexing.behind(session)
+        return {
+            "urbanos_jobs_waiting": ("Jobs that wait for a worker", waiting),
+            "urbanos_jobs_oldest_seconds": ("How long the oldest of them waits", oldest_s),
+            "urbanos_files_waiting": ("Datasets that wait for ready-made files", standing.waiting),
+            "urbanos_files_overdue": ("Those that wait for half an hour", standing.overdue),
+            "urbanos_files_failed": ("Files that could not be made", standing.failed),
+            "urbanos_words_waiting": ("Datasets not yet found by their present words", words),
+        }
+
+    def collect(self) -> Iterator[Any]:
+        for name, (told, value) in self._found.items():
+            yield GaugeMetricFamily(name, told, value=value)
+
+
+class Metrics:
+    """What `/metrics` shows: one a process."""
+
+    def __init__(self, traffic: Traffic, platform: Platform) -> None:
+        self._work = _Work(platform.database)
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(_Figures(traffic, platform))
+        self._registry.register(self._work)
+
+    async def text(self) -> bytes:
+        """The figures in Prometheus's own form."""
+        await self._work.look()
+        return generate_latest(self._registry)

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -23,6 +34,7 @@ from app.query.fields import Field
 KEPT_CLASSES: Final = (DataClass.PUBLIC, DataClass.INTERNAL)
 _SUPERSEDED: Final = timedelta(days=1)  # whoever began with an old revision may end with it
 _PAUSE: Final = timedelta(minutes=5)  # between two makings of a dataset that is written to
+_OVERDUE: Final = timedelta(minutes=30)  # a big one takes minutes; a store that is away, for ever
 _AT_ONCE: Final = 20
 
 
@@ -152,6 +164,21 @@ async def current(
     }
 
 
+async def absent(session: AsyncSession, version: Version) -> tuple[tuple[str, str], ...]:
+    """The formats of a version's present rows that have no file, each with the reason."""
+    rows = await session.execute(
+        select(VersionFile.format, VersionFile.reason).where(
+            VersionFile.dataset_id == version.dataset_id,
+            VersionFile.version_number == version.number,
+            VersionFile.revision == version.revision,
+            VersionFile.removed_at.is_(None),
+        )
+    )
+    known = {form: reason for form, reason in rows}
+    reasons = ((form, known.get(form, "being_made")) for form in FORMATS)
+    return tuple((form, reason) for form, reason in reasons if reason is not None)
+
+
 def _entry(file: VersionFile, title: str, fields: Sequence[Field]) -> FileEntry:
     return FileEntry(
         dataset_id=file.dataset_id,
@@ -218,15 +245,52 @@ async def add(session: AsyncSession, dataset_id: str, number: int, made: Made) -
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many datasets wait for files of what readers get, how many of them for too long, and how
+    many files could not be made."""
+
+    waiting: int
+    overdue: int
+    failed: int
+
+
+async def standing(session: AsyncSession) -> Standing:
+    """For operators: what is still to be made, and what is given up."""
+    failed = select(func.count()).where(
+        VersionFile.reason == "failed", VersionFile.removed_at.is_(None)
+    )
+    late = Version.changed_at < clock.now() - _OVERDUE
+    waiting = _incomplete().with_only_columns(func.count(), func.count().filter(late))
+    return Standing(*(await session.execute(waiting)).one(), await _one(session, failed))
+
+
+async def _one(session: AsyncSession, statement: Select[int]) -> int:
+    return (await session.execute(statement)).scalar_one()
+
+
 async def behind(session: AsyncSession) -> Sequence[tuple[str, int]]:
     """Datasets whose readers get rows without files, with the version; those just made excepted."""
-    file = VersionFile
-    of_version = and_(file.dataset_id == Version.dataset_id, file.version_number == Version.number)
-    made = (
-        select(func.count()).where(of_version, file.revision == Version.revision).scalar_subquery()
+    lately = exists().where(_of_version(), VersionFile.made_at > clock.now() - _PAUSE)
+    found = await session.execute(_incomplete().where(~lately).limit(_AT_ONCE))
+    return [(dataset_id, number) for dataset_id, number in found]
+
+
+def _of_version() -> ColumnElement[bool]:
+    return and_(
+        VersionFile.dataset_id == Version.dataset_id, VersionFile.version_number == Version.number
     )
-    lately = exists().where(of_version, file.made_at > clock.now() - _PAUSE)
-    statement = (
+
+
+def _incomplete() -> Select[str, int]:
+    """Datasets with the version that readers get, where a format of its rows is neither made nor
+    given up."""
+    made = (
+        select(func.count())
+        .where(_of_version(), VersionFile.revision == Version.revision)
+        .scalar_subquery()
+    )
+    return (
         select(Dataset.id, Version.number)
         .join(
             Version,
@@ -237,11 +301,8 @@ async def behind(session: AsyncSession) -> Sequence[tuple[str, int]]:
             _keeps_files(),
             Version.published_at.is_not(None),
             made < len(FORMATS),
-            ~lately,
         )
-        .limit(_AT_ONCE)
     )
-    return [(dataset_id, number) for dataset_id, number in await session.execute(statement)]
 
 
 async def end(session: AsyncSession, dataset_id: str, number: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.datasets import Dataset, Version
@@ -59,12 +59,27 @@ def grams_of_parts(parts: Sequence[str]) -> list[int]:
     return sorted(set[int]().union(*(grams(text, at) for at, text in enumerate(parts))))
 
 
+async def behind(session: AsyncSession) -> int:
+    """How many datasets are not yet found by what their entries say now."""
+    stale = (
+        select(func.count())
+        .select_from(Dataset)
+        .outerjoin(DatasetWords, DatasetWords.dataset_id == Dataset.id)
+        .where(_is_stale())
+    )
+    return (await session.execute(stale)).scalar_one()
+
+
+def _is_stale() -> ColumnElement[bool]:
+    return or_(DatasetWords.dataset_id.is_(None), DatasetWords.made_as != MADE_AS)
+
+
 async def keep_up(session: AsyncSession) -> int:
     """Make what is missing or was made otherwise, some at a time; how many there were."""
     stale = (
         select(Dataset)
         .outerjoin(DatasetWords, DatasetWords.dataset_id == Dataset.id)
-        .where(or_(DatasetWords.dataset_id.is_(None), DatasetWords.made_as != MADE_AS))
+        .where(_is_stale())
         .order_by(Dataset.id)
         .limit(_AT_A_TIME)
         .with_for_update(of=Dataset, skip_locked=True)

@@ -72,7 +72,10 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
         raise DatasetWithdrawn(id=dataset_id, reason=dataset.withdrawn_reason)
     (open_dataset,) = await told(session, [row])
     return replace(
-        open_dataset, fields=_seen_by_all(version), versions=await _earlier(session, version)
+        open_dataset,
+        fields=_seen_by_all(version),
+        versions=await _earlier(session, version),
+        absent=await files.absent(session, version),
     )
 
 

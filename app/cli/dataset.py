@@ -161,3 +161,37 @@ def publish(
         return members(version, "fields", "table_name")
 
     show_one(run(act), as_json)
+
+
+@app.command()
+def withdraw(
+    dataset: Id,
+    reason: Annotated[str, typer.Option(help="Every reader is told it. 利用者に示す理由")],
+    as_json: Json = False,
+) -> None:
+    """End a dataset: readers get 410 with the reason. データセットの公開を取りやめる。"""
+
+    async def act(shell: Shell) -> "Dataset":
+        from app.catalogue import datasets  # noqa: PLC0415
+
+        async with shell.database.writing() as session:
+            return await datasets.withdraw(session, dataset, reason=reason, by=shell.by)
+
+    show_one(_shown(run(act)), as_json)
+
+
+@app.command()
+def reinstate(
+    dataset: Id,
+    reason: Annotated[str, typer.Option(help="It stands in the log. 記録に残す理由")],
+    as_json: Json = False,
+) -> None:
+    """Take a withdrawal back: the same addresses answer again. 取りやめた公開を元に戻す。"""
+
+    async def act(shell: Shell) -> "Dataset":
+        from app.catalogue import datasets  # noqa: PLC0415
+
+        async with shell.database.writing() as session:
+            return await datasets.reinstate(session, dataset, reason=reason, by=shell.by)
+
+    show_one(_shown(run(act)), as_json)

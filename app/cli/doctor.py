@@ -85,6 +85,8 @@ def _disk(settings: "Settings") -> Iterator[Finding]:
     import tempfile  # noqa: PLC0415
 
     folders = {"home": settings.home, "temporary": Path(tempfile.gettempdir())}
+    if settings.store is not None and "://" not in settings.store:
+        folders["file store"] = Path(settings.store)
     for name, folder in folders.items():
         there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
         free = shutil.disk_usage(there).free
@@ -155,7 +157,10 @@ async def _database(settings: "Settings") -> list[Finding]:
             try:
                 found = [await _version(database), _migrations(at)]
                 if at == migrations.newest():
-                    found += [await _queue(database), await _sealed(settings, database)]
+                    found += [
+                        await _queue(database), await _files(database),
+                        await _sealed(settings, database),
+                    ]  # fmt: skip
             finally:
                 await database.close()
             return found
@@ -200,6 +205,25 @@ async def _queue(database: "Database") -> Finding:
             "。ワーカ（urbanos work）が動いているか確認してください。" if stuck else ""),
         f"{waiting} jobs wait, the oldest for {oldest_s:.0f} s" + (
             ". Is a worker running? Start: urbanos work" if stuck else ""),
+    ))  # fmt: skip
+
+
+async def _files(database: "Database") -> Finding:
+    """Files that could not be made, or should have been by now."""
+    from app.catalogue import files  # noqa: PLC0415
+
+    async with database.reading() as session:
+        standing = await files.standing(session)
+    wrong = bool(standing.overdue or standing.failed)
+    return Finding("ready-made files", not wrong, said(
+        f"作成待ちのデータセット {standing.waiting} 件（うち30分以上 {standing.overdue} 件）、"
+        f"作成に失敗したファイル {standing.failed} 件" + (
+            "。ワーカのログの files.interrupted・files.put_off・file.failed に理由があります。"
+            if wrong else ""),
+        f"{standing.waiting} datasets wait for files ({standing.overdue} of them for 30 minutes or"
+        f" more), {standing.failed} files could not be made" + (
+            ". The worker's log tells why: files.interrupted, files.put_off, file.failed."
+            if wrong else ""),
     ))  # fmt: skip
 
 

@@ -133,3 +133,26 @@ def close(
             )
 
     show_one(members(run(act)), as_json)
+
+
+@app.command()
+def approval(
+    organization: Id,
+    needed: Annotated[str, typer.Argument(metavar="second_person|none")],
+    as_json: Json = False,
+) -> None:
+    """Have its public data approved by a second person, or no longer. 公開を別の担当者の承認制にする。"""
+
+    async def act(shell: Shell) -> "Organization":
+        from app.models.parties import Approval  # noqa: PLC0415
+        from app.parties import organizations  # noqa: PLC0415
+
+        if needed not in (*Approval, "none"):
+            raise typer.BadParameter(f"{needed!r} != {', '.join((*Approval, 'none'))}")
+        wanted = None if needed == "none" else Approval(needed)
+        async with shell.database.writing() as session:
+            return await organizations.ask_approval(
+                session, organization, approval=wanted, by=shell.by
+            )
+
+    show_one(members(run(act)), as_json)

@@ -7,6 +7,7 @@ when we are killed: it watches a pipe of which only we hold the other end.
 import asyncio
 import gc
 import importlib
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.cli.shell import embedded_server
 from app.kit.errors import AppError, Kind
@@ -30,6 +32,24 @@ log = structlog.get_logger()
 Prepare = Callable[["Settings", str], Awaitable[None]]
 _GRACE_S: Final = 10
 _BACKLOG: Final = 2048
+_NOT_READ: Final = json.dumps(
+    {
+        "type": "urn:urbanos:problem:not_http",
+        "title": "要求を読めません",
+        "status": 400,
+        "code": "not_http",
+        "detail": "HTTPとして読めません。アドレスの日本語や空白はパーセントエンコードしてください"
+        "（curl なら -G --data-urlencode 'q=避難'）。",
+        "detail_en": "This is no HTTP. Percent-encode Japanese and blanks in the address"
+        " (with curl: -G --data-urlencode 'q=避難').",
+    },
+    ensure_ascii=False,
+).encode()
+_NO_HTTP: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+    b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n%b"
+    % (len(_NOT_READ), _NOT_READ)
+)
 
 
 class EmbeddedDatabaseEnded(AppError):
@@ -69,6 +89,15 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             raise PortTaken(host=host, port=port, why=exc.strerror) from exc
         taken.set_inheritable(False)
         yield taken
+
+
+class _Protocol(HttpToolsProtocol):
+    """Says in words why a request could not be read: nearly always Japanese in a bare address."""
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered before the application sees it."""
+        self.transport.write(_NO_HTTP)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -202,7 +231,7 @@ async def _told_of_loss(
 def _config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -30,8 +30,14 @@ class StoreUnusable(AppError):
 
     kind = Kind.UNAVAILABLE
     code = "store_unusable"
-    ja = "ファイルの保管場所 {place} を使えません（{why}）。URBANOS_STORE の設定と権限を確認してください。"
-    en = "The store of files {place} cannot be used ({why}). Check URBANOS_STORE and its rights."
+    ja = (
+        "ファイルの保管場所 {place} を使えません（{why}）。空き容量、書き込みの権限、"
+        "バケットなら接続先が応答しているかと、URBANOS_STORE で始まる設定を確認してください。"
+    )
+    en = (
+        "The store of files {place} cannot be used ({why}). Check its free space and rights, of a"
+        " bucket that its service answers, and the settings that begin with URBANOS_STORE."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +158,9 @@ class BucketStore:
 
     @property
     def place(self) -> str:
-        """The bucket and the prefix."""
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        """The bucket and the prefix, and whose they are where it was said."""
+        bucket = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        return f"{bucket} at {self._access.endpoint}" if self._access.endpoint else bucket
 
     def _store(self) -> "S3Store":
         """Opened when it is first used: a server whose store is a folder never loads this."""

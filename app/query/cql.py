@@ -10,7 +10,7 @@ import orjson
 from app.query import cql_text
 from app.query.cql_spatial import SPATIAL, read_spatial
 from app.query.cql_temporal import TEMPORAL, read_temporal
-from app.query.cql_text import MOST_NESTED, TooDeep, WrongSyntax
+from app.query.cql_text import MOST_NESTED, TooDeep, WrongShape, WrongSyntax
 from app.query.fields import Field, FieldType
 from app.query.like import MOST_PATTERN, MOST_WILDCARDS, ends_escaping, wildcards
 from app.query.matches import matches
@@ -47,9 +47,11 @@ from app.query.question import (
     Not,
     OneOf,
 )
+from app.query.refusals import InvalidFilter
 
 MOST_CHARACTERS: Final = 65_536  # as many as an address carries
 MOST_VALUES: Final = 10_000
+_SHOWN: Final = 20  # characters of what could not be read
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 _TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 Lookup = Callable[[str], Field]
@@ -82,7 +84,43 @@ def _parse(parser: Callable[[str], Any], text: str, scope: Scope) -> Condition:
             f"入れ子は{MOST_NESTED}段までです。", f"nesting goes {MOST_NESTED} levels at most."
         ) from None
     except WrongSyntax as exc:
-        raise refuse(f"構文が正しくありません（{exc}）。", f"wrong syntax ({exc}).") from None
+        raise _unread(exc, text, is_json=parser is _read_json) from None
+
+
+def _unread(wrong: WrongSyntax, text: str, *, is_json: bool) -> InvalidFilter:
+    """Where reading ended, and what is most likely to mend it."""
+    rest = text[wrong.position :].lstrip()
+    at, near = len(text) - len(rest) + 1, rest[:_SHOWN]
+    at_ja = f"{at}文字目「{near}」" if near else "末尾で途切れています"
+    at_en = f"character {at}: {near}" if near else "it ends too soon"
+    if isinstance(wrong, WrongShape):
+        mend = (
+            "図形（WKT）は、例えば POLYGON((135.4 34.6,135.5 34.6,135.5 34.7,135.4 34.6)) のように、"
+            "経度 緯度の順に書き、括弧を閉じます。",
+            "Write a shape (WKT) as POLYGON((135.4 34.6,135.5 34.6,135.5 34.7,135.4 34.6)), longitude"
+            " first, and close its brackets.",
+        )
+    elif is_json:
+        mend = (
+            'CQL2 JSON（{"op": …, "args": […]}）で書きます。文字で書いた条件は'
+            " filter-lang=cql2-text です。",
+            'Write CQL2 JSON ({"op": …, "args": […]}); a condition in words takes'
+            " filter-lang=cql2-text.",
+        )
+    elif text.lstrip().startswith("{"):
+        mend = (
+            "JSONで書いた条件には filter-lang=cql2-json を付けてください。",
+            "A condition in JSON takes filter-lang=cql2-json.",
+        )
+    else:
+        mend = (
+            "条件は、例えば capacity >= 100 AND name LIKE '%公園%' のように書きます"
+            "（文字の値は一重引用符で囲みます）。",
+            "Write a condition as capacity >= 100 AND name LIKE '%公園%', with texts in single quotes.",
+        )
+    return refuse(
+        f"構文が正しくありません（{at_ja}）。{mend[0]}", f"wrong syntax ({at_en}). {mend[1]}"
+    )
 
 
 def _read_json(text: str) -> Any:

@@ -33,10 +33,15 @@ Tree = Any
 
 
 class WrongSyntax(ValueError):
-    """The text is no filter; says where."""
+    """The text is no filter; says where, counted from nought."""
 
     def __init__(self, position: int) -> None:
         super().__init__(f"character {position + 1}")
+        self.position = position
+
+
+class WrongShape(WrongSyntax):
+    """A geometry begins there that never ends, or that is none."""
 
 
 class TooDeep(ValueError):
@@ -79,7 +84,7 @@ def _end_of_shape(text: str, start: int) -> int | None:
     try:
         return wkt.end_of(text, start)
     except wkt.NotText:
-        raise WrongSyntax(start) from None
+        raise WrongShape(start) from None
 
 
 def _unescaped(text: str) -> str:
@@ -271,7 +276,7 @@ def _shape(taken: _Token) -> Tree:
     try:
         return wkt.parse(taken.text)
     except wkt.NotText:
-        raise WrongSyntax(taken.position) from None
+        raise WrongShape(taken.position) from None
 
 
 def _node(op: str, *args: Tree) -> Tree:

@@ -8,15 +8,17 @@ from enum import StrEnum
 from typing import Final
 
 from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of, place_of
-from app.query.params import Known, no_field, read_question, unknown
+from app.query.params import ASKING, Known, read_question
 from app.query.question import Question
 from app.query.refusals import ColumnNotVisible, InvalidQuestion, wrong
+from app.query.unknown import no_field, unknown
 
 MOST_GROUPED: Final = 8
 MOST_METRICS: Final = 20
 PLACE: Final = "geometry"  # the record's place, where no field has that name
 # Records are shown, groups are not: these would say nothing here.
 _OF_RECORDS: Final = frozenset({"fields", "sort", "count", "labels", "originals"})
+_ASKING: Final = ASKING - _OF_RECORDS | {"group_by", "metrics"}
 _CALL: Final = re.compile(r"([a-z_0-9]+)\((.*)\)\Z", re.ASCII | re.DOTALL)
 
 
@@ -134,14 +136,14 @@ def read_aggregate(given: Sequence[tuple[str, str]], known: Known) -> tuple[Ques
     conditions = []
     for name, value in given:
         if name in _OF_RECORDS:
-            raise unknown(name, ["group_by", "metrics", *sorted(known.visible)])
+            raise unknown(name, known.visible, _ASKING)
         if name not in ("group_by", "metrics"):
             conditions.append((name, value))
             continue
         if name in asked:
             raise wrong(name, "一度だけ指定してください。", "give it once.", "repeated")
         asked[name] = value
-    question = replace(read_question(conditions, known), fields=())
+    question = replace(read_question(conditions, known, _ASKING), fields=())
     known = replace(known, joins={join.name: join for join in question.joins})
     return question, Grouping(
         read_groups("group_by", asked.get("group_by"), known),

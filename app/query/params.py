@@ -1,6 +1,5 @@
 """Query parameters of a records request to a `Question`. Refuses what it does not know."""
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from app.kit import clock
-from app.kit.errors import Fault
 from app.query import cql
 from app.query.fields import Field, FieldType, geometry_of, place_of
 from app.query.literals import NotOfType, not_comparable, read_literal
@@ -24,7 +22,8 @@ from app.query.question import (
     Question,
     Words,
 )
-from app.query.refusals import ColumnNotVisible, InvalidQuestion, UnknownParameter, wrong
+from app.query.refusals import ColumnNotVisible, wrong
+from app.query.unknown import no_field, no_join, unknown, unknown_in_filter
 from app.query.words import Readings, read_terms, searched, spell
 
 DEFAULT_LIMIT: Final = 100
@@ -32,8 +31,13 @@ MOST_SORTED: Final = 16  # a position holds them all, and PostgreSQL's functions
 MOST_ROWS: Final = 10_000
 MOST_RADIUS_METRES: Final = 20_100_000  # half the Earth's girth, and a little
 PLACE: Final = "geometry"  # what a filter calls a record's place
+_UNITS: Final[Mapping[str, tuple[str, str]]] = {
+    "radius": ("（メートル、単位は書きません）", " of metres, without the unit"),
+    "lat": ("（度）", " of degrees"),
+    "lon": ("（度）", " of degrees"),
+}
 _MOMENT: Final = Field("as_of", "", "", FieldType.DATETIME)
-_ASKING: Final = frozenset(
+ASKING: Final = frozenset(
     {
         "filter", "filter-lang", "q", "bbox", "lat", "lon", "radius", "fields", "sort", "limit",
         "cursor", "count", "version", "as_of", "expand", "labels", "originals", "f", "bom", "charset", "purpose",
@@ -62,7 +66,7 @@ class Known:
                     return replace(field, name=name)
         field_here = self.fields.get(name)
         if field_here is None:
-            raise unknown(name, [*sorted(self.visible)])
+            raise unknown_in_filter(name, self.visible)
         if name not in self.visible:
             raise ColumnNotVisible(names=name)
         return field_here
@@ -87,32 +91,12 @@ class Known:
         return (field,)
 
 
-def unknown(name: str, known: Sequence[str]) -> UnknownParameter:
-    """The refusal of a name, with the nearest one that exists."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    named = {
-        "name": name[:100],
-        "nearest_ja": f"{near[0]} のことですか。" if near else "",
-        "nearest_en": f"Did you mean {near[0]}?" if near else "",
-    }
-    refused = UnknownParameter
-    fault = Fault(name[:100], refused.code, refused.ja.format(**named), refused.en.format(**named))
-    return refused(**named, faults=[fault])
-
-
-def no_field(parameter: str, name: str, known: Sequence[str]) -> InvalidQuestion:
-    """The refusal of a name given as the value of `parameter`, with the nearest one."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return wrong(
-        parameter,
-        f"項目 {name[:100]} はありません。" + (f"{near[0]} のことですか。" if near else ""),
-        f"There is no field {name[:100]}." + (f" Did you mean {near[0]}?" if near else ""),
-        "unknown_field",
-    )
-
-
-def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
+def read_question(
+    given: Sequence[tuple[str, str]], known: Known, asking: frozenset[str] = ASKING
+) -> Question:
     """All parameters of a request as one question. The cursor is read later, by its holder.
+
+    `asking` are the parameters that a refusal may name beside the fields.
 
     Raises `UnknownParameter`, `InvalidQuestion`, `InvalidFilter`, `ColumnNotVisible`.
     """
@@ -122,12 +106,12 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
     known = replace(known, joins={join.name: join for join in joins})
     equalities: dict[str, list[str]] = {}
     for name, value in given:
-        if name in _ASKING:
+        if name in ASKING:
             if name in asked:
                 raise wrong(name, "一度だけ指定してください。", "give it once.", "repeated")
             asked[name] = value
             continue
-        _known_name(name, known)
+        _known_name(name, known, asking)
         equalities.setdefault(name, []).extend(value.split(",") if "," in value else [value])
     for name, values in equalities.items():
         conditions.append(_equality(name, known.find(name), values))
@@ -150,9 +134,10 @@ def read_question(given: Sequence[tuple[str, str]], known: Known) -> Question:
     )
 
 
-def _known_name(name: str, known: Known) -> None:
-    if name not in known.fields and "." not in name:
-        raise unknown(name, [*sorted(known.visible), *sorted(_ASKING)])
+def _known_name(name: str, known: Known, asking: frozenset[str]) -> None:
+    joined = name.partition(".")[0]
+    if name not in known.fields and joined not in known.joins:
+        raise unknown(name, known.visible, asking)
 
 
 def _all(conditions: list[Condition]) -> Condition | None:
@@ -217,7 +202,8 @@ def read_number(asked: Mapping[str, str], name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise wrong(name, "数値を指定してください。", "give a number.")
+        ja, en = _UNITS.get(name, ("", ""))
+        raise wrong(name, f"数値{ja}を指定してください。", f"give a number{en}.")
     return value
 
 
@@ -281,11 +267,23 @@ def read_box(text: str | None) -> Box | None:
         west, south, east, north = (read_number({"bbox": part}, "bbox") for part in parts)
         if -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90:
             return Box(west, south, east, north)
+        seen = _box_seen(west, south, east, north)
+    else:
+        seen = (f"値が{len(parts)}個です。", f"{len(parts)} values are no box:")
     raise wrong(
         "bbox",
-        "西,南,東,北 の順に経度・緯度の度で指定してください（例 135.4,34.6,135.6,34.8）。",
-        "give west,south,east,north in degrees, such as 135.4,34.6,135.6,34.8.",
+        f"{seen[0]}西,南,東,北 の順に経度・緯度の度で指定してください（例 135.4,34.6,135.6,34.8）。",
+        f"{seen[1]} give west,south,east,north in degrees, such as 135.4,34.6,135.6,34.8.",
     )
+
+
+def _box_seen(west: float, south: float, east: float, north: float) -> tuple[str, str]:
+    """What is wrong with four numbers."""
+    if max(abs(west), abs(east)) <= 90 < max(abs(south), abs(north)) <= 180:
+        return "緯度と経度が逆のようです。", "latitude seems to stand before longitude:"
+    if -90 <= north < south <= 90:
+        return "南の緯度が北の緯度より大きくなっています。", "the south lies above the north:"
+    return "度の範囲を超えています。", "that is beyond all degrees:"
 
 
 def needs_place(known: Known, parameter: str) -> None:
@@ -370,7 +368,7 @@ def _joins(text: str | None, known: Known) -> tuple[Join, ...]:
     names = dict.fromkeys(name.strip() for name in text.split(","))
     for name in names:
         if name not in known.joins:
-            raise no_field("expand", name, sorted(known.joins))
+            raise no_join(name)
     return tuple(known.joins[name] for name in names)
 
 

@@ -13,12 +13,12 @@ class InvalidQuestion(AppError):
 
 
 class UnknownParameter(AppError):
-    """A parameter that does not exist; the nearest known name is told."""
+    """A parameter, or a field of a filter, that does not exist; the nearest name is told."""
 
     kind = Kind.MALFORMED
     code = "unknown_parameter"
-    ja = "パラメーター {name} はありません。{nearest_ja}"
-    en = "There is no parameter {name}. {nearest_en}"
+    ja = "{what_ja} {name} はありません。{nearest_ja}"
+    en = "There is no {what_en} {name}. {nearest_en}"
 
 
 class InvalidFilter(AppError):

@@ -248,4 +248,7 @@ async def keep_up(database: Database, store: Store) -> None:
         try:
             await make_files(database, store, dataset_id, number)
         except AppError as refusal:  # let go meanwhile, or a store that is away: the next look
-            log.warning("files.put_off", dataset=dataset_id, version=number, code=refusal.code)
+            log.warning(
+                "files.put_off", dataset=dataset_id, version=number, code=refusal.code,
+                why=refusal.words("en"),
+            )  # fmt: skip

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from app.catalogue import runs
 from app.jobs.queue import FILES, LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
+from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
 from app.tasks.attempt import attempt
@@ -117,7 +118,7 @@ def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
             if not await _unless_stopped(queue, making):
                 raise RetryRequested(timedelta(0))
         except _PASSING as exc:
-            log.warning("files.interrupted", **told, error=type(exc).__name__)
+            log.warning("files.interrupted", **told, error=type(exc).__name__, why=_why(exc))
             if job.attempts + 1 < _MOST_TRIES:
                 raise RetryRequested(timedelta(seconds=2 ** (job.attempts + 1))) from exc
 
@@ -141,6 +142,13 @@ async def _unless_stopped(queue: PgQueuer, work: Coroutine[Any, Any, None]) -> b
     return is_done
 
 
+def _why(exc: Exception) -> str | None:
+    """What an operator can do about it, where that is known. Other errors may hold a row."""
+    if isinstance(exc, AppError):
+        return exc.words("en")
+    return exc.strerror if isinstance(exc, OSError) else None
+
+
 async def _try_load(database: Database, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
@@ -148,7 +156,7 @@ async def _try_load(database: Database, job: Job) -> None:
     except runs.RunHeld as exc:
         raise RetryRequested(_HELD_AGAIN) from exc
     except _PASSING as exc:
-        log.warning("load.interrupted", run=str(run_id), error=type(exc).__name__)
+        log.warning("load.interrupted", run=str(run_id), error=type(exc).__name__, why=_why(exc))
         if job.attempts + 1 < _MOST_TRIES:
             raise RetryRequested(timedelta(seconds=2 ** (job.attempts + 1))) from exc
         await _give_up(database, run_id)

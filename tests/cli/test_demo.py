@@ -271,3 +271,60 @@ def test_clients_and_agreements_follow_the_rules_of_the_api(
     assert "[not_the_steward]" in not_mine.stderr
     assert json.loads(suspended.stdout)["state"] == "suspended"
     assert json.loads(resumed.stdout)["state"] == "active"
+
+
+def test_an_operator_takes_a_dataset_off_every_outlet_and_puts_it_back(
+    home: Home, demo: "subprocess.Popen[bytes]"
+) -> None:
+    asked = f"{home.url}/v1/datasets/demo-shelters/records?limit=1"
+    withdraw = ("dataset", "withdraw", "demo-shelters", "--reason", "施設の統合により終了")
+
+    withdrawn = json.loads(home.run(*withdraw, "--json").stdout)
+    gone = httpx.get(asked)
+    entry = httpx.get(f"{home.url}/v1/datasets/demo-shelters").json()
+    home.run("dataset", "reinstate", "demo-shelters", "--reason", "誤り", "--json")
+    back = httpx.get(asked)
+    twice = home.run("dataset", "reinstate", "demo-shelters", "--reason", "誤り")
+
+    assert withdrawn["state"] == "withdrawn"
+    assert (gone.status_code, "施設の統合により終了" in gone.text) == (410, True)
+    assert entry["withdrawn_reason"] == "施設の統合により終了"
+    assert back.status_code == 200
+    assert (twice.returncode, "[dataset_not_withdrawn]" in twice.stderr) == (1, True)
+
+
+def test_an_operator_has_publishing_approved_by_a_second_person_and_lifts_it(
+    home: Home, demo: "subprocess.Popen[bytes]"
+) -> None:
+    asked = json.loads(home.run("org", "approval", "271004", "second_person", "--json").stdout)
+    lifted = json.loads(home.run("org", "approval", "271004", "none", "--json").stdout)
+    wrong = home.run("org", "approval", "271004", "perhaps")
+
+    assert (asked["approval"], lifted["approval"]) == ("second_person", None)
+    assert wrong.returncode == 2
+    assert "second_person" in wrong.stderr
+
+
+def test_an_address_with_bare_japanese_is_told_how_to_write_it(
+    home: Home, demo: "subprocess.Popen[bytes]"
+) -> None:
+    with socket.create_connection(("127.0.0.1", home.port), timeout=10) as line:
+        line.sendall("GET /v1/datasets?q=避難 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: line.recv(4096), b"")).decode()
+
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert "--data-urlencode 'q=避難'" in json.loads(answer.partition("\r\n\r\n")[2])["detail"]
+
+
+def test_the_figures_tell_what_waits_for_a_worker(
+    home: Home, demo: "subprocess.Popen[bytes]"
+) -> None:
+    figures = dict(
+        line.rsplit(" ", 1)
+        for line in httpx.get(f"{home.url}/metrics").text.splitlines()
+        if line.startswith("urbanos_") and "{" not in line
+    )
+
+    for name in ("jobs_waiting", "files_waiting", "files_failed", "words_waiting"):
+        assert float(figures[f"urbanos_{name}"]) >= 0, name
+    assert figures["urbanos_files_overdue"] == "0.0"

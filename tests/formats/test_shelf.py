@@ -234,6 +234,22 @@ def test_nothing_that_was_written_ends_the_page_or_its_data() -> None:
         assert outside not in told.replace(block, "")
 
 
+def test_the_page_is_in_words_of_people_and_says_why_a_file_is_not_there() -> None:
+    file = File("parks.xlsx", "xlsx", 7_931, SHA256)
+    absent = (("geojson", "no_geometry"), ("geopackage", "no_geometry"), ("csv", "being_made"))
+    parks = replace(MINIMAL, steward_email="a&b@example.jp", fields=FIELDS, files=(file,))
+
+    told = pages.dataset(replace(parks, absent=absent), ISSUER).decode()
+
+    assert ">Excel（XLSX）</a> <small>7.9 KB</small>" in told
+    assert '<time datetime="2026-04-01T09:00:00+09:00">2026年4月1日 9時00分</time>' in told
+    assert '<a href="mailto:a%26b@example.jp">a&amp;b@example.jp</a>' in told
+    assert "<td>数値</td>" in told
+    assert "<li>GeoJSON、GeoPackage: 地図上の位置" in told
+    assert "<li>CSV: 作成中です" in told
+    assert "ファイルがない形式" not in pages.dataset(parks, ISSUER).decode()
+
+
 def test_schema_org_names_downloads_licence_place_and_period() -> None:
     made = schema_org.dataset(RICH, ISSUER)
 

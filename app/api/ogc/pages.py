@@ -41,6 +41,9 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "service-doc": ("API説明", "API documentation"),
     "collection": ("コレクション", "Collection"),
     "license": ("ライセンス", "Licence"),
+    "queryables": ("条件に使える項目", "What may be asked for"),
+    "schema": ("項目の定義", "Schema"),
+    "describedby": ("項目の定義（GeoJSON）", "Schema of the GeoJSON"),
     "root": ("トップ", "Start"),
     "true": ("はい", "yes"),
     "false": ("いいえ", "no"),
@@ -73,8 +76,8 @@ def _page(document: Mapping[str, Any], language: str) -> Iterator[str]:
         else:
             yield from _member(name, value, language)
     yield f"</main><nav><h2>{_word('links', language)}</h2><ul>"
-    for link in document.get("links", ()):
-        yield f"<li>{_link(_from_page(link), language)}</li>"
+    for link in sorted(map(_from_page, document.get("links", ())), key=_is_for_programs):
+        yield f"<li>{_link(link, language)}</li>"
     yield "</ul></nav></html>"
 
 
@@ -143,8 +146,15 @@ def _place(geometry: Mapping[str, Any] | None) -> str:
     return str(geometry["type"])
 
 
+def _is_for_programs(link: Mapping[str, str]) -> bool:
+    """Pages come first; all else in the order of the document."""
+    return link.get("type") != "text/html"
+
+
 def _from_page(link: Mapping[str, str]) -> Mapping[str, str]:
-    """Of a page, the other form is JSON."""
+    """Of a page, the other form is JSON, and itself is none."""
+    if link["rel"] == "self":
+        return {**link, "type": "text/html"}
     if link["rel"] != "alternate":
         return link
     here, _, asked = link["href"].rpartition("f=html")

@@ -78,6 +78,7 @@ class OpenDataset:
     fields: Sequence[Field] = ()  # those that everybody sees; of one dataset only
     versions: Sequence[EarlierVersion] = ()  # newest first; of one dataset only
     files: Sequence[File] = ()
+    absent: Sequence[tuple[str, str]] = ()  # (kind, reason) of files not there; of one dataset only
 
 
 @dataclass(frozen=True, slots=True)

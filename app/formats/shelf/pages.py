@@ -5,16 +5,20 @@ as a data block (HTML, 4.12.1), in which `<` never stands.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from html import escape
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
 from app.formats import licences
+from app.formats.guidance import TYPE_WORDS
 from app.formats.shelf import schema_org
+from app.formats.shelf.absent import REASONS
 from app.formats.shelf.dcat import CataloguePage, dataset_address
 from app.formats.shelf.facts import OpenDataset
-from app.formats.shelf.forms import Form, forms_of, table_of
+from app.formats.shelf.forms import FILE_KINDS, Form, forms_of, table_of
 
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none';"
@@ -25,8 +29,20 @@ body{font:1rem/1.7 system-ui,sans-serif;max-width:56rem;margin:0 auto;padding:1r
 a{color:#0645ad}code,pre{font:.9rem/1.5 ui-monospace,monospace}
 pre{background:#f4f4f4;padding:.7rem;overflow:auto}table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #767676;padding:.3rem .5rem;text-align:left;vertical-align:top}
-dt{font-weight:bold;margin-top:.6rem}dd{margin-left:0;overflow-wrap:anywhere}
+dt{font-weight:bold;margin-top:.6rem}dd{margin-left:0}dd,li,h1{overflow-wrap:anywhere}
+.wide{overflow-x:auto}a:focus-visible,.wide:focus-visible{outline:3px solid #0645ad;outline-offset:2px}
 """
+# What somebody who wants to open a file is told of it: what opens it, not what it is called.
+_OPENED_BY: Final[Mapping[str, str]] = {
+    "csv": "CSV（UTF-8）",
+    "csv-excel": "CSV（Excelで文字化けしない形式）",
+    "xlsx": "Excel（XLSX）",
+    "geojson": "GeoJSON（地図）",
+    "geopackage": "GeoPackage（QGISなどの地図ソフト）",
+    "pmtiles": "PMTiles（ウェブ地図のタイル）",
+    "parquet": "Parquet（データ分析）",
+    "json": "JSON（プログラム）",
+}
 _FREQUENCIES: Final[Mapping[str, str]] = {
     "continuous": "随時（連続）",
     "hourly": "毎時",
@@ -87,7 +103,9 @@ def _dataset(told: OpenDataset, issuer: str) -> Iterator[str]:
     yield "</dl>\n<h2>ダウンロード</h2>\n<ul>\n"
     for form in forms_of(told, issuer):
         yield _download(form)
-    yield "</ul>\n<h2>APIの呼び出し</h2>\n<p>トークンは不要です。</p>\n"
+    yield "</ul>\n"
+    yield from _absent(told)
+    yield "<h2>APIの呼び出し</h2>\n<p>トークンは不要です。</p>\n"
     yield f"<pre><code>{escape(_call(told, issuer))}</code></pre>\n"
     yield from _fields(told)
     yield "<h2>機械可読の説明</h2>\n<ul>\n"
@@ -117,11 +135,11 @@ _CATALOGUES: Final = (
 
 def _facts(told: OpenDataset) -> Iterator[tuple[str, str]]:
     yield "提供者", escape(told.publisher_ja)
-    yield "問い合わせ先", escape(_contact(told))
+    yield "問い合わせ先", _contact(told)
     yield "ライセンス", _licence(told.license)
     yield "更新頻度", escape(_FREQUENCIES.get(told.update_frequency, told.update_frequency))
     yield "版", f"第{told.version}版（{told.rows:,}件）"
-    yield "最終更新", f"<time>{told.modified_at.isoformat(timespec='seconds')}</time>"
+    yield "最終更新", _time(told.modified_at)
     if told.keywords:
         yield "分類", escape("、".join(told.keywords))
     if told.score is not None:
@@ -129,7 +147,17 @@ def _facts(told: OpenDataset) -> Iterator[tuple[str, str]]:
 
 
 def _contact(told: OpenDataset) -> str:
-    return told.steward_name + (f"（{told.steward_email}）" if told.steward_email else "")
+    name = escape(told.steward_name)
+    if not told.steward_email:
+        return name
+    address = escape(told.steward_email)
+    return f'{name}（<a href="mailto:{quote(told.steward_email, safe="@")}">{address}</a>）'
+
+
+def _time(at: datetime) -> str:
+    """For people, and for machines beside it."""
+    told = f"{at.year}年{at.month}月{at.day}日 {at.hour}時{at.minute:02}分"
+    return f'<time datetime="{at.isoformat(timespec="seconds")}">{told}</time>'
 
 
 def _licence(name: str) -> str:
@@ -139,9 +167,30 @@ def _licence(name: str) -> str:
 
 
 def _download(form: Form) -> str:
-    size = f" <small>{form.size:,} バイト</small>" if form.size is not None else ""
+    name = escape(_OPENED_BY.get(form.id, form.name))
+    size = f" <small>{_size(form.size)}</small>" if form.size is not None else ""
     part = "" if form.is_whole else " <small>（ページに分かれています）</small>"
-    return f'<li><a href="{escape(form.address)}">{escape(form.name)}</a>{size}{part}</li>\n'
+    return f'<li><a href="{escape(form.address)}">{name}</a>{size}{part}</li>\n'
+
+
+def _size(size: int) -> str:
+    for unit, of_unit in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)):
+        if size >= of_unit:
+            return f"{size / of_unit:,.1f} {unit}"
+    return f"{size} バイト"
+
+
+def _absent(told: OpenDataset) -> Iterator[str]:
+    """The forms that are not there, put together by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for kind, reason in told.absent:
+        reasons.setdefault(reason, []).append(FILE_KINDS[kind][0])
+    if not reasons:
+        return
+    yield "<h3>ファイルがない形式</h3>\n<ul>\n"
+    for reason, names in reasons.items():
+        yield f"<li>{escape('、'.join(names))}: {escape(REASONS[reason][0])}</li>\n"
+    yield "</ul>\n"
 
 
 def _call(told: OpenDataset, issuer: str) -> str:
@@ -152,15 +201,16 @@ def _call(told: OpenDataset, issuer: str) -> str:
 def _fields(told: OpenDataset) -> Iterator[str]:
     if not told.fields:
         return
-    yield "<h2>項目</h2>\n<table><thead><tr>"
+    yield '<h2 id="fields">項目</h2>\n<div class="wide" tabindex="0" role="region"'
+    yield ' aria-labelledby="fields"><table><thead><tr>'
     yield "".join(f'<th scope="col">{name}</th>' for name in ("項目", "項目名", "型", "説明"))
     yield "</tr></thead><tbody>\n"
     for field in told.fields:
         unit = f"（{field.unit}）" if field.unit else ""
         yield f'<tr><th scope="row">{escape(field.label)}{escape(unit)}</th>'
-        yield f"<td><code>{escape(field.name)}</code></td><td>{field.type.value}</td>"
+        yield f"<td><code>{escape(field.name)}</code></td><td>{TYPE_WORDS[field.type.value][0]}</td>"
         yield f"<td>{_lines(field.description or '')}</td></tr>\n"
-    yield "</tbody></table>\n"
+    yield "</tbody></table></div>\n"
 
 
 def _catalogue(page: CataloguePage, issuer: str) -> Iterator[str]:
