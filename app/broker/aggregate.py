@@ -119,7 +119,9 @@ class Aggregator:
         held = self._held.find(key)
         if held is not None and held.plan.version.source is version.source:
             return key, held
-        joined = await self._asked.joined(known, version, ask) if rules is None else {}
+        joined = {}
+        if rules is None:
+            joined = await self._asked.joined(known, version, allow, ask)
         about = Asking(version, allow.columns, joined, self._issuer, readings, rules)
         try:
             plan = make_plan(ask, about)

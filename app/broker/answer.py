@@ -124,7 +124,7 @@ class Broker:
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
-        joined = await self._asked.joined(known, version, ask)
+        joined = await self._asked.joined(known, version, allow, ask)
         try:
             made = (ask, version, allow.columns, joined, self._issuer, readings)
             # A long filter takes longer to read than others should wait.
