@@ -17,7 +17,7 @@ from app.broker.decide import Decider
 from app.broker.grouped import Asking, group_body, grouping_of, make_plan
 from app.broker.held import Held, HeldAnswers, Key
 from app.broker.pins import Pins
-from app.broker.plan import Plan
+from app.broker.plan import LONG_QUERY_BYTES, Plan
 from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
@@ -87,7 +87,7 @@ class Aggregator:
             and not plan.joined
             and has_tag(ask.if_none_match, plan.etag)
         ):
-            receipt = await self._record(known, ask, allow, held)
+            receipt = await self._record(known, ask, allow, Held(plan))
             return self._answer(plan, allow, receipt, not_modified=True)
         if held.body is None:
             held = await self._fetch(key, held, known, ask, rules)
@@ -124,7 +124,11 @@ class Aggregator:
             joined = await self._asked.joined(known, version, allow, ask)
         about = Asking(version, allow.columns, joined, self._issuer, readings, rules)
         try:
-            plan = make_plan(ask, about)
+            # A long filter takes longer to read than others should wait.
+            is_long = len(ask.raw_query) > LONG_QUERY_BYTES
+            plan = (
+                await asyncio.to_thread(make_plan, ask, about) if is_long else make_plan(ask, about)
+            )
             if rules is not None:
                 check(plan, rules)
         except ColumnNotVisible as refusal:

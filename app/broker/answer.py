@@ -15,7 +15,7 @@ from app.broker.conversions import CONVERTED, Conversions
 from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
 from app.broker.pins import Pins
-from app.broker.plan import ORIGINALS, Plan, make_plan
+from app.broker.plan import LONG_QUERY_BYTES, ORIGINALS, Plan, make_plan
 from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
@@ -29,7 +29,6 @@ from app.query.refusals import ColumnNotVisible
 from app.tables.read import Rows, TableReader
 from app.tables.sql import Reading
 
-_LONG_QUERY_BYTES: Final = 4_096
 _MOST_EXPORTS: Final = 64  # being sent at once; each may hold a temporary file
 _MOST_KEY_CHARACTERS: Final = 200  # of an address that a refusal repeats
 
@@ -128,7 +127,7 @@ class Broker:
         try:
             made = (ask, version, allow.columns, joined, self._issuer, readings)
             # A long filter takes longer to read than others should wait.
-            is_long = len(ask.raw_query) > _LONG_QUERY_BYTES
+            is_long = len(ask.raw_query) > LONG_QUERY_BYTES
             plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None

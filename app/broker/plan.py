@@ -37,6 +37,7 @@ STREAMED: Final = frozenset(
     {Representation.CSV, Representation.NDJSON, Representation.PARQUET, Representation.XLSX}
 )
 ORIGINALS: Final = "originals"
+LONG_QUERY_BYTES: Final = 4_096  # is read in a thread
 _CHARSETS: Final = frozenset({"utf-8", "cp932"})
 
 

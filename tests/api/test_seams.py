@@ -8,8 +8,9 @@ import pytest
 
 from app.audit.events import Event
 from app.models.parties import Role
-from tests.ogc.town import items, points
-from tests.stock import Spec, stocked
+from tests.files.ready import made
+from tests.ogc.town import POINTS, items, point, points
+from tests.stock import PURPOSE, Spec, reader, stocked
 from tests.world import KENKO, World
 
 HIDDEN: dict[str, Any] = {"visibility": "restricted"}
@@ -77,6 +78,26 @@ async def test_a_long_filter_of_gdal_is_read_in_a_time_that_grows_with_its_lengt
 
     assert answer.status_code == 400
     assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "door",
+    ["records?", "records?f=csv&", "aggregate?", "files/{}.csv?", "/ogc/collections/{}/items?"],
+)
+async def test_who_has_it_already_gets_no_rows_and_the_log_says_so(
+    client: httpx.AsyncClient, world: World, door: str
+) -> None:
+    dataset = await stocked(world, [point(1), point(2)], POINTS, data_class="internal")
+    await made(world, dataset)
+    headers = await reader(world, dataset)
+    place = door if door.startswith("/") else f"/v1/datasets/{dataset}/{door}"
+    address = f"{place.format(dataset)}purpose={PURPOSE}"
+    first = await client.get(address, headers=headers)
+
+    again = await client.get(address, headers={**headers, "If-None-Match": first.headers["etag"]})
+
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert [entry["rows"] for entry in await world.log(Event.RECORDS_READ)] == [2, 0]
 
 
 @pytest.mark.parametrize("action", ["datastore_search", "package_search"])
