@@ -143,16 +143,21 @@ async def download_file(
     asker = Asker(caller, purpose, request.scope["request_id"])
     try:
         released = await platform.files.release(
-            dataset_id, name, asker, sends_rows=request.method != "HEAD"
+            dataset_id, name, asker, sends_rows=lambda file: not _is_told(request, file)
         )
     except AppError as refusal:
         raise challenged(platform, refusal) from None
     return await _sent(request, platform, released)
 
 
+def _is_told(request: Request, file: FileEntry) -> bool:
+    """Whether no byte of the file is asked for: its head alone, or a copy is there already."""
+    return request.method == "HEAD" or is_known(request, file.sha256, file.made_at)
+
+
 async def _sent(request: Request, platform: Platform, released: Released) -> Response:
     sending = _sending(released)
-    if is_known(request, sending):
+    if is_known(request, sending.sha256, sending.modified_at):
         return Response(status_code=304, headers=_without_body(sending))
     if request.method == "HEAD":
         return Response(headers={**sending.headers, "Content-Length": str(sending.size)})

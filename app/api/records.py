@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api.access import challenge, find_caller, remembered_caller
+from app.api.pace import paced
 from app.api.problem import problems
 from app.api.records_openapi import describe
 from app.api.state import Platform
@@ -197,7 +198,7 @@ async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send
             first = await anext(pieces, b"")
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if not head:
-                await _send_pieces(first, pieces, receive, send)
+                await _send_pieces(first, pieces, receive, paced(send))
         await send({"type": "http.response.body", "body": b""})
         return
     status = 304 if answer.not_modified else 200

@@ -47,8 +47,7 @@ class Sending:
 
     @property
     def etag(self) -> str:
-        """Strong: the same bytes, or another tag."""
-        return f'"{self.sha256}"'
+        return etag_of(self.sha256)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,14 +69,19 @@ class Sending:
         return found
 
 
-def is_known(request: Request, sending: Sending) -> bool:
+def etag_of(sha256: str) -> str:
+    """Strong: the same bytes, or another tag."""
+    return f'"{sha256}"'
+
+
+def is_known(request: Request, sha256: str, modified_at: datetime) -> bool:
     """Whether the asker has these very bytes (RFC 9110, 13.2.2)."""
     tags = request.headers.get("if-none-match")
     if tags is not None:
         named = [one.strip().removeprefix("W/") for one in tags.split(",")]
-        return sending.etag in named or named == ["*"]
+        return etag_of(sha256) in named or named == ["*"]
     since = _moment(request.headers.get("if-modified-since"))
-    return since is not None and sending.modified_at.replace(microsecond=0) <= since
+    return since is not None and modified_at.replace(microsecond=0) <= since
 
 
 def asked_range(request: Request, sending: Sending) -> tuple[int, int] | None:

@@ -87,7 +87,7 @@ class Aggregator:
             and not plan.joined
             and has_tag(ask.if_none_match, plan.etag)
         ):
-            receipt = await self._record(known, ask, allow, held)
+            receipt = await self._record(known, ask, allow, Held(plan))
             return self._answer(plan, allow, receipt, not_modified=True)
         if held.body is None:
             held = await self._fetch(key, held, known, ask, rules)
@@ -119,12 +119,16 @@ class Aggregator:
         held = self._held.find(key)
         if held is not None and held.plan.version.source is version.source:
             return key, held
-        joined = await self._asked.joined(known, version, ask) if rules is None else {}
+        joined = {}
+        if rules is None:
+            joined = await self._asked.joined(known, version, allow, ask)
         about = Asking(version, allow.columns, joined, self._issuer, readings, rules)
         try:
+            # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > LONG_QUERY_BYTES
-            made = (ask, about)
-            plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
+            plan = (
+                await asyncio.to_thread(make_plan, ask, about) if is_long else make_plan(ask, about)
+            )
             if rules is not None:
                 check(plan, rules)
         except ColumnNotVisible as refusal:

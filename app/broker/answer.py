@@ -123,9 +123,10 @@ class Broker:
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
-        joined = await self._asked.joined(known, version, ask)
+        joined = await self._asked.joined(known, version, allow, ask)
         try:
             made = (ask, version, allow.columns, joined, self._issuer, readings)
+            # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > LONG_QUERY_BYTES
             plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
         except ColumnNotVisible as refusal:

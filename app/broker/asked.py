@@ -3,6 +3,7 @@
 Every door's question about records comes by here first. It reads no record.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.broker.ask import Ask
@@ -19,6 +20,7 @@ from app.kit.errors import AppError
 from app.policy.facts import Action, Caller
 from app.policy.rules import Allow
 from app.query import cursor as cursors
+from app.query.fields import Field
 from app.query.params import read_moment
 from app.query.refusals import ColumnNotVisible, wrong
 from app.query.words import read_terms
@@ -57,8 +59,13 @@ class Asked:
             raise VersionNotFound(dataset=known.entry.id, number=version.number)
         return version, allow
 
-    async def joined(self, known: Known, version: VersionEntry, ask: Ask) -> dict[str, Joined]:
-        """The datasets to look up beside, each decided for this caller as if asked alone."""
+    async def joined(
+        self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
+    ) -> dict[str, Joined]:
+        """The datasets to look up beside, each decided for this caller as if asked alone.
+
+        What a join goes by must be seen on both sides: the record found tells it.
+        """
         wanted = (ask.parameter("expand") or "").split(",")
         versions: dict[str, VersionEntry] = {}
         allowed: dict[str, tuple[Known, Allow]] = {}
@@ -68,12 +75,16 @@ class Asked:
             other = await self._snapshot.dataset(declared["dataset"])
             beside = await self._beside(other, ask)
             # Beside another's records they are read one by one, also where those are only counted.
-            allow = await self._allow(other, beside, ask, Action.READ)
+            others = await self._allow(other, beside, ask, Action.READ)
             if beside is None:
                 raise NoVersion(dataset=other.entry.id)
             versions[declared["name"]] = beside
-            allowed[declared["name"]] = (other, allow)
+            allowed[declared["name"]] = (other, others)
         joins = joins_of(replace(known.entry, version=version), versions)
+        for name, join in joins.items():
+            await self._refuse_hidden(known, allow, (join.here,), ask)
+            there = (join.there,) if join.as_of is None else (join.there, join.as_of)
+            await self._refuse_hidden(*allowed[name], there, ask)
         return {
             name: Joined(
                 replace(
@@ -107,6 +118,13 @@ class Asked:
     ) -> ColumnNotVisible:
         """The refusal of a hidden column, written to the log."""
         return await refuse_columns(self._decider, known, [refusal.named["names"]], asker_of(ask))
+
+    async def _refuse_hidden(
+        self, known: Known, allow: Allow, fields: Sequence[Field], ask: Ask
+    ) -> None:
+        hidden = [field.name for field in fields if field.name not in allow.columns]
+        if hidden:
+            raise await refuse_columns(self._decider, known, hidden, asker_of(ask))
 
     async def refused(self, known: Known, ask: Ask, refusal: AppError) -> AppError:
         """A refusal for what a dataset's publisher declared, written to the log."""

@@ -3,6 +3,7 @@
 For public data it asks no database: what it needs is in memory. It hands out no byte by itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.broker.decide import Decider
@@ -118,9 +119,12 @@ class Files:
         return Listing(dataset_id, tuple(shown), frozenset(latest), absent, is_public)
 
     async def release(
-        self, dataset_id: str, name: str, asker: Asker, *, sends_rows: bool = True
+        self, dataset_id: str, name: str, asker: Asker, *, sends_rows: Callable[[FileEntry], bool]
     ) -> Released:
-        """One file by its name, once the read stands in the log. Raises `NoSuchFile`, …"""
+        """One file by its name, once the read stands in the log. Raises `NoSuchFile`, …
+
+        `sends_rows` says whether the file's bytes leave, once it is known which file is meant.
+        """
         known = await self._snapshot.dataset(dataset_id)
         entry = known.entry
         there = await self._of(dataset_id) if _why_none(entry) is None else ()
@@ -135,7 +139,7 @@ class Files:
         if hidden:
             raise await refuse_columns(self._decider, known, hidden, asker)
         receipt = await self._recorder.record(
-            known, asker, allow, version=found.version, rows=found.rows if sends_rows else 0,
+            known, asker, allow, version=found.version, rows=found.rows if sends_rows(found) else 0,
             columns=found.columns, file=found.name,
         )  # fmt: skip
         return Released(found, file is None, allow.ground == "public", receipt)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import LargeBinary
 
-from app.catalogue import lexicon, opendata, standing
+from app.catalogue import extents, lexicon, opendata, standing
 from app.formats.shelf import ckan_ids, solr
 from app.kit import clock
 from app.models.datasets import Dataset, Version
@@ -147,7 +147,7 @@ def has_form(name: str) -> Condition:
         case "csv" | "json":
             return true()
         case "geojson":
-            return Version.west.is_not(None)
+            return and_(Version.west.is_not(None), extents.is_told())
         case _:
             return ~true()
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
-from app.catalogue import files
+from app.catalogue import extents, files
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.formats.shelf.facts import EarlierVersion, File, OpenDataset, plain
 from app.kit.clock import TOKYO
@@ -116,12 +116,13 @@ async def addresses(session: AsyncSession, *, page: int, size: int) -> list[tupl
     return [(dataset_id, at.astimezone(TOKYO)) for dataset_id, at in rows]
 
 
-def statement() -> Select[Dataset, Version, Organization, Decimal | None, datetime | None]:
-    """Datasets with the version that readers get, who publishes them, how good and how old."""
+def statement() -> Select[Dataset, Version, Organization, Decimal | None, datetime | None, bool]:
+    """Datasets with the version that readers get, who publishes them, how good and how old, and
+    whether everybody may know where their records lie."""
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
     measured = and_(Quality.dataset_id == Version.dataset_id, Quality.number == Version.number)
     return (
-        select(Dataset, Version, Organization, Quality.score, issued_at())
+        select(Dataset, Version, Organization, Quality.score, issued_at(), extents.is_told())
         .join(Version, current)
         .join(Organization, Organization.id == Dataset.publisher_id)
         .outerjoin(Quality, measured)
@@ -177,7 +178,7 @@ def is_told(dataset: Dataset) -> bool:
 
 async def told(
     session: AsyncSession,
-    rows: Sequence[Row[Dataset, Version, Organization, Decimal | None, datetime | None]],
+    rows: Sequence[Row[Dataset, Version, Organization, Decimal | None, datetime | None, bool]],
 ) -> list[OpenDataset]:
     """Rows of `statement` as the shelf tells them, with their ready-made files."""
     made = await files.current(session, [row[1] for row in rows])
@@ -190,6 +191,7 @@ def _told(
     publisher: Organization,
     score: Decimal | None,
     issued: datetime | None,
+    is_placed: bool,
     made: Sequence[File],
 ) -> OpenDataset:
     same: dict[str, Any] = {
@@ -208,7 +210,7 @@ def _told(
         keywords=tuple(plain(theme) for theme in dataset.themes),
         profile=(dataset.profile_name or "", dataset.profile_version or 0) if named else None,
         temporal=(dataset.temporal_start, dataset.temporal_end),
-        extent=_extent(version),
+        extent=_extent(version) if is_placed else None,
         rows=version.row_count,
         version=version.number,
         issued_at=(issued or version.created_at).astimezone(TOKYO),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.catalogue import datasets
+from app.catalogue import datasets, extents
 from app.catalogue.refusals import DatasetWithdrawn
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, DatasetState, Version
@@ -38,7 +38,8 @@ class NotOnTheMap(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What is told of a dataset on the map. `extent` is west, south, east, north in degrees."""
+    """What is told of a dataset on the map. `extent` is west, south, east, north in degrees, where
+    everybody may know it."""
 
     id: str
     title_ja: str
@@ -103,7 +104,7 @@ _TOLD: Final[tuple[Any, ...]] = (
 
 def _statement() -> Select[Any]:
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
-    return select(*_TOLD).join(Version, current)
+    return select(*_TOLD, extents.is_told().label("is_told")).join(Version, current)
 
 
 def _listed(zone: str, everybody: bool) -> Iterator[ColumnElement[bool]]:
@@ -133,5 +134,5 @@ def _told(row: Row[Any]) -> Placed:
     return Placed(
         **same,
         temporal=(row.temporal_start, row.temporal_end),
-        extent=None if None in edges else edges,
+        extent=edges if row.is_told and None not in edges else None,
     )

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.catalogue import lexicon, ranking, standing
+from app.catalogue import extents, lexicon, ranking, standing
 from app.catalogue.opendata import is_open
 from app.catalogue.ranking import Place
 from app.models.datasets import Dataset, Version
@@ -170,8 +170,7 @@ def _conditions(wanted: Search) -> Iterator[ColumnElement[bool]]:
     if wanted.municipality is not None:
         yield Dataset.publisher_id.in_(_below(wanted.municipality))
     if wanted.box is not None:
-        # Where records are only counted, a place found by trying would be somebody's.
-        yield and_(Dataset.suppression.is_(None), _meets(wanted.box))
+        yield _meets(wanted.box)
     if wanted.only_open:
         yield Dataset.current_version.is_not(None)
         yield from is_open()
@@ -187,7 +186,7 @@ def _below(organization_id: str) -> Select[Any]:
 
 
 def _meets(box: Box) -> ColumnElement[bool]:
-    """Datasets whose published version spans some of the box."""
+    """Datasets whose published version spans some of the box, where that is told at all."""
     spans = [
         and_(
             Version.west <= each.east,
@@ -198,5 +197,8 @@ def _meets(box: Box) -> ColumnElement[bool]:
         for each in boxes_of(box)
     ]
     return exists().where(
-        Version.dataset_id == Dataset.id, Version.number == Dataset.current_version, or_(*spans)
+        Version.dataset_id == Dataset.id,
+        Version.number == Dataset.current_version,
+        or_(*spans),
+        extents.is_told(),
     )

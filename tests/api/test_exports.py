@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.api import pace
 from app.kit.db import DatabaseUnavailable
 from app.tables.read import TableReader
 from tests.serving import served
@@ -42,6 +43,27 @@ async def test_takers_that_do_not_take_stop_nobody_else(
 
     assert len(whole.content.splitlines()) == 10_001
     assert page.status_code == 200
+
+
+@pytest.mark.parametrize("door", ["/v1/datasets/{}/records?f=csv", "/datastore/dump/{}"])
+async def test_a_taker_that_does_not_take_is_cut_off(
+    app: FastAPI, world: World, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    rows = [{"no": f"{at}", "name": "長" * 300} for at in range(10_000)]
+    dataset = await stocked(world, rows)
+    monkeypatch.setattr(pace, "SLOWEST_S", 0.1)
+    query = f"GET {door.format(dataset)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    async with served(app) as port:
+        taking, giving = await asyncio.open_connection("127.0.0.1", port, limit=4_096)
+        giving.write(query)
+        await taking.readexactly(100)
+        assert world.platform.broker._exports == 1
+
+        async with asyncio.timeout(10):
+            while world.platform.broker._exports:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+
+        await hang_up(giving)
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])

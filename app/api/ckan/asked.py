@@ -15,6 +15,7 @@ from app.query.refusals import InvalidQuestion, wrong
 MOST_BODY_BYTES: Final = 1 << 20
 _MOST_PARAMETERS: Final = 100
 _MOST_TEXT: Final = 8_000
+_MOST_NESTED: Final = 10  # an object in lists in objects is as much as any action takes
 _TRUE: Final = frozenset({"true", "yes", "t", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "f", "n", "off", "0", "none", ""})
 
@@ -141,6 +142,8 @@ def _read_body(request: Request, body: bytes) -> dict[str, Any]:
     try:
         if body.lstrip()[:1] == b"{":
             found = orjson.loads(body)
+            if _is_deep(found, _MOST_NESTED):
+                raise BodyUnreadable
             return found if isinstance(found, dict) else {}
         if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             text = body.decode("utf-8")
@@ -150,6 +153,14 @@ def _read_body(request: Request, body: bytes) -> dict[str, Any]:
     except ValueError:
         raise BodyUnreadable from None
     raise BodyUnreadable
+
+
+def _is_deep(value: Any, most: int) -> bool:
+    """Whether the value holds more lists and objects in each other than `most`."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_is_deep(each, most - 1) for each in inner)
 
 
 def _together(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from app.api.ckan.datastore import (
     question_of,
     rows_of,
 )
+from app.api.pace import paced
 from app.broker.ask import Bare, Representation
 from app.formats.shelf import ckan, ckan_ids
 from app.query.refusals import wrong
@@ -47,7 +48,7 @@ class Dump(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._rows):
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, paced(send))
 
 
 async def dump(call: Call, here: Here) -> Dump:
@@ -65,6 +66,7 @@ async def dump(call: Call, here: Here) -> Dump:
         raise wrong(
             "limit", "1以上を指定するか、外してください。", "give 1 or more, or leave it out."
         )
+    bom = call.flag("bom")  # what is refused is refused before any row is on its way
     answer = await ask(asked, here, Bare(form, asked.number, limit if limit > 0 else None), how)
     fields = fields_out(answer.fields, asked.number)
     resource = ckan_ids.resource_id(dataset, ckan.DATASTORE_FORM)
@@ -73,7 +75,6 @@ async def dump(call: Call, here: Here) -> Dump:
         "Content-Disposition": f'attachment; filename="{resource}.{name}"',
         "Cache-Control": "public, no-cache",
     }
-    bom = call.flag("bom")
     rows = rows_of(answer)
     # A generator that never began ends nothing behind it when it is closed.
     first = await anext(rows, b"")

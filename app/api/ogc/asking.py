@@ -40,8 +40,11 @@ _OF_ANOTHER_DOOR: Final = frozenset(
     {"version", "as_of", "expand", "originals", "charset", "bom", "labels"}
 )
 _ELSEWHERE: Final = {"q": "filter", "offset": "cursor", "startindex": "cursor", "count": "limit"}
-_ILIKE: Final = re.compile(r"('(?:[^']|'')*')|(\w+) ILIKE ('(?:[^']|'')*')")
-_HALF_A_TIME: Final = re.compile(r"((\w+) (?:=|<>|<=?|>=?) '\d{4}-\d{2}-\d{2})T'")
+# A name begins where no other goes on and is as long as a field's at most: looked for at every
+# letter of a long word, it would take a time that grows with the square of its length.
+_NAME: Final = r"(?<!\w)(\w{1,60})"
+_ILIKE: Final = re.compile(rf"('(?:[^']|'')*')|{_NAME} ILIKE ('(?:[^']|'')*')")
+_HALF_A_TIME: Final = re.compile(rf"({_NAME} (?:=|<>|<=?|>=?) '\d{{4}}-\d{{2}}-\d{{2}})T'")
 _TEMPORAL: Final = frozenset({FieldType.DATE, FieldType.DATETIME})
 
 

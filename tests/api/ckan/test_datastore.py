@@ -166,9 +166,6 @@ async def test_sql_is_refused_with_the_reason_and_the_way(client: httpx.AsyncCli
     assert "/v1/datasets/{id}/records?filter=" in error["sql"][0]
 
 
-DEEP: Any = json.loads("[" * 500 + "]" * 500)
-
-
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -177,7 +174,6 @@ DEEP: Any = json.loads("[" * 500 + "]" * 500)
         ({"offset": 10**30}, "0 or more"),
         ({"filters": "{"}, "no JSON"),
         ({"filters": [1]}, "no JSON"),
-        ({"filters": {"no": DEEP}}, "text, a number"),
         ({"filters": {"no": {"near": 1}}}, "compare with"),
         ({"filters": {"no": [str(at) for at in range(100_000)]}}, "1000 values"),
         ({"filters": {"nope": 1}}, "There is no"),
