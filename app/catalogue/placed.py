@@ -92,7 +92,7 @@ def check_placed(dataset_id: str, fields: Sequence[Field]) -> None:
 _TOLD: Final[tuple[Any, ...]] = (
     Dataset.id, Dataset.title_ja, Dataset.title_en, Dataset.description_ja,
     Dataset.description_en, Dataset.data_class, Dataset.license, Dataset.temporal_start,
-    Dataset.temporal_end, Version.west, Version.south, Version.east, Version.north,
+    Dataset.temporal_end, Version.west, Version.south, Version.east, Version.north, Dataset.suppression,
 )  # fmt: skip
 
 
@@ -128,5 +128,6 @@ def _told(row: Row[Any]) -> Placed:
     return Placed(
         **same,
         temporal=(row.temporal_start, row.temporal_end),
-        extent=None if None in edges else edges,
+        # Four edges are four records' places: not told where records are only counted (R29).
+        extent=None if None in edges or row.suppression is not None else edges,
     )
