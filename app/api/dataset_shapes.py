@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, computed_field
 
 from app.api.reading_shapes import ReadingIn
 from app.api.shapes import InShape, Name, OutShape, PlainText, Slug, Text, Time
@@ -236,6 +236,30 @@ class DatasetOut(OutShape):
     modified_at: Time
     fields: list[FieldOut]
     links: list[LinkOut]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def notice_ja(self) -> str | None:
+        """What readers should know before they ask."""
+        if self.suppression is None:
+            return None
+        return (
+            f"レコードは提供しません。{'・'.join(self.suppression.dimensions)} で区分した集計だけを、"
+            f"{self.suppression.k}以上の区分について提供します（小さい区分と、差し引きで分かる区分は"
+            "伏せます）。"
+        )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def notice_en(self) -> str | None:
+        """The same in English."""
+        if self.suppression is None:
+            return None
+        return (
+            f"Records are not given: only aggregates by {', '.join(self.suppression.dimensions)}, of"
+            f" groups of {self.suppression.k} or more (smaller ones, and those that would follow from"
+            " them, are withheld)."
+        )
 
 
 class CatalogueOut(OutShape):

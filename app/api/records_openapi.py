@@ -59,14 +59,27 @@ _HEADERS: Final = {
 }
 
 
+# Of a list of shelters, each as it can be asked; lat, lon and radius together, and without bbox.
+EXAMPLES: Final[Mapping[str, str]] = {
+    "filter": "capacity >= 300 AND S_DWITHIN(geometry, POINT(135.5 34.7), 2, kilometers)",
+    "q": "小学校 体育館",
+    "bbox": "135.4,34.6,135.6,34.8",
+    "sort": "-capacity,name",
+    "fields": "name,capacity",
+    "group_by": "ward,fiscal_year(designated_on)",
+    "metrics": "count,sum(capacity)",
+}
+
+
 def _query(name: str, schema: Mapping[str, Any], description: str) -> dict[str, Any]:
-    return {
+    told = {
         "name": name,
         "in": "query",
         "required": False,
         "schema": dict(schema),
         "description": description,
     }
+    return told if name not in EXAMPLES else {**told, "example": EXAMPLES[name]}
 
 
 _STRING: Final = {"type": "string"}

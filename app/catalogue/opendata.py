@@ -30,10 +30,20 @@ class NotOpenData(AppError):
 
     kind = Kind.NOT_FOUND
     code = "not_open_data"
-    ja = "データセット {id} はオープンデータではありません。ライセンスを設定して公開すると掲載されます。"
-    en = (
-        "The dataset {id} is not open data: it is listed once it is public, licensed and published."
-    )
+    ja = "データセット {id} はオープンデータとして掲載していません。{why_ja}"
+    en = "The dataset {id} is not listed as open data. {why_en}"
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "NotOpenData":
+        """The refusal of a dataset that the asker may know of."""
+        if dataset.suppression is None:
+            ja = "公開データとして、ライセンスを設定して公開すると掲載されます。"
+            en = "It will be once it is public, licensed and published."
+        else:
+            path = f"GET /v1/datasets/{dataset.id}/aggregate"
+            ja = f"レコードは提供せず、集計（{path}）だけを提供しています。"
+            en = f"Its records are only counted: ask for aggregates ({path})."
+        return cls(id=dataset.id, why_ja=ja, why_en=en)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ async def get_open(session: AsyncSession, dataset_id: str) -> OpenDataset:
         dataset = await session.get(Dataset, dataset_id)
         if dataset is None or dataset.hidden:
             raise DatasetNotFound(id=dataset_id)
-        raise NotOpenData(id=dataset_id)
+        raise NotOpenData.of(dataset)
     dataset, version = row[0], row[1]
     if dataset.state == DatasetState.WITHDRAWN:
         raise DatasetWithdrawn(id=dataset_id, reason=dataset.withdrawn_reason)

@@ -98,7 +98,7 @@ def is_placed(fields: Sequence[Field]) -> bool:
 _TOLD: Final[tuple[Any, ...]] = (
     Dataset.id, Dataset.title_ja, Dataset.title_en, Dataset.description_ja,
     Dataset.description_en, Dataset.data_class, Dataset.license, Dataset.temporal_start,
-    Dataset.temporal_end, Version.west, Version.south, Version.east, Version.north,
+    Dataset.temporal_end, Version.west, Version.south, Version.east, Version.north, Dataset.suppression,
 )  # fmt: skip
 
 

@@ -288,13 +288,17 @@ async def test_the_catalogue_tells_nothing_that_was_counted(
 
     quality = await client.get(f"/v1/datasets/{dataset}/quality")
     shelf = await client.get(f"/opendata/datasets/{dataset}")
+    layer = await client.get(f"/ogc/collections/{dataset}")
     around = await client.get("/v1/datasets", params={"bbox": "135.4,34.6,135.6,34.8"})
 
     assert quality.json()["code"] == "quality_not_shown"
-    assert shelf.status_code == 404
+    assert (shelf.status_code, f"/v1/datasets/{dataset}/aggregate" in shelf.text) == (404, True)
+    assert "spatial" not in layer.json().get("extent", {})
     assert dataset not in [each["id"] for each in around.json()["datasets"]]
     entry = await client.get(f"/v1/datasets/{dataset}")
     assert entry.json()["suppression"] == RULES
+    assert "だけを、10以上の区分について提供します" in entry.json()["notice_ja"]
+    assert "of groups of 10 or more" in entry.json()["notice_en"]
 
 
 @pytest.mark.parametrize(

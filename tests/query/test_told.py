@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.api.records_openapi import EXAMPLES
 from app.kit.errors import AppError
 from app.query.fields import Field, FieldType
 from app.query.grouping import read_aggregate
@@ -15,6 +16,7 @@ FIELDS = {
         ("capacity", FieldType.INTEGER),
         ("latitude", FieldType.LATITUDE),
         ("longitude", FieldType.LONGITUDE),
+        ("designated_on", FieldType.DATE),
     )
 }
 HERE = Known(FIELDS, frozenset(FIELDS) - {"capacity"}, {})
@@ -65,8 +67,8 @@ def told(**asked: str) -> tuple[str, str]:
         ({"expand": "stock"}, "結合 stock はありません", "There is no join stock"),
         (
             {"fields": "zzz"},
-            "使えるのは latitude, longitude, name, ward です",
-            "There are latitude,",
+            "使えるのは designated_on, latitude, longitude, name, ward です",
+            "There are designated_on, latitude,",
         ),
     ],
 )
@@ -97,3 +99,16 @@ def test_an_aggregate_is_not_told_of_what_only_records_take() -> None:
     (fault,) = caught.value.faults
     assert "cursor, expand" in fault.en
     assert "fields, " not in fault.en
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_document_can_be_asked(name: str) -> None:
+    asked = [(name, EXAMPLES[name])]
+    everything = Known(FIELDS, frozenset(FIELDS), {})
+
+    if name in ("group_by", "metrics"):
+        _, grouping = read_aggregate(asked, everything)
+        assert grouping.groups or grouping.metrics
+        return
+    question = read_question(asked, everything)
+    assert question != read_question([], everything)

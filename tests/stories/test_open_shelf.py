@@ -13,7 +13,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -144,8 +143,11 @@ async def test_ckanapi_finds_the_dataset_in_kana_and_reads_the_same_ids(shelf: S
 async def test_gdal_reads_the_same_ids_from_the_ogc_door(
     shelf: Shelf, process: ProcessPoolExecutor
 ) -> None:
-    ask = partial(gdal.read, f"OAPIF:{shelf.url}/ogc", DATASET, {"PAGE_SIZE": "50"})
-    reading = asyncio.get_running_loop().run_in_executor(process, ask)
+    address = f"OAPIF:{shelf.url}/ogc"
+
+    reading = asyncio.get_running_loop().run_in_executor(
+        process, gdal.read, address, DATASET, {"PAGE_SIZE": "50"}
+    )
     found = await asyncio.wait_for(reading, 60)
 
     assert sorted(each["id"] for each in found) == sorted(shelf.ids)

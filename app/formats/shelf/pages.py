@@ -106,7 +106,7 @@ def _dataset(told: OpenDataset, issuer: str) -> Iterator[str]:
     yield "</ul>\n"
     yield from _absent(told)
     yield "<h2>APIの呼び出し</h2>\n<p>トークンは不要です。</p>\n"
-    yield f"<pre><code>{escape(_call(told, issuer))}</code></pre>\n"
+    yield f'<pre tabindex="0"><code>{escape(_call(told, issuer))}</code></pre>\n'
     yield from _fields(told)
     yield "<h2>機械可読の説明</h2>\n<ul>\n"
     about = dataset_address(told.id, issuer)
