@@ -298,4 +298,4 @@ async def test_health(client: httpx.AsyncClient) -> None:
     check("GET /v1/health", answer)
     assert answer.json()["source"]["reachable"] is True
     assert answer.json()["source"]["reached_at"].endswith("+09:00")
-    assert "query" not in answer.json()["conformance"]
+    assert "query" in answer.json()["conformance"]  # filters, places and aggregates are served
