@@ -18,7 +18,7 @@ from app.query.fields import Field
 from app.query.literals import NotOfType, read_literal
 from app.query.params import needs_place, read_flag, read_question, signature
 from app.query.question import Both, Compare, Condition, Constant, Join, Literal, Question
-from app.query.refusals import InvalidCursor, wrong
+from app.query.refusals import ColumnNotVisible, InvalidCursor, wrong
 from app.query.words import Readings
 from app.tables.aggregate import Figures
 from app.tables.encode import ID_SEPARATOR, Form, Wording, unescaped
@@ -146,7 +146,7 @@ def make_plan(
     joins = {name: each.join for name, each in joined.items()}
     question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
     if ask.key is not None:
-        question = _with(question, *_same_key(version, ask.dataset_id, ask.key))
+        question = _with(question, *_same_key(version, visible, ask.dataset_id, ask.key))
     identity = _identity(version, visible)
     if ask.item is not None:
         question = _with(question, *_same_item(identity, ask.item))
@@ -248,9 +248,14 @@ def asked_rows(parameters: Sequence[tuple[str, str]], readings: Readings | None 
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
 
 
-def _same_key(version: VersionEntry, dataset_id: str, key: str) -> list[Condition]:
-    """Equality on the key."""
+def _same_key(
+    version: VersionEntry, visible: frozenset[str], dataset_id: str, key: str
+) -> list[Condition]:
+    """Equality on the key. Raises `ColumnNotVisible`: who may not see a key may not try it."""
     fields = list(version.fields.values())
+    hidden = [field.name for field in fields if field.key and field.name not in visible]
+    if hidden:
+        raise ColumnNotVisible(names=", ".join(hidden))
     values = key_values(fields, dataset_id, key)
     return [Compare(f, "=", values[f.column]) for f in fields if f.key]
 

@@ -29,6 +29,7 @@ ORDERS: Final[Mapping[str, Callable[[], SQLColumnExpression[Any]]]] = {
     **MOMENTS,
 }
 SCORE: Final = "score"
+_AT_A_TIME: Final = 100  # datasets are read: others have their turn between
 FACETS: Final = ("organization", "groups", "tags", "res_format", "license_id")
 
 
@@ -68,8 +69,9 @@ async def search(session: AsyncSession, wanted: Wanted) -> tuple[int, list[OpenD
         return total, []
     order = [_order(name, down) for name, down in wanted.order]
     page = found.order_by(*order, Dataset.id).offset(wanted.offset).limit(wanted.limit)
-    page = page.options(*opendata.LIGHT)
-    return total, await opendata.told(session, (await session.execute(page)).all())
+    ids = (await session.scalars(page.with_only_columns(Dataset.id))).all()
+    told = await _told(session, ids)
+    return total, [told[each] for each in ids]
 
 
 async def _ranked(
@@ -87,7 +89,7 @@ async def _ranked(
     most = wanted.offset + wanted.limit
     places = await ranking.ranked(session, words, within, None, most)
     ids = [each.id for each in places[wanted.offset :]]
-    told = await _told(session, set(ids))
+    told = await _told(session, ids)
     return total, [told[each] for each in ids]
 
 
@@ -237,14 +239,18 @@ async def resources(
     total = await session.scalar(pairs.with_only_columns(func.count())) or 0
     page = pairs.order_by(Dataset.id, listed.c.place).offset(offset).limit(limit)
     found = [(dataset_id, form) for dataset_id, form in await session.execute(page)]
-    told = await _told(session, {dataset_id for dataset_id, _ in found})
+    told = await _told(session, [*{dataset_id for dataset_id, _ in found}])
     return total, [(told[dataset_id], form) for dataset_id, form in found]
 
 
-async def _told(session: AsyncSession, ids: set[str]) -> Mapping[str, OpenDataset]:
-    found = opendata.statement().where(Dataset.id.in_(ids)).options(*opendata.LIGHT)
-    rows = (await session.execute(found)).all()
-    return {each.id: each for each in await opendata.told(session, rows)}
+async def _told(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, OpenDataset]:
+    told: dict[str, OpenDataset] = {}
+    for at in range(0, len(ids), _AT_A_TIME):
+        some = ids[at : at + _AT_A_TIME]
+        found = opendata.statement().where(Dataset.id.in_(some)).options(*opendata.LIGHT)
+        rows = (await session.execute(found)).all()
+        told |= {each.id: each for each in await opendata.told(session, rows)}
+    return told
 
 
 def _open(*columns: Any) -> Select[Any]:

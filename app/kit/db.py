@@ -1,11 +1,12 @@
 """The way to PostgreSQL: one SQLAlchemy engine for services, one asyncpg pool for bulk and reads."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import make_url
+from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.ext.asyncio import create_async_engine as create_engine
 
@@ -33,6 +34,15 @@ class DatabaseUnavailable(AppError):
     code = "database_unavailable"
     ja = "データベースに接続できません。しばらくしてから再試行してください。"
     en = "The database cannot be reached at present. Try again shortly."
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Every connection is lent for longer than a request should wait: that passes."""
+    try:
+        yield
+    except NoneFree as exc:
+        raise DatabaseUnavailable from exc
 
 
 def plain_dsn(url: str) -> str:
@@ -66,6 +76,7 @@ class Database:
             pool_size=max(2, connections // 2),
             max_overflow=connections,
             pool_pre_ping=True,
+            pool_timeout=10,
             connect_args={"server_settings": SESSION_SETTINGS},
         )
         try:
@@ -101,12 +112,17 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session that never commits."""
-        async with self._sessions() as session:
-            yield session
+        """A session that never commits. Raises `DatabaseUnavailable` where none becomes free."""
+        with _told():
+            async with self._sessions() as session:
+                yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits when the block ends well and rolls back when it does not."""
-        async with self._sessions() as session, session.begin():
-            yield session
+        """A session that commits when the block ends well and rolls back when it does not.
+
+        Raises `DatabaseUnavailable` where none becomes free.
+        """
+        with _told():
+            async with self._sessions() as session, session.begin():
+                yield session

@@ -10,7 +10,7 @@ from app.audit.events import Event
 from app.models.parties import Role
 from tests.files.ready import made
 from tests.ogc.town import POINTS, items, point, points
-from tests.stock import PURPOSE, Spec, reader, stocked
+from tests.stock import PURPOSE, Spec, path, reader, stocked
 from tests.world import KENKO, World
 
 HIDDEN: dict[str, Any] = {"visibility": "restricted"}
@@ -65,6 +65,20 @@ async def test_a_join_by_what_the_other_dataset_hides_tells_nothing(
     assert (answer.status_code, answer.json()["code"]) == (403, "column_not_visible"), answer.text
     (entry,) = await world.log(Event.RECORDS_REFUSED)
     assert (entry["dataset"], entry["reason"]) == (people, "column_not_visible")
+
+
+@pytest.mark.parametrize("key", ["P-77", "P-78", "P-77?f=csv"])
+async def test_a_hidden_key_cannot_be_tried(
+    client: httpx.AsyncClient, world: World, key: str
+) -> None:
+    dataset = await stocked(world, [PERSON], PEOPLE)
+
+    answer = await client.get(path(dataset, key))
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "column_not_visible"), answer.text
+    assert [entry["reason"] for entry in await world.log(Event.RECORDS_REFUSED)] == [
+        "column_not_visible"
+    ]
 
 
 @pytest.mark.parametrize("text", ["a" * 60_000, "a ILIKE '" * 3_000, "a = '2026-04-01" * 2_000])

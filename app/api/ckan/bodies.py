@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from app.api.ckan.action import Action, Here, action
 from app.api.ckan.asked import Call
+from app.api.ckan.packages import packages_of
+from app.api.pace import turn
 from app.catalogue import open_search
 from app.catalogue.open_search import Wanted
 from app.catalogue.open_terms import has_theme, named
@@ -112,8 +114,9 @@ async def list_licences(_call: Call, _here: Here) -> Any:
 
 
 async def _packages(here: Here, condition: Any, limit: int = _MOST) -> list[dict[str, Any]]:
-    _, found = await here.look(open_search.search, Wanted(also=[condition], limit=limit))
-    return [ckan.package(each, here.issuer) for each in found]
+    async with turn(limit):
+        _, found = await here.look(open_search.search, Wanted(also=[condition], limit=limit))
+        return await packages_of(found, here)
 
 
 _SORTS: Final = {"name": "name", "title": "title", "package_count": "package_count", "packages": "package_count"}  # fmt: skip

@@ -1,11 +1,13 @@
 """CKAN's actions on packages and resources: the catalogue of open data. Gives no record."""
 
+import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.api.ckan.action import Action, Here, action
 from app.api.ckan.asked import Call, check_text
+from app.api.pace import turn
 from app.catalogue import open_search
 from app.catalogue.open_search import FACETS, ORDERS, SCORE, Wanted
 from app.formats.shelf import ckan, ckan_ids
@@ -36,6 +38,11 @@ def _package(dataset: OpenDataset, here: Here) -> dict[str, Any]:
     return ckan.package(dataset, here.issuer)
 
 
+async def packages_of(found: Sequence[OpenDataset], here: Here) -> list[dict[str, Any]]:
+    """In a thread: hundreds take longer than others should wait."""
+    return await asyncio.to_thread(lambda: [_package(each, here) for each in found])
+
+
 async def list_packages(call: Call, here: Here) -> Any:
     """`package_list`: names alone, and all of them where no limit is given."""
     offset = call.number("offset", 0)
@@ -47,8 +54,9 @@ async def list_with_resources(call: Call, here: Here) -> Any:
     """`current_package_list_with_resources`."""
     limit = call.number("limit", 10, most=MOST_LISTED)
     wanted = Wanted(order=_NEWEST, offset=call.number("offset", 0), limit=limit)
-    _, found = await here.look(open_search.search, wanted)
-    return [_package(each, here) for each in found]
+    async with turn(limit):
+        _, found = await here.look(open_search.search, wanted)
+        return await packages_of(found, here)
 
 
 async def complete_package(call: Call, here: Here) -> Any:
@@ -70,9 +78,10 @@ async def search_packages(call: Call, here: Here) -> Any:
         offset=call.number("start", 0),
         limit=call.number("rows", 10, most=MOST_PACKAGES),
     )
-    total, found = await here.look(open_search.search, wanted)
     only = call.names("fl")
-    packages = [_only(_package(each, here), only) for each in found]
+    async with turn(wanted.limit):
+        total, found = await here.look(open_search.search, wanted)
+        packages = [_only(each, only) for each in await packages_of(found, here)]
     facets = await _facets(call, here, wanted)
     return {
         "count": total,
@@ -203,13 +212,16 @@ async def search_resources(call: Call, here: Here) -> Any:
     offset, limit = call.number("offset", 0), call.number("limit", 100, most=MOST_LISTED)
     total: int = 0
     found: list[tuple[OpenDataset, str]] = []
+    packages: list[dict[str, Any]] = []
     if forms:
-        total, found = await here.look(
-            open_search.resources, queries, forms, offset=offset, limit=limit
-        )
+        async with turn(limit):
+            total, found = await here.look(
+                open_search.resources, queries, forms, offset=offset, limit=limit
+            )
+            packages = await packages_of([dataset for dataset, _ in found], here)
     shown = [
-        find_resource(ckan_ids.resource_id(dataset.id, form), _package(dataset, here))
-        for dataset, form in found
+        find_resource(ckan_ids.resource_id(dataset.id, form), package)
+        for (dataset, form), package in zip(found, packages, strict=True)
     ]
     return {"count": total, "results": shown}
 

@@ -11,6 +11,7 @@ from app.api.access import PlatformDep, Reading
 from app.api.dataset_shapes import DatasetId
 from app.api.opendata.negotiation import HTML, MEDIA_TYPES, wanted
 from app.api.opendata.outlets import SERVICES
+from app.api.pace import turn
 from app.api.paging import Cursor, Limit, after, page
 from app.api.problem import STATUS, problems
 from app.api.tagged import tagged
@@ -58,8 +59,10 @@ async def show_catalogue(
     cursor: Cursor = None,
 ) -> Response:
     """DCAT 3 in JSON-LD, Turtle or RDF/XML, or a page to read, by Accept."""
-    found = await opendata.list_open(session, after=after(cursor), limit=limit)
-    return await _catalogue(request, platform.issuer, found, (limit, cursor), wanted(request))
+    media_type = wanted(request)
+    async with turn(limit):
+        found = await opendata.list_open(session, after=after(cursor), limit=limit)
+        return await _catalogue(request, platform.issuer, found, (limit, cursor), media_type)
 
 
 @router.head("/catalog.jsonld", include_in_schema=False)
@@ -91,8 +94,10 @@ async def show_catalogue_as(
     cursor: Cursor = None,
 ) -> Response:
     """By id; the next page stands in `hydra:next` and the Link header."""
-    found = await opendata.list_open(session, after=after(cursor), limit=limit)
-    return await _catalogue(request, platform.issuer, found, (limit, cursor), _by_ending(request))
+    media_type = _by_ending(request)
+    async with turn(limit):
+        found = await opendata.list_open(session, after=after(cursor), limit=limit)
+        return await _catalogue(request, platform.issuer, found, (limit, cursor), media_type)
 
 
 async def _catalogue(

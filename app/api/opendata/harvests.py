@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.access import PlatformDep, Reading
+from app.api.pace import turn
 from app.api.paging import Cursor, Limit, WrongCursor, after, page
 from app.api.problem import problems
 from app.api.shapes import OutShape
@@ -96,11 +97,13 @@ async def _data_json(platform: Platform) -> AsyncIterator[bytes]:
     last: str | None = None
     between = b""
     while True:
-        async with platform.database.reading() as session:
-            found = await opendata.list_open(session, after=last, limit=_BATCH)
-        batch = found[:_BATCH]
+        async with turn(_BATCH):
+            async with platform.database.reading() as session:
+                found = await opendata.list_open(session, after=last, limit=_BATCH)
+            batch = found[:_BATCH]
+            entries = await asyncio.to_thread(_entries, batch, platform.issuer)
         if batch:
-            yield between + await asyncio.to_thread(_entries, batch, platform.issuer)
+            yield between + entries
             between, last = b",\n", batch[-1].id
         if len(found) <= _BATCH:
             break
