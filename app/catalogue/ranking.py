@@ -28,12 +28,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Text
 
 from app.catalogue import standing
+from app.catalogue.hits import Place
 from app.catalogue.indexing import UNMADE
 from app.catalogue.standing import HEADS, LEVELS, LIKE, UNREAD
 from app.models.datasets import Dataset
 from app.models.search import DatasetWords
 from app.query.grams import likeness
-from app.query.refusals import InvalidCursor
 from app.query.words import Spellings
 
 _FEW: Final = 1_000  # so many are put in order here; of more, the database reads the first
@@ -58,31 +58,6 @@ _SETTINGS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where a hit stands in the order; whole and unique, so that a page can go on behind it."""
-
-    level: int
-    length: int
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.level}:{self.length}:{self.id}"
-
-    @classmethod
-    def read(cls, text: str) -> "Place":
-        """What `str` wrote. Raises `InvalidCursor`."""
-        level, _, rest = text.partition(":")
-        length, _, id_ = rest.partition(":")
-        if not (id_ and _is_small(level) and _is_small(length)):
-            raise InvalidCursor
-        return cls(int(level), int(length), id_)
-
-
-def _is_small(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 9
-
-
 Conditions = Sequence[ColumnElement[bool]]
 Sample = dict[int, list[Place]]  # by level
 
@@ -105,10 +80,7 @@ async def ranked(
     after: Place | None,
     most: int,
 ) -> list[Place]:
-    """The first `most` hits behind `after`.
-
-    `conditions` are on `Dataset`: who may see what, and whatever else narrows.
-    """
+    """The first `most` hits behind `after`. `conditions` on `Dataset`: who may see it, the rest."""
     ids = await _narrowed(session, conditions)
     async with _planned(session) as is_whole:
         asked = _Asked(terms, conditions, ids, is_whole)
@@ -128,10 +100,8 @@ async def count(session: AsyncSession, terms: Sequence[Spellings], conditions: C
     statement = statement.where(standing.holds(terms), *conditions)
     async with _planned(session) as is_whole:
         number = await session.scalar(statement) or 0
-        if number < _ENOUGH:
-            asked = _Asked(terms, conditions, ids, is_whole)
-            number += len(await _alike_if_few(session, asked, None))
-    return number
+        asked = _Asked(terms, conditions, ids, is_whole)
+        return number if number >= _ENOUGH else number + len(await _alike_if_few(session, asked))
 
 
 @asynccontextmanager
@@ -402,7 +372,7 @@ def _texts(values: Iterable[str]) -> ColumnElement[Any]:
 
 
 async def _alike_if_few(
-    session: AsyncSession, asked: _Asked, exact: Sequence[Place] | None
+    session: AsyncSession, asked: _Asked, exact: Sequence[Place] | None = None
 ) -> list[Place]:
     """Entries that have the words but for a character of each, where few have all; best first."""
     words = [spellings[0] for spellings in asked.terms]

@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import extents, lexicon, ranking, standing
+from app.catalogue.hits import Place
 from app.catalogue.opendata import is_open
-from app.catalogue.ranking import Place
 from app.models.datasets import Dataset, Version
 from app.models.parties import Organization
 from app.models.search import DatasetWords

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     ClauseElement,
     Column,
+    ColumnElement,
     Index,
     Integer,
     MetaData,
     Select,
     Table,
     bindparam,
-    distinct,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -42,7 +43,11 @@ MADE_AS: Final = "1"
 MOST_ROWS: Final = 10_000  # that an index names; above, reading on is as quick
 _ROWS_AT_A_TIME: Final = 5_000
 _CHARACTERS_A_CHUNK: Final = 3_000_000
-_MOST_OF_CHUNK: Final = 2_000
+_MOST_OF_CHUNK: Final = 0.15  # of its rows: what more of them hold tells too little
+_LEAST_OF_CHUNK: Final = 2_000
+_MOST_READ: Final = 100_000  # rows of grams that are put together for a word
+_MOST_GRAMS: Final = 3  # of a spelling, the rarest
+_RARE: Final = 1_000  # rows that need no second gram
 _LAST_ROW: Final = 2**31 - 1
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _ASKED: Final = bindparam("grams", type_=ARRAY(Integer()))
@@ -143,9 +148,10 @@ def _postings(rows: Sequence[int], texts: Sequence[str]) -> Iterator[tuple[int, 
     held = (keys >> np.uint64(32)).astype(np.uint32).view(np.int32)
     where = np.asarray(rows, dtype=np.int64)[(keys & np.uint64(0xFFFFFFFF)).astype(np.int64)]
     starts = np.flatnonzero(np.r_[True, held[1:] != held[:-1]])
+    most = max(_LEAST_OF_CHUNK, int(len(rows) * _MOST_OF_CHUNK))
     for begin, end in zip(starts, np.r_[starts[1:], len(held)], strict=True):
         number = int(end - begin)
-        named = where[begin:end].tolist() if number <= _MOST_OF_CHUNK else None
+        named = where[begin:end].tolist() if number <= most else None
         yield int(held[begin]), number, named
 
 
@@ -176,25 +182,29 @@ async def candidates(
     counted = await connection.fetch(_sql(_counted(table)), wanted)
     held = {gram: (number, is_named) for gram, number, is_named in counted}
     best = min((_rarest(each, asked, held) for each in terms), key=lambda found: found[0])
-    if best[0] > MOST_ROWS:
+    if best[0] > _MOST_READ:
         return None
-    found: list[int] | None = await connection.fetchval(_sql(_named(table)), best[1])
-    return found or []
+    found = set[int]()
+    for grams in best[1]:
+        found.update(await connection.fetchval(_sql(_named(table)), grams, len(grams)) or ())
+        if len(found) > MOST_ROWS:
+            return None
+    return sorted(found)
 
 
 def _rarest(
     spellings: Spellings, asked: dict[str, list[int]], held: dict[int, tuple[int, bool]]
-) -> tuple[int, list[int]]:
-    """For a term the fewest rows that hold any of its spellings, by one gram of each."""
+) -> tuple[int, list[list[int]]]:
+    """For a term how many rows are to be read, and the grams of each spelling that narrow it."""
     number, chosen = 0, []
     for spelling in spellings:
         known = [(*held.get(gram, (0, True)), gram) for gram in asked[spelling]]
-        usable = [(count, gram) for count, is_named, gram in known if is_named]
+        usable = sorted((count, gram) for count, is_named, gram in known if is_named)
         if not usable:
-            return MOST_ROWS + 1, []
-        count, gram = min(usable)
-        number += count
-        chosen.append(gram)
+            return _MOST_READ + 1, []
+        few = 1 if usable[0][0] <= _RARE else _MOST_GRAMS
+        number += sum(count for count, _ in usable[:few])
+        chosen.append([gram for _, gram in usable[:few]])
     return number, chosen
 
 
@@ -206,9 +216,13 @@ def _counted(table: Table) -> Select[Any]:
 
 
 def _named(table: Table) -> Select[Any]:
-    """The rows that hold one of the grams."""
-    rows = select(func.unnest(table.c.rows).label("row")).where(table.c.gram == func.any(_ASKED))
-    return select(func.array_agg(distinct(rows.subquery().c.row)))
+    """The rows that hold all of the grams, which are so many."""
+    each = select(func.unnest(table.c.rows).label("row")).where(table.c.gram == func.any(_ASKED))
+    row = each.subquery().c.row
+    # A chunk names a row once a gram.
+    held = select(row).group_by(row).having(func.count() == bindparam("number", type_=Integer()))
+    most: ColumnElement[int] = literal_column(str(MOST_ROWS + 1))
+    return select(func.array_agg(held.limit(most).subquery().c.row))
 
 
 def _sql(statement: ClauseElement) -> str:
