@@ -145,11 +145,8 @@ def make_plan(
     asked = dict(ask.parameters)
     joins = {name: each.join for name, each in joined.items()}
     question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
-    if ask.key is not None:
-        question = _with(question, *_same_key(version, visible, ask.dataset_id, ask.key))
     identity = _identity(version, visible)
-    if ask.item is not None:
-        question = _with(question, *_same_item(identity, ask.item))
+    question = _with(question, *_one_record(ask, version, visible, identity))
     order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters, readings)}"
     question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
@@ -246,6 +243,14 @@ def asked_rows(parameters: Sequence[tuple[str, str]], readings: Readings | None 
     if readings:
         asked.append(sorted(readings.items()))
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
+
+
+def _one_record(
+    ask: Ask, version: VersionEntry, visible: frozenset[str], identity: tuple[Field, ...]
+) -> list[Condition]:
+    """What only the record asked for meets, where one is: by its key, by the id of its feature."""
+    found = [] if ask.key is None else _same_key(version, visible, ask.dataset_id, ask.key)
+    return found if ask.item is None else [*found, *_same_item(identity, ask.item)]
 
 
 def _same_key(

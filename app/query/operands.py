@@ -23,7 +23,7 @@ MOST_PARTS: Final = 2_000  # conditions and operators: each is a piece of a stat
 EDGE_PARTS: Final = 20  # what is written out at length counts for as many
 MOMENT_PARTS: Final = 2  # the first moment of a day, beside a time
 _OPERATOR_PARTS: Final = {"^": 100, "/": 3}
-_FOLDED_PARTS: Final = 6
+_FOLDED_PARTS: Final = 10
 _MOST_DIGITS: Final = 10_000  # PostgreSQL keeps 16,383 behind the point
 _DECIMAL_DIGITS: Final = (310, 350)  # before and behind the point, of any number that is stored
 _INTEGER_DIGITS: Final = (19, 0)
@@ -58,8 +58,9 @@ class Scope:
         self.parts += parts
         if self.parts > MOST_PARTS:
             raise refuse(
-                f"条件と演算は合わせて{MOST_PARTS}個までです（^ や期間はより多く数えます）。",
-                f"{MOST_PARTS} conditions and operators at most (^ and intervals count for more).",
+                f"条件と演算は合わせて{MOST_PARTS}個までです（^ や /、CASEI・ACCENTI、期間はより多く数えます）。",
+                f"{MOST_PARTS} conditions and operators at most (^, /, CASEI, ACCENTI and intervals"
+                " count for more).",
             )
 
 

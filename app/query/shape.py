@@ -49,7 +49,8 @@ def shape_of(question: Question) -> Shape:
 
 def is_short(shape: Shape) -> bool:
     """Whether a statement of this shape is written in a moment."""
-    return len(shape[0]) <= 4 * _FEW and _parts(shape) <= _FEW
+    fields = shape[0]
+    return len(fields) <= 4 * _FEW and _parts(shape) <= _FEW
 
 
 def _parts(shape: Shape) -> int:
