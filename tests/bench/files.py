@@ -117,7 +117,7 @@ async def download(stage: Stage) -> list[Figure]:
                 lambda _: _megabytes_per_second(f"{stage.issuer}/{path}"),
                 lambda _: _megabytes_per_second(f"http://127.0.0.1:{port}/{path}"),
                 lambda _: _megabytes_per_second(f"http://127.0.0.1:{port}/plain/{key}"),
-                number=5,
+                number=15,
             )
     finally:
         behind.stop()
