@@ -13,7 +13,7 @@ from app.models.parties import Role
 from app.tasks import worker as worker_module
 from app.tasks.files import keep_up, make_files
 from tests.files.ready import ROWS, SPECS, address, made
-from tests.stock import PURPOSE, Spec, against_the_rules, put, stocked
+from tests.stock import PURPOSE, Spec, against_the_rules, path, put, stocked
 from tests.world import KENKO, SAKAI, World
 
 
@@ -182,6 +182,37 @@ async def test_publishing_has_the_files_made_and_letting_the_version_go_removes_
 
     assert answer.text.startswith("no,name,size\n1,a,1\n")
     assert ended.status_code == 404
+
+
+@pytest.mark.usefixtures("files_worker")
+async def test_makings_without_end_hold_up_no_load(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.versioned import publish  # noqa: PLC0415
+
+    making, dataset = [], await world.dataset(data_class="public", columns=())
+    pool = world.platform.database.pool
+    await pool.execute(
+        "UPDATE dataset SET license = 'CC-BY-4.0', fields = NULL WHERE id = $1", dataset
+    )
+
+    async def for_ever(*given: object) -> None:
+        making.append(given)
+        await asyncio.sleep(3_600)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(worker_module, "make_files", for_ever)
+        async with pool.acquire() as driver:
+            for _ in range(3):
+                await enqueue(driver, FILES, dataset=dataset, version=1)
+        async with asyncio.timeout(20):
+            while len(making) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            steward = await world.token(await world.party(KENKO, Role.STEWARD), "catalogue:write")
+            await publish(world, steward, dataset)
+
+    assert (await client.get(path(dataset))).json()["numberReturned"] > 0
+    assert len(making) == 2
 
 
 async def test_what_others_may_not_see_is_in_no_file_that_they_get(

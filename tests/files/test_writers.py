@@ -16,6 +16,7 @@ import pytest
 import shapely
 from openpyxl.utils.escape import unescape
 
+from app.formats.writers import geopackage
 from app.formats.writers.cells import batches
 from app.formats.writers.excel_csv import guarded
 from app.formats.writers.making import make
@@ -252,7 +253,11 @@ def test_points_at_one_place_are_one_dot_from_afar_and_all_there_close_by(tmp_pa
     assert sizes[0] < 200 and sizes[0] * 20 < sizes[14]
 
 
-def test_the_index_of_a_geopackage_leads_to_its_rows_and_to_no_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [geopackage.MOST_HELD, 0])
+def test_the_index_of_a_geopackage_leads_to_its_rows_and_to_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(geopackage, "MOST_HELD", held)
     number = 51 * 51 + 1  # three levels
     rows: list[list[str | None]] = [[f"{at}", "34.7", f"{135 + at / 1000}"] for at in range(number)]
     kinds = (("no", T.CODE), ("lat", T.LATITUDE), ("lon", T.LONGITUDE))

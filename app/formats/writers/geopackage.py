@@ -2,7 +2,7 @@
 
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import count
@@ -15,10 +15,13 @@ import shapely
 
 from app.formats.writers.cells import Shapes, apart, batches, shapes_of, typed
 from app.formats.writers.order import Layout
-from app.formats.writers.rtree import fill_index
+from app.formats.writers.rtree import fill_index, grow_index
 from app.formats.writers.survey import Survey
 from app.query.fields import FieldType
 
+Span = tuple[Any, Any]  # numbers of rows, and their bounds
+Fill = Callable[[sqlite3.Connection, str, Any, Any], None]
+MOST_HELD: Final = 2_000_000  # rows whose bounds are held to pack the index; beyond, it grows
 _EXACT_DIGITS: Final = 15  # what a REAL keeps of a decimal
 _TABLES: Final = """
 PRAGMA application_id = 0x47504B47;
@@ -117,7 +120,8 @@ def _fill(
     base: sqlite3.Connection, layout: Layout, types: list[str], layer: str, cells: Path
 ) -> None:
     places = ", ".join("?" * (len(types) + 2))
-    numbers, spans = count(1), [(np.empty(0, dtype=np.int64), np.empty((0, 4)))]
+    numbers, fill = count(1), fill_index
+    spans: list[Span] = [(np.empty(0, dtype=np.int64), np.empty((0, 4)))]
     for frame in batches(cells, len(layout.columns)):
         fids = [next(numbers) for _ in range(frame.height)]
         shapes = shapes_of(layout, frame)
@@ -129,8 +133,16 @@ def _fill(
         bounds = shapely.bounds(shapes)
         is_drawn = ~np.isnan(bounds).any(axis=1)
         spans.append((np.array(fids)[is_drawn], bounds[is_drawn]))
+        if sum(len(each) for each, _ in spans) > MOST_HELD:
+            _index(base, layer, spans, grow_index)
+            spans = spans[:1]
+            fill = grow_index
+    _index(base, layer, spans, fill)
+
+
+def _index(base: sqlite3.Connection, layer: str, spans: list[Span], fill: Fill) -> None:
     ids, edges = (np.concatenate(each) for each in zip(*spans, strict=True))
-    fill_index(base, _quoted(f"rtree_{layer}_geom"), ids, edges)
+    fill(base, _quoted(f"rtree_{layer}_geom"), ids, edges)
 
 
 def _quoted(name: str) -> str:

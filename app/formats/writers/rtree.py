@@ -44,6 +44,15 @@ def fill_index(base: sqlite3.Connection, name: str, ids: Any, bounds: Any) -> No
         )
 
 
+def grow_index(base: sqlite3.Connection, name: str, ids: Any, bounds: Any) -> None:
+    """Add to the R-tree row by row: slower, for more rows than are to be held."""
+    edges = bounds[:, [0, 2, 1, 3]].T.tolist()
+    base.executemany(
+        f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+        zip(ids.tolist(), *edges, strict=True),
+    )
+
+
 def _middles(bounds: Any) -> Any:
     middles = world((bounds[:, :2] + bounds[:, 2:]) / 2) * (1 << _ZOOM)
     return np.clip(middles, 0, (1 << _ZOOM) - 1).astype(np.int64)
