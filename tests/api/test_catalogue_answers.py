@@ -150,7 +150,7 @@ async def test_a_wrong_name_in_a_value_is_told_with_its_parameter(
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
     (fault,) = refused.json()["errors"]
     assert (fault["pointer"], fault["code"]) == (parameter, "unknown_field")
-    assert fault["detail"].startswith("There is no field ")
+    assert fault["detail"].startswith("There is no ")
     assert nearest is None or f"Did you mean {nearest}?" in fault["detail"]
 
 
