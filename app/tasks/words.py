@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import indexing, lexicon
 from app.kit.db import Database
-from app.models.datasets import DataClass, Dataset, Version, VersionState
+from app.models.datasets import DataClass, Dataset, Run, RunState, Version, VersionState
 from app.models.parties import Organization
 from app.models.search import DatasetWords
 from app.query.fields import Field, FieldType, Visibility
@@ -32,7 +32,7 @@ async def keep_words(database: Database) -> None:
     """Bring everything that searches go by up to date, some at a time."""
     while await _keep_datasets(database):
         pass
-    while await _index_version(database):
+    while not await _is_loading(database) and await _index_version(database):
         pass
     if readings.dictionary() is not None:
         while await _read_datasets(database):
@@ -42,6 +42,13 @@ async def keep_words(database: Database) -> None:
 async def _keep_datasets(database: Database) -> int:
     async with database.writing() as session:
         return await indexing.keep_up(session)
+
+
+async def _is_loading(database: Database) -> bool:
+    """Whether somebody waits for a load: an index, without which every answer is right, goes last."""
+    unfinished = exists().where(Run.state.in_((RunState.QUEUED, RunState.RUNNING)))
+    async with database.reading() as session:
+        return bool(await session.scalar(select(unfinished)))
 
 
 async def _index_version(database: Database) -> bool:

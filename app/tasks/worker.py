@@ -100,7 +100,7 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
 
     @queue.schedule("words", "* * * * *")
     async def run_words(_schedule: Schedule) -> None:
-        await keep_words(database)
+        await _unless_stopped(queue, keep_words(database))
 
     return queue
 
