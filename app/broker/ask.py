@@ -82,7 +82,10 @@ class Ask:
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""
-        return next((value for given, value in self.parameters if given == name), None)
+        for given, value in self.parameters:  # asked for again and again: no generator
+            if given == name:
+                return value
+        return None
 
 
 @dataclass(frozen=True, slots=True)
