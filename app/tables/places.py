@@ -102,6 +102,9 @@ class Places:
             if found is not None:
                 self._hold(key, found)
                 return found
+            held = self._held.get(key)  # another's search may have ended while this one looked
+            if held is not None:
+                return held
         return await self._shared(key, source, reading)
 
     async def _shared(self, key: Key, source: Source, reading: Reading) -> Found:
