@@ -39,6 +39,9 @@ def serve(
 
     def ready() -> None:
         note(f"起動しました: {settings.issuer}", f"Serving at {settings.issuer}")
+        for each in settings.every_listener if settings.listeners else ():
+            at = f"{each.host}:{each.port}"
+            note(f"ゾーン {each.zone} の入口: {at}", f"Listener of the zone {each.zone}: {at}")
 
     serve_until_stopped(settings, worker=not no_worker, prepare=prepare, ready=ready)
 

@@ -1,4 +1,7 @@
-"""One serving process: the port, the database, the worker as a child, the HTTP server. In order.
+"""One serving process: the ports, the database, the worker as a child, the HTTP servers. In order.
+
+Each listener has an application of its own, which knows one zone only: nothing that a request
+brings can tell it of another.
 
 What is started last is stopped first, on Ctrl-C and on SIGTERM alike. A child dies with us, even
 when we are killed: it watches a pipe of which only we hold the other end.
@@ -12,8 +15,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 Prepare = Callable[["Settings", str], Awaitable[None]]
+Listener = tuple["Settings", socket.socket]  # with what is its own: zone and address
 _GRACE_S: Final = 10
 _BACKLOG: Final = 2048
 _NOT_READ: Final = json.dumps(
@@ -130,7 +134,7 @@ class _Stopping:
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self._task = task
-        self.server: _Server | None = None
+        self.servers: list[_Server] = []
         self.lost: EmbeddedDatabaseEnded | None = None
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
@@ -140,20 +144,21 @@ class _Stopping:
         """End at once when the embedded server is gone: nothing more can be answered."""
         await database.ended()
         self.lost = EmbeddedDatabaseEnded(log=database.log)
-        if self.server is None:
+        if not self.servers:
             self._task.cancel()
             return
-        self.server.should_exit = self.server.force_exit = True
+        for server in self.servers:
+            server.should_exit = server.force_exit = True
         await asyncio.sleep(_GRACE_S)
         self._task.cancel()  # something waits for the database still
 
     def _stop(self) -> None:
-        if self.server is None:
+        if not self.servers:
             self._task.cancel()
-        elif self.server.should_exit:
-            self.server.force_exit = True  # asked twice: do not wait for open requests
-        else:
-            self.server.should_exit = True
+        for server in self.servers:
+            # Asked twice: do not wait for open requests.
+            server.force_exit = server.should_exit
+            server.should_exit = True
 
 
 def serve_until_stopped(
@@ -168,16 +173,20 @@ def serve_until_stopped(
     import uvloop  # noqa: PLC0415
 
     with (
-        listening(settings.host, settings.port) as port,
+        ExitStack() as taken,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         suppress(asyncio.CancelledError),  # stopped before it began to serve
     ):
-        runner.run(_serve(settings, port, worker, prepare, furnish, ready))
+        listeners = [
+            (each, taken.enter_context(listening(each.host, each.port)))
+            for each in settings.every_listener
+        ]
+        runner.run(_serve(settings, listeners, worker, prepare, furnish, ready))
 
 
 async def _serve(
     settings: "Settings",
-    port: socket.socket,
+    listeners: Sequence[Listener],
     worker: bool,
     prepare: Prepare,
     furnish: Prepare | None,
@@ -200,11 +209,43 @@ async def _serve(
                 await furnish(settings, url)
             main = await importing
             set_up_logging(settings.log_level)
-            app = main.create_app(settings, url)
-            # Started here and not by uvicorn, which would tell a refusal as a traceback.
-            async with app.router.lifespan_context(app):
-                stopping.server = _Server(_config(app), ready)
-                await stopping.server.serve(sockets=[port])
+            async with AsyncExitStack() as started:
+                servers = []
+                all_ready = _at_last(len(listeners), ready)
+                for each, _ in listeners:
+                    app = main.create_app(each, url)
+                    # Started here and not by uvicorn, which would tell a refusal as a traceback.
+                    await started.enter_async_context(app.router.lifespan_context(app))
+                    servers.append(_Server(_config(app), all_ready))
+                stopping.servers = servers
+                ports = [port for _, port in listeners]
+                await _serve_all(servers, ports)
+
+
+def _at_last(times: int, ready: Callable[[], None]) -> Callable[[], None]:
+    """Calls `ready` when it has been called so many times."""
+    left = iter(range(times - 1, -1, -1))
+
+    def one() -> None:
+        if next(left) == 0:
+            ready()
+
+    return one
+
+
+async def _serve_all(servers: Sequence["_Server"], ports: Sequence[socket.socket]) -> None:
+    """Serve at every port until told to stop; what ends one listener ends all."""
+
+    async def serve(server: _Server, port: socket.socket) -> None:
+        try:
+            await server.serve(sockets=[port])
+        finally:
+            for other in servers:
+                other.should_exit = True
+
+    async with asyncio.TaskGroup() as serving:
+        for each, port in zip(servers, ports, strict=True):
+            serving.create_task(serve(each, port))
 
 
 @asynccontextmanager

@@ -1,16 +1,22 @@
 """The settings of one process. Only `main` and `cli` read them; everything else gets them passed."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.kit.store import Access
+
+_LISTENER: Final = re.compile(
+    r"(internet|lgwan|mynumber)=([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
+    r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
 
 
 class Settings(BaseSettings):
@@ -29,7 +35,10 @@ class Settings(BaseSettings):
     public_url: str | None = None
     """The address that the outside sees: the issuer of tokens. Unset: http://host:port."""
     zone: Literal["internet", "lgwan", "mynumber"] = "internet"
-    """The zone of this process's one listener. A request cannot choose it."""
+    """The zone of the listener at `host` and `port`. A request cannot choose it."""
+    listeners: str = ""
+    """More listeners of the same process, each of a zone of its own: `lgwan=10.1.0.5:8000`,
+    several parted by spaces. The zone of a request is that of the socket that it came by."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     database_connections: int = Field(default=10, ge=2, le=200)
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1)
@@ -62,6 +71,23 @@ class Settings(BaseSettings):
             )  # fmt: skip
         return url
 
+    @field_validator("listeners")
+    @classmethod
+    def _are_listeners(cls, text: str, told: ValidationInfo) -> str:
+        zones = [
+            told.data.get("zone", "internet"),
+            *(each.partition("=")[0] for each in text.split()),
+        ]
+        if len(set(zones)) < len(zones) or not all(map(_LISTENER.fullmatch, text.split())):
+            raise PydanticCustomError(
+                "not_listeners",
+                "it is no list like 'lgwan=10.1.0.5:8000 mynumber=10.2.0.5:8000', each zone once"
+                " and none that of URBANOS_ZONE",
+                {"ja": "'lgwan=10.1.0.5:8000 mynumber=10.2.0.5:8000' のように、ゾーンごとに一つ"
+                       "指定してください（URBANOS_ZONE のゾーンは除く）。"},
+            )  # fmt: skip
+        return text
+
     @field_validator("store")
     @classmethod
     def _is_store(cls, url: str | None) -> str | None:
@@ -93,6 +119,18 @@ class Settings(BaseSettings):
                        "してください。"},
             )  # fmt: skip
         return url
+
+    @property
+    def every_listener(self) -> tuple["Settings", ...]:
+        """One's own settings and, for each further listener, those with its zone and address."""
+        further = []
+        for each in self.listeners.split():
+            zone, _, address = each.partition("=")
+            host, _, port = address.rpartition(":")
+            its = {"zone": zone, "host": host.strip("[]"), "port": int(port), "listeners": ""}
+            # All are one platform: the issuer of tokens and the base of links stay the same.
+            further.append(self.model_copy(update={**its, "public_url": self.issuer}))
+        return (self, *further)
 
     @property
     def store_access(self) -> Access:

@@ -51,12 +51,13 @@ class Home:
             capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
         )  # fmt: skip
 
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Start a serving command and wait for its first answer."""
         with (self.folder / "said").open("ab") as said:
             process = subprocess.Popen(
-                [*URBANOS, *words], env=self.environment, cwd=REPO, stdout=said, stderr=said
-            )
+                [*URBANOS, *words], env={**self.environment, **environment}, cwd=REPO,
+                stdout=said, stderr=said,
+            )  # fmt: skip
         give_up_at = time.monotonic() + _PATIENCE_S
         while time.monotonic() < give_up_at and process.poll() is None:
             try:
