@@ -13,6 +13,7 @@ from app.api import (
     changes,
     clients,
     datasets,
+    decisions,
     files,
     groups,
     invitations,
@@ -87,6 +88,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     ckan.router,
     harvests.router,
     agreements.router,
+    decisions.router,
     log.router,
     log.readers_router,
     operations.router,
@@ -134,6 +136,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sealer=sealer,
             clients=clients,
             snapshot=snapshot,
+            decider=decider,
             broker=Broker(
                 database=database,
                 snapshot=snapshot,

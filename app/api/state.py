@@ -6,6 +6,7 @@ from app.audit.log import Log
 from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
+from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
 from app.broker.snapshot import Snapshot
@@ -37,6 +38,7 @@ class Platform:
     tokens: TokenVerifier
     token_endpoint: TokenEndpoint
     snapshot: Snapshot
+    decider: Decider
     broker: Broker
     aggregator: Aggregator
     writer: Writer

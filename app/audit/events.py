@@ -10,6 +10,7 @@ class Event(StrEnum):
     RECORDS_WRITTEN = "records.written"
     RECORDS_REFUSED = "records.refused"
     CALL_REFUSED = "call.refused"
+    DECISION_EXPLAINED = "decision.explained"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name, not a secret
     TOKEN_REFUSED = "token.refused"  # noqa: S105
     ORGANIZATION_ADDED = "organization.added"

@@ -1,6 +1,7 @@
 """Gathers the facts of a request and has the rules judge them. A refusal is logged, then raised."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from app.audit.events import Event
@@ -11,8 +12,29 @@ from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.kit import clock
 from app.kit.errors import AppError
-from app.policy.facts import Action, Caller
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide
+from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
+from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide, looked_at
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """A request that nobody has made: its token has the scope that it needs."""
+
+    client: ClientFacts
+    action: Action
+    purpose: str | None = None
+    zone: str | None = None  # None: this listener's
+    at: datetime | None = None  # None: now
+    bound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A verdict with the facts that it was judged by, and each agreement's part in it."""
+
+    facts: Facts
+    verdict: Allow | Deny
+    agreements: tuple[tuple[AgreementFacts, Reason | None], ...]
 
 
 class Decider:
@@ -42,6 +64,24 @@ class Decider:
             now=clock.now(),
         )
         return decide(facts)
+
+    async def explain(self, known: Known, supposed: Supposed) -> Explanation:
+        """What the rules would say, by the rules themselves. Nothing leaves, nothing is logged."""
+        client = supposed.client
+        needed = f"dataset:{known.entry.id}:{supposed.action.needs}"
+        facts = Facts(
+            action=supposed.action,
+            dataset=known.entry.facts,
+            caller=Caller(client, frozenset({needed}), bound=supposed.bound),
+            purpose=supposed.purpose,
+            zone=supposed.zone or self._zone,
+            agreements=known.agreements,
+            purposes=await self._snapshot.purposes(),
+            now=supposed.at or clock.now(),
+        )
+        return Explanation(
+            facts=facts, verdict=decide(facts), agreements=looked_at(facts, client.organization_id)
+        )
 
     async def allow(
         self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str

@@ -86,6 +86,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
 }
 
 
+def words_of(reason: Reason, named: Mapping[str, str]) -> tuple[str, str]:
+    """A refusal in Japanese and in English: what refused, and how to mend it."""
+    japanese, english = _WORDS[reason]
+    return japanese.format(**named), english.format(**named)
+
+
 class AccessRefused(AppError):
     """A rule refused. `code` is the rule's reason."""
 
@@ -97,10 +103,8 @@ class AccessRefused(AppError):
     def __init__(self, deny: Deny) -> None:
         self.code = deny.reason.value
         self.deny = deny
-        japanese, english = _WORDS[deny.reason]
-        super().__init__(
-            in_japanese=japanese.format(**deny.named), in_english=english.format(**deny.named)
-        )
+        japanese, english = words_of(deny.reason, deny.named)
+        super().__init__(in_japanese=japanese, in_english=english)
 
 
 class AuthenticationNeeded(AccessRefused):

@@ -201,13 +201,20 @@ def _body_ground(facts: Facts, caller: Caller) -> Allow | None:
     return Allow(_seen_up_to(facts, RANK["internal"]), "body")
 
 
+def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Reason | None], ...]:
+    """The consumer's agreements on the dataset, each with what keeps it from carrying this request.
+
+    For explanations: by the very checks that decide.
+    """
+    mine = [a for a in facts.agreements if a.consumer_id == consumer_id]
+    return tuple((each, _why_not(facts, each)) for each in mine)
+
+
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
-    mine = [a for a in facts.agreements if a.consumer_id == caller.client.organization_id]
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id})
     best: Allow | None = None
-    for agreement in mine:
-        why = _why_not(facts, agreement)
+    for agreement, why in looked_at(facts, caller.client.organization_id):
         if why is not None:
             refusal = _nearer(refusal, Deny(why, {"purpose": agreement.purpose}))
             continue

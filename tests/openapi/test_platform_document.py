@@ -18,7 +18,8 @@ from app.api.state import Platform
 from app.catalogue import runs
 from app.cli.openapi import document_text
 from app.models.datasets import Dataset
-from app.models.parties import Role
+from app.models.parties import AuthMethod, Role
+from app.parties import clients
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.stock import stocked
@@ -227,6 +228,17 @@ async def _fresh_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {"client_id": (await stage.world.party()).id}
 
 
+async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The client that the example names."""
+    async with stage.world.platform.database.writing() as session:
+        new = clients.NewClient(
+            organization_id=SAKAI, name="試験", id="271403-app",
+            auth_method=AuthMethod.CLIENT_SECRET_BASIC,
+        )  # fmt: skip
+        await clients.add(session, new, by="test")
+    return stage.admin, {}
+
+
 async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
     unit = f"271004-u{secrets.token_hex(4)}"
     body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
@@ -376,6 +388,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/clients/{client_id}": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
     "GET /v1/admin/organizations/{organization_id}": _as("admin", organization_id="271004"),
