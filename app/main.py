@@ -61,6 +61,7 @@ from app.kit.settings import Settings
 from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing, open_sealer
+from app.oauth.proofs import Proofs
 from app.oauth.tokens import TokenVerifier
 from app.parties.clients import load_client_facts
 
@@ -163,6 +164,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             accel_prefix=settings.accel_prefix,
             keys=keys,
             tokens=TokenVerifier(settings.issuer, settings.zone, keys),
+            proofs=Proofs(database),
             token_endpoint=TokenEndpoint(
                 database,
                 live,

@@ -12,14 +12,17 @@ from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
 from app.kit.errors import AppError, Kind
 from app.models.parties import Role
+from app.oauth.keys import ALGORITHM
+from app.oauth.refusals import InvalidProof
 from app.oauth.scopes import MEANINGS
 from app.oauth.tokens import InvalidToken, Verified
 from app.parties.clients import ClientNotFound
-from app.policy.facts import Caller
+from app.policy.facts import Caller, ClientFacts
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+_SCHEMES: Final = ("bearer", "dpop")
 
 
 class TokenMissing(AppError):
@@ -32,11 +35,26 @@ class TokenMissing(AppError):
 
 
 class AuthorizationMalformed(InvalidToken):
-    """The Authorization header is given twice or is no Bearer token."""
+    """The Authorization header is given twice or holds no token."""
 
     code = "authorization_malformed"
-    ja = "Authorization ヘッダは Bearer トークン一つだけにしてください。"
-    en = "The Authorization header must hold one Bearer token."
+    ja = "Authorization ヘッダは Bearer か DPoP のトークン一つだけにしてください。"
+    en = "The Authorization header must hold one token, as Bearer or as DPoP."
+
+
+class TokenNotAsBound(InvalidToken):
+    """A token of a sender's key was sent as Bearer, or a token of none as DPoP (RFC 9449, 7.1)."""
+
+    ja = "トークンは {scheme} として送ってください（cnf の有無で決まります）。"
+    en = "Send the token as {scheme}: whether it has cnf decides."
+
+
+class ProofRefused(InvalidToken):
+    """The proof beside a token that is bound to a key is missing, wrong or used before."""
+
+    code = "invalid_dpop_proof"
+    ja = InvalidProof.ja
+    en = InvalidProof.en
 
 
 class InsufficientScope(AppError):
@@ -58,15 +76,20 @@ class RoleMissing(AppError):
 
 
 def remembered_caller(platform: Platform, scope: Scope) -> Caller | None:
-    """The caller when everything about it is in memory: no await. None says nothing."""
-    token = _bearer(platform, scope)
-    verified = platform.tokens.remembered(token) if token is not None else None
-    if verified is None:
+    """The caller when everything about it is in memory: no await. None says nothing.
+
+    Who proves a key with each request is never here: that proof is to be used up first.
+    """
+    shown = _shown(platform, scope)
+    if shown is None or shown[0] != "bearer":
+        return None
+    verified = platform.tokens.remembered(shown[1])
+    if verified is None or verified.jkt is not None:
         return None
     client = platform.clients.held(verified.client_id)
     if client is None or client.revoked or client.organization_id != verified.organization_id:
         return None
-    caller = scope["caller"] = Caller(client, verified.scope)
+    caller = scope["caller"] = _caller(client, verified)
     return caller
 
 
@@ -74,16 +97,21 @@ async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
     """The caller, or None when no token was shown.
 
     Raises `InvalidToken` for a token that is wrong or whose client was revoked, however long it
-    would still live.
+    would still live, and for one that is not sent by whom it is bound to.
     """
-    token = _bearer(platform, scope)
-    if token is None:
+    shown = _shown(platform, scope)
+    if shown is None:
         return None
+    scheme, token = shown
     try:
         verified = await platform.tokens.verify(token)
         caller = await _registered(platform, verified)
+        if caller.bound != (scheme == "dpop"):
+            raise TokenNotAsBound(scheme="DPoP" if caller.bound else "Bearer", why="scheme")
+        if verified.jkt is not None:
+            await _prove(platform, scope, token, verified.jkt)
     except InvalidToken as refusal:
-        challenge(platform, refusal, error="invalid_token")
+        challenge(platform, refusal, error=_error_of(refusal), bound=scheme == "dpop")
         raise
     scope["caller"] = caller
     return caller
@@ -96,29 +124,76 @@ async def _registered(platform: Platform, verified: Verified) -> Caller:
         raise InvalidToken(why="client") from exc
     if client.revoked or client.organization_id != verified.organization_id:
         raise InvalidToken(why="client_revoked")
-    return Caller(client, verified.scope)
+    return _caller(client, verified)
 
 
-def _bearer(platform: Platform, scope: Scope) -> str | None:
-    """The token of the one Authorization header (RFC 6750, 2.1), None when there is no header."""
+def _caller(client: ClientFacts, verified: Verified) -> Caller:
+    return Caller(
+        client,
+        verified.scope,
+        verified.jkt is not None,
+        verified.agreement_id,
+        verified.purpose,
+    )
+
+
+async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None:
+    """Use up the request's proof that it was sent with the token's key (RFC 9449, 7)."""
+    shown = [value for name, value in scope["headers"] if name == b"dpop"]
+    uri = platform.issuer + _path(scope)
+    try:
+        await platform.proofs.take(shown, scope["method"], uri, token=token, jkt=jkt)
+    except InvalidProof as wrong:
+        raise ProofRefused(why=wrong.why, **wrong.named) from wrong
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent, below the address that the outside sees."""
+    raw: bytes = scope["raw_path"]
+    root = scope.get("app_root_path", scope.get("root_path", ""))
+    return raw.removeprefix(root.encode()).decode("latin-1")
+
+
+def _error_of(refusal: InvalidToken) -> str:
+    """The error of the challenge (RFC 6750, 3.1; RFC 9449, 7.1)."""
+    return refusal.code if isinstance(refusal, ProofRefused) else "invalid_token"
+
+
+def _shown(platform: Platform, scope: Scope) -> tuple[str, str] | None:
+    """Scheme and token of the one Authorization header (RFC 6750, 2.1), None without a header."""
     shown: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if not shown:
         return None
     scheme, _, token = shown[0].decode("latin-1").partition(" ")
-    if len(shown) > 1 or scheme.lower() != "bearer" or not token:
+    scheme = scheme.lower()
+    if len(shown) > 1 or scheme not in _SCHEMES or not token:
         refusal = AuthorizationMalformed(why="header")
         challenge(platform, refusal, error="invalid_request")
         raise refusal
-    return token.strip()
+    return scheme, token.strip()
 
 
-def challenge(platform: Platform, refusal: AppError, *, error: str | None, scope: str = "") -> None:
-    """Put the WWW-Authenticate header on a refusal (RFC 6750, 3; RFC 9728, 5.1)."""
+def challenge(
+    platform: Platform,
+    refusal: AppError,
+    *,
+    error: str | None,
+    scope: str = "",
+    bound: bool = False,
+) -> None:
+    """Put the WWW-Authenticate header on a refusal (RFC 6750, 3; RFC 9449, 7.1; RFC 9728, 5.1).
+
+    Both ways to send a token are named; what is wrong is said to the one that was tried.
+    """
     parts = [f'error="{error}"'] if error else []
     if scope:
         parts.append(f'scope="{scope}"')
     parts.append(f'resource_metadata="{platform.issuer}{METADATA_PATH}"')
-    refusal.headers["WWW-Authenticate"] = "Bearer " + ", ".join(parts)
+    tried = ", ".join(parts)
+    algorithms = f'algs="{ALGORITHM}"'
+    refusal.headers["WWW-Authenticate"] = (
+        f"DPoP {algorithms}, {tried}" if bound else f"Bearer {tried}, DPoP {algorithms}"
+    )
 
 
 # Shown in OpenAPI only: the token itself is read by `find_caller`.
@@ -163,7 +238,8 @@ def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitabl
     async def required(caller: CallerDep, platform: PlatformDep) -> Caller:
         if scope is not None and scope not in caller.scope:
             refusal = InsufficientScope(scope=scope)
-            challenge(platform, refusal, error="insufficient_scope", scope=scope)
+            told = {"error": "insufficient_scope", "scope": scope}
+            challenge(platform, refusal, **told, bound=caller.bound)
             raise refusal
         if role is not None and role not in caller.client.roles:
             raise RoleMissing(role=role.value)

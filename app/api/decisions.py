@@ -1,5 +1,7 @@
 """The door that explains decisions to the operator: what would be said, and why. Gives no data."""
 
+from uuid import UUID
+
 from fastapi import APIRouter
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -28,6 +30,7 @@ class SupposedIn(InShape):
     zone: Zone | None = Field(default=None, description="the listener's; absent: this one's")
     at: AwareDatetime | None = None
     bound: bool = Field(default=False, description="the token is bound to its sender's key")
+    agreement: UUID | None = Field(default=None, description="the one that the token is for")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -99,8 +102,10 @@ async def explain_decision(
     known = await platform.snapshot.dataset(asked.dataset)
     _require_visible(known, caller)
     client = await platform.clients.get(asked.client)
-    told = asked.model_dump(exclude={"client", "dataset"})
-    explained = await platform.decider.explain(known, Supposed(client, **told))
+    told = asked.model_dump(exclude={"client", "dataset", "agreement"})
+    agreement = str(asked.agreement) if asked.agreement else None
+    supposed = Supposed(client, agreement_id=agreement, **told)
+    explained = await platform.decider.explain(known, supposed)
     shown = _shown(explained)
     await platform.log.write(
         Event.DECISION_EXPLAINED, by=caller.client.client_id, client=asked.client,
@@ -123,6 +128,8 @@ def _shown(explained: Explanation) -> ExplainedOut:
     assumes = [f"scope dataset:{facts.dataset.id}:{facts.action.needs}"]
     if facts.caller is not None and facts.caller.bound:
         assumes.append("bound to the sender's key")
+    if facts.caller is not None and facts.caller.agreement_id is not None:
+        assumes.append(f"for the agreement {facts.caller.agreement_id}")
     considered = [_considered(explained, *each) for each in explained.agreements]
     if isinstance(verdict, Deny):
         return ExplainedOut(

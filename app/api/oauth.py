@@ -1,6 +1,6 @@
 """The OAuth door: token endpoint, keys and metadata, in the words of the RFCs. Decides nothing."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
@@ -11,22 +11,32 @@ from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
 from app.api.reach import reach_of
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
-from app.oauth.grants import LONGEST_BODY, read_form
+from app.oauth.details import TYPE as DETAILS_TYPE
+from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
 from app.oauth.scopes import MEANINGS
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
+# In both documents: what a token may be bound to (RFC 9449, 5.1; RFC 9396, 10; RFC 9728, 2).
+_BINDING: Final = {
+    "dpop_signing_alg_values_supported": [ALGORITHM],
+    "authorization_details_types_supported": [DETAILS_TYPE],
+}
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 
 
 class TokenOut(BaseModel):
-    """A token (RFC 6749, 5.1). `scope` is what was granted, which may be less than was asked."""
+    """A token (RFC 6749, 5.1). `scope` is what was granted, which may be less than was asked.
+
+    `token_type` is `DPoP` for a token that is bound to the key of a proof (RFC 9449, 5).
+    """
 
     access_token: str
-    token_type: str = "Bearer"  # noqa: S105 - a type, not a secret
+    token_type: Literal["Bearer", "DPoP"]
     expires_in: int
     scope: str
+    authorization_details: list[dict[str, Any]] | None = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -58,6 +68,15 @@ class OAuthErrorOut(BaseModel):
 
 
 _FORM: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "DPoP",
+            "in": "header",
+            "required": False,
+            "description": "A proof of the key that the token is to be bound to (RFC 9449, 5)",
+            "schema": {"type": "string"},
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -71,6 +90,8 @@ _FORM: Final[dict[str, Any]] = {
                         "client_id": {"type": "string"},
                         "client_assertion_type": {"type": "string", "const": ASSERTION_TYPE},
                         "client_assertion": {"type": "string"},
+                        "resource": {"type": "string", "format": "uri"},
+                        "authorization_details": {"type": "string"},
                     },
                 },
                 "example": {
@@ -81,12 +102,12 @@ _FORM: Final[dict[str, Any]] = {
                 },
             }
         },
-    }
+    },
 }
 
 
 @router.post(
-    "/oauth/token",
+    PATH,
     response_model=TokenOut,
     summary="Get an access token",
     openapi_extra=_FORM,
@@ -101,18 +122,26 @@ async def issue_token(request: Request, platform: PlatformDep) -> Response:
     """Client credentials (RFC 6749, 4.4) with `private_key_jwt` or `client_secret_basic`.
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
-    is used once.
+    is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
+    personal data needs. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
+    to one agreement; `resource` (RFC 8707) may only be the issuer.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
     authorization = request.headers.get("authorization")
-    granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform))
-    answer = TokenOut(
+    proofs = [value for name, value in request.scope["headers"] if name == b"dpop"]
+    granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform), proofs)
+    return JSONResponse(_shape(granted).model_dump(exclude_none=True), headers=_NO_STORE)
+
+
+def _shape(granted: Granted) -> TokenOut:
+    return TokenOut(
         access_token=granted.issued.token,
+        token_type="DPoP" if granted.bound else "Bearer",
         expires_in=granted.issued.expires_in,
         scope=" ".join(granted.scope),
+        authorization_details=granted.details.as_json() if granted.details else None,
     )
-    return JSONResponse(answer.model_dump(), headers=_NO_STORE)
 
 
 @router.get("/oauth/jwks", summary="Public keys of access tokens", responses=problems())
@@ -131,13 +160,14 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
     """What the token endpoint can do (RFC 8414, 2): only what is really on."""
     return {
         "issuer": platform.issuer,
-        "token_endpoint": f"{platform.issuer}/oauth/token",
+        "token_endpoint": platform.issuer + PATH,
         "jwks_uri": f"{platform.issuer}/oauth/jwks",
         "scopes_supported": _scopes(),
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": _METHODS,
         "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+        **_BINDING,
         "service_documentation": f"{platform.issuer}/docs",
         "ui_locales_supported": ["ja", "en"],
     }
@@ -156,6 +186,7 @@ async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
         "jwks_uri": f"{platform.issuer}/oauth/jwks",
         "scopes_supported": _scopes(),
         "bearer_methods_supported": ["header"],
+        **_BINDING,
         "resource_documentation": f"{platform.issuer}/docs",
     }
 

@@ -186,7 +186,9 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[str]] = {}
     for code, status in _ALWAYS.items():
         by_status.setdefault(status, []).append(code)
-    for code in codes:
+    # Whoever takes a token takes the proof beside it.
+    proof = ("invalid_dpop_proof",) if "invalid_token" in codes else ()
+    for code in (*codes, *proof):
         if code not in known:
             raise LookupError(f"no refusal has the code {code!r}")
         by_status.setdefault(known[code], []).append(code)

@@ -1,57 +1,66 @@
 """What a client's token may name: facts gathered and policy asked. Has no rule of its own."""
 
+from dataclasses import replace
+
 from app.api.state import Platform
+from app.broker.snapshot import Known
 from app.catalogue.refusals import DatasetNotFound
 from app.kit import clock
-from app.oauth.grants import Reach
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import Allow, DatasetFacts, Facts, decide
+from app.oauth.grants import Reach, Reached
+from app.policy.facts import Action, Caller
+from app.policy.rules import RANK, Allow, Facts, decide
 
 
 def reach_of(platform: Platform) -> Reach:
     """A judge of what a token may name, by what the platform knows at that moment."""
 
-    async def reach(client: ClientFacts, dataset_id: str, action: Action) -> str | None:
+    async def reach(asker: Caller, dataset_id: str, action: Action) -> Reached | None:
         try:
             known = await platform.snapshot.dataset(dataset_id)
         except DatasetNotFound:
             return None
-        dataset = known.entry.facts
-        if _is_allowed(platform, client, dataset, action, known.agreements):
-            return dataset.data_class
-        return None
+        scope = frozenset({f"dataset:{dataset_id}:{action.value}"})
+        # The scope to read serves for counting too, where nothing else is given.
+        least = Action.AGGREGATE if action is Action.READ else action
+        return _reached(platform.zone, known, replace(asker, scope=scope), least)
 
     return reach
 
 
-def _is_allowed(
-    platform: Platform,
-    client: ClientFacts,
-    dataset: DatasetFacts,
-    action: Action,
-    agreements: tuple[AgreementFacts, ...],
-) -> bool:
-    """Whether any purpose would be let through: the purpose itself is told with each read."""
-    mine = {a.purpose for a in agreements if a.consumer_id == client.organization_id}
-    purposes = mine or {"own-duty"}
-    caller = Caller(client, frozenset({f"dataset:{dataset.id}:{action.value}"}))
-    # The scope to read serves for counting too, where nothing else is given.
-    least = Action.AGGREGATE if action is Action.READ else action
-    return any(
-        isinstance(
-            decide(
-                Facts(
-                    action=least,
-                    dataset=dataset,
-                    caller=caller,
-                    purpose=purpose,
-                    zone=platform.zone,
-                    agreements=agreements,
-                    purposes=frozenset(purposes),
-                    now=clock.now(),
-                )
-            ),
-            Allow,
+def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached | None:
+    """What any purpose would let through: the purpose itself is told with each read."""
+    dataset = known.entry.facts
+    mine = {a.purpose for a in known.agreements if a.consumer_id == caller.client.organization_id}
+    purposes = frozenset(mine or {"own-duty"})
+    best: Reached | None = None
+    for purpose in sorted(purposes):
+        verdict = decide(
+            Facts(
+                action=action,
+                dataset=dataset,
+                caller=caller,
+                purpose=purpose,
+                zone=zone,
+                agreements=known.agreements,
+                purposes=purposes,
+                now=clock.now(),
+            )
         )
-        for purpose in purposes
-    )
+        if isinstance(verdict, Allow):
+            of = {a.id: a.purpose for a in known.agreements}.get(verdict.agreement_id or "")
+            found = Reached(_class_seen(known, verdict), verdict.agreement_id, of)
+            best = found if best is None or _is_more(found, best) else best
+    return best
+
+
+def _is_more(one: Reached, other: Reached) -> bool:
+    """Whether it sees more: a token lives as long as the most that it may see allows."""
+    return RANK[one.data_class] > RANK[other.data_class]
+
+
+def _class_seen(known: Known, allow: Allow) -> str:
+    """The dataset's class, or personal where a personal column of it may be seen."""
+    seen_by = dict(known.entry.facts.columns)
+    if any(seen_by.get(name) == "personal" for name in allow.columns):
+        return "personal"
+    return known.entry.facts.data_class

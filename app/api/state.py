@@ -18,6 +18,7 @@ from app.kit.live import Live, LiveCache
 from app.kit.store import Store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.keys import KeyRing
+from app.oauth.proofs import Proofs
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts
 
@@ -36,6 +37,7 @@ class Platform:
     clients: LiveCache[ClientFacts]
     keys: KeyRing
     tokens: TokenVerifier
+    proofs: Proofs
     token_endpoint: TokenEndpoint
     snapshot: Snapshot
     decider: Decider

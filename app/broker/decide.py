@@ -26,6 +26,7 @@ class Supposed:
     zone: str | None = None  # None: this listener's
     at: datetime | None = None  # None: now
     bound: bool = False
+    agreement_id: str | None = None  # the one that the token is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,13 @@ class Decider:
         facts = Facts(
             action=supposed.action,
             dataset=known.entry.facts,
-            caller=Caller(client, frozenset({needed}), bound=supposed.bound),
+            caller=Caller(
+                client,
+                frozenset({needed}),
+                bound=supposed.bound,
+                agreement_id=supposed.agreement_id,
+                purpose=supposed.purpose if supposed.agreement_id else None,
+            ),
             purpose=supposed.purpose,
             zone=supposed.zone or self._zone,
             agreements=known.agreements,

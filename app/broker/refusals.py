@@ -34,8 +34,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         "Data above internal is for clients that prove themselves with private_key_jwt.",
     ),
     Reason.TOKEN_NOT_BOUND: (
-        "個人情報には送信者の鍵に結び付いたトークンが必要です。この版では提供していません。",
-        "Personal data needs a token bound to its sender's key, which this release does not issue.",
+        "個人情報には送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
+        "取得し、Authorization: DPoP で送ってください（RFC 9449）。",
+        "Personal data needs a token bound to its sender's key: get one at /oauth/token with a DPoP"
+        " header, and send it as Authorization: DPoP (RFC 9449).",
     ),
     Reason.PURPOSE_REQUIRED: (
         "利用目的が必要です。purpose= に次のいずれかを指定してください: {purposes}",
@@ -48,6 +50,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.NO_AGREEMENT: (
         f"データセット {{dataset}} の利用協定がありません。{_ASK_JA}",
         f"There is no agreement on the dataset {{dataset}}. {_ASK_EN}",
+    ),
+    Reason.AGREEMENT_NOT_NAMED: (
+        "他の組織の個人情報には、一つの協定のためのトークンが必要です。authorization_details に"
+        "データセット {dataset} の協定を指定して取得し直してください。",
+        "Personal data of another organisation needs a token for one agreement. Name the agreement"
+        " on the dataset {dataset} in authorization_details when getting a token.",
     ),
     Reason.ACTION_NOT_AGREED: (
         f"協定はこの操作を含みません。{_ASK_JA}",

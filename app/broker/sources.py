@@ -8,7 +8,7 @@ from app.broker.refusals import refusal_of
 from app.kit.db import Database
 from app.models.datasets import DataClass, Dataset, Upload, Version
 from app.policy.facts import Caller
-from app.policy.rules import Deny, Reason
+from app.policy.rules import RANK, Deny, Reason, ceiling
 from app.tables import uploads
 
 
@@ -33,7 +33,7 @@ class Sources:
             "consumer": caller.client.organization_id,
             "request": request_id,
         }
-        if dataset.data_class == DataClass.PERSONAL and not caller.bound:
+        if dataset.data_class == DataClass.PERSONAL and ceiling(caller) < RANK["personal"]:
             refusal = refusal_of(Deny(Reason.TOKEN_NOT_BOUND))
             await self._log.write(Event.RECORDS_REFUSED, reason=refusal.code, **about)
             refusal.logged = True

@@ -12,27 +12,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-import asyncpg
 import orjson
 from joserfc.jwk import ECKey
 
-from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.live import Live
 from app.kit.secret_hash import NOBODY, is_secret_of
 from app.oauth.assertions import TYPE, Assertion, read_assertion
 from app.oauth.refusals import InvalidClient, InvalidRequest
+from app.oauth.used import UsedOnce
 
 _LOAD = "SELECT auth_method, jwks, secret_hash FROM client WHERE id = $1 AND revoked_at IS NULL"
-_USE = """
-INSERT INTO used_assertion (client_id, jti, expires_at) VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING RETURNING true
-"""
-_FORGET = "DELETE FROM used_assertion WHERE expires_at < $1"
 _REMEMBER_S: Final = 60
 _MOST_REMEMBERED: Final = 1_000
-_FORGET_EVERY_S: Final = 300
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 random bits, as the registry makes them
 _NOBODYS_KEY: Final = ECKey.generate_key("P-256", private=False)
 
@@ -63,7 +56,7 @@ class ClientAuthentication:
         self._credentials = live.cache(self._load, kinds=("client", "all"))
         self._pepper = secrets.token_bytes(32)
         self._remembered: dict[bytes, float] = {}
-        self._forget_at = 0.0
+        self._used = UsedOnce(database)
 
     async def authenticate(self, form: Mapping[str, str], authorization: str | None) -> str:
         """The id of the client that proved itself by exactly one method, or `OAuthRefused`."""
@@ -100,12 +93,8 @@ class ClientAuthentication:
 
     async def _use_once(self, assertion: Assertion) -> None:
         """Burn the `jti`: of any number of uses, on any replica, one gets through."""
-        used = (assertion.client_id, assertion.jti, assertion.expires_at)
-        if not await self._database.pool.fetchval(_USE, *used):
+        if not await self._used.use(assertion.client_id, assertion.jti, assertion.expires_at):
             raise InvalidClient("assertion_replayed", client=assertion.client_id)
-        if time.monotonic() > self._forget_at:
-            self._forget_at = time.monotonic() + _FORGET_EVERY_S
-            await forget_used(self._database.pool)
 
     async def _by_secret(self, form: Mapping[str, str], authorization: str) -> str:
         client_id, secret = _read_basic(authorization)
@@ -145,11 +134,6 @@ class ClientAuthentication:
         jwks: dict[str, Any] = orjson.loads(row["jwks"]) if row["jwks"] else {"keys": []}
         keys = {jwk["kid"]: ECKey.import_key(jwk) for jwk in jwks["keys"]}
         return Credential(row["auth_method"], keys, row["secret_hash"])
-
-
-async def forget_used(pool: "asyncpg.Pool[Any]") -> None:
-    """Delete the assertions that have expired: no replay of them could pass any more."""
-    await pool.execute(_FORGET, clock.now())
 
 
 def _one_method(why: str) -> InvalidRequest:

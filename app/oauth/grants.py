@@ -1,7 +1,7 @@
 """The token endpoint's logic: client credentials only; what is granted is never more than asked."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,24 +11,52 @@ from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.oauth import scopes
 from app.oauth.authentication import ClientAuthentication
+from app.oauth.details import Details, read_details
 from app.oauth.keys import KeyRing
+from app.oauth.proofs import Proofs
 from app.oauth.refusals import (
     InvalidClient,
+    InvalidDetails,
     InvalidRequest,
     InvalidScope,
+    InvalidTarget,
     OAuthRefused,
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from app.oauth.tokens import LIFETIME_RESTRICTED_S, LIFETIME_S, IssuedToken, TokenGrant, issue
-from app.policy.facts import Action, ClientFacts
+from app.oauth.tokens import (
+    LIFETIME_PERSONAL_S,
+    LIFETIME_RESTRICTED_S,
+    LIFETIME_S,
+    IssuedToken,
+    TokenGrant,
+    issue,
+)
+from app.policy.facts import Action, Caller, ClientFacts
 
 LONGEST_BODY: Final = 16 * 1024
 _MOST_FIELDS: Final = 20
-_OPEN_CLASSES: Final = frozenset({"public", "internal"})
+PATH: Final = "/oauth/token"
+# Seconds that a token lives that reaches the class; what is not here is not reached by any.
+_LIFETIMES: Final[Mapping[str, int]] = {
+    "public": LIFETIME_S,
+    "internal": LIFETIME_S,
+    "restricted": LIFETIME_RESTRICTED_S,
+    "personal": LIFETIME_PERSONAL_S,
+}
 
-# The class of the dataset when policy lets the client do this with it at present, else None.
-Reach = Callable[[ClientFacts, str, Action], Awaitable[str | None]]
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What policy would let the asker do: the highest class it sees, and under which agreement."""
+
+    data_class: str
+    agreement_id: str | None = None
+    purpose: str | None = None  # the agreement's
+
+
+# What the asker may do with the dataset at present, None for nothing. Its scope is still empty.
+Reach = Callable[[Caller, str, Action], Awaitable[Reached | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +65,17 @@ class Granted:
 
     issued: IssuedToken
     scope: tuple[str, ...]
+    bound: bool = False
+    details: Details | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What of the scopes that were asked for may be had, for how long, for which purpose."""
+
+    scope: tuple[str, ...]
+    lifetime_s: int
+    purpose: str | None
 
 
 def read_form(content_type: str | None, query: bytes, body: bytes) -> dict[str, str]:
@@ -96,10 +135,15 @@ class TokenEndpoint:
         self._zone = zone
         self._clients = clients
         self._ring = ring
+        self._proofs = Proofs(database)
         self._authentication = ClientAuthentication(database, live, issuer)
 
     async def answer(
-        self, form: Mapping[str, str], authorization: str | None, reach: Reach
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        reach: Reach,
+        proofs: Sequence[bytes] = (),
     ) -> Granted:
         """A token for what is asked and allowed, or `OAuthRefused`; the log has both first."""
         client_id: str | None = None
@@ -109,8 +153,9 @@ class TokenEndpoint:
             client_id = await self._authentication.authenticate(form, authorization)
             if form["grant_type"] != "client_credentials":
                 raise UnsupportedGrantType("grant_type")
+            jkt = await self._key_of(proofs)
             client = await self._clients.get(client_id)
-            granted = await self._grant(client, form.get("scope"), reach)
+            granted = await self._grant(client, form, reach, jkt)
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client_id)
             raise
@@ -121,8 +166,14 @@ class TokenEndpoint:
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
+            bound=granted.bound or None,
+            agreement=granted.details.agreement_id if granted.details else None,
         )
         return granted
+
+    async def _key_of(self, proofs: Sequence[bytes]) -> str | None:
+        """The key that the token is to be bound to; without a proof to none (RFC 9449, 5)."""
+        return await self._proofs.take(proofs, "POST", self._issuer + PATH) if proofs else None
 
     async def record_refusal(self, refusal: OAuthRefused, client_id: str | None = None) -> None:
         """Write a refusal to the log, once. Only a proven client is named."""
@@ -135,11 +186,42 @@ class TokenEndpoint:
             )
             refusal.logged = True
 
-    async def _grant(self, client: ClientFacts, asked: str | None, reach: Reach) -> Granted:
+    async def _grant(
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+    ) -> Granted:
         if client.revoked:
             raise InvalidClient("revoked", client=client.client_id)
         if client.zone != self._zone:
             raise UnauthorizedClient("zone", client=client.client_id, zone=client.zone)
+        if form.get("resource", self._issuer) != self._issuer:
+            raise InvalidTarget("resource", issuer=self._issuer)
+        asked = form.get("authorization_details")
+        details = read_details(asked) if asked is not None else None
+        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(jkt))
+        keys = await self._ring.get()
+        grant = TokenGrant(
+            client_id=client.client_id,
+            organization_id=client.organization_id,
+            zone=client.zone,
+            scope=judged.scope,
+            epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
+            lifetime_s=judged.lifetime_s,
+            jkt=jkt,
+            agreement_id=details.agreement_id if details else None,
+            purpose=judged.purpose,
+        )
+        return Granted(issue(keys, self._issuer, grant), judged.scope, bool(jkt), details)
+
+    async def _judge(
+        self,
+        client: ClientFacts,
+        asked: str | None,
+        reach: Reach,
+        details: Details | None,
+        *,
+        bound: bool,
+    ) -> _Judged:
+        """What of the scopes the client may have now, or the refusal where it is nothing."""
         tokens = scopes.split(asked) if asked else None
         if tokens is None:
             raise InvalidScope(
@@ -147,41 +229,60 @@ class TokenEndpoint:
                 mend_ja="scope を空白区切りで指定してください（100個まで）。",
                 mend_en="give scope as at most 100 tokens parted by single spaces.",
             )
-        granted, lifetime = await self._judge(client, tokens, reach)
-        if not granted:
-            raise InvalidScope(
+        asker = Caller(client, frozenset(), bound)
+        if details is None:
+            judged = await _judge_each(asker, tokens, reach)
+        else:
+            judged = await _judge_under(asker, details, tokens, reach)
+        if judged.scope:
+            return judged
+        if details is not None:
+            raise InvalidDetails(
                 "nothing_granted",
-                mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
-                mend_en="check roles, organisation and agreements in force; ask for access with"
-                " POST /v1/access-requests.",
+                mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
+                mend_en="name in scope and actions what an agreement in force covers.",
             )
-        keys = await self._ring.get()
-        grant = TokenGrant(
-            client_id=client.client_id,
-            organization_id=client.organization_id,
-            zone=client.zone,
-            scope=granted,
-            epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
-            lifetime_s=lifetime,
+        raise InvalidScope(
+            "nothing_granted",
+            mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
+            mend_en="check roles, organisation and agreements in force; ask for access with"
+            " POST /v1/access-requests.",
         )
-        return Granted(issue(keys, self._issuer, grant), granted)
 
-    async def _judge(
-        self, client: ClientFacts, tokens: tuple[str, ...], reach: Reach
-    ) -> tuple[tuple[str, ...], int]:
-        """What of `tokens` the client may have now, and for how many seconds."""
-        granted = []
-        lifetime = LIFETIME_S
-        for token in tokens:
-            named = scopes.dataset_of(token)
-            if named is None:
-                if scopes.is_role_scope(token, client):
-                    granted.append(token)
-                continue
-            data_class = await reach(client, *named)
-            if data_class is None:
-                continue
+
+async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _Judged:
+    """Every scope by itself: a role's, or a dataset's on any ground."""
+    granted = []
+    lifetime = LIFETIME_S
+    for token in tokens:
+        named = scopes.dataset_of(token)
+        if named is None:
+            if scopes.is_role_scope(token, asker.client):
+                granted.append(token)
+            continue
+        reached = await reach(asker, *named)
+        if reached is not None:
             granted.append(token)
-            if data_class not in _OPEN_CLASSES:
-                lifetime = LIFETIME_RESTRICTED_S
-        return tuple(granted), lifetime
+            lifetime = min(lifetime, _LIFETIMES[reached.data_class])
+    return _Judged(tuple(granted), lifetime, None)
+
+
+async def _judge_under(
+    asker: Caller, details: Details, tokens: tuple[str, ...], reach: Reach
+) -> _Judged:
+    """Only what the one agreement covers: no role's scope, no other dataset, no other action."""
+    under = replace(asker, agreement_id=details.agreement_id)
+    granted = []
+    lifetime = LIFETIME_S
+    purpose: str | None = None
+    for token in tokens:
+        named = scopes.dataset_of(token)
+        if named is None or named[1].value not in details.actions:
+            continue
+        reached = await reach(under, *named)
+        if reached is None or reached.agreement_id != details.agreement_id:
+            continue
+        granted.append(token)
+        purpose = reached.purpose
+        lifetime = min(lifetime, _LIFETIMES[reached.data_class])
+    return _Judged(tuple(granted), lifetime, purpose)

@@ -65,3 +65,27 @@ class InvalidScope(OAuthRefused):
     code = "invalid_scope"
     ja = "要求されたスコープは付与できません: {mend_ja}"
     en = "No requested scope can be granted: {mend_en}"
+
+
+class InvalidProof(OAuthRefused):
+    """The DPoP proof is missing, wrong or used before (RFC 9449, 5)."""
+
+    code = "invalid_dpop_proof"
+    ja = "DPoP プルーフが正しくありません: {mend_ja}"
+    en = "The DPoP proof is wrong: {mend_en}"
+
+
+class InvalidTarget(OAuthRefused):
+    """The token is asked for another resource than this platform (RFC 8707, 2)."""
+
+    code = "invalid_target"
+    ja = "resource は {issuer} だけです。"
+    en = "The only resource is {issuer}."
+
+
+class InvalidDetails(OAuthRefused):
+    """The authorization details cannot be read or granted (RFC 9396, 5)."""
+
+    code = "invalid_authorization_details"
+    ja = "authorization_details を認められません: {mend_ja}"
+    en = "The authorization_details cannot be granted: {mend_en}"

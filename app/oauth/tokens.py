@@ -16,11 +16,14 @@ from app.oauth.keys import ALGORITHM, KeyRing, Keys
 TYPE: Final = "at+jwt"
 LIFETIME_S: Final = 900
 LIFETIME_RESTRICTED_S: Final = 300
+LIFETIME_PERSONAL_S: Final = 60
 SKEW_S: Final = 30  # between our own clocks; never granted on exp
 _LONGEST_CHARS: Final = 8192
 _MOST_REMEMBERED: Final = 10_000
+_THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638)
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
+_BOUND_TO: Final = frozenset({"agr", "pur"})
 
 
 class InvalidToken(AppError):
@@ -42,6 +45,9 @@ class TokenGrant:
     scope: tuple[str, ...]
     epoch: int
     lifetime_s: int
+    jkt: str | None = None  # the thumbprint of the sender's key (RFC 9449, 6.1)
+    agreement_id: str | None = None
+    purpose: str | None = None  # the agreement's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,9 @@ class Verified:
     jti: str
     kid: str
     exp: float
+    jkt: str | None = None
+    agreement_id: str | None = None
+    purpose: str | None = None
 
 
 def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
@@ -82,6 +91,10 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
         "zone": grant.zone,
         "ep": grant.epoch,
     }
+    if grant.jkt is not None:
+        claims["cnf"] = {"jkt": grant.jkt}
+    if grant.agreement_id is not None:
+        claims |= {"agr": grant.agreement_id, "pur": grant.purpose}
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
     return IssuedToken(token, jti, grant.lifetime_s)
@@ -129,6 +142,10 @@ class TokenVerifier:
         _require(claims["sub"] == claims["client_id"], "sub")
         _require(claims["zone"] == self._zone, "zone")
         _require(type(claims.get("ep")) is int, "ep")
+        jkt = _key_bound_to(claims)
+        bound_to = claims.keys() & _BOUND_TO
+        _require(not bound_to or bound_to == _BOUND_TO, "agr")
+        _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
         return Verified(
             client_id=claims["client_id"],
             organization_id=claims["org"],
@@ -136,6 +153,9 @@ class TokenVerifier:
             jti=claims["jti"],
             kid=kid,
             exp=claims["exp"],
+            jkt=jkt,
+            agreement_id=claims.get("agr"),
+            purpose=claims.get("pur"),
         )
 
 
@@ -162,6 +182,17 @@ def _open(token: str, keys: Keys) -> tuple[str, dict[str, Any]]:
     _require(good, "signature")
     _require(isinstance(claims, dict), "claims")
     return kid, claims
+
+
+def _key_bound_to(claims: dict[str, Any]) -> str | None:
+    """The key's thumbprint. A bond that we cannot check is a refusal, never a bearer token."""
+    if "cnf" not in claims:
+        return None
+    confirmed = claims["cnf"]
+    _require(isinstance(confirmed, dict) and confirmed.keys() == {"jkt"}, "cnf")
+    jkt = confirmed["jkt"]
+    _require(isinstance(jkt, str) and len(jkt) == _THUMBPRINT_CHARS, "cnf")
+    return str(jkt)
 
 
 def _check_times(claims: dict[str, Any], now: float) -> None:

@@ -40,7 +40,10 @@ class Caller:
 
     client: ClientFacts
     scope: frozenset[str]
-    bound: bool = False  # the token is bound to a key of the sender (RFC 9449, RFC 8705)
+    bound: bool = False  # the token is bound to a key of the sender (RFC 9449)
+    # The one agreement that the token is for, and its purpose (RFC 9396); None: no certain one.
+    agreement_id: str | None = None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     PURPOSE_REQUIRED = "purpose_required"
     PURPOSE_UNKNOWN = "purpose_unknown"
     NO_AGREEMENT = "no_agreement"
+    AGREEMENT_NOT_NAMED = "agreement_not_named"
     PURPOSE_NOT_AGREED = "purpose_not_agreed"
     ACTION_NOT_AGREED = "action_not_agreed"
     AGREEMENT_NOT_STARTED = "agreement_not_started"
@@ -148,25 +149,25 @@ def _judge_caller(facts: Facts) -> Decision:
     needed = f"dataset:{facts.dataset.id}:{facts.action.needs}"
     if needed not in caller.scope:
         return Deny(Reason.SCOPE, {"scope": needed})
-    if RANK[facts.dataset.data_class] > _ceiling(caller):
+    if RANK[facts.dataset.data_class] > ceiling(caller):
         return Deny(Reason.CLIENT_TOO_WEAK)
     refusal = _purpose_rule(facts)
     if refusal is not None:
         return refusal
-    for ground in (_own_ground, _body_ground):
+    # A token for one agreement acts under that one alone.
+    grounds = (_own_ground, _body_ground) if caller.agreement_id is None else ()
+    for ground in grounds:
         allowed = ground(facts, caller)
         if allowed is not None:
             return allowed
     return _agreement_ground(facts, caller)
 
 
-def _ceiling(caller: Caller) -> int:
+def ceiling(caller: Caller) -> int:
     """The highest class that this proof of identity can reach (trust.md, Clients)."""
-    if caller.bound:
-        return RANK["personal"]
-    if caller.client.auth_method == "private_key_jwt":
-        return RANK["restricted"]
-    return RANK["internal"]
+    if caller.client.auth_method != "private_key_jwt":
+        return RANK["internal"]  # a bound token is worth no more than the secret it was got with
+    return RANK["personal"] if caller.bound else RANK["restricted"]
 
 
 def _purpose_rule(facts: Facts) -> Deny | None:
@@ -177,6 +178,9 @@ def _purpose_rule(facts: Facts) -> Deny | None:
     if facts.purpose not in facts.purposes:
         named = {"purpose": facts.purpose, "purposes": ", ".join(sorted(facts.purposes))}
         return Deny(Reason.PURPOSE_UNKNOWN, named)
+    agreed = facts.caller.purpose if facts.caller else None
+    if agreed is not None and facts.purpose != agreed:
+        return Deny(Reason.PURPOSE_NOT_AGREED, {"purpose": agreed})
     return None
 
 
@@ -187,7 +191,7 @@ def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
 def _own_ground(facts: Facts, caller: Caller) -> Allow | None:
     if caller.client.organization_id != facts.dataset.publisher_id:
         return None
-    return Allow(_seen_up_to(facts, _ceiling(caller)), "own")
+    return Allow(_seen_up_to(facts, ceiling(caller)), "own")
 
 
 def _body_ground(facts: Facts, caller: Caller) -> Allow | None:
@@ -212,17 +216,24 @@ def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Rea
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
+    # What is personal leaves under an agreement only on a token that is for that one.
+    only = caller.agreement_id
+    highest = min(ceiling(caller), RANK["restricted"] if only is None else RANK["personal"])
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id})
     best: Allow | None = None
     for agreement, why in looked_at(facts, caller.client.organization_id):
+        if only not in (None, agreement.id):
+            continue
         if why is not None:
             refusal = _nearer(refusal, Deny(why, {"purpose": agreement.purpose}))
             continue
-        columns = agreement.columns & _seen_up_to(facts, _ceiling(caller))
+        columns = agreement.columns & _seen_up_to(facts, highest)
         if best is None or len(columns) > len(best.columns):
             best = Allow(columns, "agreement", agreement.id)
     if best is None:
         return refusal
+    if RANK[facts.dataset.data_class] > highest:
+        return Deny(Reason.AGREEMENT_NOT_NAMED, {"dataset": facts.dataset.id})
     return best if best.columns else Deny(Reason.NO_COLUMNS)
 
 

@@ -14,7 +14,7 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
-from app.oauth.authentication import forget_used
+from app.oauth.used import forget_used
 from app.tables import parts
 
 log = structlog.get_logger()
