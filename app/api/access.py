@@ -128,13 +128,8 @@ async def _registered(platform: Platform, verified: Verified) -> Caller:
 
 
 def _caller(client: ClientFacts, verified: Verified) -> Caller:
-    return Caller(
-        client,
-        verified.scope,
-        verified.jkt is not None,
-        verified.agreement_id,
-        verified.purpose,
-    )
+    bound = verified.jkt is not None
+    return Caller(client, verified.scope, bound, verified.agreement_id, verified.purpose)
 
 
 async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None:

@@ -257,7 +257,7 @@ async def test_what_is_granted_is_what_was_asked_and_is_allowed(
 
     party: Party = known["party"]
     if bound:
-        response = await asked(world, party, " ".join(asks), **more)
+        response = await asked(world, party, " ".join(asks), None, **more)
     else:
         response = await world.client.post("/oauth/token", data=party.form(" ".join(asks), **more))
 

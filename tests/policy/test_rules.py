@@ -202,3 +202,16 @@ def test_a_refusal_names_what_is_wrong_with_the_agreement(
 
     assert isinstance(decision, Deny)
     assert decision.reason is reason
+
+
+def test_a_token_for_one_agreement_keeps_its_purpose_when_the_agreement_changes_its_own() -> None:
+    asked = plain()
+    assert asked.caller is not None
+    bound_to_one = replace(asked.caller, agreement_id="a", purpose="health")
+
+    assert isinstance(
+        decide(replace(asked, caller=replace(bound_to_one, purpose="welfare"))), Allow
+    )
+    assert decide(replace(asked, caller=bound_to_one)) == Deny(
+        Reason.PURPOSE_NOT_AGREED, {"purpose": "health"}
+    )
