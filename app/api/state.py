@@ -16,7 +16,9 @@ from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
 from app.oauth.grants import TokenEndpoint
+from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
+from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts
 
@@ -36,6 +38,8 @@ class Platform:
     keys: KeyRing
     tokens: TokenVerifier
     token_endpoint: TokenEndpoint
+    revocation: Revocation
+    introspection: Introspection
     snapshot: Snapshot
     broker: Broker
     aggregator: Aggregator

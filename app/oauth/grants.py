@@ -23,6 +23,7 @@ from app.oauth.refusals import (
 from app.oauth.tokens import LIFETIME_RESTRICTED_S, LIFETIME_S, IssuedToken, TokenGrant, issue
 from app.policy.facts import Action, ClientFacts
 
+PATH: Final = "/oauth/token"
 LONGEST_BODY: Final = 16 * 1024
 _MOST_FIELDS: Final = 20
 _OPEN_CLASSES: Final = frozenset({"public", "internal"})
@@ -124,7 +125,23 @@ class TokenEndpoint:
         )
         return granted
 
-    async def record_refusal(self, refusal: OAuthRefused, client_id: str | None = None) -> None:
+    async def prove(
+        self, form: Mapping[str, str], authorization: str | None, *, path: str
+    ) -> ClientFacts:
+        """The client that asks the endpoint `path`, judged as for a token; refusals are in the log."""
+        client_id: str | None = None
+        try:
+            client_id = await self._authentication.authenticate(form, authorization)
+            client = await self._clients.get(client_id)
+            self._check_client(client)
+        except OAuthRefused as refusal:
+            await self.record_refusal(refusal, client_id, path=path)
+            raise
+        return client
+
+    async def record_refusal(
+        self, refusal: OAuthRefused, client_id: str | None = None, *, path: str = PATH
+    ) -> None:
         """Write a refusal to the log, once. Only a proven client is named."""
         if not refusal.logged:
             await self._log.write(
@@ -132,14 +149,18 @@ class TokenEndpoint:
                 client=client_id or refusal.client,
                 code=refusal.code,
                 why=refusal.why,
+                path=path,
             )
             refusal.logged = True
 
-    async def _grant(self, client: ClientFacts, asked: str | None, reach: Reach) -> Granted:
+    def _check_client(self, client: ClientFacts) -> None:
         if client.revoked:
             raise InvalidClient("revoked", client=client.client_id)
         if client.zone != self._zone:
             raise UnauthorizedClient("zone", client=client.client_id, zone=client.zone)
+
+    async def _grant(self, client: ClientFacts, asked: str | None, reach: Reach) -> Granted:
+        self._check_client(client)
         tokens = scopes.split(asked) if asked else None
         if tokens is None:
             raise InvalidScope(

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from joserfc.jwk import ECKey
 
+from app.api.handlers import routes_of
 from app.audit.events import Event
 from app.models.parties import Role, Zone
 from tests.conftest import ISSUER
@@ -405,3 +407,22 @@ async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> No
     for endpoint in (server["jwks_uri"], resource["jwks_uri"]):
         assert (await client.get(endpoint)).status_code == 200
     assert (await client.post(server["token_endpoint"])).status_code == 400
+
+
+async def test_every_oauth_route_is_in_the_metadata_and_every_endpoint_there_is_a_route(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    server = (await client.get("/.well-known/oauth-authorization-server")).json()
+    named = {
+        value.removeprefix(ISSUER)
+        for name, value in server.items()
+        if name.endswith("_endpoint") or name == "jwks_uri"
+    }
+
+    there = {r.path for r in routes_of(app.router.routes) if r.path.startswith("/oauth/")}
+
+    assert named == there
+    for name in ("token", "revocation", "introspection"):
+        methods = server[f"{name}_endpoint_auth_methods_supported"]
+        assert methods == ["private_key_jwt", "client_secret_basic"]
+        assert (await client.post(server[f"{name}_endpoint"], data={})).status_code == 400
