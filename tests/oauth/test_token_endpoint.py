@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from app.api.handlers import routes_of
@@ -396,6 +397,36 @@ async def test_a_japanese_reader_gets_japanese_words_too(client: httpx.AsyncClie
 
     assert response.json()["error_description"].isascii()
     assert "クライアント認証" in response.json()["error_description_ja"]
+
+
+async def test_an_issued_token_names_its_key_and_lives_no_longer_than_the_answer_says(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    party = await world.party(KENKO, Role.AUDITOR)
+
+    answer = (await client.post("/oauth/token", data=party.form("audit:read"))).json()
+
+    keys = await world.platform.keys.get()
+    token = jwt.decode(answer["access_token"], keys.current)
+    thumbprint = keys.current.thumbprint()  # RFC 7638
+    assert token.header == {"alg": "ES256", "typ": "at+jwt", "kid": thumbprint}
+    assert token.claims["aud"] == ISSUER
+    assert token.claims["exp"] - token.claims["iat"] == answer["expires_in"] == 900
+
+
+async def test_a_secret_with_the_client_id_of_another_is_refused(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    party = await world.party(KENKO, Role.AUDITOR, by_secret=True)
+    other = await world.party(KENKO, Role.AUDITOR, by_secret=True)
+    assert party.secret is not None
+    form = {"grant_type": "client_credentials", "scope": "audit:read", "client_id": other.id}
+
+    response = await client.post("/oauth/token", data=form, auth=(party.id, party.secret))
+
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+    refused = await world.log(Event.TOKEN_REFUSED)
+    assert [entry["why"] for entry in refused] == ["client_id_mismatch"]
 
 
 async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> None:
