@@ -63,6 +63,9 @@ class TokenStatusOut(BaseModel):
     org: str | None = None
     zone: str | None = None
     cnf: dict[str, Any] | None = None
+    agr: str | None = None
+    pur: str | None = None
+    authorization_details: list[dict[str, Any]] | None = None
 
     model_config = ConfigDict(json_schema_extra={"example": {"active": False}})
 
