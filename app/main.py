@@ -17,6 +17,7 @@ from app.api import (
     files,
     groups,
     invitations,
+    keys,
     log,
     needs,
     onboarding,
@@ -43,6 +44,7 @@ from app.api.ogc import doors as ogc
 from app.api.opendata import descriptions, harvests
 from app.api.operations import Metrics
 from app.api.state import Platform
+from app.api.token_status import router as token_status_router
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
@@ -60,13 +62,17 @@ from app.kit.live import Live
 from app.kit.settings import Settings
 from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
+from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.proofs import Proofs
-from app.oauth.tokens import TokenVerifier
+from app.oauth.revocation import Revocation
+from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
+    token_status_router,
+    keys.router,
     datasets.router,
     uploads.router,
     resumable.router,
@@ -117,14 +123,25 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         live = Live(plain_dsn(url))
         sealer = await open_sealer(database.pool, settings.secret_key_path)
         clients = live.cache(partial(load_client_facts, database.pool), kinds=("client", "all"))
-        keys = KeyRing(database, sealer, live)
+        ring = KeyRing(database, sealer, live)
+        is_revoked = live.cache(partial(load_is_revoked, database.pool), kinds=("token",))
+        tokens = TokenVerifier(settings.issuer, settings.zone, ring, is_revoked)
         snapshot = Snapshot(database, live)
         await live.start()
         stack.push_async_callback(live.stop)
-        await keys.start()
+        await ring.start()
         usage = Usage(database.pool)
         await usage.start()
         stack.push_async_callback(usage.stop)
+        door = TokenEndpoint(
+            database,
+            live,
+            entries,
+            issuer=settings.issuer,
+            zone=settings.zone,
+            clients=clients,
+            ring=ring,
+        )
         decider = Decider(snapshot, entries, settings.zone)
         recorder = Recorder(entries, usage)
         yield Platform(
@@ -162,18 +179,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             files=Files(database, snapshot, live, decider, recorder),
             store=open_store(settings.store, settings.home, settings.store_access),
             accel_prefix=settings.accel_prefix,
-            keys=keys,
-            tokens=TokenVerifier(settings.issuer, settings.zone, keys),
+            keys=ring,
+            tokens=tokens,
             proofs=Proofs(database),
-            token_endpoint=TokenEndpoint(
-                database,
-                live,
-                entries,
-                issuer=settings.issuer,
-                zone=settings.zone,
-                clients=clients,
-                ring=keys,
-            ),
+            token_endpoint=door,
+            revocation=Revocation(database, live, entries, door, tokens),
+            introspection=Introspection(entries, door, tokens, clients),
         )
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import hypothesis
 import pytest
 import pytest_asyncio
+import structlog
 from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from app.main import create_app
 from app.parties.seed import seed
 from app.tasks.worker import work
 from tests.database import REPO, SETTINGS, DatabaseServer, embedded
+from tests.secret_watch import SecretWatch
 from tests.world import World
 
 # A busy machine is no failure: what a property costs is not what it says.
@@ -37,6 +39,23 @@ __all__ = ["embedded"]  # the fixture that the others stand on
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long begin first: no process of several is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secret_watch() -> Iterator[SecretWatch]:
+    """Hears every line that this process logs, at DEBUG."""
+    watch = SecretWatch()
+    watch.start()
+    structlog.configure(processors=[watch.event, *structlog.get_config()["processors"]])
+    yield watch
+    assert watch.take() == []
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_in_any_log(secret_watch: SecretWatch) -> Iterator[None]:
+    """Fails a test that logged a token or a private key (threats: secrets in logs)."""
+    yield
+    assert secret_watch.take() == []
 
 
 TEMPLATE = "template_seeded"

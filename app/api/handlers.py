@@ -95,7 +95,7 @@ async def _oauth_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, OAuthRefused)  # noqa: S101 - as registered
     endpoint = request.app.state.platform.token_endpoint
     try:
-        await endpoint.record_refusal(error)
+        await endpoint.record_refusal(error, path=request.url.path)
     except DatabaseUnavailable as away:
         return response_of(request, away)
     language = language_of(request.headers.get("accept-language"))

@@ -10,6 +10,7 @@ from app.api.access import METADATA_PATH, PlatformDep
 from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
 from app.api.reach import reach_of
+from app.oauth import introspection, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.details import TYPE as DETAILS_TYPE
 from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
@@ -17,13 +18,20 @@ from app.oauth.keys import ALGORITHM
 from app.oauth.scopes import MEANINGS
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
+_JWKS_PATH: Final = "/oauth/jwks"
+# By their names in RFC 8414: where clients authenticate, each by the same methods.
+_ENDPOINTS: Final = {
+    "token_endpoint": PATH,
+    "revocation_endpoint": revocation.PATH,
+    "introspection_endpoint": introspection.PATH,
+}
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
 # In both documents: what a token may be bound to (RFC 9449, 5.1; RFC 9396, 10; RFC 9728, 2).
 _BINDING: Final = {
     "dpop_signing_alg_values_supported": [ALGORITHM],
     "authorization_details_types_supported": [DETAILS_TYPE],
 }
-_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 
 
 class TokenOut(BaseModel):
@@ -51,7 +59,7 @@ class TokenOut(BaseModel):
 
 
 class OAuthErrorOut(BaseModel):
-    """A refusal of the token endpoint (RFC 6749, 5.2)."""
+    """A refusal of an OAuth endpoint (RFC 6749, 5.2)."""
 
     error: str
     error_description: str
@@ -131,7 +139,7 @@ async def issue_token(request: Request, platform: PlatformDep) -> Response:
     authorization = request.headers.get("authorization")
     proofs = [value for name, value in request.scope["headers"] if name == b"dpop"]
     granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform), proofs)
-    return JSONResponse(_shape(granted).model_dump(exclude_none=True), headers=_NO_STORE)
+    return JSONResponse(_shape(granted).model_dump(exclude_none=True), headers=NO_STORE)
 
 
 def _shape(granted: Granted) -> TokenOut:
@@ -144,7 +152,7 @@ def _shape(granted: Granted) -> TokenOut:
     )
 
 
-@router.get("/oauth/jwks", summary="Public keys of access tokens", responses=problems())
+@router.get(_JWKS_PATH, summary="Public keys of access tokens", responses=problems())
 async def list_keys(platform: PlatformDep) -> dict[str, Any]:
     """The JWK set (RFC 7517): previous, current and next key."""
     keys = await platform.keys.get()
@@ -157,16 +165,19 @@ async def list_keys(platform: PlatformDep) -> dict[str, Any]:
     responses={400: problems()[400]},
 )
 async def describe_server(platform: PlatformDep) -> dict[str, Any]:
-    """What the token endpoint can do (RFC 8414, 2): only what is really on."""
+    """What the OAuth endpoints can do (RFC 8414, 2): only what is really on."""
+    endpoints: dict[str, Any] = {}
+    for name, path in _ENDPOINTS.items():
+        endpoints[name] = f"{platform.issuer}{path}"
+        endpoints[f"{name}_auth_methods_supported"] = _METHODS
+        endpoints[f"{name}_auth_signing_alg_values_supported"] = [ALGORITHM]
     return {
         "issuer": platform.issuer,
-        "token_endpoint": platform.issuer + PATH,
-        "jwks_uri": f"{platform.issuer}/oauth/jwks",
+        **endpoints,
+        "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": _scopes(),
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": _METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
         **_BINDING,
         "service_documentation": f"{platform.issuer}/docs",
         "ui_locales_supported": ["ja", "en"],
@@ -183,7 +194,7 @@ async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
     return {
         "resource": platform.issuer,
         "authorization_servers": [platform.issuer],
-        "jwks_uri": f"{platform.issuer}/oauth/jwks",
+        "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": _scopes(),
         "bearer_methods_supported": ["header"],
         **_BINDING,

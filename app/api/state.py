@@ -17,8 +17,10 @@ from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
 from app.oauth.grants import TokenEndpoint
+from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
 from app.oauth.proofs import Proofs
+from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts
 
@@ -39,6 +41,8 @@ class Platform:
     tokens: TokenVerifier
     proofs: Proofs
     token_endpoint: TokenEndpoint
+    revocation: Revocation
+    introspection: Introspection
     snapshot: Snapshot
     decider: Decider
     broker: Broker

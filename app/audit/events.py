@@ -13,6 +13,9 @@ class Event(StrEnum):
     DECISION_EXPLAINED = "decision.explained"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name, not a secret
     TOKEN_REFUSED = "token.refused"  # noqa: S105
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    TOKEN_NOT_REVOKED = "token.not_revoked"  # noqa: S105
+    TOKEN_INTROSPECTED = "token.introspected"  # noqa: S105
     ORGANIZATION_ADDED = "organization.added"
     ORGANIZATION_CHANGED = "organization.changed"
     CLIENT_ADDED = "client.added"

@@ -20,6 +20,9 @@ def rotate(
     emergency: Annotated[
         bool, typer.Option("--emergency", help="Drop the present key at once: its tokens end")
     ] = False,
+    early: Annotated[
+        bool, typer.Option("--early", help="Sign with a key published for less than 24 hours")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Sign with the next key; tokens of the present one live on. 署名鍵を更新する。"""
@@ -30,6 +33,6 @@ def rotate(
 
         sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
         async with shell.database.writing() as session:
-            return await change_over(session, sealer, by=shell.by, emergency=emergency)
+            return await change_over(session, sealer, by=shell.by, emergency=emergency, early=early)
 
     show_one({"kid": run(act)}, as_json)

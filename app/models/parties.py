@@ -139,6 +139,17 @@ class UsedAssertion(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class RevokedToken(Base):
+    """An access token that was ended before its time, kept until it would have expired."""
+
+    __tablename__ = "revoked_token"
+
+    jti: Mapped[str] = mapped_column(primary_key=True)
+    client_id: Mapped[str]
+    revoked_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class SigningKey(Base):
     """A key that signs access tokens. The private half is sealed by the platform's own key."""
 

@@ -175,7 +175,23 @@ class TokenEndpoint:
         """The key that the token is to be bound to; without a proof to none (RFC 9449, 5)."""
         return await self._proofs.take(proofs, "POST", self._issuer + PATH) if proofs else None
 
-    async def record_refusal(self, refusal: OAuthRefused, client_id: str | None = None) -> None:
+    async def prove(
+        self, form: Mapping[str, str], authorization: str | None, *, path: str
+    ) -> ClientFacts:
+        """The client that asks the endpoint `path`, judged as for a token; refusals are in the log."""
+        client_id: str | None = None
+        try:
+            client_id = await self._authentication.authenticate(form, authorization)
+            client = await self._clients.get(client_id)
+            self._check_client(client)
+        except OAuthRefused as refusal:
+            await self.record_refusal(refusal, client_id, path=path)
+            raise
+        return client
+
+    async def record_refusal(
+        self, refusal: OAuthRefused, client_id: str | None = None, *, path: str = PATH
+    ) -> None:
         """Write a refusal to the log, once. Only a proven client is named."""
         if not refusal.logged:
             await self._log.write(
@@ -183,16 +199,20 @@ class TokenEndpoint:
                 client=client_id or refusal.client,
                 code=refusal.code,
                 why=refusal.why,
+                path=path,
             )
             refusal.logged = True
 
-    async def _grant(
-        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
-    ) -> Granted:
+    def _check_client(self, client: ClientFacts) -> None:
         if client.revoked:
             raise InvalidClient("revoked", client=client.client_id)
         if client.zone != self._zone:
             raise UnauthorizedClient("zone", client=client.client_id, zone=client.zone)
+
+    async def _grant(
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+    ) -> Granted:
+        self._check_client(client)
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")

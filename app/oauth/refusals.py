@@ -1,12 +1,13 @@
-"""The token endpoint's refusals in RFC 6749's words; none tells whether a client exists."""
+"""The OAuth endpoints' refusals in RFC 6749's words; none tells whether a client exists."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.kit.errors import AppError, Kind
 
 
 class OAuthRefused(AppError):
-    """Base of what the token endpoint refuses (RFC 6749, 5.2): `code` is its `error`.
+    """Base of what the OAuth endpoints refuse (RFC 6749, 5.2): `code` is its `error`.
 
     `why` is a stable word for the log. It may say more than the answer does.
     """
@@ -23,8 +24,8 @@ class InvalidRequest(OAuthRefused):
     """The request cannot be read as RFC 6749 says, or says a thing twice."""
 
     code = "invalid_request"
-    ja = "トークン要求の形が正しくありません: {mend_ja}"
-    en = "The token request is malformed: {mend_en}"
+    ja = "要求の形が正しくありません: {mend_ja}"
+    en = "The request is malformed: {mend_en}"
 
 
 class InvalidClient(OAuthRefused):
@@ -89,3 +90,16 @@ class InvalidDetails(OAuthRefused):
     code = "invalid_authorization_details"
     ja = "authorization_details を認められません: {mend_ja}"
     en = "The authorization_details cannot be granted: {mend_en}"
+
+
+def shown_token(form: Mapping[str, str], client_id: str) -> str:
+    """The token that a revocation or an introspection is about (RFC 7009, 2.1; RFC 7662, 2.1).
+
+    `token_type_hint` is not read: there is one type.
+    """
+    token = form.get("token")
+    if not token:
+        raise InvalidRequest(
+            "token", client=client_id, mend_ja="token が必要です。", mend_en="token is needed."
+        )
+    return token

@@ -5,12 +5,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
+import asyncpg
 import orjson
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
 from app.kit import clock
 from app.kit.errors import AppError, Kind
+from app.kit.live import LiveCache
 from app.oauth.keys import ALGORITHM, KeyRing, Keys
 
 TYPE: Final = "at+jwt"
@@ -22,6 +24,7 @@ _LONGEST_CHARS: Final = 8192
 _MOST_REMEMBERED: Final = 10_000
 _THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638)
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
+_IS_REVOKED: Final = "SELECT EXISTS (SELECT FROM revoked_token WHERE jti = $1)"
 _TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
 _BOUND_TO: Final = frozenset({"agr", "pur"})
 
@@ -33,6 +36,10 @@ class InvalidToken(AppError):
     code = "invalid_token"
     ja = "アクセストークンが無効です（{why}）。/oauth/token で取得し直してください。"
     en = "The access token is not valid ({why}). Get a new one at /oauth/token."
+
+
+class UnknownKey(InvalidToken):
+    """No published key has the token's `kid`; it was made up, or is very new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +110,23 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
 class TokenVerifier:
     """Checks tokens and remembers what it has checked until they expire. One a process."""
 
-    def __init__(self, issuer: str, zone: str, ring: KeyRing) -> None:
+    def __init__(self, issuer: str, zone: str, ring: KeyRing, is_revoked: LiveCache[bool]) -> None:
         self._issuer = issuer
         self._zone = zone
         self._ring = ring
+        self._is_revoked = is_revoked
         self._remembered: dict[str, Verified] = {}
 
     def remembered(self, token: str) -> Verified | None:
-        """A token checked before, still valid and of a key still published; no await, no crypto."""
+        """A token checked before, still valid and of a key still published; no await, no crypto.
+
+        Whether it was revoked is forgotten when the database says so, or may have said so unheard:
+        then it is not known here, and `verify` asks.
+        """
         known = self._remembered.get(token)
         if known is None or known.exp <= clock.now().timestamp():
+            return None
+        if self._is_revoked.held(known.jti) is not False:
             return None
         keys = self._ring.held()
         return known if keys is not None and known.kid in keys.public else None
@@ -123,11 +137,25 @@ class TokenVerifier:
         if known is not None:
             return known
         self._remembered.pop(token, None)
-        verified = self._check(token, await self._ring.get(), clock.now().timestamp())
+        verified = await self._check_with_keys(token)
+        # By now its signature is right: a forged token costs the database nothing.
+        if await self._is_revoked.get(verified.jti):
+            raise InvalidToken(why="revoked")
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[token] = verified
         return verified
+
+    async def _check_with_keys(self, token: str) -> Verified:
+        keys = await self._ring.get()
+        try:
+            return self._check(token, keys, clock.now().timestamp())
+        except UnknownKey:
+            # Another replica may sign by a key that this one has not yet heard of.
+            newest = await self._ring.read_again()
+            if newest is keys:
+                raise
+            return self._check(token, newest, clock.now().timestamp())
 
     def _check(self, token: str, keys: Keys, now: float) -> Verified:
         if len(token) > _LONGEST_CHARS:
@@ -173,7 +201,7 @@ def _open(token: str, keys: Keys) -> tuple[str, dict[str, Any]]:
     kid = header["kid"]
     key = keys.public.get(kid) if isinstance(kid, str) else None
     if key is None:
-        raise InvalidToken(why="kid")
+        raise UnknownKey(why="kid")
     try:
         good = jws.validate_compact(parsed, key, [ALGORITHM])
         claims = orjson.loads(parsed.payload)
@@ -193,6 +221,18 @@ def _key_bound_to(claims: dict[str, Any]) -> str | None:
     jkt = confirmed["jkt"]
     _require(isinstance(jkt, str) and len(jkt) == _THUMBPRINT_CHARS, "cnf")
     return str(jkt)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says. Only for one that `verify` has let through."""
+    claims: dict[str, Any] = orjson.loads(jws.extract_compact(token.encode("ascii")).payload)
+    return claims
+
+
+async def load_is_revoked(pool: "asyncpg.Pool[Any]", jti: str) -> bool:
+    """Whether the token with this `jti` was ended before its time."""
+    revoked: bool = await pool.fetchval(_IS_REVOKED, jti)
+    return revoked
 
 
 def _check_times(claims: dict[str, Any], now: float) -> None:

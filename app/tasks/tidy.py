@@ -14,6 +14,7 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
+from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
 from app.tables import parts
 
@@ -24,10 +25,11 @@ _LOCK_NOT_GOT: Final = "55P03"
 
 
 async def tidy(database: Database) -> None:
-    """Delete expired assertions, the answers kept for retries, and versions let go; files that
+    """Delete expired assertions and revocations, the answers kept for retries, and versions let go; files that
     no run used, and the temporary folders of killed workers."""
     await asyncio.to_thread(sweep)
     await forget_used(database.pool)
+    await forget_revoked(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

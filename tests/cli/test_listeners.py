@@ -69,7 +69,9 @@ async def test_the_zone_of_a_request_is_that_of_the_listener_it_came_by(
 
     assert [each.status_code for each in asked] == [400, 200]
     assert asked[0].json()["error"] == "unauthorized_client"
-    assert inside.json()["code"] == "no_version_published"  # it is let in; there is nothing to read yet
+    assert (
+        inside.json()["code"] == "no_version_published"
+    )  # it is let in; there is nothing to read yet
     assert outside.status_code == forged.status_code == 401
     assert ready == [200, 200]
 

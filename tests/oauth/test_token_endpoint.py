@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from app.api.handlers import routes_of
 from app.audit.events import Event
 from app.models.parties import Role, Zone
 from tests.conftest import ISSUER
@@ -396,6 +399,36 @@ async def test_a_japanese_reader_gets_japanese_words_too(client: httpx.AsyncClie
     assert "クライアント認証" in response.json()["error_description_ja"]
 
 
+async def test_an_issued_token_names_its_key_and_lives_no_longer_than_the_answer_says(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    party = await world.party(KENKO, Role.AUDITOR)
+
+    answer = (await client.post("/oauth/token", data=party.form("audit:read"))).json()
+
+    keys = await world.platform.keys.get()
+    token = jwt.decode(answer["access_token"], keys.current)
+    thumbprint = keys.current.thumbprint()  # RFC 7638
+    assert token.header == {"alg": "ES256", "typ": "at+jwt", "kid": thumbprint}
+    assert token.claims["aud"] == ISSUER
+    assert token.claims["exp"] - token.claims["iat"] == answer["expires_in"] == 900
+
+
+async def test_a_secret_with_the_client_id_of_another_is_refused(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    party = await world.party(KENKO, Role.AUDITOR, by_secret=True)
+    other = await world.party(KENKO, Role.AUDITOR, by_secret=True)
+    assert party.secret is not None
+    form = {"grant_type": "client_credentials", "scope": "audit:read", "client_id": other.id}
+
+    response = await client.post("/oauth/token", data=form, auth=(party.id, party.secret))
+
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+    refused = await world.log(Event.TOKEN_REFUSED)
+    assert [entry["why"] for entry in refused] == ["client_id_mismatch"]
+
+
 async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> None:
     server = (await client.get("/.well-known/oauth-authorization-server")).json()
     resource = (await client.get("/.well-known/oauth-protected-resource")).json()
@@ -405,3 +438,22 @@ async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> No
     for endpoint in (server["jwks_uri"], resource["jwks_uri"]):
         assert (await client.get(endpoint)).status_code == 200
     assert (await client.post(server["token_endpoint"])).status_code == 400
+
+
+async def test_every_oauth_route_is_in_the_metadata_and_every_endpoint_there_is_a_route(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    server = (await client.get("/.well-known/oauth-authorization-server")).json()
+    named = {
+        value.removeprefix(ISSUER)
+        for name, value in server.items()
+        if name.endswith("_endpoint") or name == "jwks_uri"
+    }
+
+    there = {r.path for r in routes_of(app.router.routes) if r.path.startswith("/oauth/")}
+
+    assert named == there
+    for name in ("token", "revocation", "introspection"):
+        methods = server[f"{name}_endpoint_auth_methods_supported"]
+        assert methods == ["private_key_jwt", "client_secret_basic"]
+        assert (await client.post(server[f"{name}_endpoint"], data={})).status_code == 400
