@@ -1,5 +1,6 @@
 """Who calls and with which session: the dependencies of the doors. Decides nothing about data."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -8,6 +9,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2
 from starlette.types import Scope
 
+from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
 from app.kit.errors import AppError, Kind
@@ -19,6 +21,8 @@ from app.policy.facts import Caller
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
+# Asked by machines that watch this process, and cheap.
+_UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
 
@@ -57,36 +61,64 @@ class RoleMissing(AppError):
     en = "The operation needs the role {role}. Ask the operator for it."
 
 
-def remembered_caller(platform: Platform, scope: Scope) -> Caller | None:
+def _remembered(platform: Platform, token: str) -> Caller | None:
     """The caller when everything about it is in memory: no await. None says nothing."""
-    token = _bearer(platform, scope)
-    verified = platform.tokens.remembered(token) if token is not None else None
+    verified = platform.tokens.remembered(token)
     if verified is None:
         return None
     client = platform.clients.held(verified.client_id)
     if client is None or client.revoked or client.organization_id != verified.organization_id:
         return None
-    caller = scope["caller"] = Caller(client, verified.scope)
-    return caller
+    return Caller(client, verified.scope)
 
 
 async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
-    """The caller, or None when no token was shown.
+    """The caller, or None when no token was shown. Every request comes by here and is counted.
 
     Raises `InvalidToken` for a token that is wrong or whose client was revoked, however long it
-    would still live.
+    would still live, and `RateLimited`.
     """
+    if "counted" in scope:  # asked before in this request
+        if (refusal := scope["counted"]) is not None:
+            raise refusal
+        return scope.get("caller")
+    scope["counted"] = None
+    try:
+        caller = await _proven(platform, scope)
+    except InvalidToken as refusal:
+        scope["counted"] = refusal
+        await admit(platform, scope, None)  # who guesses tokens is counted by its address
+        raise
+    if caller is not None:
+        scope["caller"] = caller
+    await admit(platform, scope, caller)
+    return caller
+
+
+async def _proven(platform: Platform, scope: Scope) -> Caller | None:
     token = _bearer(platform, scope)
     if token is None:
         return None
+    caller = _remembered(platform, token)
+    if caller is not None:
+        return caller
     try:
-        verified = await platform.tokens.verify(token)
-        caller = await _registered(platform, verified)
+        return await _registered(platform, await platform.tokens.verify(token))
     except InvalidToken as refusal:
         challenge(platform, refusal, error="invalid_token")
         raise
-    scope["caller"] = caller
-    return caller
+
+
+async def count_request(request: Request, platform: PlatformDep) -> None:
+    """A dependency of the whole application: no request passes uncounted."""
+    path = request.url.path
+    if path in _UNCOUNTED:
+        return
+    if path.startswith("/oauth/") and request.method == "POST":
+        await admit_unproven(platform, request.scope)
+        return
+    with contextlib.suppress(InvalidToken):  # the operation says whether it wants a token
+        await find_caller(platform, request.scope)
 
 
 async def _registered(platform: Platform, verified: Verified) -> Caller:

@@ -18,6 +18,7 @@ _REMEMBERED: Final = {
     "agreement": ("dataset", "dataset_id"),
     "organization": ("all", "id"),
     "purpose": ("all", "code"),
+    "quota": ("quota", "whole"),
 }
 
 

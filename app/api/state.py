@@ -8,6 +8,7 @@ from app.broker.answer import Broker
 from app.broker.changes import ChangeFeed
 from app.broker.diff import Differ
 from app.broker.files import Files
+from app.broker.limits import Limits
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
@@ -37,6 +38,7 @@ class Platform:
     tokens: TokenVerifier
     token_endpoint: TokenEndpoint
     snapshot: Snapshot
+    limits: Limits
     broker: Broker
     aggregator: Aggregator
     writer: Writer

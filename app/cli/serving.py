@@ -203,7 +203,7 @@ async def _serve(
             app = main.create_app(settings, url)
             # Started here and not by uvicorn, which would tell a refusal as a traceback.
             async with app.router.lifespan_context(app):
-                stopping.server = _Server(_config(app), ready)
+                stopping.server = _Server(_config(app, settings), ready)
                 await stopping.server.serve(sockets=[port])
 
 
@@ -228,7 +228,7 @@ async def _told_of_loss(
         raise stopping.lost
 
 
-def _config(app: Any) -> uvicorn.Config:
+def _config(app: Any, settings: "Settings") -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_Protocol,
@@ -237,6 +237,9 @@ def _config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # ours is in the envelope, without queries
         server_header=False,
+        # uvicorn believes whoever asks from this machine unless it is told otherwise.
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies or "",
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
