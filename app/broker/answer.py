@@ -198,16 +198,16 @@ class Broker:
         self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan
     ) -> Answer:
         """The log has the number of rows before the first of them leaves."""
-        if self._exports >= _MOST_EXPORTS:
-            raise TooManyExports
-        exporter = ask.caller.client.client_id if ask.caller is not None else ask.origin
-        if self._most_exports and self._exporting[exporter] >= self._most_exports:
-            raise ExportShareTaken(self._most_exports)
-        rows = 0
-        if not is_counted_only(known, allow):
-            rows = await self._count_for_log(plan)
-        receipt = await self._record(known, ask, purpose, allow, plan, rows)
-        pieces = self._pieces(plan, exporter)
+        exporter = self._begin_export(ask)
+        try:
+            rows = 0
+            if not is_counted_only(known, allow):
+                rows = await self._count_for_log(plan)
+            receipt = await self._record(known, ask, purpose, allow, plan, rows)
+        except BaseException:
+            self._end_export(exporter)
+            raise
+        pieces = self._pieces(plan, exporter)  # which ends it
         # The first piece is waited for: until then a refusal can still be told as one.
         first = await anext(pieces, b"")
         return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
@@ -221,17 +221,29 @@ class Broker:
         rows = self._reader.stream(plan.version.source, plan.sources, reading, plan.wording)
         is_converted = plan.representation in CONVERTED
         body = self._conversions.stream if is_converted else shape.stream_body
-        self._exports += 1
-        self._exporting[exporter] += 1
         try:
             async with aclosing(rows), aclosing(body(plan, rows)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
-            self._exports -= 1
-            self._exporting[exporter] -= 1
-            if not self._exporting[exporter]:
-                del self._exporting[exporter]
+            self._end_export(exporter)
+
+    def _begin_export(self, ask: Ask) -> str:
+        """Take a place among all and one among the caller's own; whose it is."""
+        if self._exports >= _MOST_EXPORTS:
+            raise TooManyExports
+        exporter = ask.caller.client.client_id if ask.caller is not None else ask.origin
+        if self._most_exports and self._exporting[exporter] >= self._most_exports:
+            raise ExportShareTaken(self._most_exports)
+        self._exports += 1
+        self._exporting[exporter] += 1
+        return exporter
+
+    def _end_export(self, exporter: str) -> None:
+        self._exports -= 1
+        self._exporting[exporter] -= 1
+        if not self._exporting[exporter]:
+            del self._exporting[exporter]
 
     async def _count_for_log(self, plan: Plan) -> int:
         if plan.is_whole and plan.revision == plan.version.revision:

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from tests.database import free_port
 
 PROGRAMS = ("valkey-server", "redis-server")
 
@@ -32,6 +31,13 @@ def store_program() -> str:
     if found is None:
         pytest.skip("needs valkey-server or redis-server (Debian: apt install redis-server)")
     return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @dataclass(slots=True)
