@@ -10,7 +10,7 @@ from typing import Final
 from starlette.types import Scope
 
 from app.api.state import Platform
-from app.broker.limits import headers_of
+from app.broker.limits import fields_of
 from app.kit.errors import AppError
 from app.policy.facts import Caller
 
@@ -25,9 +25,7 @@ async def admit(platform: Platform, scope: Scope, caller: Caller | None) -> None
         scope["counted"] = refusal
         raise
     if standings:
-        scope["limits"] = tuple(
-            (name.lower().encode(), value.encode()) for name, value in headers_of(standings).items()
-        )
+        scope["limits"] = fields_of(standings[0])
 
 
 async def admit_unproven(platform: Platform, scope: Scope) -> None:

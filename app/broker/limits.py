@@ -5,6 +5,7 @@ A refusal is no use of the limit, and a refused decision is no use of a dataset'
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from app.audit.events import Event
@@ -169,6 +170,20 @@ class Limits:
             self._told = {key: at for key, at in self._told.items() if now - at < _WINDOW_S}
         self._told[what] = now
         return True
+
+
+def fields_of(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
+    """The same fields for one limit, ready to send: every answer has them."""
+    (name, _, most), _, left, free_in_s = standing
+    return (
+        (b"ratelimit-policy", _policy(name, most)),
+        (b"ratelimit", f'"{name}";r={left};t={free_in_s}'.encode()),
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _policy(name: str, most: int) -> bytes:
+    return f'"{name}";q={most};w={_WINDOW_S}'.encode()
 
 
 def headers_of(standings: Sequence[Standing], *, retry_after: int = 0) -> dict[str, str]:

@@ -145,6 +145,14 @@ class Windows:
     def hit(self, limits: Sequence[Limit], now: float) -> Outcome:
         """Count one for every limit, or for none where one has no room."""
         part = int(now / self._width)
+        if len(limits) == 1:  # nearly always: no lists are made
+            limit = limits[0]
+            window = self._window(limit.key, part)
+            is_full = window.total >= limit.most
+            if not is_full:
+                window.count()
+            standing = self._standing(limit, window, is_full, now)
+            return Outcome((standing,), standing if is_full else None, False)
         windows = [self._window(limit.key, part) for limit in limits]
         full = [window.total >= limit.most for window, limit in zip(windows, limits, strict=True)]
         if True not in full:
