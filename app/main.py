@@ -27,6 +27,7 @@ from app.api import (
     profile_tools,
     profiles,
     quality,
+    quotas,
     records,
     repairs,
     resumable,
@@ -35,6 +36,7 @@ from app.api import (
     versions,
     writing,
 )
+from app.api.access import count_request
 from app.api.ckan import door as ckan
 from app.api.docs import router as docs_router
 from app.api.envelope import Envelope, Traffic
@@ -53,12 +55,14 @@ from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
+from app.broker.limits import Limits, Rates
 from app.broker.recording import Recorder
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
-from app.kit.live import Live
+from app.kit.limits import Limiter
+from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
 from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
@@ -68,6 +72,7 @@ from app.oauth.proofs import Proofs
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
+from app.parties.quotas import Quotas, load_quotas
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
@@ -89,6 +94,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     clients.router,
     invitations.router,
     terms.router,
+    quotas.router,
     groups.router,
     onboarding.router,
     descriptions.router,
@@ -133,6 +139,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         usage = Usage(database.pool)
         await usage.start()
         stack.push_async_callback(usage.stop)
+        limiter = Limiter(settings.rate_store_url)
+        stack.push_async_callback(limiter.close)
+        limits = Limits(limiter, _rates(settings), _quotas(database, live), entries)
         door = TokenEndpoint(
             database,
             live,
@@ -141,9 +150,11 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             zone=settings.zone,
             clients=clients,
             ring=ring,
+            admit=limits.token_client,
         )
-        decider = Decider(snapshot, entries, settings.zone)
+        decider = Decider(snapshot, entries, settings.zone, limits)
         recorder = Recorder(entries, usage)
+        await limits.start()
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -155,14 +166,15 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             clients=clients,
             snapshot=snapshot,
             decider=decider,
+            limits=limits,
             broker=Broker(
                 database=database,
                 snapshot=snapshot,
                 decider=decider,
-                log=entries,
-                usage=usage,
+                recorder=recorder,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
+                most_exports=settings.rate_exports,
             ),
             aggregator=Aggregator(
                 database,
@@ -188,6 +200,24 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         )
 
 
+def _rates(settings: Settings) -> Rates:
+    return Rates(
+        address=settings.rate_address,
+        client=settings.rate_client,
+        client_dataset=settings.rate_client_dataset,
+        token_address=settings.rate_token_address,
+        token_client=settings.rate_token_client,
+    )
+
+
+def _quotas(database: Database, live: Live) -> LiveCache[Quotas]:
+    async def load(_key: str) -> Quotas:
+        async with database.reading() as session:
+            return await load_quotas(session)
+
+    return live.cache(load, kinds=("quota",))
+
+
 def create_app(settings: Settings, url: str) -> FastAPI:
     """The application. `url` is the database's: the embedded server's address or the setting's."""
     traffic = Traffic()
@@ -208,7 +238,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(parameters.refuse_unknown_parameters)],
+        dependencies=[Depends(count_request), Depends(parameters.refuse_unknown_parameters)],
         redirect_slashes=False,
         # Looked up in the environment at each request otherwise; the figures are Prometheus's.
         telemetry={"tracing": False, "metrics": False, "logs": False},

@@ -1,6 +1,7 @@
 """What every test can ask for: a database, a running platform, a client, and a world of things."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,7 +26,11 @@ from app.parties.seed import seed
 from app.tasks.worker import work
 from tests.database import REPO, SETTINGS, DatabaseServer, embedded
 from tests.secret_watch import SecretWatch
+from tests.serving import RATES
 from tests.world import World
+
+# Every test asks from one address: limits are for the tests that are about them.
+os.environ.update({f"URBANOS_RATE_{name}": "0" for name in RATES})
 
 # A busy machine is no failure: what a property costs is not what it says.
 hypothesis.settings.register_profile(

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+RATES = ("ADDRESS", "CLIENT", "CLIENT_DATASET", "TOKEN_ADDRESS", "TOKEN_CLIENT", "EXPORTS")
+
 
 @asynccontextmanager
 async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:

@@ -1,5 +1,6 @@
 """Who calls and with which session: the dependencies of the doors. Decides nothing about data."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -8,6 +9,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2
 from starlette.types import Scope
 
+from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
 from app.kit.errors import AppError, Kind
@@ -21,6 +23,8 @@ from app.policy.facts import Caller, ClientFacts
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
+# Asked by machines that watch this process, and cheap.
+_UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _SCHEMES: Final = ("bearer", "dpop")
 
@@ -75,34 +79,51 @@ class RoleMissing(AppError):
     en = "The operation needs the role {role}. Ask the operator for it."
 
 
-def remembered_caller(platform: Platform, scope: Scope) -> Caller | None:
+def _remembered(platform: Platform, token: str) -> Caller | None:
     """The caller when everything about it is in memory: no await. None says nothing.
 
     Who proves a key with each request is never here: that proof is to be used up first.
     """
-    shown = _shown(platform, scope)
-    if shown is None or shown[0] != "bearer":
-        return None
-    verified = platform.tokens.remembered(shown[1])
+    verified = platform.tokens.remembered(token)
     if verified is None or verified.jkt is not None:
         return None
     client = platform.clients.held(verified.client_id)
     if client is None or client.revoked or client.organization_id != verified.organization_id:
         return None
-    caller = scope["caller"] = _caller(client, verified)
-    return caller
+    return _caller(client, verified)
 
 
 async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
-    """The caller, or None when no token was shown.
+    """The caller, or None when no token was shown. Every request comes by here and is counted.
 
     Raises `InvalidToken` for a token that is wrong or whose client was revoked, however long it
-    would still live, and for one that is not sent by whom it is bound to.
+    would still live, for one that is not sent by whom it is bound to, and `RateLimited`.
     """
+    if "counted" in scope:  # asked before in this request
+        if (refusal := scope["counted"]) is not None:
+            raise refusal
+        return scope.get("caller")
+    scope["counted"] = None
+    try:
+        caller = await _proven(platform, scope)
+    except InvalidToken as refusal:
+        scope["counted"] = refusal
+        await admit(platform, scope, None)  # who guesses tokens is counted by its address
+        raise
+    if caller is not None:
+        scope["caller"] = caller
+    await admit(platform, scope, caller)
+    return caller
+
+
+async def _proven(platform: Platform, scope: Scope) -> Caller | None:
     shown = _shown(platform, scope)
     if shown is None:
         return None
     scheme, token = shown
+    caller = _remembered(platform, token) if scheme == "bearer" else None
+    if caller is not None:
+        return caller
     try:
         verified = await platform.tokens.verify(token)
         caller = await _registered(platform, verified)
@@ -110,11 +131,22 @@ async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
             raise TokenNotAsBound(scheme="DPoP" if caller.bound else "Bearer", why="scheme")
         if verified.jkt is not None:
             await _prove(platform, scope, token, verified.jkt)
+        return caller
     except InvalidToken as refusal:
         challenge(platform, refusal, error=_error_of(refusal), bound=scheme == "dpop")
         raise
-    scope["caller"] = caller
-    return caller
+
+
+async def count_request(request: Request, platform: PlatformDep) -> None:
+    """A dependency of the whole application: no request passes uncounted."""
+    path = request.url.path
+    if path in _UNCOUNTED:
+        return
+    if path.startswith("/oauth/") and request.method == "POST":
+        await admit_unproven(platform, request.scope)
+        return
+    with contextlib.suppress(InvalidToken):  # the operation says whether it wants a token
+        await find_caller(platform, request.scope)
 
 
 async def _registered(platform: Platform, verified: Verified) -> Caller:

@@ -89,7 +89,8 @@ class Envelope:
                 status = message["status"]
                 headers = message["headers"] = list(message.get("headers", ()))
                 present = {name for name, _ in headers}
-                headers.extend(pair for pair in added if pair[0] not in present)
+                own = (*added, *scope.get("limits", ()))  # limits: where they stand
+                headers.extend(pair for pair in own if pair[0] not in present)
             await send(message)
 
         try:

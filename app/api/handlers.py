@@ -99,7 +99,7 @@ async def _oauth_refused(request: Request, error: Exception) -> Response:
     except DatabaseUnavailable as away:
         return response_of(request, away)
     language = language_of(request.headers.get("accept-language"))
-    headers = {"Cache-Control": "no-store", "Content-Language": language}
+    headers = {"Cache-Control": "no-store", "Content-Language": language, **error.headers}
     if isinstance(error, InvalidClient):
         headers["WWW-Authenticate"] = 'Basic realm="urbanos", charset="UTF-8"'
     # RFC 6749, 5.2 allows error_description ASCII only; Japanese readers get theirs beside it.

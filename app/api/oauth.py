@@ -122,6 +122,7 @@ _FORM: Final[dict[str, Any]] = {
     responses={
         400: {"model": OAuthErrorOut, "description": "The request, grant or scope is refused"},
         401: {"model": OAuthErrorOut, "description": "Client authentication failed"},
+        429: {"model": OAuthErrorOut, "description": "Too many token requests: `slow_down`"},
         503: problems()[503],
     },
 )

@@ -173,6 +173,7 @@ _ALWAYS: Final = {
     "unknown_parameter": 400,
     "invalid_parameter": 400,
     "invalid_input": 422,
+    "rate_limited": 429,
     "database_unavailable": 503,
 }
 

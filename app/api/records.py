@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from app.api.access import challenge, find_caller, remembered_caller
+from app.api.access import challenge, find_caller
+from app.api.limits import origin_of
 from app.api.pace import paced
 from app.api.problem import problems
 from app.api.records_openapi import describe
@@ -72,7 +73,7 @@ class RecordsEndpoint:
         return _KEYED if "key" in scope["path_params"] else _PATH
 
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
-        caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
+        caller = await find_caller(platform, scope)
         raw = scope["query_string"]
         parameters = parameters_of(raw)
         path = scope["path_params"]
@@ -84,6 +85,7 @@ class RecordsEndpoint:
                 parameters=parameters,
                 representation=_representation(parameters, accept),
                 caller=caller,
+                origin=origin_of(scope),
                 request_id=scope["request_id"],
                 raw_query=raw,
                 if_none_match=if_none_match,
@@ -238,9 +240,15 @@ READ_CODES: Final = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
-    "invalid_cursor", "too_many_candidates", "not_acceptable",
+    "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
+    "limiter_unavailable",
 )  # fmt: skip
-_EXPORT_CODES: Final = ("too_many_exports", "does_not_fit_form", "conversion_failed")
+_EXPORT_CODES: Final = (
+    "too_many_exports",
+    "export_share_taken",
+    "does_not_fit_form",
+    "conversion_failed",
+)
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
     _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES), keyed=False)},
     _KEYED: {

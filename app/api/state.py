@@ -9,6 +9,7 @@ from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
+from app.broker.limits import Limits
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
@@ -45,6 +46,7 @@ class Platform:
     introspection: Introspection
     snapshot: Snapshot
     decider: Decider
+    limits: Limits
     broker: Broker
     aggregator: Aggregator
     writer: Writer

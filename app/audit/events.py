@@ -53,4 +53,6 @@ class Event(StrEnum):
     TERMS_ACCEPTED = "terms.accepted"
     GROUP_ADDED = "group.added"
     GROUP_CHANGED = "group.changed"
+    QUOTA_SET = "quota.set"
+    QUOTA_REMOVED = "quota.removed"
     MANAGED_FOR_MEMBER = "dataset.managed_for_member"

@@ -1,13 +1,12 @@
 """The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
-from app.audit.log import Log
-from app.audit.usage import Usage
 from app.broker import shape
 from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
@@ -55,6 +54,19 @@ class TooManyExports(AppError):
         self.headers["Retry-After"] = "10"
 
 
+class ExportShareTaken(AppError):
+    """As many whole downloads are running as one client, or one address, may run at once."""
+
+    kind = Kind.TOO_MANY
+    code = "export_share_taken"
+    ja = "一つの利用者が同時に実行できる一括取得は{most}件です。終わってから再試行してください。"
+    en = "One caller may run {most} bulk downloads at once. Try again when one of yours has ended."
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most=most)
+        self.headers["Retry-After"] = "10"
+
+
 class Broker:
     """Answers questions about hosted datasets. One a process."""
 
@@ -64,21 +76,23 @@ class Broker:
         database: Database,
         snapshot: Snapshot,
         decider: Decider,
-        log: Log,
-        usage: Usage,
+        recorder: Recorder,
         issuer: str,
         cache_bytes: int,
+        most_exports: int,
     ) -> None:
         self._database = database
         self._snapshot = snapshot
         self._asked = Asked(database, snapshot, decider)
-        self._recorder = Recorder(log, usage)
+        self._recorder = recorder
         self._pins = Pins(database)
         self._issuer = issuer
         self._reader = TableReader(database.pool)
         self._held = HeldAnswers(cache_bytes)
         self._conversions = Conversions()
         self._exports = 0
+        self._most_exports = most_exports  # of one caller at once; 0 is without limit
+        self._exporting: Counter[str] = Counter()
 
     async def read(self, ask: Ask) -> Answer:
         """Answer one question, or raise the refusal (which then stands in the log)."""
@@ -184,18 +198,21 @@ class Broker:
         self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan
     ) -> Answer:
         """The log has the number of rows before the first of them leaves."""
-        if self._exports >= _MOST_EXPORTS:
-            raise TooManyExports
-        rows = 0
-        if not is_counted_only(known, allow):
-            rows = await self._count_for_log(plan)
-        receipt = await self._record(known, ask, purpose, allow, plan, rows)
-        pieces = self._pieces(plan)
+        exporter = self._begin_export(ask)
+        try:
+            rows = 0
+            if not is_counted_only(known, allow):
+                rows = await self._count_for_log(plan)
+            receipt = await self._record(known, ask, purpose, allow, plan, rows)
+        except BaseException:
+            self._end_export(exporter)
+            raise
+        pieces = self._pieces(plan, exporter)  # which ends it
         # The first piece is waited for: until then a refusal can still be told as one.
         first = await anext(pieces, b"")
         return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
 
-    async def _pieces(self, plan: Plan) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, plan: Plan, exporter: str) -> AsyncGenerator[bytes, None]:
         reading = _reading(plan)
         if plan.representation is Representation.XLSX and plan.question.limit is None:
             # One more than fits shows that not all do.
@@ -204,13 +221,29 @@ class Broker:
         rows = self._reader.stream(plan.version.source, plan.sources, reading, plan.wording)
         is_converted = plan.representation in CONVERTED
         body = self._conversions.stream if is_converted else shape.stream_body
-        self._exports += 1
         try:
             async with aclosing(rows), aclosing(body(plan, rows)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
-            self._exports -= 1
+            self._end_export(exporter)
+
+    def _begin_export(self, ask: Ask) -> str:
+        """Take a place among all and one among the caller's own; whose it is."""
+        if self._exports >= _MOST_EXPORTS:
+            raise TooManyExports
+        exporter = ask.caller.client.client_id if ask.caller is not None else ask.origin
+        if self._most_exports and self._exporting[exporter] >= self._most_exports:
+            raise ExportShareTaken(self._most_exports)
+        self._exports += 1
+        self._exporting[exporter] += 1
+        return exporter
+
+    def _end_export(self, exporter: str) -> None:
+        self._exports -= 1
+        self._exporting[exporter] -= 1
+        if not self._exporting[exporter]:
+            del self._exporting[exporter]
 
     async def _count_for_log(self, plan: Plan) -> int:
         if plan.is_whole and plan.revision == plan.version.revision:

@@ -79,6 +79,7 @@ class Ask:
     translate: Translate | None = None
     links: tuple[Link, ...] = ()  # of the answer, beside `self` and `next`
     bare: Bare | None = None
+    origin: str = ""  # the address that asks, where nobody has proven who it is
 
     def parameter(self, name: str) -> str | None:
         """The first value of a parameter."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.broker.limits import LimiterUnavailable, Limits, RateLimited
 from app.broker.refusals import refusal_of
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
@@ -41,10 +42,11 @@ class Explanation:
 class Decider:
     """Decides for one listener, whose zone no request can choose."""
 
-    def __init__(self, snapshot: Snapshot, log: Log, zone: str) -> None:
+    def __init__(self, snapshot: Snapshot, log: Log, zone: str, limits: Limits) -> None:
         self._snapshot = snapshot
         self._log = log
         self._zone = zone
+        self._limits = limits
 
     async def judge(
         self,
@@ -93,12 +95,26 @@ class Decider:
     async def allow(
         self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str
     ) -> Allow:
-        """The verdict if it is yes; a no is written to the log and raised."""
+        """The verdict if it is yes and the limits have room; a no is logged and raised."""
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
+            await self._count(known, caller, purpose, request)
             return verdict
         await self.refuse(known, caller, verdict.reason, purpose, request)
         raise self._as_seen_by(known, caller, verdict)
+
+    async def _count(
+        self, known: Known, caller: Caller | None, purpose: str | None, request: str
+    ) -> None:
+        """Count an allowed use. That the limits have no room is in the log once a minute."""
+        try:
+            await self._limits.dataset(known, caller)
+        except (RateLimited, LimiterUnavailable) as refusal:
+            client_id = caller.client.client_id if caller is not None else None
+            is_open = known.entry.facts.data_class == "public"
+            if not is_open and self._limits.is_news(refusal.code, client_id, known.entry.id):
+                await self.refuse(known, caller, refusal.code, purpose, request)
+            raise
 
     async def refuse(
         self, known: Known, caller: Caller | None, reason: str, purpose: str | None, request: str

@@ -216,7 +216,7 @@ async def _serve(
                     app = main.create_app(each, url)
                     # Started here and not by uvicorn, which would tell a refusal as a traceback.
                     await started.enter_async_context(app.router.lifespan_context(app))
-                    servers.append(_Server(_config(app), all_ready))
+                    servers.append(_Server(_config(app, each), all_ready))
                 stopping.servers = servers
                 ports = [port for _, port in listeners]
                 await _serve_all(servers, ports)
@@ -269,7 +269,7 @@ async def _told_of_loss(
         raise stopping.lost
 
 
-def _config(app: Any) -> uvicorn.Config:
+def _config(app: Any, settings: "Settings") -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_Protocol,
@@ -278,6 +278,9 @@ def _config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # ours is in the envelope, without queries
         server_header=False,
+        # uvicorn believes whoever asks from this machine unless it is told otherwise.
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies or "",
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )

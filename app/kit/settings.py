@@ -1,6 +1,7 @@
 """The settings of one process. Only `main` and `cli` read them; everything else gets them passed."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -52,6 +53,48 @@ class Settings(BaseSettings):
     store_secret_access_key: SecretStr | None = None
     accel_prefix: str | None = None
     """The internal location of an nginx before us that serves the store's folder by itself."""
+
+    # Requests a minute; 0 is without limit. A quota of the operator's goes before these.
+    rate_address: int = Field(default=3_000, ge=0, le=10**6)
+    """Of one address without a token: an office behind one address, with maps, needs some 50/s."""
+    rate_client: int = Field(default=6_000, ge=0, le=10**6)
+    rate_client_dataset: int = Field(default=3_000, ge=0, le=10**6)
+    rate_token_address: int = Field(default=600, ge=0, le=10**6)
+    """At the OAuth endpoints of one address, failed authentications as well."""
+    rate_token_client: int = Field(default=300, ge=0, le=10**6)
+    """At the OAuth endpoints of one client. A token lives minutes: more than 300 is a mistake."""
+    rate_exports: int = Field(default=8, ge=0, le=64)
+    """Whole downloads that one client, or one address without a token, may run at once."""
+    rate_store: SecretStr | None = None
+    """A Valkey or Redis that replicas count in together, `valkey://…`. Unset: each by itself."""
+    trusted_proxies: str | None = None
+    """Addresses or networks, parted by commas, whose `X-Forwarded-For` is believed. Unset: none."""
+
+    @field_validator("rate_store")
+    @classmethod
+    def _is_counting_store(cls, url: SecretStr | None) -> SecretStr | None:
+        schemes = ("redis://", "rediss://", "valkey://", "valkeys://")
+        if url is not None and not url.get_secret_value().startswith(schemes):
+            raise PydanticCustomError(
+                "not_counting_store",
+                "it is no address like valkey://:password@host:6379/0",
+                {"ja": "valkey://:パスワード@ホスト:6379/0 のようなアドレスにしてください。"},
+            )
+        return url
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, given: str | None) -> str | None:
+        try:
+            for each in given.split(",") if given is not None else ():
+                ip_network(each.strip())
+        except ValueError:
+            raise PydanticCustomError(
+                "not_addresses",
+                "it is no list of addresses or networks like 10.0.0.5,10.1.0.0/16",
+                {"ja": "10.0.0.5,10.1.0.0/16 のようなアドレスかネットワークの並びにしてください。"},
+            ) from None
+        return given
 
     @field_validator("database_url")
     @classmethod
@@ -142,6 +185,11 @@ class Settings(BaseSettings):
             key.get_secret_value() if key else None,
             secret.get_secret_value() if secret else None,
         )
+
+    @property
+    def rate_store_url(self) -> str | None:
+        """Where replicas count together, with its password."""
+        return self.rate_store.get_secret_value() if self.rate_store else None
 
     @property
     def secret_key_path(self) -> Path:

@@ -10,6 +10,7 @@ from app.models import (
     parties,
     profiles,
     quality,
+    quotas,
     search,
     uploads,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "parties",
     "profiles",
     "quality",
+    "quotas",
     "search",
     "uploads",
 ]

@@ -118,7 +118,7 @@ def _unreadable(why: str, mend_ja: str, mend_en: str) -> InvalidRequest:
 class TokenEndpoint:
     """Authenticates, grants, signs and records. One a process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one a process, made in one place
         self,
         database: Database,
         live: Live,
@@ -128,6 +128,7 @@ class TokenEndpoint:
         zone: str,
         clients: LiveCache[ClientFacts],
         ring: KeyRing,
+        admit: Callable[[str], Awaitable[None]],
     ) -> None:
         self._database = database
         self._log = log
@@ -136,6 +137,7 @@ class TokenEndpoint:
         self._clients = clients
         self._ring = ring
         self._proofs = Proofs(database)
+        self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
 
     async def answer(
@@ -151,6 +153,7 @@ class TokenEndpoint:
             if form.get("grant_type") is None:
                 raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
             client_id = await self._authentication.authenticate(form, authorization)
+            await self._admit(client_id)
             if form["grant_type"] != "client_credentials":
                 raise UnsupportedGrantType("grant_type")
             jkt = await self._key_of(proofs)

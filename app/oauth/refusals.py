@@ -52,6 +52,15 @@ class UnauthorizedClient(OAuthRefused):
     en = "A client of the zone {zone} gets no token at this listener."
 
 
+class SlowDown(OAuthRefused):
+    """More token requests than one client, or one address, may send (the word of RFC 8628, 3.5)."""
+
+    kind = Kind.TOO_MANY
+    code = "slow_down"
+    ja = "トークン要求が上限（{limit}: 1分に{most}件）に達しました。{seconds}秒後に再試行してください。"
+    en = "The limit {limit} of {most} token requests a minute is used up: wait {seconds} seconds."
+
+
 class UnsupportedGrantType(OAuthRefused):
     """Only `client_credentials` is on."""
 

@@ -22,6 +22,7 @@ from app.parties.seed import seed
 from tests.bench import facilities
 from tests.conftest import migrate
 from tests.database import DatabaseServer, make_server
+from tests.serving import RATES
 from tests.world import KENKO, SAKAI, Party
 
 ROWS = 300_000
@@ -143,6 +144,7 @@ def spawn(
         "URBANOS_HOME": str(folder),
         "URBANOS_PUBLIC_URL": issuer,
         "URBANOS_PORT": str(port),
+        **{f"URBANOS_RATE_{name}": "0" for name in RATES},
     }
     commands = {
         "platform": ["app.cli", "serve", "--no-worker"],

@@ -283,6 +283,13 @@ async def _terms(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"number": made["number"]}
 
 
+async def _quota(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"dataset_id": "shelters", "requests_per_minute": 1_000}
+    response = await stage.world.client.put("/v1/admin/quotas", json=body, headers=stage.admin)
+    assert response.status_code == 200, response.text
+    return stage.admin, {}
+
+
 async def _group(stage: Stage, *members: str) -> str:
     group = f"g-{secrets.token_hex(4)}"
     body = {"id": group, "name_ja": "試験", "operator": SAKAI, "purpose": "試験"}
@@ -354,6 +361,9 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
     "POST /v1/invitations/accept": _code_at_hand,
+    "GET /v1/admin/quotas": _as("admin"),
+    "PUT /v1/admin/quotas": _as("admin"),
+    "DELETE /v1/admin/quotas": _quota,
     "GET /v1/terms": _as("nobody"),
     "GET /v1/terms/{number}": _terms,
     "POST /v1/admin/terms": _as("admin"),
@@ -470,8 +480,9 @@ READY: Final[dict[str, Ready]] = {
 }
 
 
-# What these operations cannot be asked without, by their address or its last part.
+# What these operations cannot be asked without, by name, by address or by its last part.
 _ASKED: Final = {
+    "DELETE /v1/admin/quotas": {"dataset_id": "shelters"},
     "/v1/profiles/{name}/diff": {"from": "1", "to": "2"},
     "/v1/profiles/{name}/convert": {"from": "1", "to": "2"},
     "changes": {"purpose": "own-duty"},
@@ -496,7 +507,7 @@ async def test_the_example_request_is_answered_as_documented(
     method, _, template = name.partition(" ")
     headers, path = await READY[name](stage)
     asked = _ASKED.get(template.rpartition("/")[2], {}) if method == "GET" else {}
-    query = dict(_ASKED.get(template, asked))
+    query = dict(_ASKED.get(name) or _ASKED.get(template, asked))
     if name.startswith("GET") and ("/records" in name or "/aggregate" in name):
         query = {"purpose": "own-duty"}
 

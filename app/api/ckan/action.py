@@ -19,6 +19,7 @@ class Here:
 
     platform: Platform
     request_id: str
+    origin: str
 
     @property
     def issuer(self) -> str:

@@ -233,6 +233,7 @@ async def ask(asked: Question, here: Here, bare: Bare, form: Representation, **m
             offset=asked.offset,
             path=PATH,
             bare=bare,
+            origin=here.origin,
         )
     )
 

@@ -66,7 +66,7 @@ def failure(request: Request, error: AppError) -> Response:
     issuer = request.app.state.platform.issuer
     body = {"help": help_of(issuer, action), "success": False, "error": told}
     headers = {**_VARY, "Cache-Control": "no-store", "Content-Language": language}
-    if status == 503:
+    if "Retry-After" in error.headers or status == 503:
         headers["Retry-After"] = error.headers.get("Retry-After", RETRY_AFTER_S)
     return Response(orjson.dumps(body), status, headers=headers, media_type="application/json")
 

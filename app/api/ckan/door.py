@@ -20,6 +20,7 @@ from app.api.ckan.asked import MOST_BODY_BYTES, Call, read_call
 from app.api.ckan.described import ACTION_POST, ACTION_QUERY, DUMP_QUERY, DUMPED, refusals
 from app.api.ckan.dialect import Dialect, success
 from app.api.ckan.dump import dump
+from app.api.limits import origin_of
 from app.api.parameters import reads_own_parameters
 from app.api.problem import request_id_of
 from app.api.tagged import tagged
@@ -107,7 +108,7 @@ async def _answer(name: str, request: Request, platform: PlatformDep) -> Respons
     found = _find(name)
     call = await read_call(name, request)
     call.check(found.known)
-    result = await found.run(call, Here(platform, request_id_of(request)))
+    result = await found.run(call, Here(platform, request_id_of(request), origin_of(request.scope)))
     encoded = result if isinstance(result, bytes) else orjson.dumps(result)
     body = success(platform.issuer, name, encoded)
     if request.method == "POST":
@@ -155,7 +156,7 @@ async def dump_resource(resource_id: str, request: Request, platform: PlatformDe
     are: in a spreadsheet, import them as text."""
     call = await read_call("datastore_search", request)
     asked = Call(call.action, {**call.given, "resource_id": resource_id})
-    return await dump(asked, Here(platform, request_id_of(request)))
+    return await dump(asked, Here(platform, request_id_of(request), origin_of(request.scope)))
 
 
 @router.get("/api/3", include_in_schema=False)
@@ -167,7 +168,9 @@ async def show_version() -> dict[str, int]:
 @router.get("/dataset/{name}", include_in_schema=False)
 async def go_to_dataset(name: str, request: Request, platform: PlatformDep) -> Response:
     """CKAN's address of a dataset's page leads to ours."""
-    found = await Here(platform, request_id_of(request)).look(open_search.get, name)
+    found = await Here(platform, request_id_of(request), origin_of(request.scope)).look(
+        open_search.get, name
+    )
     return RedirectResponse(f"{platform.issuer}/v1/datasets/{found.id}", 302)
 
 
@@ -176,6 +179,8 @@ async def go_to_resource(
     name: str, resource_id: str, request: Request, platform: PlatformDep
 ) -> Response:
     """CKAN's address of a resource leads to its records."""
-    found = await Here(platform, request_id_of(request)).look(open_search.get, name)
+    found = await Here(platform, request_id_of(request), origin_of(request.scope)).look(
+        open_search.get, name
+    )
     resource = packages.find_resource(resource_id, ckan.package(found, platform.issuer))
     return RedirectResponse(resource["url"], 302)

@@ -13,8 +13,9 @@ import orjson
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from app.api.access import challenge, find_caller, remembered_caller
+from app.api.access import challenge, find_caller
 from app.api.docs import POLICY
+from app.api.limits import origin_of
 from app.api.ogc import pages
 from app.api.ogc.answering import HTML, JSON, ROOT, as_headers, wants_page
 from app.api.ogc.asking import CRS84, check_names, translated, translated_for_one
@@ -48,7 +49,7 @@ class ItemsEndpoint:
         await send_answer(answer, scope, receive, send)
 
     async def _answer(self, platform: Platform, scope: Scope) -> Answer:
-        caller = remembered_caller(platform, scope) or await find_caller(platform, scope)
+        caller = await find_caller(platform, scope)
         raw: bytes = scope["query_string"]
         given = parameters_of(raw)
         item = _item(scope) if "item" in scope["path_params"] else None
@@ -63,6 +64,7 @@ class ItemsEndpoint:
             parameters=given,
             representation=Representation.GEOJSON,
             caller=caller,
+            origin=origin_of(scope),
             request_id=scope["request_id"],
             raw_query=raw,
             if_none_match=None if as_page else if_none_match,

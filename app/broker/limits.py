@@ -1,0 +1,210 @@
+"""What a caller may ask in a minute: of the platform, of a dataset, of tokens. Decides no rights.
+
+A refusal is no use of the limit, and a refused decision is no use of a dataset's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from app.audit.events import Event
+from app.audit.log import Log
+from app.broker.snapshot import Known
+from app.kit.errors import AppError, Kind
+from app.kit.limits import Limit, Limiter, Standing
+from app.kit.live import LiveCache
+from app.oauth.refusals import SlowDown
+from app.parties.quotas import Quotas
+from app.policy.facts import Caller
+
+_WINDOW_S: Final = 60
+_PERSONAL: Final = frozenset({"personal", "specific-personal"})
+_MOST_TOLD: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests a minute where no quota says otherwise; 0 is without limit."""
+
+    address: int = 0  # of whoever shows no token
+    client: int = 0
+    client_dataset: int = 0
+    token_address: int = 0  # at the token endpoint, proven or not
+    token_client: int = 0
+
+
+class RateLimited(AppError):
+    """As much as the platform takes of one caller in a minute has been asked."""
+
+    kind = Kind.TOO_MANY
+    code = "rate_limited"
+    ja = "要求数が上限（{limit}: 1分に{most}件）に達しました。{seconds}秒後に再試行してください。"
+    en = "The limit {limit} of {most} requests a minute is used up. Try again in {seconds} seconds."
+
+
+class QuotaExceeded(RateLimited):
+    """As much as the operator allows a client or a dataset in a minute has been asked."""
+
+    code = "quota_exceeded"
+    ja = (
+        "運営者の定めた割当（{limit}: 1分に{most}件）に達しました。{seconds}秒後に再試行するか、"
+        "運営者に引き上げを依頼してください。"
+    )
+    en = (
+        "The operator's quota {limit} of {most} requests a minute is used up. Try again in {seconds}"
+        " seconds, or ask the operator for more."
+    )
+
+
+class LimiterUnavailable(AppError):
+    """The store that replicas count in is away; of personal data nothing leaves uncounted."""
+
+    kind = Kind.UNAVAILABLE
+    code = "limiter_unavailable"
+    ja = "利用数を数える仕組みに接続できないため、個人情報の提供を止めています。"
+    en = "The store that requests are counted in cannot be reached: personal data stops meanwhile."
+
+
+class Limits:
+    """Counts for one process, or for all that share a store. One a process."""
+
+    def __init__(self, limiter: Limiter, rates: Rates, quotas: LiveCache[Quotas], log: Log) -> None:
+        self.limiter = limiter
+        self.rates = rates
+        self._quotas = quotas
+        self._log = log
+        self._told: dict[tuple[str | None, ...], float] = {}
+
+    async def start(self) -> None:
+        """Know the quotas before the first request, which may come while the database is away."""
+        await self._all_quotas()
+
+    async def request(
+        self, caller: Caller | None, origin: str, request: str
+    ) -> tuple[Standing, ...]:
+        """Count one request of the caller, or of its address. Raises `RateLimited`."""
+        if caller is None:
+            if not self.rates.address:
+                return ()
+            limit = Limit("address", f"address:{origin}", self.rates.address)
+            outcome = await self.limiter.hit((limit,))
+            if outcome.refused is not None:
+                raise _refusal(outcome.refused, is_quota=False)
+            return outcome.standings
+        client_id = caller.client.client_id
+        quota = (await self._all_quotas()).get((client_id, None))
+        most = self.rates.client if quota is None else quota
+        if not most:
+            return ()
+        outcome = await self.limiter.hit((Limit("client", f"client:{client_id}", most),))
+        if outcome.refused is None:
+            return outcome.standings
+        refusal = _refusal(outcome.refused, is_quota=quota is not None)
+        if self.is_news(refusal.code, client_id):
+            await self._log.write(
+                Event.CALL_REFUSED, client=client_id, organization=caller.client.organization_id,
+                code=refusal.code, limit=outcome.refused.limit.name, request=request,
+            )  # fmt: skip
+        raise refusal
+
+    async def dataset(self, known: Known, caller: Caller | None) -> None:
+        """Count one use of a dataset that was allowed.
+
+        Raises `RateLimited`, and `LimiterUnavailable` for personal data.
+        """
+        quotas = await self._all_quotas()
+        dataset = known.entry.id
+        client_id = caller.client.client_id if caller is not None else None
+        limits = []
+        whole = quotas.get((None, dataset))
+        if whole is not None:
+            limits.append(Limit("dataset", f"dataset:{dataset}", whole))
+        quota = quotas.get((client_id, dataset)) if client_id is not None else None
+        most = self.rates.client_dataset if quota is None else quota
+        if client_id is not None and most:
+            limits.append(Limit("client-dataset", f"pair:{client_id}:{dataset}", most))
+        if not limits:
+            return
+        outcome = await self.limiter.hit(limits)
+        if outcome.is_degraded and known.entry.facts.data_class in _PERSONAL:
+            raise LimiterUnavailable
+        if outcome.refused is not None:
+            # Only the operator limits a dataset as a whole.
+            is_quota = quota is not None or outcome.refused.limit.name == "dataset"
+            raise _refusal(outcome.refused, is_quota=is_quota)
+
+    async def token_request(self, origin: str) -> None:
+        """Count one request at the token endpoint, whoever it is of. Raises `SlowDown`."""
+        await self._token("token-address", f"token-address:{origin}", self.rates.token_address)
+
+    async def token_client(self, client_id: str) -> None:
+        """Count one request of a client that has proven itself. Raises `SlowDown`.
+
+        One that has not is counted by its address alone: else anybody could lock out a client.
+        """
+        await self._token("token-client", f"token-client:{client_id}", self.rates.token_client)
+
+    async def _token(self, name: str, key: str, most: int) -> None:
+        if not most:
+            return
+        outcome = await self.limiter.hit((Limit(name, key, most),))
+        if outcome.refused is None:
+            return
+        seconds = outcome.refused.free_in_s
+        refusal = SlowDown("rate", limit=name, most=most, seconds=seconds)
+        refusal.headers.update(headers_of(outcome.standings, retry_after=seconds))
+        refusal.logged = not self.is_news(refusal.code, key)
+        raise refusal
+
+    async def _all_quotas(self) -> Quotas:
+        held = self._quotas.held("")
+        return held if held is not None else await self._quotas.get("")
+
+    def is_news(self, *what: str | None) -> bool:
+        """Whether the log has had no such refusal for a minute: a flood must not flood it."""
+        now = self.limiter.now()
+        if now - self._told.get(what, float("-inf")) < _WINDOW_S:
+            return False
+        if len(self._told) >= _MOST_TOLD:
+            self._told = {key: at for key, at in self._told.items() if now - at < _WINDOW_S}
+        self._told[what] = now
+        return True
+
+
+def fields_of(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
+    """The same fields for one limit, ready to send: every answer has them."""
+    (name, _, most), _, left, free_in_s = standing
+    return (
+        (b"ratelimit-policy", _policy(name, most)),
+        (b"ratelimit", f'"{name}";r={left};t={free_in_s}'.encode()),
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _policy(name: str, most: int) -> bytes:
+    return f'"{name}";q={most};w={_WINDOW_S}'.encode()
+
+
+def headers_of(standings: Sequence[Standing], *, retry_after: int = 0) -> dict[str, str]:
+    """The fields RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
+    if not standings:
+        return {}
+    made = {
+        "RateLimit-Policy": ", ".join(
+            f'"{each.limit.name}";q={each.limit.most};w={_WINDOW_S}' for each in standings
+        ),
+        "RateLimit": ", ".join(
+            f'"{each.limit.name}";r={each.left};t={each.free_in_s}' for each in standings
+        ),
+    }
+    if retry_after:
+        made["Retry-After"] = str(retry_after)
+    return made
+
+
+def _refusal(refused: Standing, *, is_quota: bool) -> RateLimited:
+    kind = QuotaExceeded if is_quota else RateLimited
+    made = kind(limit=refused.limit.name, most=refused.limit.most, seconds=refused.free_in_s)
+    made.headers.update(headers_of((refused,), retry_after=refused.free_in_s))
+    return made
