@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 
 from app.api import (
+    access_requests,
     aggregate,
     agreements,
     changes,
@@ -86,6 +87,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     descriptions.router,
     ckan.router,
     harvests.router,
+    access_requests.router,
     agreements.router,
     log.router,
     log.readers_router,
