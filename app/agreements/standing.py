@@ -117,6 +117,12 @@ def shown_state(state: str, due_at: datetime) -> RequestState:
     return known
 
 
+def is_waiting() -> ColumnElement[bool]:
+    """The condition that somebody can still answer a request."""
+    waits = AccessRequest.state.in_([each.value for each in _WAITING])
+    return and_(waits, AccessRequest.due_at > clock.now())
+
+
 def in_state(state: RequestState) -> ColumnElement[bool]:
     """The condition that a request is shown in this state."""
     if state is RequestState.EXPIRED:

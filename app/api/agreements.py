@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from app.agreements import agreements, purposes
+from app.agreements import agreements, notices, purposes
 from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, Writing
 from app.api.agreement_access import (
     DatasetOf,
@@ -62,6 +62,24 @@ class AgreementOut(OutShape):
         return self
 
 
+class NoticeOut(OutShape):
+    """That an agreement ends within so many days, and what is to be done."""
+
+    agreement: UUID
+    dataset: str
+    provider_id: str
+    consumer_id: str
+    purpose: str
+    purpose_ja: str
+    purpose_en: str
+    valid_until: Time
+    days: int = Field(description="60, 30 or 7: the nearest notice that was given")
+    made_at: Time
+    amendment: UUID | None = Field(description="An access request that waits to amend it")
+    todo_ja: str
+    todo_en: str
+
+
 class PurposeOut(OutShape):
     """A purpose of use."""
 
@@ -109,6 +127,25 @@ async def list_agreements(
         limit=limit + 1,
     )
     return page(found, limit, lambda agreement: agreement.id)
+
+
+@router.get(
+    "/agreements/notices",
+    response_model=PageOut[NoticeOut],
+    summary="List agreements that end soon",
+    responses=problems(*SCOPED_CODES, "invalid_cursor"),
+)
+async def list_notices(
+    caller: CallerDep, session: Reading, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
+    """60, 30 and 7 days before the end: those of the caller's organisation; `admin:read`: all."""
+    found = await notices.list_notices(
+        session,
+        parties=await visible_parties(session, caller),
+        after=after_id(cursor),
+        limit=limit + 1,
+    )
+    return page(found, limit, lambda notice: notice.agreement)
 
 
 @router.get(

@@ -214,8 +214,8 @@ async def _request_of_mine(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 async def _offer_to_accept(stage: Stage) -> tuple[dict[str, str], Path_]:
     request = await _request(stage)
-    other = {"valid_until": "2027-02-01T00:00:00+09:00"}
-    await stage.send(f"/v1/access-requests/{request}/counter", other, stage.own)
+    path = f"/v1/access-requests/{request}/counter"
+    await stage.send(path, {"columns": ["name"]}, stage.own)
     return stage.other, {"request_id": request}
 
 
@@ -394,6 +394,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/organizations/{organization_id}/rename": _fresh_unit,
     "GET /v1/admin/organizations/{organization_id}/tree": _as("admin", organization_id="271004"),
     "GET /v1/agreements": _as("other"),
+    "GET /v1/agreements/notices": _as("other"),
     "GET /v1/agreements/{agreement_id}": _agreement,
     "GET /v1/agreements/{agreement_id}/terms": _agreement,
     "POST /v1/agreements/{agreement_id}/amend": _agreement,
