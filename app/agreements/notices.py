@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Row, func, literal, or_, select
@@ -121,7 +121,7 @@ async def list_notices(
     return [_notice(row) for row in await session.execute(statement)]
 
 
-def _notice(row: Row[Any]) -> Notice:
+def _notice(row: "Row[Agreement, Purpose, int, datetime, UUID | None]") -> Notice:
     agreement, purpose, days, made_at, amendment = row
     todo_ja, todo_en = _todo(agreement.id, amendment)
     return Notice(

@@ -140,8 +140,14 @@ class Lifecycle(RuleBasedStateMachine):
         return allowed
 
     @initialize(who=st.sampled_from(sorted(CONSUMERS)))
+    def begin(self, who: str) -> None:
+        self.ask_of(who)
+
     @rule(who=st.sampled_from(sorted(CONSUMERS)))
     def ask(self, who: str) -> None:
+        self.ask_of(who)
+
+    def ask_of(self, who: str) -> None:
         end = clock.now() + PERIOD
         terms = AskedTerms("statistics", "条例", valid_until=end)
         code, made = self.outcome(
@@ -313,18 +319,18 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(
         at=AT,
         who=WHO,
-        target=st.sampled_from(
+        aim=st.sampled_from(
             ["requested", "countered", "approved", "rejected", "withdrawn", "expired", "draft"]
         ),
     )
-    def write_a_request_by_hand(self, at: int, who: str, target: str) -> None:
+    def write_a_request_by_hand(self, at: int, who: str, aim: str) -> None:
         asked = self.asked[at % len(self.asked)]
-        may = asked.shown() in ("requested", "countered") and target in ENDS
-        may = may and (target != "approved" or who != asked.offered_by)
+        may = asked.shown() in ("requested", "countered") and aim in ENDS
+        may = may and (aim != "approved" or who != asked.offered_by)
 
         allowed = self.does_database_allow(
             "UPDATE access_request SET state = $2, decided_by = $3, decided_at = $4 WHERE id = $1",
-            asked.id, target, self.people[who].client_id, clock.now(),
+            asked.id, aim, self.people[who].client_id, clock.now(),
         )  # fmt: skip
 
         assert allowed is may
@@ -332,19 +338,17 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.agreed)
     @rule(
         at=AT,
-        target=st.sampled_from(
-            ["active", "suspended", "revoked", "superseded", "expired", "draft"]
-        ),
+        aim=st.sampled_from(["active", "suspended", "revoked", "superseded", "expired", "draft"]),
     )
-    def write_an_agreement_by_hand(self, at: int, target: str) -> None:
+    def write_an_agreement_by_hand(self, at: int, aim: str) -> None:
         agreed = self.agreed[at % len(self.agreed)]
 
         allowed = self.does_database_allow(
             "UPDATE agreement SET state = $2, state_changed_at = $3 WHERE id = $1",
-            agreed.id, target, clock.now(),
+            agreed.id, aim, clock.now(),
         )  # fmt: skip
 
-        assert allowed is ((agreed.shown(), target) in MOVES)
+        assert allowed is ((agreed.shown(), aim) in MOVES)
 
     def teardown(self) -> None:
         try:
