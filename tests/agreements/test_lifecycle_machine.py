@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -46,7 +46,7 @@ PEOPLE = {
 }
 CONSUMERS = {"asker", "both", "both too"}
 STEWARDS = {"both", "both too", "steward"}
-WHO = st.sampled_from(sorted(PEOPLE))
+WHO = st.sampled_from(["both", "both", "both too", "asker", "steward", "steward", "stranger"])
 AT = st.integers(0, 100)
 PERIOD = timedelta(days=50)
 ENDS = {"approved", "rejected", "withdrawn"}
@@ -103,6 +103,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.agreed: list[Agreed] = []
         self.real = clock.now
         self.passed = timedelta()
+        self.offers = 0
         clock.now = lambda: self.real() + self.passed
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -142,6 +143,10 @@ class Lifecycle(RuleBasedStateMachine):
     @initialize(who=st.sampled_from(sorted(CONSUMERS)))
     def begin(self, who: str) -> None:
         self.ask_of(who)
+        self.conclude(self.asked[0], "ok", lambda session, request: requests.approve(
+            session, request, self.dataset, Granted(), by=self.people["steward"]
+        ))  # fmt: skip
+        self.ask_of("both")
 
     @rule(who=st.sampled_from(sorted(CONSUMERS)))
     def ask(self, who: str) -> None:
@@ -158,7 +163,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(at=AT, who=WHO)
     def approve(self, at: int, who: str) -> None:
-        asked = self.asked[at % len(self.asked)]
+        asked = self.asked[-1 - at % min(len(self.asked), 2)]
         expected = self.turn(asked, "requested") or (
             "same_person" if who == asked.offered_by
             else "not_the_steward" if who not in STEWARDS
@@ -170,7 +175,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(at=AT, who=WHO, stale=st.sampled_from([0, 0, 0, 1]))
     def accept(self, at: int, who: str, stale: int) -> None:
-        asked = self.asked[at % len(self.asked)]
+        asked = self.asked[-1 - at % min(len(self.asked), 2)]
         number = asked.offer + stale
         expected = self.turn(asked, "countered") or (
             "offer_replaced" if stale
@@ -218,7 +223,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(at=AT, who=WHO)
     def counter(self, at: int, who: str) -> None:
-        asked = self.asked[at % len(self.asked)]
+        asked = self.asked[-1 - at % min(len(self.asked), 2)]
         state = asked.shown()
         may, code = (
             (STEWARDS, "not_the_steward")
@@ -229,7 +234,8 @@ class Lifecycle(RuleBasedStateMachine):
         expected = self.turn(asked, state) or (
             code if who not in may else "terms_invalid" if is_over else "ok"
         )
-        basis = Proposal(legal_basis=f"条例第{asked.offer}条")
+        self.offers += 1  # so that no two offers are the same
+        basis = Proposal(legal_basis=f"条例第{self.offers}条")
 
         async def other(session: AsyncSession) -> AccessRequest:
             request = await requests.get_request(session, asked.id, lock=True)
@@ -246,7 +252,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(at=AT, who=WHO, verb=st.sampled_from(["rejected", "withdrawn"]))
     def end(self, at: int, who: str, verb: str) -> None:
-        asked = self.asked[at % len(self.asked)]
+        asked = self.asked[-1 - at % min(len(self.asked), 2)]
         may, refused = (
             (STEWARDS, "not_the_steward")
             if verb == "rejected"
@@ -268,7 +274,7 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.agreed)
     @rule(at=AT, who=WHO)
     def amend(self, at: int, who: str) -> None:
-        agreed = self.agreed[at % len(self.agreed)]
+        agreed = self.agreed[-1 - at % min(len(self.agreed), 2)]
         expected = (
             "wrong_agreement_state" if agreed.shown() != "active"
             else "not_a_party" if who == "stranger" else "ok"
@@ -290,7 +296,7 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.agreed)
     @rule(at=AT, who=WHO, verb=st.sampled_from(["suspend", "resume", "revoke"]))
     def change(self, at: int, who: str, verb: str) -> None:
-        agreed = self.agreed[at % len(self.agreed)]
+        agreed = self.agreed[-1 - at % min(len(self.agreed), 2)]
         target = {"suspend": "suspended", "resume": "active", "revoke": "revoked"}[verb]
         if (agreed.shown(), target) not in MOVES:
             expected = "wrong_agreement_state"
@@ -312,7 +318,7 @@ class Lifecycle(RuleBasedStateMachine):
         if code == "ok":
             agreed.state = target
 
-    @rule(days=st.sampled_from([1, 10, 29, 31]))
+    @rule(days=st.sampled_from([1, 1, 5, 29, 31]))
     def time_passes(self, days: int) -> None:
         self.passed += timedelta(days=days)
 
@@ -324,7 +330,7 @@ class Lifecycle(RuleBasedStateMachine):
         ),
     )
     def write_a_request_by_hand(self, at: int, who: str, aim: str) -> None:
-        asked = self.asked[at % len(self.asked)]
+        asked = self.asked[-1 - at % min(len(self.asked), 2)]
         may = asked.shown() in ("requested", "countered") and aim in ENDS
         may = may and (aim != "approved" or who != asked.offered_by)
 
@@ -341,7 +347,7 @@ class Lifecycle(RuleBasedStateMachine):
         aim=st.sampled_from(["active", "suspended", "revoked", "superseded", "expired", "draft"]),
     )
     def write_an_agreement_by_hand(self, at: int, aim: str) -> None:
-        agreed = self.agreed[at % len(self.agreed)]
+        agreed = self.agreed[-1 - at % min(len(self.agreed), 2)]
 
         allowed = self.does_database_allow(
             "UPDATE agreement SET state = $2, state_changed_at = $3 WHERE id = $1",
@@ -387,6 +393,7 @@ async def test_nothing_happens_that_the_model_does_not_allow(world: World) -> No
             deadline=None,
             derandomize=True,
             database=None,
+            phases=[Phase.generate],  # to find the shortest way to a fault takes a minute
             suppress_health_check=list(HealthCheck),
         ),
     )
