@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, FastAPI
 
 from app.api import (
+    access_requests,
     aggregate,
     agreements,
     changes,
@@ -100,6 +101,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     descriptions.router,
     ckan.router,
     harvests.router,
+    access_requests.router,
     agreements.router,
     decisions.router,
     log.router,

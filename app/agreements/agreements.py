@@ -1,4 +1,4 @@
-"""Agreements in force: suspended, resumed, revoked. What was revoked or has expired stays so."""
+"""Agreements in force: suspended, resumed, revoked. What has ended stays so."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +16,7 @@ from app.models.agreements import Agreement, AgreementState
 from app.policy.facts import ClientFacts
 
 EXPIRED = "expired"  # by date alone; no row ever says so
+_FINAL = (AgreementState.REVOKED, AgreementState.SUPERSEDED)
 
 
 class AgreementNotFound(AppError):
@@ -47,7 +48,7 @@ class NotParty(AppError):
 
 def shown_state(state: str, valid_until: datetime) -> str:
     """The state that readers see: an agreement whose time is over has expired."""
-    if state == AgreementState.REVOKED or valid_until > clock.now():
+    if state in _FINAL or valid_until > clock.now():
         return state
     return EXPIRED
 
@@ -92,10 +93,10 @@ async def suspend(
     by: ClientFacts,
 ) -> Agreement:
     """Stop an agreement for the time being: either side may, and the operator."""
-    _require_state(agreement, AgreementState.ACTIVE)
+    require_state(agreement, AgreementState.ACTIVE)
     if "operator" not in by.roles:
-        _require_party(agreement, dataset, by)
-    return await _change(session, agreement, AgreementState.SUSPENDED, reason, by)
+        require_party(agreement, dataset, by)
+    return await change_state(session, agreement, AgreementState.SUSPENDED, reason, by.client_id)
 
 
 async def resume(
@@ -107,9 +108,9 @@ async def resume(
     by: ClientFacts,
 ) -> Agreement:
     """Let a suspended agreement go on: the provider's steward alone, never the operator."""
-    _require_state(agreement, AgreementState.SUSPENDED)
+    require_state(agreement, AgreementState.SUSPENDED)
     require_steward(dataset, by)
-    return await _change(session, agreement, AgreementState.ACTIVE, reason, by)
+    return await change_state(session, agreement, AgreementState.ACTIVE, reason, by.client_id)
 
 
 async def revoke(
@@ -121,36 +122,39 @@ async def revoke(
     by: ClientFacts,
 ) -> Agreement:
     """End an agreement for good: either side may."""
-    _require_state(agreement, AgreementState.ACTIVE, AgreementState.SUSPENDED)
-    _require_party(agreement, dataset, by)
-    return await _change(session, agreement, AgreementState.REVOKED, reason, by)
+    require_state(agreement, AgreementState.ACTIVE, AgreementState.SUSPENDED)
+    require_party(agreement, dataset, by)
+    return await change_state(session, agreement, AgreementState.REVOKED, reason, by.client_id)
 
 
-def _require_state(agreement: Agreement, *allowed: AgreementState) -> None:
+def require_state(agreement: Agreement, *allowed: AgreementState) -> None:
+    """Raise `WrongAgreementState` unless the agreement is shown in one of these."""
     state = shown_state(agreement.state, agreement.valid_until)
     if state not in allowed:
         raise WrongAgreementState(agreement=agreement.id, state=state)
 
 
-def _require_party(agreement: Agreement, dataset: DatasetTerms, by: ClientFacts) -> None:
+def require_party(agreement: Agreement, dataset: DatasetTerms, by: ClientFacts) -> None:
+    """Raise `NotParty` unless the caller is of the consumer, or a steward of the provider."""
     provides = "steward" in by.roles and by.organization_id in dataset.publisher_line
     if by.organization_id != agreement.consumer_id and not provides:
         raise NotParty
 
 
-async def _change(
+async def change_state(
     session: AsyncSession,
     agreement: Agreement,
     state: AgreementState,
     reason: str | None,
-    by: ClientFacts,
+    by: str,
 ) -> Agreement:
+    """Change the state, with its trace. Whether it may change the caller has made sure of."""
     agreement.state = state.value
     agreement.state_changed_at = clock.now()
-    agreement.state_changed_by = by.client_id
+    agreement.state_changed_by = by
     agreement.state_reason = reason
     await audit.append(
         session, Event.AGREEMENT_CHANGED, agreement=str(agreement.id), dataset=agreement.dataset_id,
-        organization=agreement.consumer_id, state=state.value, by=by.client_id,
+        organization=agreement.consumer_id, state=state.value, by=by,
     )  # fmt: skip
     return agreement

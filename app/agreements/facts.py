@@ -8,14 +8,17 @@ from app.policy.facts import AgreementFacts
 
 _SELECT: Final = """
 SELECT id, consumer_id, actions, purpose, columns, state, valid_from, valid_until
-FROM agreement WHERE dataset_id = $1 ORDER BY approved_at, id
+FROM agreement WHERE dataset_id = $1 AND state <> 'superseded' ORDER BY approved_at, id
 """
 
 
 async def load_agreement_facts(
     pool: "asyncpg.Pool[Any]", dataset_id: str
 ) -> tuple[AgreementFacts, ...]:
-    """Every agreement on a dataset, in whatever state: a refusal names the nearest one."""
+    """Every agreement on a dataset, in whatever state: a refusal names the nearest one.
+
+    Not those that a later version took the place of: that one speaks for them.
+    """
     rows = await pool.fetch(_SELECT, dataset_id)
     return tuple(
         AgreementFacts(

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.agreements.conclusion import Taken, conclude
+from app.agreements.standing import Terms, decide, in_state, offer, require_open, require_turn
 from app.agreements.terms import (
     AskedTerms,
     DatasetTerms,
@@ -23,7 +25,7 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
-from app.models.agreements import AccessRequest, Agreement, AgreementState, RequestState
+from app.models.agreements import AccessRequest, Agreement, RequestState, Side
 from app.models.datasets import Dataset
 from app.models.parties import Client
 from app.policy.facts import ClientFacts
@@ -38,15 +40,6 @@ class RequestNotFound(AppError):
     en = "There is no access request {request}."
 
 
-class RequestDecided(AppError):
-    """The request has been decided or withdrawn before."""
-
-    kind = Kind.CONFLICT
-    code = "access_request_decided"
-    ja = "利用申請 {request} は {state} です。変更できません。"
-    en = "The access request {request} is {state} already and cannot change."
-
-
 class SameClient(AppError):
     """Two different people ask and approve (trust.md, Agreements)."""
 
@@ -57,21 +50,21 @@ class SameClient(AppError):
 
 
 class NotRequester(AppError):
-    """Only the organisation that asked can withdraw."""
+    """Only the organisation that asked can withdraw, or answer the provider's offer."""
 
     kind = Kind.FORBIDDEN
     code = "not_the_requester"
-    ja = "取り下げは申請した組織だけができます。"
-    en = "Only the organisation that asked can withdraw."
+    ja = "取り下げと提示条件への回答は、申請した組織だけができます。"
+    en = "Only the organisation that asked can withdraw or answer the provider's offer."
 
 
 class RequesterGone(AppError):
-    """The client that asked was revoked in the meantime."""
+    """The client that made the newest offer was revoked in the meantime."""
 
     kind = Kind.CONFLICT
     code = "requester_revoked"
-    ja = "申請したクライアント {client} は失効しています。"
-    en = "The client {client} that asked has been revoked."
+    ja = "条件を提示したクライアント {client} は失効しています。"
+    en = "The client {client} that made the offer has been revoked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +75,7 @@ class Granted:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     reason: str | None = None
+    offer: int | None = None  # the number that the steward has read
 
 
 async def ask(
@@ -106,18 +100,16 @@ async def ask(
     request = AccessRequest(
         id=uuid4(),
         dataset_id=dataset.id,
+        provider_id=dataset.publisher_id,
         consumer_id=by.organization_id,
-        purpose=asked.purpose,
-        legal_basis=asked.legal_basis,
-        reason=asked.reason,
-        actions=sorted({action.value for action in asked.actions}),
-        columns=list(dict.fromkeys(columns)),
-        valid_from=start,
-        valid_until=end,
-        state=RequestState.REQUESTED.value,
         requested_by=by.client_id,
         requested_at=clock.now(),
     )
+    actions = tuple(action.value for action in asked.actions)
+    terms = Terms(
+        asked.purpose, asked.legal_basis, actions, tuple(columns), start, end, asked.reason
+    )
+    offer(request, terms, Side.CONSUMER, by.client_id)
     session.add(request)
     await audit.append(
         session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
@@ -170,7 +162,7 @@ async def list_requests(
     if dataset_id is not None:
         statement = statement.where(AccessRequest.dataset_id == dataset_id)
     if state is not None:
-        statement = statement.where(AccessRequest.state == state.value)
+        statement = statement.where(in_state(state))
     if after is not None:
         statement = statement.where(AccessRequest.id > after)
     return list(await session.scalars(statement))
@@ -186,11 +178,11 @@ async def approve(
 ) -> Agreement:
     """Make an agreement of a request; columns and period may be narrowed.
 
-    Raises `RequestDecided`, `SameClient`, `NotSteward`, `TermsInvalid`, `RequesterGone` or
-    `ZoneNotAllowed`.
+    Raises `RequestDecided`, `RequestExpired`, `OtherSideAnswers`, `OfferReplaced`, `SameClient`,
+    `NotSteward`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
     """
-    _require_open(request)
-    if by.client_id == request.requested_by:
+    require_turn(request, Side.PROVIDER, granted.offer)
+    if by.client_id == request.offered_by:
         raise SameClient
     require_steward(dataset, by)
     start = granted.valid_from or request.valid_from
@@ -203,16 +195,19 @@ async def approve(
     ]
     if faults:
         raise TermsInvalid(faults=faults)
-    await _require_requester(session, request, dataset)
-    agreement = _agreement(request, dataset.publisher_id, columns, (start, end), by.client_id)
-    _decide(request, RequestState.APPROVED, by.client_id, granted.reason)
-    session.add(agreement)
-    await audit.append(
-        session, Event.ACCESS_DECIDED, request=str(request.id), agreement=str(agreement.id),
-        dataset=dataset.id, organization=request.consumer_id, decision="approved",
-        by=by.client_id, columns=columns,
-    )  # fmt: skip
-    return agreement
+    await require_author(session, request)
+    await require_zone(session, dataset, request.offered_by)
+    taken = Taken(
+        requested_by=request.offered_by,
+        approved_by=by.client_id,
+        decided_by=by.client_id,
+        columns=tuple(columns),
+        valid_from=start,
+        valid_until=end,
+        decision="approved",
+        reason=granted.reason,
+    )
+    return await conclude(session, request, dataset, taken)
 
 
 def _check_narrower(request: AccessRequest, start: datetime, end: datetime) -> list[Fault]:
@@ -224,42 +219,11 @@ def _check_narrower(request: AccessRequest, start: datetime, end: datetime) -> l
     )]  # fmt: skip
 
 
-async def _require_requester(
-    session: AsyncSession, request: AccessRequest, dataset: DatasetTerms
-) -> None:
-    asker = await session.get_one(Client, request.requested_by)
-    if asker.revoked_at is not None:
-        raise RequesterGone(client=asker.id)
-    await require_zone(session, dataset, asker.id)
-
-
-def _agreement(
-    request: AccessRequest,
-    provider_id: str,
-    columns: list[str],
-    period: tuple[datetime, datetime],
-    approver: str,
-) -> Agreement:
-    now = clock.now()
-    return Agreement(
-        id=uuid4(),
-        request_id=request.id,
-        dataset_id=request.dataset_id,
-        provider_id=provider_id,
-        consumer_id=request.consumer_id,
-        purpose=request.purpose,
-        legal_basis=request.legal_basis,
-        actions=request.actions,
-        columns=columns,
-        valid_from=period[0],
-        valid_until=period[1],
-        state=AgreementState.ACTIVE.value,
-        requested_by=request.requested_by,
-        approved_by=approver,
-        approved_at=now,
-        state_changed_at=now,
-        state_changed_by=approver,
-    )
+async def require_author(session: AsyncSession, request: AccessRequest) -> None:
+    """Raise `RequesterGone` where the client that made the newest offer is revoked."""
+    author = await session.get_one(Client, request.offered_by)
+    if author.revoked_at is not None:
+        raise RequesterGone(client=author.id)
 
 
 async def reject(
@@ -270,10 +234,10 @@ async def reject(
     reason: str,
     by: ClientFacts,
 ) -> AccessRequest:
-    """Refuse a request with a reason. Raises `RequestDecided` or `NotSteward`."""
-    _require_open(request)
+    """Refuse a request with a reason. Raises `RequestDecided`, `RequestExpired` or `NotSteward`."""
+    require_open(request)
     require_steward(dataset, by)
-    _decide(request, RequestState.REJECTED, by.client_id, reason)
+    decide(request, RequestState.REJECTED, by.client_id, reason)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=dataset.id,
         organization=request.consumer_id, decision="rejected", by=by.client_id,
@@ -284,25 +248,13 @@ async def reject(
 async def withdraw(
     session: AsyncSession, request: AccessRequest, *, by: ClientFacts
 ) -> AccessRequest:
-    """Take a request back. Raises `RequestDecided` or `NotRequester`."""
-    _require_open(request)
+    """Take a request back. Raises `RequestDecided`, `RequestExpired` or `NotRequester`."""
+    require_open(request)
     if by.organization_id != request.consumer_id:
         raise NotRequester
-    _decide(request, RequestState.WITHDRAWN, by.client_id, None)
+    decide(request, RequestState.WITHDRAWN, by.client_id, None)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=request.dataset_id,
         organization=request.consumer_id, decision="withdrawn", by=by.client_id,
     )  # fmt: skip
     return request
-
-
-def _require_open(request: AccessRequest) -> None:
-    if request.state != RequestState.REQUESTED:
-        raise RequestDecided(request=request.id, state=request.state)
-
-
-def _decide(request: AccessRequest, state: RequestState, by: str, reason: str | None) -> None:
-    request.state = state.value
-    request.decided_by = by
-    request.decided_at = clock.now()
-    request.decision_reason = reason

@@ -1,5 +1,6 @@
 """`urbanos agreement`: requests and agreements, decided as a named client under the same rules."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from app.agreements.terms import DatasetTerms
-    from app.models.agreements import Agreement
+    from app.models.agreements import AccessRequest, Agreement
     from app.policy.facts import ClientFacts
 
 app = typer.Typer(no_args_is_help=True, help="Access requests and agreements. 利用申請と協定。")
 Id = Annotated[UUID, typer.Argument(metavar="AGREEMENT")]
+Request = Annotated[UUID, typer.Argument(metavar="REQUEST")]
 Acting = Annotated[
-    str, typer.Option("--as", help="The client that decides: a steward; never the one that asked")
+    str, typer.Option("--as", help="The client that acts; nobody takes an offer of their own")
 ]
 Why = Annotated[str, typer.Option(help="Stands in the log and the agreement")]
 _COLUMNS = ("id", "dataset_id", "consumer_id", "purpose", "state", "valid_until")
@@ -41,13 +43,25 @@ def list_all(
                 rows = await asked.list_requests(
                     session, parties=None, dataset_id=dataset, limit=10_000
                 )
-                return [members(each) for each in rows]
+                return [_asked(each) for each in rows]
             found = await agreements.list_agreements(
                 session, parties=None, dataset_id=dataset, limit=10_000
             )
         return [_shown(each) for each in found]
 
-    show_many(run(act), as_json, _COLUMNS)
+    show_many(run(act), as_json, (*_COLUMNS, "waiting_for", "due_at") if requests else _COLUMNS)
+
+
+def _asked(request: "AccessRequest") -> dict[str, Any]:
+    from app.agreements.standing import shown_state, waiting  # noqa: PLC0415
+
+    waits = waiting(request)
+    return {
+        **members(request),
+        "state": shown_state(request.state, request.due_at).value,
+        "waiting_for": waits and waits.organization,
+        "offers": [members(each) for each in request.offers],
+    }
 
 
 def _shown(agreement: "Agreement") -> dict[str, Any]:
@@ -72,7 +86,7 @@ def show(agreement: Id, as_json: Json = False) -> None:
 
 @app.command()
 def approve(
-    request: Annotated[UUID, typer.Argument(metavar="REQUEST")],
+    request: Request,
     acting: Acting,
     column: Annotated[
         list[str] | None, typer.Option(help="Grant only these; may be given several times")
@@ -91,6 +105,62 @@ def approve(
             asked = await requests.get_request(session, request, lock=True)
             dataset = await terms_of(session, asked.dataset_id)
             return await requests.approve(session, asked, dataset, granted, by=by)
+
+    show_one(_shown(run(act)), as_json)
+
+
+@app.command()
+def counter(
+    request: Request,
+    acting: Acting,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Offer only these; may be given several times")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option()] = None,
+    valid_until: Annotated[
+        datetime | None, typer.Option(help="The new end, in Japanese time")
+    ] = None,
+    reason: Annotated[str | None, typer.Option()] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer an access request with other terms. 別の条件を提示する。"""
+
+    async def act(shell: Shell) -> dict[str, Any]:
+        from app.agreements import negotiation, requests  # noqa: PLC0415
+        from app.kit.clock import TOKYO  # noqa: PLC0415
+
+        by = await acting_client(shell, acting)
+        other = negotiation.Proposal(
+            columns=tuple(column) if column else None,
+            purpose=purpose,
+            valid_until=valid_until and valid_until.replace(tzinfo=TOKYO),
+            reason=reason,
+        )
+        async with shell.database.writing() as session:
+            asked = await requests.get_request(session, request, lock=True)
+            dataset = await terms_of(session, asked.dataset_id)
+            return _asked(await negotiation.counter(session, asked, dataset, other, by=by))
+
+    show_one(run(act), as_json)
+
+
+@app.command()
+def accept(
+    request: Request,
+    offer: Annotated[int, typer.Option(help="The number of the offer: the newest")],
+    acting: Acting,
+    as_json: Json = False,
+) -> None:
+    """Accept the provider's offer. 提示された条件を受け入れる。"""
+
+    async def act(shell: Shell) -> "Agreement":
+        from app.agreements import negotiation, requests  # noqa: PLC0415
+
+        by = await acting_client(shell, acting)
+        async with shell.database.writing() as session:
+            asked = await requests.get_request(session, request, lock=True)
+            dataset = await terms_of(session, asked.dataset_id)
+            return await negotiation.accept(session, asked, dataset, offer, by=by)
 
     show_one(_shown(run(act)), as_json)
 

@@ -4,20 +4,33 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import Base
 
 
 class RequestState(StrEnum):
-    """Where an access request stands."""
+    """Where an access request stands.
 
-    REQUESTED = "requested"
+    In the words of the Dataspace Protocol's negotiation: REQUESTED, OFFERED (`countered`), AGREED
+    (`approved`), TERMINATED (the rest). An agreement in force is its FINALIZED.
+    """
+
+    REQUESTED = "requested"  # the provider must answer
+    COUNTERED = "countered"  # the consumer must answer
     APPROVED = "approved"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"  # nobody answered in time: by date alone, no row says so
+
+
+class Side(StrEnum):
+    """Whose offer it is."""
+
+    CONSUMER = "consumer"
+    PROVIDER = "provider"
 
 
 class AgreementState(StrEnum):
@@ -26,6 +39,7 @@ class AgreementState(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
+    SUPERSEDED = "superseded"  # a later version of the same series took its place
 
 
 class Purpose(Base):
@@ -39,13 +53,16 @@ class Purpose(Base):
 
 
 class AccessRequest(Base):
-    """What a consumer asks of a provider: dataset, actions, purpose, columns, period."""
+    """What a consumer asks of a provider. Its terms are those of the newest offer."""
 
     __tablename__ = "access_request"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), index=True)
+    provider_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
     consumer_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    # The agreement that this is to take the place of.
+    amends: Mapped[UUID | None] = mapped_column(ForeignKey("agreement.id", use_alter=True))
     purpose: Mapped[str] = mapped_column(ForeignKey("purpose.code"))
     legal_basis: Mapped[str]
     reason: Mapped[str | None]
@@ -56,18 +73,55 @@ class AccessRequest(Base):
     state: Mapped[str]
     requested_by: Mapped[str]
     requested_at: Mapped[datetime]
+    offer_number: Mapped[int]
+    offered_by: Mapped[str]
+    offered_at: Mapped[datetime]
+    due_at: Mapped[datetime]
     decided_by: Mapped[str | None]
     decided_at: Mapped[datetime | None]
     decision_reason: Mapped[str | None]
 
+    offers: Mapped[list["AccessRequestOffer"]] = relationship(
+        lazy="selectin", order_by="AccessRequestOffer.number"
+    )
+
+
+class AccessRequestOffer(Base):
+    """One offer of one side, as it was made. Never changed, never taken away."""
+
+    __tablename__ = "access_request_offer"
+
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("access_request.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    side: Mapped[str]
+    purpose: Mapped[str]
+    legal_basis: Mapped[str]
+    actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime]
+    reason: Mapped[str | None]
+    made_by: Mapped[str]
+    made_at: Mapped[datetime]
+
 
 class Agreement(Base):
-    """What the provider granted. Only the provider may have narrowed what was asked."""
+    """What both sides agreed on: one version of a series, of which at most one is in force."""
 
     __tablename__ = "agreement"
     __table_args__ = (
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         CheckConstraint("valid_until > valid_from", name="period"),
+        CheckConstraint(
+            "terms_sha256 = encode(sha256(convert_to(terms, 'UTF8')), 'hex')", name="terms_hash"
+        ),
+        UniqueConstraint("series", "version"),
+        Index(
+            "uq_agreement_series_in_force",
+            "series",
+            unique=True,
+            postgresql_where=text("state IN ('active', 'suspended')"),
+        ),
         Index("ix_agreement_dataset_consumer", "dataset_id", "consumer_id"),
     )
 
@@ -89,3 +143,20 @@ class Agreement(Base):
     state_changed_at: Mapped[datetime]
     state_changed_by: Mapped[str]
     state_reason: Mapped[str | None]
+    series: Mapped[UUID]  # the id of its first version
+    version: Mapped[int]
+    superseded_by: Mapped[UUID | None] = mapped_column(
+        ForeignKey("agreement.id", deferrable=True, initially="DEFERRED")
+    )
+    terms: Mapped[str]  # canonical JSON (RFC 8785)
+    terms_sha256: Mapped[str]
+
+
+class AgreementNotice(Base):
+    """That an agreement ends in so many days: said once."""
+
+    __tablename__ = "agreement_notice"
+
+    agreement_id: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), primary_key=True)
+    days: Mapped[int] = mapped_column(primary_key=True)
+    made_at: Mapped[datetime]

@@ -25,6 +25,7 @@ from app.kit.store import Store, StoreUnusable
 from app.tasks.attempt import attempt
 from app.tasks.files import keep_up, make_files
 from app.tasks.measure import measure
+from app.tasks.notices import give_notices
 from app.tasks.tidy import tidy
 from app.tasks.words import keep_words
 
@@ -97,6 +98,10 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     @queue.schedule("measure", "*/10 * * * *")
     async def run_measure(_schedule: Schedule) -> None:
         await measure(database)
+
+    @queue.schedule("notices", "20 * * * *")
+    async def run_notices(_schedule: Schedule) -> None:
+        await give_notices(database)
 
     @queue.schedule("words", "* * * * *")
     async def run_words(_schedule: Schedule) -> None:

@@ -213,6 +213,13 @@ async def _request_of_mine(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.other, {"request_id": await _request(stage)}
 
 
+async def _offer_to_accept(stage: Stage) -> tuple[dict[str, str], Path_]:
+    request = await _request(stage)
+    path = f"/v1/access-requests/{request}/counter"
+    await stage.send(path, {"columns": ["name"]}, stage.own)
+    return stage.other, {"request_id": request}
+
+
 async def _agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
     path = f"/v1/access-requests/{await _request(stage)}/approve"
     return stage.own, {"agreement_id": (await stage.send(path, {}, stage.own))["id"]}
@@ -393,6 +400,8 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/access-requests": _as("other"),
     "GET /v1/access-requests/{request_id}": _request_of_mine,
     "POST /v1/access-requests/{request_id}/approve": _request_to_decide,
+    "POST /v1/access-requests/{request_id}/accept": _offer_to_accept,
+    "POST /v1/access-requests/{request_id}/counter": _request_to_decide,
     "POST /v1/access-requests/{request_id}/reject": _request_to_decide,
     "POST /v1/access-requests/{request_id}/withdraw": _request_of_mine,
     "GET /v1/admin/audit": _as("admin"),
@@ -412,7 +421,10 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/organizations/{organization_id}/rename": _fresh_unit,
     "GET /v1/admin/organizations/{organization_id}/tree": _as("admin", organization_id="271004"),
     "GET /v1/agreements": _as("other"),
+    "GET /v1/agreements/notices": _as("other"),
     "GET /v1/agreements/{agreement_id}": _agreement,
+    "GET /v1/agreements/{agreement_id}/terms": _agreement,
+    "POST /v1/agreements/{agreement_id}/amend": _agreement,
     "POST /v1/agreements/{agreement_id}/resume": _suspended_agreement,
     "POST /v1/agreements/{agreement_id}/revoke": _agreement,
     "POST /v1/agreements/{agreement_id}/suspend": _agreement,

@@ -1,0 +1,207 @@
+"""Counter-offers and amendments: one side proposes, the other answers. Nobody answers themselves."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.agreements.agreements import require_party, require_state
+from app.agreements.conclusion import Taken, conclude
+from app.agreements.requests import NotRequester, SameClient, require_author
+from app.agreements.standing import Terms, offer, require_open, require_turn
+from app.agreements.terms import (
+    DatasetTerms,
+    TermsInvalid,
+    check_columns,
+    check_period,
+    check_purpose,
+    require_steward,
+    require_zone,
+)
+from app.audit import log as audit
+from app.audit.events import Event
+from app.kit import clock
+from app.kit.errors import Fault
+from app.models.agreements import AccessRequest, Agreement, AgreementState, RequestState, Side
+from app.policy.facts import Action, ClientFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Other terms. None: as they stand."""
+
+    purpose: str | None = None
+    legal_basis: str | None = None
+    actions: tuple[Action, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    reason: str | None = None
+
+
+async def counter(
+    session: AsyncSession,
+    request: AccessRequest,
+    dataset: DatasetTerms,
+    proposal: Proposal,
+    *,
+    by: ClientFacts,
+) -> AccessRequest:
+    """Answer the other side's offer with other terms; then it is the other side's turn.
+
+    Raises `RequestDecided`, `RequestExpired`, `NotSteward`, `NotRequester`, `TermsInvalid` or
+    `ZoneNotAllowed`.
+    """
+    require_open(request)
+    if request.state == RequestState.REQUESTED:
+        side = Side.PROVIDER
+        require_steward(dataset, by)
+    else:
+        side = Side.CONSUMER
+        await _require_consumer(session, request, dataset, by)
+    terms = await _proposed(
+        session, request, dataset, proposal, amending=request.amends is not None
+    )
+    offer(request, terms, side, by.client_id)
+    await audit.append(
+        session, Event.ACCESS_COUNTERED, request=str(request.id), dataset=dataset.id,
+        organization=request.consumer_id, side=side.value, offer=request.offer_number,
+        purpose=request.purpose, actions=request.actions, by=by.client_id,
+    )  # fmt: skip
+    return request
+
+
+async def accept(
+    session: AsyncSession,
+    request: AccessRequest,
+    dataset: DatasetTerms,
+    number: int,
+    *,
+    by: ClientFacts,
+) -> Agreement:
+    """Take the provider's offer `number`: it counts as approved by the steward who made it.
+
+    Raises `RequestDecided`, `RequestExpired`, `OtherSideAnswers`, `OfferReplaced`, `NotRequester`,
+    `SameClient`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
+    """
+    require_turn(request, Side.CONSUMER, number)
+    await _require_consumer(session, request, dataset, by)
+    if by.client_id == request.offered_by:
+        raise SameClient
+    faults = check_period(request.valid_from, request.valid_until)
+    if faults:
+        raise TermsInvalid(faults=faults)
+    await require_author(session, request)
+    taken = Taken(
+        requested_by=by.client_id,
+        approved_by=request.offered_by,
+        decided_by=by.client_id,
+        columns=tuple(request.columns),
+        valid_from=request.valid_from,
+        valid_until=request.valid_until,
+        decision="accepted",
+    )
+    return await conclude(session, request, dataset, taken)
+
+
+async def amend(
+    session: AsyncSession,
+    agreement: Agreement,
+    dataset: DatasetTerms,
+    proposal: Proposal,
+    *,
+    by: ClientFacts,
+) -> AccessRequest:
+    """Propose other terms for an agreement in force, which stays so until they are taken.
+
+    Raises `WrongAgreementState`, `NotParty`, `TermsInvalid` or `ZoneNotAllowed`.
+    """
+    require_state(agreement, AgreementState.ACTIVE)
+    require_party(agreement, dataset, by)
+    side = Side.CONSUMER if by.organization_id == agreement.consumer_id else Side.PROVIDER
+    if side is Side.CONSUMER:
+        await require_zone(session, dataset, by.client_id)
+    terms = await _proposed(session, agreement, dataset, proposal, amending=True)
+    request = AccessRequest(
+        id=uuid4(),
+        dataset_id=agreement.dataset_id,
+        provider_id=agreement.provider_id,
+        consumer_id=agreement.consumer_id,
+        amends=agreement.id,
+        requested_by=by.client_id,
+        requested_at=clock.now(),
+    )
+    offer(request, terms, side, by.client_id)
+    session.add(request)
+    await audit.append(
+        session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
+        organization=request.consumer_id, client=by.client_id, purpose=request.purpose,
+        actions=request.actions, amends=str(agreement.id), side=side.value,
+    )  # fmt: skip
+    return request
+
+
+async def _require_consumer(
+    session: AsyncSession, request: AccessRequest, dataset: DatasetTerms, by: ClientFacts
+) -> None:
+    if by.organization_id != request.consumer_id:
+        raise NotRequester
+    await require_zone(session, dataset, by.client_id)
+
+
+async def _proposed(
+    session: AsyncSession,
+    standing: AccessRequest | Agreement,
+    dataset: DatasetTerms,
+    proposal: Proposal,
+    *,
+    amending: bool,
+) -> Terms:
+    """The terms that stand, with what is proposed instead. Raises `TermsInvalid`."""
+    terms = Terms(
+        purpose=proposal.purpose or standing.purpose,
+        legal_basis=proposal.legal_basis or standing.legal_basis,
+        actions=tuple(proposal.actions or standing.actions),
+        columns=tuple(standing.columns if proposal.columns is None else proposal.columns),
+        valid_from=proposal.valid_from or standing.valid_from,
+        valid_until=proposal.valid_until or standing.valid_until,
+        reason=proposal.reason,
+    )
+    faults = [
+        *await check_purpose(session, terms.purpose),
+        *check_columns(terms.columns, dataset.fields),
+        *check_period(terms.valid_from, terms.valid_until),
+        *_check_start(standing, terms, amending=amending),
+        *_check_other(standing, terms),
+    ]
+    if faults:
+        raise TermsInvalid(faults=faults)
+    return terms
+
+
+def _check_start(
+    standing: AccessRequest | Agreement, terms: Terms, *, amending: bool
+) -> list[Fault]:
+    # A later start would leave days on which neither version is in force.
+    if not amending or terms.valid_from == standing.valid_from:
+        return []
+    return [Fault(
+        "/valid_from", "amended_start", "変更は承認と同時に有効になります。開始日は変更できません。",
+        "An amendment takes force when it is approved: the start cannot be changed.",
+    )]  # fmt: skip
+
+
+def _check_other(standing: AccessRequest | Agreement, terms: Terms) -> list[Fault]:
+    same = (
+        (terms.purpose, terms.legal_basis) == (standing.purpose, standing.legal_basis)
+        and set(terms.actions) == set(standing.actions)
+        and set(terms.columns) == set(standing.columns)
+        and (terms.valid_from, terms.valid_until) == (standing.valid_from, standing.valid_until)
+    )
+    if not same:
+        return []
+    return [Fault(
+        "", "nothing_changed", "現在の条件と同じです。変更する項目を指定してください。",
+        "These are the terms that stand. Name what is to change.",
+    )]  # fmt: skip
