@@ -122,7 +122,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         usage = Usage(database.pool)
         await usage.start()
         stack.push_async_callback(usage.stop)
-        decider = Decider(snapshot, entries, settings.zone)
+        decider = Decider(snapshot, entries, settings.zone, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         yield Platform(
             issuer=settings.issuer,

@@ -1,5 +1,6 @@
 """Gathers the facts of a request and has the rules judge them. A refusal is logged, then raised."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +14,19 @@ from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, Caller
 from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide
+from app.policy.staleness import still_known
 
 
 class Decider:
     """Decides for one listener, whose zone no request can choose."""
 
-    def __init__(self, snapshot: Snapshot, log: Log, zone: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, log: Log, zone: str, seconds_behind: Callable[[], float]
+    ) -> None:
         self._snapshot = snapshot
         self._log = log
         self._zone = zone
+        self._seconds_behind = seconds_behind
 
     async def judge(
         self,
@@ -30,7 +35,7 @@ class Decider:
         action: Action,
         purpose: str | None,
     ) -> Allow | Deny:
-        """The rules' verdict now, on agreements in force now."""
+        """The rules' verdict now, on agreements in force now, or as lately as the class demands."""
         facts = Facts(
             action=action,
             dataset=known.entry.facts,
@@ -41,7 +46,8 @@ class Decider:
             purposes=await self._snapshot.purposes(),
             now=clock.now(),
         )
-        return decide(facts)
+        known_now = still_known(facts, self._seconds_behind())
+        return known_now if isinstance(known_now, Deny) else decide(known_now)
 
     async def allow(
         self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str
