@@ -154,7 +154,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             ring=ring,
             admit=limits.token_client,
         )
-        decider = Decider(snapshot, entries, settings.zone, limits)
+        decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()
         yield Platform(

@@ -1,5 +1,6 @@
 """Gathers the facts of a request and has the rules judge them. A refusal is logged, then raised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
 from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide, looked_at
+from app.policy.staleness import still_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,19 @@ class Explanation:
 class Decider:
     """Decides for one listener, whose zone no request can choose."""
 
-    def __init__(self, snapshot: Snapshot, log: Log, zone: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        log: Log,
+        zone: str,
+        limits: Limits,
+        seconds_behind: Callable[[], float],
+    ) -> None:
         self._snapshot = snapshot
         self._log = log
         self._zone = zone
         self._limits = limits
+        self._seconds_behind = seconds_behind
 
     async def judge(
         self,
@@ -55,7 +65,7 @@ class Decider:
         action: Action,
         purpose: str | None,
     ) -> Allow | Deny:
-        """The rules' verdict now, on agreements in force now."""
+        """The rules' verdict now, on agreements in force now, or as lately as the class demands."""
         facts = Facts(
             action=action,
             dataset=known.entry.facts,
@@ -66,7 +76,8 @@ class Decider:
             purposes=await self._snapshot.purposes(),
             now=clock.now(),
         )
-        return decide(facts)
+        known_now = still_known(facts, self._seconds_behind())
+        return known_now if isinstance(known_now, Deny) else decide(known_now)
 
     async def explain(self, known: Known, supposed: Supposed) -> Explanation:
         """What the rules would say, by the rules themselves. Nothing leaves, nothing is logged."""

@@ -91,6 +91,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         f"協定に閲覧できる項目がありません。{_ASK_JA}",
         f"The agreement names no field that may be seen. {_ASK_EN}",
     ),
+    Reason.FACTS_TOO_OLD: (
+        "このサーバーはデータベースから切り離されており、データセット {dataset} の利用条件を"
+        "確認できません。しばらくしてから再試行してください。",
+        "This server is cut off from its database and cannot make sure who may use the dataset"
+        " {dataset} at present. Try again shortly.",
+    ),
 }
 
 
@@ -122,8 +128,21 @@ class AuthenticationNeeded(AccessRefused):
     code = "token_required"
 
 
+class FactsTooOld(AccessRefused):
+    """Nobody's rights are in doubt, only what we know of them: it passes."""
+
+    kind = Kind.UNAVAILABLE
+    code = "facts_too_old"
+
+    def __init__(self, deny: Deny) -> None:
+        super().__init__(deny)
+        self.headers["Retry-After"] = "5"
+
+
 def refusal_of(deny: Deny) -> AccessRefused:
     """The refusal to raise for a rule's no."""
+    if deny.reason is Reason.FACTS_TOO_OLD:
+        return FactsTooOld(deny)
     if deny.reason is Reason.TOKEN_REQUIRED:
         return AuthenticationNeeded(deny)
     return AccessRefused(deny)

@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 CHANNEL = "urbanos"
 ALL = "all"
 POLL_SECONDS = 1.0
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class LiveCache(Generic[Value]):
@@ -116,11 +117,17 @@ class Live:
 
     async def _connect(self) -> None:
         connection = await asyncpg.connect(self._dsn, server_settings=SESSION_SETTINGS, timeout=5)
-        await connection.add_listener(CHANNEL, self._heard)
-        self._connection = connection
+        try:
+            async with asyncio.timeout(5):
+                await connection.add_listener(CHANNEL, self._heard)
+                asked_at = asyncio.get_running_loop().time()
+                epoch = await connection.fetchval("SELECT value FROM epoch")
+        except BaseException:
+            connection.terminate()
+            raise
+        # Only now: while the database is away, memory is all there is to answer from.
         self._drop_all()
-        self._epoch = await connection.fetchval("SELECT value FROM epoch")
-        self.fresh_at = asyncio.get_running_loop().time()
+        self._connection, self._epoch, self.fresh_at = connection, epoch, asked_at
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         kind, _, rest = str(payload).partition(":")
@@ -134,7 +141,7 @@ class Live:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self._poll()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            except _LOST as exc:
                 if not self._is_lost:  # once a loss: it may last the night
                     log.warning("live.lost", error=type(exc).__name__)
                 self._is_lost = True
@@ -156,7 +163,7 @@ class Live:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+        with contextlib.suppress(*_LOST):
             await self._connect()
             self._is_lost = False
             log.warning("live.back")

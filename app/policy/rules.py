@@ -35,6 +35,7 @@ class Reason(StrEnum):
     AGREEMENT_REVOKED = "agreement_revoked"
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
+    FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
 
 
 @dataclass(frozen=True, slots=True)
