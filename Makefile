@@ -31,6 +31,11 @@ check: .venv/.installed-dev
 	@echo "== openapi drift" && $(BIN)/urbanos openapi --check
 
 test: check
+	@command -v npm >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
+	  then apt-get install -y -qq --no-install-recommends nodejs npm; \
+	  else echo "make test needs Node.js: apt install nodejs npm (Debian), brew install node (macOS)" >&2; exit 1; \
+	  fi; }
 	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/.installed-dev
