@@ -40,7 +40,9 @@ def asked(data_class: str, dataset: str, client: str, listener: str, action: Act
         dataset=DatasetFacts(
             "d", data_class, dataset, "271004-kenko", "271004", (("name", data_class),)
         ),
-        caller=Caller(caller, frozenset({"dataset:d:read", "dataset:d:write"}), bound=True),
+        caller=Caller(
+            caller, frozenset({"dataset:d:read", "dataset:d:write"}), True, AGREED.id, "health"
+        ),
         purpose="health",
         zone=listener,
         agreements=(AGREED,),
