@@ -144,6 +144,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         limiter = Limiter(settings.rate_store_url)
         stack.push_async_callback(limiter.close)
         limits = Limits(limiter, _rates(settings), _quotas(database, live), entries)
+        proofs = Proofs(database)
         door = TokenEndpoint(
             database,
             live,
@@ -152,6 +153,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             zone=settings.zone,
             clients=clients,
             ring=ring,
+            proofs=proofs,
             admit=limits.token_client,
         )
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
@@ -195,7 +197,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             accel_prefix=settings.accel_prefix,
             keys=ring,
             tokens=tokens,
-            proofs=Proofs(database),
+            proofs=proofs,
             token_endpoint=door,
             revocation=Revocation(database, live, entries, door, tokens),
             introspection=Introspection(entries, door, tokens, clients),

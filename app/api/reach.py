@@ -8,7 +8,7 @@ from app.catalogue.refusals import DatasetNotFound
 from app.kit import clock
 from app.oauth.grants import Reach, Reached
 from app.policy.facts import Action, Caller
-from app.policy.rules import RANK, Allow, Facts, decide
+from app.policy.rules import RANK, Allow, Facts, class_seen, decide
 
 
 def reach_of(platform: Platform) -> Reach:
@@ -48,7 +48,7 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
         )
         if isinstance(verdict, Allow):
             of = {a.id: a.purpose for a in known.agreements}.get(verdict.agreement_id or "")
-            found = Reached(_class_seen(known, verdict), verdict.agreement_id, of)
+            found = Reached(class_seen(dataset, verdict), verdict.agreement_id, of)
             best = found if best is None or _is_more(found, best) else best
     return best
 
@@ -56,11 +56,3 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
 def _is_more(one: Reached, other: Reached) -> bool:
     """Whether it sees more: a token lives as long as the most that it may see allows."""
     return RANK[one.data_class] > RANK[other.data_class]
-
-
-def _class_seen(known: Known, allow: Allow) -> str:
-    """The dataset's class, or personal where a personal column of it may be seen."""
-    seen_by = dict(known.entry.facts.columns)
-    if any(seen_by.get(name) == "personal" for name in allow.columns):
-        return "personal"
-    return known.entry.facts.data_class

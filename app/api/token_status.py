@@ -43,6 +43,7 @@ _FORM: Final[dict[str, Any]] = {
 _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": OAuthErrorOut, "description": "The request is refused"},
     401: {"model": OAuthErrorOut, "description": "Client authentication failed"},
+    429: {"model": OAuthErrorOut, "description": "Too many requests: `slow_down`"},
     503: problems()[503],
 }
 
@@ -65,7 +66,6 @@ class TokenStatusOut(BaseModel):
     cnf: dict[str, Any] | None = None
     agr: str | None = None
     pur: str | None = None
-    authorization_details: list[dict[str, Any]] | None = None
 
     model_config = ConfigDict(json_schema_extra={"example": {"active": False}})
 

@@ -15,7 +15,16 @@ from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide, looked_at
+from app.policy.rules import (
+    Allow,
+    DatasetFacts,
+    Deny,
+    Facts,
+    Reason,
+    class_seen,
+    decide,
+    looked_at,
+)
 from app.policy.staleness import still_known
 
 
@@ -66,7 +75,27 @@ class Decider:
         purpose: str | None,
     ) -> Allow | Deny:
         """The rules' verdict now, on agreements in force now, or as lately as the class demands."""
-        facts = Facts(
+        return self._verdict(await self._facts(known, caller, action, purpose))
+
+    async def explain(self, known: Known, supposed: Supposed) -> Explanation:
+        """What a request would be told, judged as one is. Nothing leaves, nothing is logged."""
+        client = supposed.client
+        needed = f"dataset:{known.entry.id}:{supposed.action.needs}"
+        caller = Caller(
+            client,
+            frozenset({needed}),
+            bound=supposed.bound,
+            agreement_id=supposed.agreement_id,
+            purpose=supposed.purpose if supposed.agreement_id else None,
+        )
+        now = await self._facts(known, caller, supposed.action, supposed.purpose)
+        facts = replace(now, zone=supposed.zone or now.zone, now=supposed.at or now.now)
+        return Explanation(facts, self._verdict(facts), looked_at(facts, client.organization_id))
+
+    async def _facts(
+        self, known: Known, caller: Caller | None, action: Action, purpose: str | None
+    ) -> Facts:
+        return Facts(
             action=action,
             dataset=known.entry.facts,
             caller=caller,
@@ -76,32 +105,10 @@ class Decider:
             purposes=await self._snapshot.purposes(),
             now=clock.now(),
         )
+
+    def _verdict(self, facts: Facts) -> Allow | Deny:
         known_now = still_known(facts, self._seconds_behind())
         return known_now if isinstance(known_now, Deny) else decide(known_now)
-
-    async def explain(self, known: Known, supposed: Supposed) -> Explanation:
-        """What the rules would say, by the rules themselves. Nothing leaves, nothing is logged."""
-        client = supposed.client
-        needed = f"dataset:{known.entry.id}:{supposed.action.needs}"
-        facts = Facts(
-            action=supposed.action,
-            dataset=known.entry.facts,
-            caller=Caller(
-                client,
-                frozenset({needed}),
-                bound=supposed.bound,
-                agreement_id=supposed.agreement_id,
-                purpose=supposed.purpose if supposed.agreement_id else None,
-            ),
-            purpose=supposed.purpose,
-            zone=supposed.zone or self._zone,
-            agreements=known.agreements,
-            purposes=await self._snapshot.purposes(),
-            now=supposed.at or clock.now(),
-        )
-        return Explanation(
-            facts=facts, verdict=decide(facts), agreements=looked_at(facts, client.organization_id)
-        )
 
     async def allow(
         self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str
@@ -109,17 +116,18 @@ class Decider:
         """The verdict if it is yes and the limits have room; a no is logged and raised."""
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
-            await self._count(known, caller, purpose, request)
+            await self._count(known, caller, verdict, purpose, request)
             return verdict
         await self.refuse(known, caller, verdict.reason, purpose, request)
         raise self._as_seen_by(known, caller, verdict)
 
     async def _count(
-        self, known: Known, caller: Caller | None, purpose: str | None, request: str
+        self, known: Known, caller: Caller | None, allow: Allow, purpose: str | None, request: str
     ) -> None:
         """Count an allowed use. That the limits have no room is in the log once a minute."""
+        seen = class_seen(known.entry.facts, allow)
         try:
-            await self._limits.dataset(known, caller)
+            await self._limits.dataset(known.entry.id, seen, caller)
         except (RateLimited, LimiterUnavailable) as refusal:
             client_id = caller.client.client_id if caller is not None else None
             is_open = known.entry.facts.data_class == "public"

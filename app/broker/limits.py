@@ -3,14 +3,12 @@
 A refusal is no use of the limit, and a refused decision is no use of a dataset's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from app.audit.events import Event
 from app.audit.log import Log
-from app.broker.snapshot import Known
 from app.kit.errors import AppError, Kind
 from app.kit.limits import Limit, Limiter, Standing
 from app.kit.live import LiveCache
@@ -19,7 +17,6 @@ from app.parties.quotas import Quotas
 from app.policy.facts import Caller
 
 _WINDOW_S: Final = 60
-_PERSONAL: Final = frozenset({"personal", "specific-personal"})
 _MOST_TOLD: Final = 10_000
 
 
@@ -108,13 +105,12 @@ class Limits:
             )  # fmt: skip
         raise refusal
 
-    async def dataset(self, known: Known, caller: Caller | None) -> None:
-        """Count one use of a dataset that was allowed.
+    async def dataset(self, dataset: str, seen: str, caller: Caller | None) -> None:
+        """Count one use of a dataset that was allowed; `seen` is the highest class that may leave.
 
         Raises `RateLimited`, and `LimiterUnavailable` for personal data.
         """
         quotas = await self._all_quotas()
-        dataset = known.entry.id
         client_id = caller.client.client_id if caller is not None else None
         limits = []
         whole = quotas.get((None, dataset))
@@ -127,7 +123,7 @@ class Limits:
         if not limits:
             return
         outcome = await self.limiter.hit(limits)
-        if outcome.is_degraded and known.entry.facts.data_class in _PERSONAL:
+        if outcome.is_degraded and seen == "personal":
             raise LimiterUnavailable
         if outcome.refused is not None:
             # Only the operator limits a dataset as a whole.
@@ -153,7 +149,7 @@ class Limits:
             return
         seconds = outcome.refused.free_in_s
         refusal = SlowDown("rate", limit=name, most=most, seconds=seconds)
-        refusal.headers.update(headers_of(outcome.standings, retry_after=seconds))
+        refusal.headers.update(_headers_of(outcome.refused))
         refusal.logged = not self.is_news(refusal.code, key)
         raise refusal
 
@@ -173,7 +169,7 @@ class Limits:
 
 
 def fields_of(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
-    """The same fields for one limit, ready to send: every answer has them."""
+    """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), ready to send."""
     (name, _, most), _, left, free_in_s = standing
     return (
         (b"ratelimit-policy", _policy(name, most)),
@@ -186,25 +182,14 @@ def _policy(name: str, most: int) -> bytes:
     return f'"{name}";q={most};w={_WINDOW_S}'.encode()
 
 
-def headers_of(standings: Sequence[Standing], *, retry_after: int = 0) -> dict[str, str]:
-    """The fields RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
-    if not standings:
-        return {}
-    made = {
-        "RateLimit-Policy": ", ".join(
-            f'"{each.limit.name}";q={each.limit.most};w={_WINDOW_S}' for each in standings
-        ),
-        "RateLimit": ", ".join(
-            f'"{each.limit.name}";r={each.left};t={each.free_in_s}' for each in standings
-        ),
-    }
-    if retry_after:
-        made["Retry-After"] = str(retry_after)
-    return made
+def _headers_of(refused: Standing) -> dict[str, str]:
+    """The same of a limit that is used up, and when to come again."""
+    fields = {name.decode(): value.decode() for name, value in fields_of(refused)}
+    return {**fields, "Retry-After": str(refused.free_in_s)}
 
 
 def _refusal(refused: Standing, *, is_quota: bool) -> RateLimited:
     kind = QuotaExceeded if is_quota else RateLimited
     made = kind(limit=refused.limit.name, most=refused.limit.most, seconds=refused.free_in_s)
-    made.headers.update(headers_of((refused,), retry_after=refused.free_in_s))
+    made.headers.update(_headers_of(refused))
     return made

@@ -210,27 +210,20 @@ async def _serve(
             main = await importing
             set_up_logging(settings.log_level)
             async with AsyncExitStack() as started:
-                servers = []
-                all_ready = _at_last(len(listeners), ready)
+                servers: list[_Server] = []
+
+                def each_ready() -> None:
+                    if all(server.started for server in servers):
+                        ready()
+
                 for each, _ in listeners:
                     app = main.create_app(each, url)
                     # Started here and not by uvicorn, which would tell a refusal as a traceback.
                     await started.enter_async_context(app.router.lifespan_context(app))
-                    servers.append(_Server(_config(app, each), all_ready))
+                    servers.append(_Server(_config(app, each), each_ready))
                 stopping.servers = servers
                 ports = [port for _, port in listeners]
                 await _serve_all(servers, ports)
-
-
-def _at_last(times: int, ready: Callable[[], None]) -> Callable[[], None]:
-    """Calls `ready` when it has been called so many times."""
-    left = iter(range(times - 1, -1, -1))
-
-    def one() -> None:
-        if next(left) == 0:
-            ready()
-
-    return one
 
 
 async def _serve_all(servers: Sequence["_Server"], ports: Sequence[socket.socket]) -> None:

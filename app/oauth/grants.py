@@ -128,6 +128,7 @@ class TokenEndpoint:
         zone: str,
         clients: LiveCache[ClientFacts],
         ring: KeyRing,
+        proofs: Proofs,
         admit: Callable[[str], Awaitable[None]],
     ) -> None:
         self._database = database
@@ -136,7 +137,7 @@ class TokenEndpoint:
         self._zone = zone
         self._clients = clients
         self._ring = ring
-        self._proofs = Proofs(database)
+        self._proofs = proofs
         self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
 
@@ -148,19 +149,16 @@ class TokenEndpoint:
         proofs: Sequence[bytes] = (),
     ) -> Granted:
         """A token for what is asked and allowed, or `OAuthRefused`; the log has both first."""
-        client_id: str | None = None
+        if form.get("grant_type") is None:
+            raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
+        client = await self.prove(form, authorization, path=PATH)
         try:
-            if form.get("grant_type") is None:
-                raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
-            client_id = await self._authentication.authenticate(form, authorization)
-            await self._admit(client_id)
             if form["grant_type"] != "client_credentials":
                 raise UnsupportedGrantType("grant_type")
             jkt = await self._key_of(proofs)
-            client = await self._clients.get(client_id)
             granted = await self._grant(client, form, reach, jkt)
         except OAuthRefused as refusal:
-            await self.record_refusal(refusal, client_id)
+            await self.record_refusal(refusal, client.client_id)
             raise
         await self._log.write(
             Event.TOKEN_ISSUED,
@@ -181,10 +179,11 @@ class TokenEndpoint:
     async def prove(
         self, form: Mapping[str, str], authorization: str | None, *, path: str
     ) -> ClientFacts:
-        """The client that asks the endpoint `path`, judged as for a token; refusals are in the log."""
+        """The client that asks the endpoint `path`, counted; its refusal is in the log."""
         client_id: str | None = None
         try:
             client_id = await self._authentication.authenticate(form, authorization)
+            await self._admit(client_id)
             client = await self._clients.get(client_id)
             self._check_client(client)
         except OAuthRefused as refusal:
@@ -215,7 +214,6 @@ class TokenEndpoint:
     async def _grant(
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
     ) -> Granted:
-        self._check_client(client)
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")

@@ -29,7 +29,6 @@ _TOLD: Final = (
     "cnf",
     "agr",
     "pur",
-    "authorization_details",
 )
 
 

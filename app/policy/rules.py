@@ -171,6 +171,14 @@ def ceiling(caller: Caller) -> int:
     return RANK["personal"] if caller.bound else RANK["restricted"]
 
 
+def class_seen(dataset: DatasetFacts, allow: Allow) -> str:
+    """The dataset's class, or personal where a personal column of it may be seen."""
+    seen_by = dict(dataset.columns)
+    if any(seen_by.get(name) == "personal" for name in allow.columns):
+        return "personal"
+    return dataset.data_class
+
+
 def _purpose_rule(facts: Facts) -> Deny | None:
     if facts.action is Action.WRITE:
         return None

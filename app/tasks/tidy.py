@@ -25,8 +25,8 @@ _LOCK_NOT_GOT: Final = "55P03"
 
 
 async def tidy(database: Database) -> None:
-    """Delete expired assertions and revocations, the answers kept for retries, and versions let go; files that
-    no run used, and the temporary folders of killed workers."""
+    """Delete expired assertions and revocations, the answers kept for retries, and versions let go;
+    files that no run used, and the temporary folders of killed workers."""
     await asyncio.to_thread(sweep)
     await forget_used(database.pool)
     await forget_revoked(database.pool)

@@ -235,7 +235,7 @@ CREATE TRIGGER agreement_transition BEFORE UPDATE ON agreement
 # What the former release does not know ends there, and never comes alive again.
 ENDED = """
 UPDATE access_request SET state = 'withdrawn', decided_by = 'migration', decided_at = now(),
-    decision_reason = '0014'
+    decision_reason = '0016'
 WHERE state = 'countered' OR (state = 'requested' AND (amends IS NOT NULL OR due_at <= now()));
 UPDATE agreement SET state = 'revoked', state_reason = 'superseded by ' || superseded_by
 WHERE state = 'superseded';

@@ -1,9 +1,11 @@
 """A decision explained is the decision made: the same question, asked and supposed."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from app.api.state import Platform
 from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
@@ -83,6 +85,35 @@ async def test_another_time_zone_and_proof_can_be_supposed(world: World) -> None
     unbound = await explained(world, party, personal)
     assert unbound["refused"]["code"] == "token_not_bound"
     assert (await explained(world, party, personal, bound=True))["ground"] == "own"
+
+
+async def test_personal_data_is_explained_with_the_agreement_that_a_token_would_be_for(
+    world: World,
+) -> None:
+    dataset = await world.dataset(KENKO, data_class="personal")
+    party = await world.party(SAKAI, Role.DEVELOPER)
+    agreement, _ = await agreed(world, dataset, party, columns=["name"])
+
+    told = await explained(world, party, dataset, bound=True, agreement=agreement)
+    unnamed = await explained(world, party, dataset, bound=True)
+    another = await explained(world, party, dataset, bound=True, agreement=str(uuid4()))
+
+    assert (told["decision"], told["agreement"], told["columns"]) == ("allow", agreement, ["name"])
+    assert told["assumes"][-1] == f"for the agreement {agreement}"
+    assert unnamed["refused"]["code"] == "agreement_not_named"
+    assert another["refused"]["code"] == "no_agreement"
+
+
+async def test_what_a_replica_that_is_cut_off_would_say_is_explained_so(
+    world: World, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = await stocked(world, ROWS, data_class="restricted")
+    party = await world.party(SAKAI, Role.DEVELOPER)
+    monkeypatch.setattr(platform.decider, "_seconds_behind", lambda: 301.0)
+
+    told = await explained(world, party, dataset)
+
+    assert told["refused"]["code"] == "facts_too_old"
 
 
 async def test_who_may_ask_and_that_it_is_logged(world: World) -> None:

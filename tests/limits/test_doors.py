@@ -260,6 +260,21 @@ async def test_a_client_gets_only_so_many_tokens_a_minute(
     assert statuses == [200, 200, 429]
 
 
+@pytest.mark.parametrize("address", ["/oauth/revoke", "/oauth/introspect"])
+async def test_a_client_asks_of_its_tokens_only_so_often_a_minute(
+    client: httpx.AsyncClient, world: World, limited: Limited, address: str
+) -> None:
+    party = await world.party()
+    limited(Rates(token_client=2))
+
+    answers = [await client.post(address, data=party.form("x", token="x")) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["error"] == "slow_down"
+    refusals = [(entry["path"], entry["code"]) for entry in await world.log(Event.TOKEN_REFUSED)]
+    assert refusals == [(address, "slow_down")]
+
+
 async def test_one_patient_client_holds_only_its_share_of_exports(
     client: httpx.AsyncClient, world: World, platform: Platform
 ) -> None:

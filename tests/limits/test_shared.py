@@ -21,7 +21,7 @@ from app.main import create_app
 from app.policy.facts import Caller
 from tests.conftest import ISSUER
 from tests.limits.store import Store, free_port
-from tests.stock import path, stocked
+from tests.stock import KEYED, path, stocked
 from tests.world import World
 
 
@@ -137,6 +137,8 @@ async def test_with_the_store_cut_off_public_data_goes_on_and_personal_data_stop
 ) -> None:
     public = await stocked(world, [{"no": "1"}])
     restricted = await stocked(world, [{"no": "1"}], data_class="restricted")
+    column = ("name", "text", {"visibility": "personal"})
+    columned = await stocked(world, [{"no": "1"}], (KEYED[0], column), data_class="restricted")
     personal = await stocked(world, [{"no": "1"}], data_class="restricted")
     await platform.database.pool.execute(
         "UPDATE dataset SET data_class = 'personal' WHERE id = $1", personal
@@ -147,6 +149,7 @@ async def test_with_the_store_cut_off_public_data_goes_on_and_personal_data_stop
     facts = await platform.clients.get(party.id)
     bound = Caller(facts, frozenset({f"dataset:{personal}:read"}), bound=True)
     ask = Ask(personal, (("purpose", "own-duty"),), Representation.JSON, bound, "r1")
+    beside = replace(bound, scope=frozenset({f"dataset:{columned}:read"}))
     platform.limits.rates = replace(rates, client_dataset=20)
     before = await platform.broker.read(ask)
 
@@ -157,6 +160,8 @@ async def test_with_the_store_cut_off_public_data_goes_on_and_personal_data_stop
         await platform.broker.read(ask)
     with pytest.raises(LimiterUnavailable):
         await platform.broker.read(ask)
+    with pytest.raises(LimiterUnavailable):  # as restricted a dataset, and a personal column
+        await platform.broker.read(replace(ask, dataset_id=columned, caller=beside))
     floods = [(await client.get(path(public))).status_code for _ in range(60)]
     await store.start()
     platform.limits.limiter._away_until = 0.0
@@ -168,7 +173,10 @@ async def test_with_the_store_cut_off_public_data_goes_on_and_personal_data_stop
     assert 429 in floods  # counted alone, and still counted
     assert after.body
     refused = await world.log(Event.RECORDS_REFUSED)
-    assert [entry["reason"] for entry in refused] == ["limiter_unavailable"]
+    assert [(entry["dataset"], entry["reason"]) for entry in refused] == [
+        (personal, "limiter_unavailable"),
+        (columned, "limiter_unavailable"),
+    ]
 
 
 async def test_a_store_that_was_never_there_does_not_stop_a_start() -> None:
