@@ -3,7 +3,6 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -15,6 +14,7 @@ from app.cli.load import working
 from app.models.parties import Role
 from app.tasks.load import load
 from tests.api.test_loading import FILE, made
+from tests.killing import orphans
 from tests.world import SAKAI, World
 
 
@@ -36,14 +36,6 @@ async def sent(world: World, dataset: str, headers: dict[str, str], file: bytes)
 
 async def cancel(world: World, headers: dict[str, str], run_id: str) -> httpx.Response:
     return await world.client.post(f"/v1/runs/{run_id}/cancel", headers=headers)
-
-
-async def left_over(world: World) -> list[Any]:
-    """Hosted tables that no version names."""
-    return await world.platform.database.pool.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'hosted'"
-        " AND tablename NOT IN (SELECT table_name FROM version)"
-    )
 
 
 async def test_a_queued_run_ends_at_once_and_its_job_does_nothing(
@@ -96,7 +88,7 @@ async def test_a_running_load_is_stopped_within_seconds_and_rolled_back(
     assert ended["version_number"] is None
     assert taken < 15  # half a second alone
     assert (next_one["state"], next_one["version_number"]) == ("ok", 1)
-    assert await left_over(world) == []
+    assert await orphans(world.platform.database.pool) == []
     assert await pool.fetchval("SELECT count(*) FROM reject WHERE run_id = $1::uuid", run_id) == 0
     assert list(tmp_path.glob("urbanos-run-*")) == []
 
@@ -119,7 +111,7 @@ async def test_once_it_was_asked_for_a_run_never_gets_a_version(world: World) ->
 
     assert made_versions == 0
     assert (ended["state"], ended["error_code"]) == ("failed", "cancelled")
-    assert await left_over(world) == []
+    assert await orphans(world.platform.database.pool) == []
 
 
 async def test_a_finished_run_and_anothers_run_are_not_cancelled(

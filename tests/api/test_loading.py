@@ -20,6 +20,7 @@ from app.api.state import Platform
 from app.broker import shape
 from app.models.parties import Role
 from tests.database import REPO
+from tests.killing import orphans
 from tests.serving import served
 from tests.stock import Spec, path, stocked
 from tests.world import KENKO, World
@@ -357,11 +358,7 @@ async def test_a_load_killed_half_way_is_taken_over_and_leaves_one_version(
     assert (run["state"], run["rows_accepted"], run["version_number"]) == ("ok", 399_999, 1)
     listed = await client.get(f"/v1/datasets/{dataset}/versions", headers=headers)
     assert [version["row_count"] for version in listed.json()] == [399_999]
-    orphans = await pool.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'hosted'"
-        " AND tablename NOT IN (SELECT table_name FROM version)"
-    )
-    assert orphans == []
+    assert await orphans(pool) == []
 
 
 async def test_a_line_of_a_hundred_megabytes_does_not_fill_the_workers_memory(
