@@ -73,7 +73,9 @@ from app.oauth.proofs import Proofs
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
+from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
@@ -131,6 +133,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         live = Live(plain_dsn(url))
         sealer = await open_sealer(database.pool, settings.secret_key_path)
         clients = live.cache(partial(load_client_facts, database.pool), kinds=("client", "all"))
+        people = live.cache(partial(load_person_facts, database.pool), kinds=("person", "all"))
         ring = KeyRing(database, sealer, live)
         is_revoked = live.cache(partial(load_is_revoked, database.pool), kinds=("token",))
         tokens = TokenVerifier(settings.issuer, settings.zone, ring, is_revoked)
@@ -168,6 +171,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             log=entries,
             sealer=sealer,
             clients=clients,
+            people=people,
+            sign_ins=Sessions(database),
             snapshot=snapshot,
             decider=decider,
             limits=limits,

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
@@ -12,14 +13,16 @@ from starlette.types import Scope
 from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
+from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.parties import Role
 from app.oauth.keys import ALGORITHM
 from app.oauth.refusals import InvalidProof
 from app.oauth.scopes import MEANINGS
-from app.oauth.tokens import InvalidToken, Verified
+from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
 from app.parties.clients import ClientNotFound
-from app.policy.facts import Caller, ClientFacts
+from app.parties.people import PersonNotFound
+from app.policy.facts import Caller, ClientFacts, acting_for
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
@@ -27,6 +30,7 @@ __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is de
 _UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _SCHEMES: Final = ("bearer", "dpop")
+_STEP_UP: Final = timedelta(minutes=15)  # how long a second factor covers what needs one
 
 
 class TokenMissing(AppError):
@@ -70,6 +74,15 @@ class InsufficientScope(AppError):
     en = "The operation needs the scope {scope}. Ask for it when you get a token."
 
 
+class SecondFactorNeeded(AppError):
+    """The person must prove a second factor, and lately (RFC 9470, 3)."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "insufficient_user_authentication"
+    ja = "この操作には{minutes}分以内の二要素認証が必要です。二要素でサインインし直してください。"
+    en = "This needs a second factor proven within {minutes} minutes. Sign in again with both."
+
+
 class RoleMissing(AppError):
     """The client's organisation has not given it a role that the operation needs."""
 
@@ -85,7 +98,7 @@ def _remembered(platform: Platform, token: str) -> Caller | None:
     Who proves a key with each request is never here: that proof is to be used up first.
     """
     verified = platform.tokens.remembered(token)
-    if verified is None or verified.jkt is not None:
+    if verified is None or verified.jkt is not None or verified.person is not None:
         return None
     client = platform.clients.held(verified.client_id)
     if client is None or client.revoked or client.organization_id != verified.organization_id:
@@ -154,14 +167,40 @@ async def _registered(platform: Platform, verified: Verified) -> Caller:
         client = await platform.clients.get(verified.client_id)
     except ClientNotFound as exc:
         raise InvalidToken(why="client") from exc
+    if verified.person is not None and not client.revoked:
+        client = await _for_person(platform, client, verified.person.person_id)
     if client.revoked or client.organization_id != verified.organization_id:
         raise InvalidToken(why="client_revoked")
     return _caller(client, verified)
 
 
+async def _for_person(platform: Platform, client: ClientFacts, person_id: str) -> ClientFacts:
+    """The client with the authority of the person that it acts for, as it is now."""
+    try:
+        person = await platform.people.get(person_id)
+    except PersonNotFound as exc:
+        raise InvalidToken(why="person") from exc
+    if person.disabled:
+        raise InvalidToken(why="person_disabled")
+    return acting_for(client, person)
+
+
 def _caller(client: ClientFacts, verified: Verified) -> Caller:
     bound = verified.jkt is not None
-    return Caller(client, verified.scope, bound, verified.agreement_id, verified.purpose)
+    return Caller(
+        client,
+        verified.scope,
+        bound,
+        verified.agreement_id,
+        verified.purpose,
+        _second_factor_at(verified.person),
+    )
+
+
+def _second_factor_at(person: PersonGrant | None) -> datetime | None:
+    if person is None or person.acr != TWO_FACTORS:
+        return None
+    return datetime.fromtimestamp(person.auth_time, UTC)
 
 
 async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None:
@@ -275,6 +314,24 @@ def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitabl
     return required
 
 
+async def second_factor_of(caller: CallerDep, platform: PlatformDep) -> None:
+    """Let by whom no person stands behind, or one who proved a second factor lately.
+
+    Approving and revoking need it (trust.md, People). Raises `SecondFactorNeeded`.
+    """
+    if caller.client.person_id is None:
+        return
+    at = caller.second_factor_at
+    if at is None or clock.now() - at > _STEP_UP:
+        refusal = SecondFactorNeeded(minutes=int(_STEP_UP.total_seconds() // 60))
+        challenge(platform, refusal, error=refusal.code, bound=caller.bound)
+        refusal.headers["WWW-Authenticate"] += (
+            f', acr_values="{TWO_FACTORS}", max_age={int(_STEP_UP.total_seconds())}'
+        )
+        raise refusal
+
+
+StepUp = Depends(second_factor_of)
 AdminReader = Annotated[Caller, require(scope="admin:read")]
 AdminWriter = Annotated[Caller, require(scope="admin:write", role=Role.OPERATOR)]
 AuditReader = Annotated[Caller, require(scope="audit:read")]

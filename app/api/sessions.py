@@ -19,6 +19,7 @@ _REMEMBERED: Final = {
     "organization": ("all", "id"),
     "purpose": ("all", "code"),
     "signing_key": ("keys", "state"),
+    "person": ("person", "id"),
     "quota": ("quota", "whole"),
 }
 

@@ -23,7 +23,8 @@ from app.oauth.keys import KeyRing
 from app.oauth.proofs import Proofs
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
-from app.policy.facts import ClientFacts
+from app.policy.facts import ClientFacts, PersonFacts
+from app.signin.sessions import Sessions
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class Platform:
     log: Log
     sealer: Sealer
     clients: LiveCache[ClientFacts]
+    people: LiveCache[PersonFacts]
+    sign_ins: Sessions
     keys: KeyRing
     tokens: TokenVerifier
     proofs: Proofs

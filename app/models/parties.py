@@ -123,6 +123,10 @@ class Client(Base):
     auth_method: Mapped[str]
     jwks: Mapped[dict[str, Any] | None]  # public keys only, at most two
     secret_hash: Mapped[str | None]  # argon2id
+    # Where people are sent back to after they signed in; none: nobody signs in to this client.
+    redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # The organisations whose staff may: each with all that is below it.
+    staff_of: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]
     created_by: Mapped[str | None]
     revoked_at: Mapped[datetime | None]

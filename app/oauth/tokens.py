@@ -27,6 +27,10 @@ _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _IS_REVOKED: Final = "SELECT EXISTS (SELECT FROM revoked_token WHERE jti = $1)"
 _TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
 _BOUND_TO: Final = frozenset({"agr", "pur"})
+# What says that a person signed in (RFC 9068, 2.2.1; OpenID Connect Core, 2).
+_OF_PERSON: Final = frozenset({"acr", "auth_time"})
+ONE_FACTOR: Final = "urn:urbanos:acr:1"
+TWO_FACTORS: Final = "urn:urbanos:acr:2"
 
 
 class InvalidToken(AppError):
@@ -43,6 +47,17 @@ class UnknownKey(InvalidToken):
 
 
 @dataclass(frozen=True, slots=True)
+class PersonGrant:
+    """For whom a token acts, and how they proved who they are."""
+
+    person_id: str
+    acr: str  # ONE_FACTOR or TWO_FACTORS
+    auth_time: int  # seconds since 1970: when the highest of the factors was proven
+    # The client that acts where another one got the first token (RFC 8693, 4.1).
+    act: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenGrant:
     """What a token is to say."""
 
@@ -55,6 +70,7 @@ class TokenGrant:
     jkt: str | None = None  # the thumbprint of the sender's key (RFC 9449, 6.1)
     agreement_id: str | None = None
     purpose: str | None = None  # the agreement's
+    person: PersonGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,7 @@ class Verified:
     jkt: str | None = None
     agreement_id: str | None = None
     purpose: str | None = None
+    person: PersonGrant | None = None
 
 
 def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
@@ -102,6 +119,14 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
         claims["cnf"] = {"jkt": grant.jkt}
     if grant.agreement_id is not None:
         claims |= {"agr": grant.agreement_id, "pur": grant.purpose}
+    if grant.person is not None:
+        claims |= {
+            "sub": grant.person.person_id,
+            "acr": grant.person.acr,
+            "auth_time": grant.person.auth_time,
+        }
+        if grant.person.act is not None:
+            claims["act"] = grant.person.act
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
     return IssuedToken(token, jti, grant.lifetime_s)
@@ -167,7 +192,8 @@ class TokenVerifier:
         _require(
             all(isinstance(claims.get(name), str) and claims[name] for name in _TEXTS), "claims"
         )
-        _require(claims["sub"] == claims["client_id"], "sub")
+        person = _person_of(claims)
+        _require((claims["sub"] == claims["client_id"]) == (person is None), "sub")
         _require(claims["zone"] == self._zone, "zone")
         _require(type(claims.get("ep")) is int, "ep")
         jkt = _key_bound_to(claims)
@@ -184,6 +210,7 @@ class TokenVerifier:
             jkt=jkt,
             agreement_id=claims.get("agr"),
             purpose=claims.get("pur"),
+            person=person,
         )
 
 
@@ -221,6 +248,20 @@ def _key_bound_to(claims: dict[str, Any]) -> str | None:
     jkt = confirmed["jkt"]
     _require(isinstance(jkt, str) and len(jkt) == _THUMBPRINT_CHARS, "cnf")
     return str(jkt)
+
+
+def _person_of(claims: dict[str, Any]) -> PersonGrant | None:
+    """The person that the token acts for; half of what says so is a refusal."""
+    said = claims.keys() & _OF_PERSON
+    act = claims.get("act")
+    if not said:
+        _require(act is None, "act")
+        return None
+    _require(said == _OF_PERSON, "acr")
+    _require(claims["acr"] in (ONE_FACTOR, TWO_FACTORS), "acr")
+    _require(type(claims["auth_time"]) is int, "auth_time")
+    _require(act is None or isinstance(act, dict), "act")
+    return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], act)
 
 
 def claims_of(token: str) -> dict[str, Any]:

@@ -107,6 +107,8 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         auth_method=new.auth_method.value,
         jwks=jwks,
         secret_hash=await hash_secret(secret) if secret else None,
+        redirect_uris=[],
+        staff_of=[],
         created_at=clock.now(),
         created_by=by,
     )

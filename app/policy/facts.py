@@ -1,6 +1,6 @@
 """The frozen facts that rules judge. Nothing here is looked up, nothing is computed twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,6 +32,41 @@ class ClientFacts:
     zone: str
     auth_method: str
     revoked: bool
+    # The member of staff for whom the client acts: organisation, line and roles are then theirs.
+    person_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """Who it is that acts: the person where there is one, else the client itself."""
+        return self.person_id or self.client_id
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """What the registry says of a member of staff now, however long ago they signed in."""
+
+    person_id: str
+    organization_id: str
+    body_id: str
+    line: frozenset[str]
+    roles: frozenset[str]
+    disabled: bool
+
+
+def acting_for(client: ClientFacts, person: PersonFacts) -> ClientFacts:
+    """The client as it acts for somebody who signed in to it: with that person's authority alone.
+
+    Its own zone and proof of identity stay: they are how the request really came.
+    """
+    return replace(
+        client,
+        organization_id=person.organization_id,
+        body_id=person.body_id,
+        line=person.line,
+        roles=person.roles,
+        revoked=client.revoked or person.disabled,
+        person_id=person.person_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,8 @@ class Caller:
     # The one agreement that the token is for, and its purpose (RFC 9396); None: no certain one.
     agreement_id: str | None = None
     purpose: str | None = None
+    # When the person last proved a second factor; None: never in this sign-in, or no person.
+    second_factor_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""Sessions of people who signed in with a browser. Never keeps the secret that opens one."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from app.kit import clock
+from app.kit.db import Database
+
+LONGEST: Final = timedelta(hours=8)  # a working day
+IDLE: Final = timedelta(minutes=30)
+_SEEN_EVERY: Final = timedelta(minutes=1)  # one write a minute and session, not one a request
+_SECRET_CHARS: Final = 43  # 256 random bits
+
+_OPEN: Final = """
+INSERT INTO person_session
+    (secret_sha256, person_id, methods, signed_in_at, second_factor_at, seen_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $4, $6)
+"""
+_FIND: Final = """
+SELECT s.person_id, s.methods, s.signed_in_at, s.second_factor_at, s.seen_at
+FROM person_session s
+JOIN person p ON p.id = s.person_id JOIN organization o ON o.id = p.organization_id
+WHERE s.secret_sha256 = $1 AND s.expires_at > $2 AND s.seen_at > $3
+  AND p.disabled_at IS NULL AND o.valid_to IS NULL
+"""
+_SEEN: Final = "UPDATE person_session SET seen_at = $2 WHERE secret_sha256 = $1"
+# One statement: of two that rotate one session at once, one gets a new one, the other nothing.
+_ROTATE: Final = """
+WITH old AS (DELETE FROM person_session WHERE secret_sha256 = $1 AND expires_at > $3 RETURNING *)
+INSERT INTO person_session
+SELECT $2, person_id, $4, signed_in_at, $3, $3, expires_at FROM old RETURNING person_id
+"""
+_END: Final = "DELETE FROM person_session WHERE secret_sha256 = $1 RETURNING person_id"
+_END_ALL: Final = "DELETE FROM person_session WHERE person_id = $1"
+_FORGET: Final = "DELETE FROM person_session WHERE expires_at < $1 OR seen_at < $2"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who is signed in, and what they have proven."""
+
+    person_id: str
+    methods: tuple[str, ...]  # RFC 8176
+    signed_in_at: datetime
+    second_factor_at: datetime | None
+
+
+class Sessions:
+    """Opens, finds, rotates and ends sessions. One a process."""
+
+    def __init__(self, database: Database) -> None:
+        self._pool: asyncpg.Pool[Any] = database.pool
+
+    async def open(
+        self, person_id: str, methods: tuple[str, ...], *, second_factor: bool = False
+    ) -> str:
+        """The secret of a new session, for the browser alone.
+
+        A session is always a new one: a secret that somebody planted opens nothing.
+        """
+        secret = secrets.token_urlsafe(32)
+        now = clock.now()
+        proven_at = now if second_factor else None
+        await self._pool.execute(
+            _OPEN, _hash(secret), person_id, list(methods), now, proven_at, now + LONGEST
+        )
+        return secret
+
+    async def find(self, secret: str | None) -> SignedIn | None:
+        """Whose session the secret opens: None for an unknown, ended or idle one."""
+        if secret is None or len(secret) != _SECRET_CHARS:
+            return None
+        now = clock.now()
+        row = await self._pool.fetchrow(_FIND, _hash(secret), now, now - IDLE)
+        if row is None:
+            return None
+        if now - row["seen_at"] > _SEEN_EVERY:
+            await self._pool.execute(_SEEN, _hash(secret), now)
+        return SignedIn(
+            row["person_id"], tuple(row["methods"]), row["signed_in_at"], row["second_factor_at"]
+        )
+
+    async def step_up(self, secret: str, methods: tuple[str, ...]) -> str | None:
+        """The new secret of a session whose person has proven a second factor now.
+
+        The old secret opens nothing any more. None: it opened nothing before.
+        """
+        new = secrets.token_urlsafe(32)
+        person_id = await self._pool.fetchval(
+            _ROTATE, _hash(secret), _hash(new), clock.now(), list(methods)
+        )
+        return None if person_id is None else new
+
+    async def end(self, secret: str) -> str | None:
+        """End a session; the person's id, None where there was none."""
+        ended: str | None = await self._pool.fetchval(_END, _hash(secret))
+        return ended
+
+    async def end_all(self, person_id: str) -> None:
+        """End every session of a person."""
+        await self._pool.execute(_END_ALL, person_id)
+
+
+def csrf_of(secret: str) -> str:
+    """What a form of this session must bring along; nobody without the secret can make it."""
+    told = hmac.digest(secret.encode(), b"csrf", hashlib.sha256)
+    return base64.urlsafe_b64encode(told).rstrip(b"=").decode()
+
+
+def is_csrf_of(secret: str, shown: str | None) -> bool:
+    """Whether a form came from a page of this session."""
+    return shown is not None and hmac.compare_digest(csrf_of(secret).encode(), shown.encode())
+
+
+async def forget_sessions(pool: "asyncpg.Pool[Any]") -> None:
+    """Delete sessions that have run out."""
+    now = clock.now()
+    await pool.execute(_FORGET, now, now - IDLE)
+
+
+def _hash(secret: str) -> bytes:
+    # A plain hash is enough: the secret is random, nobody can guess it from a list.
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,53 @@
+"""Members of staff with tokens of their own, for tests of what they may do."""
+
+import secrets
+import time
+
+from joserfc.jwk import ECKey
+
+from app.models.parties import Role
+from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS, PersonGrant, TokenGrant, issue
+from app.parties import people
+from tests.oauth.senders import Sender
+from tests.world import SAKAI, Party, World
+
+
+async def somebody(world: World, organization: str = SAKAI, *roles: Role) -> str:
+    """The id of a new member of staff, who has no way to sign in."""
+    async with world.platform.database.writing() as session:
+        email = f"{secrets.token_hex(4)}@example.jp"
+        new = people.NewPerson(organization, "堺 次郎", email, roles)
+        person_id = (await people.add(session, new, by="test")).id
+    world.platform.live.changed("person", person_id)
+    return person_id
+
+
+async def acting(
+    world: World,
+    app: Party,
+    person_id: str,
+    scope: str,
+    *,
+    second_factor: bool = False,
+    ago_s: int = 0,
+) -> Sender:
+    """`app` with a token for somebody who signed in to it `ago_s` seconds ago.
+
+    The token is made as the token endpoint makes it, but for every check of whether it may be.
+    """
+    platform = world.platform
+    person = await platform.people.get(person_id)
+    key = ECKey.generate_key("P-256")
+    acr = TWO_FACTORS if second_factor else ONE_FACTOR
+    grant = TokenGrant(
+        client_id=app.id,
+        organization_id=person.organization_id,
+        zone=platform.zone,
+        scope=tuple(scope.split()),
+        epoch=0,
+        lifetime_s=300,
+        jkt=key.thumbprint(),
+        person=PersonGrant(person_id, acr, int(time.time()) - ago_s),
+    )
+    issued = issue(await platform.keys.get(), platform.issuer, grant)
+    return Sender(app, issued.token, {}, key)

@@ -1,0 +1,87 @@
+"""Sessions of people: what opens one, and what ends it."""
+
+import secrets
+from datetime import timedelta
+
+import pytest
+
+from app.api.state import Platform
+from app.kit import clock
+from app.models.parties import Role
+from app.parties import people
+from app.signin.sessions import IDLE, LONGEST, csrf_of, is_csrf_of
+from tests.world import KENKO
+
+
+async def somebody(platform: Platform) -> str:
+    """The id of a member of staff."""
+    async with platform.database.writing() as session:
+        new = people.NewPerson(
+            KENKO, "都市 花子", f"{secrets.token_hex(4)}@example.jp", [Role.STEWARD]
+        )
+        return (await people.add(session, new, by="test")).id
+
+
+async def test_a_session_is_found_by_its_secret_alone(platform: Platform) -> None:
+    person_id = await somebody(platform)
+
+    secret = await platform.sign_ins.open(person_id, ("pwd",))
+
+    found = await platform.sign_ins.find(secret)
+    assert found is not None
+    assert (found.person_id, found.methods, found.second_factor_at) == (person_id, ("pwd",), None)
+    for wrong in (None, "", secret[:-1], secret + "A", secrets.token_urlsafe(32)):
+        assert await platform.sign_ins.find(wrong) is None
+
+
+async def test_a_second_factor_changes_the_secret_and_the_old_one_opens_nothing(
+    platform: Platform,
+) -> None:
+    person_id = await somebody(platform)
+    secret = await platform.sign_ins.open(person_id, ("pwd",))
+
+    new = await platform.sign_ins.step_up(secret, ("pwd", "otp"))
+
+    assert new is not None
+    found = await platform.sign_ins.find(new)
+    assert found is not None
+    assert found.second_factor_at is not None
+    assert await platform.sign_ins.find(secret) is None
+    assert await platform.sign_ins.step_up(secret, ("pwd", "otp")) is None
+
+
+@pytest.mark.parametrize("after", [IDLE, LONGEST])
+async def test_a_session_ends_when_nobody_uses_it_or_the_day_is_over(
+    platform: Platform, after: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = await platform.sign_ins.open(await somebody(platform), ("pwd",))
+    began = clock.now()
+
+    for step in range(1, int(after / (IDLE / 2))):
+        monkeypatch.setattr(clock, "now", lambda step=step: began + step * IDLE / 2)
+        alive = await platform.sign_ins.find(secret) if after == LONGEST else object()
+        assert alive is not None
+    monkeypatch.setattr(clock, "now", lambda: began + after + timedelta(seconds=1))
+
+    assert await platform.sign_ins.find(secret) is None
+
+
+async def test_a_disabled_persons_session_opens_nothing(platform: Platform) -> None:
+    person_id = await somebody(platform)
+    secret = await platform.sign_ins.open(person_id, ("pwd",))
+
+    async with platform.database.writing() as session:
+        await people.disable(session, person_id, by="test")
+
+    assert await platform.sign_ins.find(secret) is None
+
+
+async def test_a_form_of_one_session_is_none_of_another(platform: Platform) -> None:
+    person_id = await somebody(platform)
+    mine, other = [await platform.sign_ins.open(person_id, ("pwd",)) for _ in range(2)]
+
+    token = csrf_of(mine)
+
+    assert is_csrf_of(mine, token)
+    assert not is_csrf_of(other, token)
+    assert not is_csrf_of(mine, None)
