@@ -64,6 +64,7 @@ class ExplainedOut(OutShape):
     agreement: str | None
     columns: list[str]
     refused: ReasonOut | None
+    rule: str | None = Field(description="the name of the rule that refuses")
     agreements: list[ConsideredOut]
     assumes: list[str] = Field(description="what the supposed token is taken to have")
 
@@ -79,6 +80,7 @@ class ExplainedOut(OutShape):
                     "ja": "データセット shelters の利用協定がありません。",
                     "en": "There is no agreement on the dataset shelters.",
                 },
+                "rule": "agreement",
                 "agreements": [],
                 "assumes": ["scope dataset:shelters:read"],
             }
@@ -134,12 +136,13 @@ def _shown(explained: Explanation) -> ExplainedOut:
     if isinstance(verdict, Deny):
         return ExplainedOut(
             decision="deny", ground=None, agreement=None, columns=[],
-            refused=_reason(verdict.reason, verdict.named), agreements=considered, assumes=assumes,
+            refused=_reason(verdict.reason, verdict.named), rule=verdict.rule or None,
+            agreements=considered, assumes=assumes,
         )  # fmt: skip
     columns = [name for name, _ in facts.dataset.columns if name in verdict.columns]
     return ExplainedOut(
         decision="allow", ground=verdict.ground, agreement=verdict.agreement_id, columns=columns,
-        refused=None, agreements=considered, assumes=assumes,
+        refused=None, rule=None, agreements=considered, assumes=assumes,
     )  # fmt: skip
 
 

@@ -1,15 +1,21 @@
-"""The one judgement of who may do what with a dataset's records: pure, and no by default."""
+"""The one judgement of who may do what with a dataset's records: pure, and no by default.
+
+What is judged by is data: the tuples of rules and grounds below, each with a name, each in the
+order in which it is asked. What no rule knows (a class, an action, a state, a zone) is a no.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, ParamSpec
 
 from app.policy.facts import Action, AgreementFacts, Caller
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
+_BEYOND: Final = len(RANK)  # a column of a class that nobody knows is above every reach
+_ZONES: Final = frozenset({"internet", "lgwan", "mynumber"})
 
 
 class Reason(StrEnum):
@@ -77,91 +83,80 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """A refusal with its rule. `named` fills the words that explain it."""
+    """A refusal. `named` fills the words that explain it; `rule` is the name of what refused."""
 
     reason: Reason
     named: dict[str, str] = field(default_factory=dict)
+    rule: str = field(default="", compare=False)
 
 
 Decision = Allow | Deny
+Asked = ParamSpec("Asked")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Asked]):
+    """One check, by name. Where it does not hold, the request is refused for its reason."""
+
+    name: str
+    reason: Reason
+    holds: Callable[Asked, bool]
+    named: Callable[Asked, dict[str, str]] = lambda *_args, **_more: {}
+
+    def refuse(self, *args: Asked.args, **more: Asked.kwargs) -> Deny:
+        """The refusal of what the rule does not hold for."""
+        return Deny(self.reason, self.named(*args, **more), self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A ground that lies in who the caller is: where it holds, classes up to `reach` are seen."""
+
+    name: str
+    holds: Callable[[Facts, Caller], bool]
+    reach: Callable[[Caller], int]
 
 
 def decide(facts: Facts) -> Decision:
     """Judge one request. What no rule allows is refused; public data needs no ground but itself."""
-    for gate in (_state_gate, _class_gate, _zone_gate):
-        refusal = gate(facts)
-        if refusal is not None:
-            return refusal
-    return _record_rule(facts, _judge_grounds(facts))
+    for gate in GATES:
+        if not gate.holds(facts):
+            return gate.refuse(facts)
+    verdict = _judge_grounds(facts)
+    if isinstance(verdict, Allow):
+        for rule in RECORD_RULES:
+            if not rule.holds(facts, verdict):
+                return rule.refuse(facts, verdict)
+    return verdict
 
 
 def _judge_grounds(facts: Facts) -> Decision:
     fuller = _judge_caller(facts)
     if facts.action is Action.WRITE or facts.dataset.data_class != "public":
         return fuller
-    public = frozenset(name for name, seen_by in facts.dataset.columns if seen_by == "public")
+    public = _seen_up_to(facts, RANK["public"])
     if isinstance(fuller, Allow):
         return replace(fuller, columns=fuller.columns | public)
     return Allow(public, "public")
-
-
-def _record_rule(facts: Facts, so_far: Decision) -> Decision:
-    """Where records are only counted, no ground but one's own shows a single one."""
-    if facts.action is not Action.READ or not facts.dataset.aggregate_only:
-        return so_far
-    if isinstance(so_far, Allow) and so_far.ground != "own":
-        return Deny(Reason.AGGREGATE_ONLY, {"dataset": facts.dataset.id})
-    return so_far
-
-
-def _state_gate(facts: Facts) -> Deny | None:
-    return Deny(Reason.WITHDRAWN) if facts.dataset.withdrawn else None
-
-
-def _class_gate(facts: Facts) -> Deny | None:
-    """特定個人情報 never passes here; personal data only on a token bound to its sender."""
-    if facts.dataset.data_class == "specific-personal":
-        return Deny(Reason.NEVER_BROKERED)
-    if facts.dataset.data_class == "personal" and not (facts.caller and facts.caller.bound):
-        return Deny(Reason.TOKEN_NOT_BOUND)
-    if facts.dataset.data_class not in RANK:
-        return Deny(Reason.NEVER_BROKERED)
-    return None
-
-
-def _zone_gate(facts: Facts) -> Deny | None:
-    """Data stays in its zone. Public data of the internet zone may be read from every zone."""
-    dataset = facts.dataset
-    if dataset.data_class == "public" and dataset.zone == "internet":
-        return None
-    zones = {facts.zone} | ({facts.caller.client.zone} if facts.caller else set())
-    if zones == {dataset.zone}:
-        return None
-    return Deny(Reason.ZONE, {"zone": dataset.zone})
 
 
 def _judge_caller(facts: Facts) -> Decision:
     """The grounds that need a caller: own data, the same body's internal data, an agreement."""
     caller = facts.caller
     if caller is None:
-        return Deny(Reason.TOKEN_REQUIRED)
-    if caller.client.revoked:
-        return Deny(Reason.CLIENT_REVOKED)
-    needed = f"dataset:{facts.dataset.id}:{facts.action.needs}"
-    if needed not in caller.scope:
-        return Deny(Reason.SCOPE, {"scope": needed})
-    if RANK[facts.dataset.data_class] > ceiling(caller):
-        return Deny(Reason.CLIENT_TOO_WEAK)
-    refusal = _purpose_rule(facts)
-    if refusal is not None:
-        return refusal
+        return Deny(Reason.TOKEN_REQUIRED, rule="token")
+    for rule in CALLER_RULES:
+        if not rule.holds(facts, caller):
+            return rule.refuse(facts, caller)
     # A token for one agreement acts under that one alone.
-    grounds = (_own_ground, _body_ground) if caller.agreement_id is None else ()
-    for ground in grounds:
-        allowed = ground(facts, caller)
-        if allowed is not None:
-            return allowed
+    for ground in GROUNDS if caller.agreement_id is None else ():
+        if ground.holds(facts, caller):
+            return Allow(_seen_up_to(facts, ground.reach(caller)), ground.name)
     return _agreement_ground(facts, caller)
+
+
+def _rank(data_class: str) -> int:
+    return RANK.get(data_class, _BEYOND)
 
 
 def ceiling(caller: Caller) -> int:
@@ -179,39 +174,8 @@ def class_seen(dataset: DatasetFacts, allow: Allow) -> str:
     return dataset.data_class
 
 
-def _purpose_rule(facts: Facts) -> Deny | None:
-    if facts.action is Action.WRITE:
-        return None
-    if facts.purpose is None:
-        return Deny(Reason.PURPOSE_REQUIRED, {"purposes": ", ".join(sorted(facts.purposes))})
-    if facts.purpose not in facts.purposes:
-        named = {"purpose": facts.purpose, "purposes": ", ".join(sorted(facts.purposes))}
-        return Deny(Reason.PURPOSE_UNKNOWN, named)
-    agreed = facts.caller.purpose if facts.caller else None
-    if agreed is not None and facts.purpose != agreed:
-        return Deny(Reason.PURPOSE_NOT_AGREED, {"purpose": agreed})
-    return None
-
-
 def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
-    return frozenset(name for name, seen_by in facts.dataset.columns if RANK[seen_by] <= rank)
-
-
-def _own_ground(facts: Facts, caller: Caller) -> Allow | None:
-    if caller.client.organization_id != facts.dataset.publisher_id:
-        return None
-    return Allow(_seen_up_to(facts, ceiling(caller)), "own")
-
-
-def _body_ground(facts: Facts, caller: Caller) -> Allow | None:
-    """庁内: every unit of the same local government reads what is internal, and only reads."""
-    if (
-        facts.action is Action.WRITE
-        or RANK[facts.dataset.data_class] > RANK["internal"]
-        or caller.client.body_id != facts.dataset.body_id
-    ):
-        return None
-    return Allow(_seen_up_to(facts, RANK["internal"]), "body")
+    return frozenset(name for name, seen_by in facts.dataset.columns if _rank(seen_by) <= rank)
 
 
 def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Reason | None], ...]:
@@ -219,31 +183,43 @@ def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Rea
 
     For explanations: by the very checks that decide.
     """
-    mine = [a for a in facts.agreements if a.consumer_id == consumer_id]
-    return tuple((each, _why_not(facts, each)) for each in mine)
+    return tuple(
+        (each, why.reason if why else None) for each, why in _looked_at(facts, consumer_id)
+    )
+
+
+def _looked_at(facts: Facts, consumer_id: str) -> list[tuple[AgreementFacts, Deny | None]]:
+    return [(a, _why_not(facts, a)) for a in facts.agreements if a.consumer_id == consumer_id]
+
+
+def _agreed_reach(caller: Caller) -> int:
+    """What is personal leaves under an agreement only on a token that is for that one."""
+    return min(ceiling(caller), RANK["restricted" if caller.agreement_id is None else "personal"])
 
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
-    # What is personal leaves under an agreement only on a token that is for that one.
     only = caller.agreement_id
-    highest = min(ceiling(caller), RANK["restricted"] if only is None else RANK["personal"])
-    refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id})
+    highest = _agreed_reach(caller)
+    refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
     best: Allow | None = None
-    for agreement, why in looked_at(facts, caller.client.organization_id):
+    for agreement, why in _looked_at(facts, caller.client.organization_id):
         if only not in (None, agreement.id):
             continue
         if why is not None:
-            refusal = _nearer(refusal, Deny(why, {"purpose": agreement.purpose}))
+            refusal = _nearer(refusal, why)
             continue
         columns = agreement.columns & _seen_up_to(facts, highest)
         if best is None or len(columns) > len(best.columns):
             best = Allow(columns, "agreement", agreement.id)
-    if best is None:
-        return refusal
-    if RANK[facts.dataset.data_class] > highest:
-        return Deny(Reason.AGREEMENT_NOT_NAMED, {"dataset": facts.dataset.id})
-    return best if best.columns else Deny(Reason.NO_COLUMNS)
+    return refusal if best is None else _what_is_left(facts, caller, best)
+
+
+def _what_is_left(facts: Facts, caller: Caller, best: Allow) -> Decision:
+    for rule in AGREED_RULES:
+        if not rule.holds(facts, caller, best):
+            return rule.refuse(facts, caller, best)
+    return best
 
 
 _NEARNESS: Final = (
@@ -262,24 +238,142 @@ def _nearer(one: Deny, other: Deny) -> Deny:
     return max(one, other, key=lambda deny: _NEARNESS.index(deny.reason))
 
 
-Check = Callable[[Facts, AgreementFacts], bool]
-# In this order, so that the reason found first is the one that must be mended first.
-_AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
-    (Reason.ACTION_NOT_AGREED, lambda facts, a: facts.action.needs in a.actions),
-    (
-        Reason.PURPOSE_NOT_AGREED,
-        lambda facts, a: facts.action is Action.WRITE or facts.purpose == a.purpose,
+def _why_not(facts: Facts, agreement: AgreementFacts) -> Deny | None:
+    for rule in AGREEMENT_RULES:
+        if not rule.holds(facts, agreement):
+            return Deny(rule.reason, {"purpose": agreement.purpose}, rule.name)
+    return None
+
+
+def _scope(facts: Facts) -> str:
+    return f"dataset:{facts.dataset.id}:{facts.action.needs}"
+
+
+def _told_purposes(facts: Facts) -> dict[str, str]:
+    given = {} if facts.purpose is None else {"purpose": facts.purpose}
+    return {**given, "purposes": ", ".join(sorted(facts.purposes))}
+
+
+def _is_home(facts: Facts) -> bool:
+    """Data stays in its zone. Public data of the internet zone may be read from every zone."""
+    dataset = facts.dataset
+    if dataset.data_class == "public" and dataset.zone == "internet":
+        return True
+    zones = {facts.zone} | ({facts.caller.client.zone} if facts.caller else set())
+    return zones == {dataset.zone} and dataset.zone in _ZONES
+
+
+def _is_bound_where_personal(facts: Facts) -> bool:
+    is_bound = facts.caller is not None and facts.caller.bound
+    return is_bound or facts.dataset.data_class != "personal"
+
+
+# What the dataset, the way here and the kind of request must be, whoever asks.
+GATES: Final[tuple[Rule[[Facts]], ...]] = (
+    Rule("action-known", Reason.ACTION_NOT_AGREED, lambda facts: isinstance(facts.action, Action)),
+    Rule("dataset-in-force", Reason.WITHDRAWN, lambda facts: not facts.dataset.withdrawn),
+    # 特定個人情報 never passes here; personal data only on a token bound to its sender.
+    Rule(
+        "never-brokered",
+        Reason.NEVER_BROKERED,
+        lambda facts: facts.dataset.data_class != "specific-personal",
     ),
-    (Reason.AGREEMENT_REVOKED, lambda _facts, a: a.state != "revoked"),
-    (Reason.AGREEMENT_EXPIRED, lambda facts, a: facts.now < a.valid_until),
-    (Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
-    # Any state that is not plainly active refuses: a state we cannot read is not a yes.
-    (Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
+    Rule("sender-bound", Reason.TOKEN_NOT_BOUND, _is_bound_where_personal),
+    Rule("class-known", Reason.NEVER_BROKERED, lambda facts: facts.dataset.data_class in RANK),
+    Rule("zone", Reason.ZONE, _is_home, lambda facts: {"zone": facts.dataset.zone}),
+)
+
+# What the caller must be and have said, before any ground is looked for.
+CALLER_RULES: Final[tuple[Rule[[Facts, Caller]], ...]] = (
+    Rule("client-in-force", Reason.CLIENT_REVOKED, lambda _facts, who: not who.client.revoked),
+    Rule(
+        "scope",
+        Reason.SCOPE,
+        lambda facts, who: _scope(facts) in who.scope,
+        lambda facts, _who: {"scope": _scope(facts)},
+    ),
+    Rule(
+        "proof-of-identity",
+        Reason.CLIENT_TOO_WEAK,
+        lambda facts, who: _rank(facts.dataset.data_class) <= ceiling(who),
+    ),
+    Rule(
+        "purpose-given",
+        Reason.PURPOSE_REQUIRED,
+        lambda facts, _who: facts.action is Action.WRITE or facts.purpose is not None,
+        lambda facts, _who: _told_purposes(facts),
+    ),
+    Rule(
+        "purpose-known",
+        Reason.PURPOSE_UNKNOWN,
+        lambda facts, _who: facts.action is Action.WRITE or facts.purpose in facts.purposes,
+        lambda facts, _who: _told_purposes(facts),
+    ),
+    Rule(
+        "purpose-of-token",
+        Reason.PURPOSE_NOT_AGREED,
+        lambda facts, who: facts.action is Action.WRITE or who.purpose in (None, facts.purpose),
+        lambda _facts, who: {"purpose": str(who.purpose)},
+    ),
 )
 
 
-def _why_not(facts: Facts, agreement: AgreementFacts) -> Reason | None:
-    for reason, holds in _AGREEMENT_RULES:
-        if not holds(facts, agreement):
-            return reason
-    return None
+def _is_of_the_body(facts: Facts, caller: Caller) -> bool:
+    """庁内: every unit of the same local government reads what is internal, and only reads."""
+    return (
+        facts.action is not Action.WRITE
+        and _rank(facts.dataset.data_class) <= RANK["internal"]
+        and caller.client.body_id == facts.dataset.body_id
+    )
+
+
+GROUNDS: Final = (
+    Ground(
+        "own", lambda facts, who: who.client.organization_id == facts.dataset.publisher_id, ceiling
+    ),
+    Ground("body", _is_of_the_body, lambda _who: RANK["internal"]),
+)
+
+# In this order, so that the reason found first is the one that must be mended first.
+AGREEMENT_RULES: Final[tuple[Rule[[Facts, AgreementFacts]], ...]] = (
+    Rule(
+        "action-agreed",
+        Reason.ACTION_NOT_AGREED,
+        lambda facts, a: facts.action.needs in a.actions,
+    ),
+    Rule(
+        "purpose-agreed",
+        Reason.PURPOSE_NOT_AGREED,
+        lambda facts, a: facts.action is Action.WRITE or facts.purpose == a.purpose,
+    ),
+    Rule("not-revoked", Reason.AGREEMENT_REVOKED, lambda _facts, a: a.state != "revoked"),
+    Rule("not-over", Reason.AGREEMENT_EXPIRED, lambda facts, a: facts.now < a.valid_until),
+    Rule("begun", Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
+    # Any state that is not plainly active refuses: a state we cannot read is not a yes.
+    Rule("in-force", Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
+)
+
+# What must be left of the widest agreement in force.
+AGREED_RULES: Final[tuple[Rule[[Facts, Caller, Allow]], ...]] = (
+    Rule(
+        "agreement-named",
+        Reason.AGREEMENT_NOT_NAMED,
+        lambda facts, who, _allow: _rank(facts.dataset.data_class) <= _agreed_reach(who),
+        lambda facts, _who, _allow: {"dataset": facts.dataset.id},
+    ),
+    Rule("columns-left", Reason.NO_COLUMNS, lambda _facts, _who, allow: bool(allow.columns)),
+)
+
+# Where records are only counted, no ground but one's own shows a single one.
+RECORD_RULES: Final[tuple[Rule[[Facts, Allow]], ...]] = (
+    Rule(
+        "records-given",
+        Reason.AGGREGATE_ONLY,
+        lambda facts, allow: (
+            facts.action is not Action.READ
+            or not facts.dataset.aggregate_only
+            or allow.ground == "own"
+        ),
+        lambda facts, _allow: {"dataset": facts.dataset.id},
+    ),
+)

@@ -35,7 +35,7 @@ def still_known(facts: Facts, seconds: float) -> Facts | Deny:
     knows_callers = not is_too_old("internal", seconds)
     is_unjudged_write = facts.action is Action.WRITE and not knows_callers
     if is_unjudged_write or is_too_old(dataset.data_class, seconds):
-        return Deny(Reason.FACTS_TOO_OLD, {"dataset": dataset.id})
+        return Deny(Reason.FACTS_TOO_OLD, {"dataset": dataset.id}, "age-of-facts")
     columns = tuple(each for each in dataset.columns if not is_too_old(each[1], seconds))
     caller = facts.caller if knows_callers else None
     return replace(facts, dataset=replace(dataset, columns=columns), caller=caller)

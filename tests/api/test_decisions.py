@@ -65,6 +65,10 @@ async def test_what_is_explained_as_refused_is_refused_for_that_reason(
 
     assert told["decision"] == "deny" and told["columns"] == []
     assert told["refused"]["code"] == read.json()["code"]
+    assert (
+        told["rule"]
+        == {"suspend": "in-force", "revoke": "not-revoked", None: "purpose-agreed"}[change]
+    )
     assert told["refused"]["en"] == read.json()["detail"]
     assert [each["refused"]["code"] for each in told["agreements"]] == [read.json()["code"]]
 
