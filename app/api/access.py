@@ -170,7 +170,7 @@ async def _registered(platform: Platform, verified: Verified) -> Caller:
     if verified.person is not None and not client.revoked:
         client = await _for_person(platform, client, verified.person.person_id)
     if client.revoked or client.organization_id != verified.organization_id:
-        raise InvalidToken(why="client_revoked")
+        raise InvalidToken(why="client_revoked", holder=verified.client_id)
     return _caller(client, verified)
 
 
@@ -181,7 +181,7 @@ async def _for_person(platform: Platform, client: ClientFacts, person_id: str) -
     except PersonNotFound as exc:
         raise InvalidToken(why="person") from exc
     if person.disabled:
-        raise InvalidToken(why="person_disabled")
+        raise InvalidToken(why="person_disabled", holder=client.client_id)
     return acting_for(client, person)
 
 

@@ -80,7 +80,7 @@ async def record_refusal(request: Request, error: AppError) -> None:
     caller = request.scope.get("caller")
     await request.app.state.platform.log.write(
         Event.CALL_REFUSED,
-        client=caller.client.client_id if caller else None,
+        client=caller.client.client_id if caller else error.named.get("holder"),
         organization=caller.client.organization_id if caller else None,
         code=error.code,
         why=error.named.get("why"),

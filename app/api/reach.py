@@ -1,4 +1,8 @@
-"""What a client's token may name: facts gathered and policy asked. Has no rule of its own."""
+"""What a client's token may name: facts gathered and policy asked.
+
+Of rules it has one, the zone: trust.md wants it checked where tokens are issued by itself, so that
+a mistake in the broker's rules gives nobody a token.
+"""
 
 from dataclasses import replace
 
@@ -8,7 +12,7 @@ from app.catalogue.refusals import DatasetNotFound
 from app.kit import clock
 from app.oauth.grants import Reach, Reached
 from app.policy.facts import Action, Caller
-from app.policy.rules import RANK, Allow, Facts, class_seen, decide
+from app.policy.rules import RANK, Allow, DatasetFacts, Facts, class_seen, decide
 
 
 def reach_of(platform: Platform) -> Reach:
@@ -19,12 +23,19 @@ def reach_of(platform: Platform) -> Reach:
             known = await platform.snapshot.dataset(dataset_id)
         except DatasetNotFound:
             return None
+        if not _keeps_zone(known.entry.facts, asker):
+            return None
         scope = frozenset({f"dataset:{dataset_id}:{action.value}"})
         # The scope to read serves for counting too, where nothing else is given.
         least = Action.AGGREGATE if action is Action.READ else action
         return _reached(platform.zone, known, replace(asker, scope=scope), least)
 
     return reach
+
+
+def _keeps_zone(dataset: DatasetFacts, asker: Caller) -> bool:
+    is_open = dataset.data_class == "public" and dataset.zone == "internet"
+    return is_open or dataset.zone == asker.client.zone
 
 
 def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached | None:

@@ -165,7 +165,7 @@ class TokenVerifier:
         verified = await self._check_with_keys(token)
         # By now its signature is right: a forged token costs the database nothing.
         if await self._is_revoked.get(verified.jti):
-            raise InvalidToken(why="revoked")
+            raise InvalidToken(why="revoked", holder=verified.client_id)
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[token] = verified
@@ -194,7 +194,7 @@ class TokenVerifier:
         )
         person = _person_of(claims)
         _require((claims["sub"] == claims["client_id"]) == (person is None), "sub")
-        _require(claims["zone"] == self._zone, "zone")
+        _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         jkt = _key_bound_to(claims)
         bound_to = claims.keys() & _BOUND_TO
@@ -293,6 +293,7 @@ def is_time(value: object) -> bool:
     return math.isfinite(value) and 0 <= value < 1e11
 
 
-def _require(holds: bool, why: str) -> None:
+def _require(holds: bool, why: str, holder: str | None = None) -> None:
+    """Refuse. `holder` is the client that the log is to name: of a token signed by us alone."""
     if not holds:
-        raise InvalidToken(why=why)
+        raise InvalidToken(why=why, holder=holder)
