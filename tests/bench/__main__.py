@@ -17,6 +17,7 @@ from tests.bench import (
     places,
     reads,
     rest,
+    revocation,
     searching,
     shapes,
 )
@@ -45,6 +46,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "start": rest.start,
     "tokens": rest.tokens,
     "decisions": rest.decisions,
+    "revocation": revocation.revocation,
     "log": rest.log,
 }
 
