@@ -20,6 +20,7 @@ from app.api import (
     invitations,
     keys,
     log,
+    my_datasets,
     needs,
     onboarding,
     operations,
@@ -58,6 +59,7 @@ from app.broker.diff import Differ
 from app.broker.files import Files
 from app.broker.limits import Limits, Rates
 from app.broker.recording import Recorder
+from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
@@ -106,6 +108,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     access_requests.router,
     agreements.router,
     decisions.router,
+    my_datasets.router,
     log.router,
     log.readers_router,
     operations.router,
@@ -175,6 +178,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sign_ins=Sessions(database),
             snapshot=snapshot,
             decider=decider,
+            rights=Rights(database, snapshot, settings.zone),
             limits=limits,
             broker=Broker(
                 database=database,

@@ -1,7 +1,11 @@
 """Datasets with records in them, for tests that read, write and refuse."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+import asyncpg
+import orjson
 
 from app.models.parties import Role
 from tests.world import KENKO, Party, World
@@ -61,6 +65,19 @@ async def against_the_rules(world: World, statement: str, *values: Any) -> None:
             await connection.execute(statement, *values)
         finally:
             await connection.execute("SET session_replication_role = DEFAULT")
+
+
+async def many(pool: "asyncpg.Pool[Any]", ids: Sequence[str]) -> None:
+    """So many internal datasets without records, written past the rules: none is told of."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            """INSERT INTO dataset (id, title_ja, publisher_id, steward_name, data_class, zone,
+            update_frequency, themes, hidden, fields, state, created_at, created_by, modified_at)
+            SELECT id, '試験', $2, '試験', 'internal', 'internet', 'irregular', '{}', false,
+            $3::jsonb, 'active', $4, 'test', $4 FROM unnest($1::text[]) id""",
+            ids, KENKO, orjson.dumps(declared(KEYED)).decode(), datetime.now(UTC),
+        )  # fmt: skip
 
 
 def path(dataset: str, key: str | None = None) -> str:

@@ -1,14 +1,17 @@
 """Agreements as the facts that policy judges. Judges nothing itself."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
 
 from app.policy.facts import AgreementFacts
 
+# $2 null: of every consumer.
 _SELECT: Final = """
-SELECT id, consumer_id, actions, purpose, columns, state, valid_from, valid_until
-FROM agreement WHERE dataset_id = $1 AND state <> 'superseded' ORDER BY approved_at, id
+SELECT dataset_id, id, consumer_id, actions, purpose, columns, state, valid_from, valid_until
+FROM agreement WHERE dataset_id = ANY($1::text[]) AND state <> 'superseded'
+AND ($2::text IS NULL OR consumer_id = $2) ORDER BY approved_at, id
 """
 
 
@@ -19,17 +22,33 @@ async def load_agreement_facts(
 
     Not those that a later version took the place of: that one speaks for them.
     """
-    rows = await pool.fetch(_SELECT, dataset_id)
-    return tuple(
-        AgreementFacts(
-            id=str(row["id"]),
-            consumer_id=row["consumer_id"],
-            actions=frozenset(row["actions"]),
-            purpose=row["purpose"],
-            columns=frozenset(row["columns"]),
-            state=row["state"],
-            valid_from=row["valid_from"],
-            valid_until=row["valid_until"],
-        )
-        for row in rows
+    return (await _load(pool, [dataset_id], None)).get(dataset_id, ())
+
+
+async def load_consumers_agreements(
+    pool: "asyncpg.Pool[Any]", dataset_ids: Sequence[str], consumer_id: str
+) -> dict[str, tuple[AgreementFacts, ...]]:
+    """The same of many datasets at once, but of one consumer alone."""
+    return await _load(pool, dataset_ids, consumer_id)
+
+
+async def _load(
+    pool: "asyncpg.Pool[Any]", dataset_ids: Sequence[str], consumer_id: str | None
+) -> dict[str, tuple[AgreementFacts, ...]]:
+    found: dict[str, list[AgreementFacts]] = {}
+    for row in await pool.fetch(_SELECT, dataset_ids, consumer_id):
+        found.setdefault(row["dataset_id"], []).append(_facts(row))
+    return {dataset_id: tuple(those) for dataset_id, those in found.items()}
+
+
+def _facts(row: "asyncpg.Record") -> AgreementFacts:
+    return AgreementFacts(
+        id=str(row["id"]),
+        consumer_id=row["consumer_id"],
+        actions=frozenset(row["actions"]),
+        purpose=row["purpose"],
+        columns=frozenset(row["columns"]),
+        state=row["state"],
+        valid_from=row["valid_from"],
+        valid_until=row["valid_until"],
     )

@@ -10,6 +10,7 @@ from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
 from app.broker.limits import Limits
+from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
@@ -49,6 +50,7 @@ class Platform:
     introspection: Introspection
     snapshot: Snapshot
     decider: Decider
+    rights: Rights
     limits: Limits
     broker: Broker
     aggregator: Aggregator

@@ -46,6 +46,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "start": rest.start,
     "tokens": rest.tokens,
     "decisions": rest.decisions,
+    "rights": rest.rights,
     "revocation": revocation.revocation,
     "log": rest.log,
 }

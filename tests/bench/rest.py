@@ -16,6 +16,7 @@ from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
 from app.policy.rules import Allow, DatasetFacts, Facts, decide
 from tests.bench.figures import Figure, rounds
 from tests.bench.stage import Stage, until_answers
+from tests.stock import many
 
 _TOKENS = 1_500
 _AT_ONCE = 16
@@ -81,6 +82,25 @@ async def decisions(stage: Stage) -> list[Figure]:
 
     (values,) = await rounds(microseconds)
     return [Figure("decision, 1,000 agreements", "µs", values)]
+
+
+async def rights(stage: Stage) -> list[Figure]:
+    """Ten thousand datasets with what the caller may do, beside a hundred of them."""
+    await many(stage.database.pool, [f"bench-many-{at:05}" for at in range(10_000)])
+    headers = await stage.token(stage.reader, "agreements:write")
+
+    async def milliseconds(limit: int) -> float:
+        began = time.perf_counter()
+        answer = await stage.http.get("/v1/me/datasets", params={"limit": limit}, headers=headers)
+        taken = 1_000 * (time.perf_counter() - began)
+        assert len(answer.json()["items"]) == limit
+        return taken
+
+    few, all_ = await rounds(lambda _: milliseconds(100), lambda _: milliseconds(10_000))
+    return [
+        Figure("100 datasets with one's rights", "ms", few),
+        Figure("10,000 datasets with one's rights", "ms", all_, wanted_below=1_000),
+    ]
 
 
 def _facts() -> Facts:

@@ -429,6 +429,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/agreements/{agreement_id}/revoke": _agreement,
     "POST /v1/agreements/{agreement_id}/suspend": _agreement,
     "GET /v1/datasets": _as("nobody"),
+    "GET /v1/me/datasets": _as("other"),
     "POST /v1/datasets": _as("own"),
     "GET /v1/datasets/{dataset_id}": _as("nobody", dataset_id="shelters"),
     "PATCH /v1/datasets/{dataset_id}": _fresh_dataset,
