@@ -13,6 +13,7 @@ from app.kit.db import Database
 from app.policy.facts import Action, AgreementFacts, Caller
 from app.policy.rules import Allow, Facts, Reason, decide
 
+_SCOPES: Final = frozenset(action.needs for action in Action)
 _ANY_PURPOSE: Final = frozenset({"own", "body"})  # grounds that a purpose does not narrow
 
 
@@ -64,9 +65,9 @@ class Rights:
         now = clock.now()
         found = []
         for each in listed:
-            scope = frozenset({f"dataset:{each.facts.id}:{act.needs}" for act in Action})
+            scope = frozenset({f"dataset:{each.facts.id}:{needed}" for needed in _SCOPES})
             facts = Facts(
-                action=Action.READ,
+                action=Action.AGGREGATE,
                 dataset=each.facts,
                 caller=replace(caller, scope=scope),
                 purpose=None,
@@ -75,8 +76,16 @@ class Rights:
                 purposes=purposes,
                 now=now,
             )
-            found.append(Held(each, {act: right_of(replace(facts, action=act)) for act in Action}))
+            found.append(Held(each, _rights(facts)))
         return found
+
+
+def _rights(facts: Facts) -> dict[Action, Right]:
+    counted = read = right_of(facts)
+    if facts.dataset.aggregate_only:  # else who may count may read, and nobody else
+        read = right_of(replace(facts, action=Action.READ))
+    written = right_of(replace(facts, action=Action.WRITE))
+    return {Action.READ: read, Action.AGGREGATE: counted, Action.WRITE: written}
 
 
 def right_of(facts: Facts) -> Right:
