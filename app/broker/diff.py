@@ -10,10 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import allow_for, entry_of, refuse_columns, while_kept
+from app.broker.versions_asked import (
+    allow_for,
+    entry_of,
+    plainly_permitted,
+    refuse_columns,
+    while_kept,
+)
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.catalogue.schema_changes import schema_changes
@@ -22,6 +29,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError
 from app.policy.rules import Allow
 from app.query.positions import DiffPosition, decode_diff, digest_of, encode_diff
+from app.query.question import Condition
 from app.query.refusals import InvalidCursor
 from app.tables import differences
 from app.tables.differences import Difference, Found, RowSet
@@ -46,6 +54,7 @@ class DiffAsk:
 class _Side:
     version: VersionEntry
     allow: Allow
+    where: Condition | None  # what its rows must meet to be compared
 
 
 class Differ:
@@ -107,7 +116,8 @@ class Differ:
         allow = await allow_for(self._decider, known, version, ask.asker)
         if not version.published and allow.ground != "own":
             raise VersionNotFound(dataset=known.entry.id, number=number)
-        return _Side(version, allow)
+        where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
+        return _Side(version, allow, where)
 
     async def _is_by_key(
         self, known: Known, sides: tuple[_Side, _Side], visible: frozenset[str], asker: Asker
@@ -131,7 +141,7 @@ class Differ:
     ) -> tuple[DiffPosition, Sequence[Found]]:
         """Where the page begins, and its differences, one more than asked for."""
         versions = (sides[0].version.number, sides[1].version.number)
-        seen_by = digest_of(visible)
+        seen_by = digest_of(visible.union(*(seen_as(side.allow) for side in sides)))
         began = None
         if ask.cursor is not None:
             began = decode_diff(ask.cursor, dataset_id=ask.dataset_id, versions=versions)
@@ -139,7 +149,7 @@ class Differ:
                 raise InvalidCursor
         revisions = began.revisions if began else tuple(side.version.revision for side in sides)
         old, new = (
-            RowSet(side.version.source, revision)
+            RowSet(side.version.source, revision, side.where)
             for side, revision in zip(sides, revisions, strict=True)
         )
         pairs = [

@@ -35,7 +35,17 @@ class Reason(StrEnum):
     AGREEMENT_REVOKED = "agreement_revoked"
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
+    NOT_FOR_PURPOSE = "not_for_purpose"
     FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeView:
+    """What may leave at most for one purpose, whatever was agreed; None: no bound of that kind."""
+
+    purpose: str
+    columns: frozenset[str] | None = None
+    rows: str | None = None  # CQL2 Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class DatasetFacts:
     columns: tuple[tuple[str, str], ...]
     withdrawn: bool = False
     aggregate_only: bool = False  # only its own organisation sees a record
+    views: tuple[PurposeView, ...] = ()  # at most one for a purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +79,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """What may be done: the columns that may leave or be named, and on which ground."""
+    """What may be done: the columns that may leave or be named, and on which ground.
+
+    `rows` are conditions in CQL2 Text, all of which a row must meet to leave, to be counted and to
+    be written; none: every row. They may name columns that the caller may not.
+    """
 
     columns: frozenset[str]
     ground: str  # public, own, body, agreement
     agreement_id: str | None = None
+    rows: tuple[str, ...] = ()
+    per_day: int | None = None  # uses that the agreement allows its consumer in a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +117,8 @@ def _judge_grounds(facts: Facts) -> Decision:
     if facts.action is Action.WRITE or facts.dataset.data_class != "public":
         return fuller
     public = frozenset(name for name, seen_by in facts.dataset.columns if seen_by == "public")
-    if isinstance(fuller, Allow):
+    # Some rows of no more than everybody's columns are less than what everybody gets.
+    if isinstance(fuller, Allow) and not (fuller.rows and fuller.columns <= public):
         return replace(fuller, columns=fuller.columns | public)
     return Allow(public, "public")
 
@@ -160,7 +178,7 @@ def _judge_caller(facts: Facts) -> Decision:
     for ground in grounds:
         allowed = ground(facts, caller)
         if allowed is not None:
-            return allowed
+            return _some_left(facts, allowed, _viewed(facts, allowed))
     return _agreement_ground(facts, caller)
 
 
@@ -214,6 +232,26 @@ def _body_ground(facts: Facts, caller: Caller) -> Allow | None:
     return Allow(_seen_up_to(facts, RANK["internal"]), "body")
 
 
+def _viewed(facts: Facts, allowed: Allow) -> Allow:
+    """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
+    view = next((each for each in facts.dataset.views if each.purpose == facts.purpose), None)
+    if view is None or allowed.ground == "own":
+        return allowed
+    columns = allowed.columns if view.columns is None else allowed.columns & view.columns
+    return replace(allowed, columns=columns, rows=_all_of(*allowed.rows, view.rows))
+
+
+def _all_of(*filters: str | None) -> tuple[str, ...]:
+    """The conditions that there are. An empty one is none that anybody can meet, and stays."""
+    return tuple(dict.fromkeys(each for each in filters if each is not None))
+
+
+def _some_left(facts: Facts, allowed: Allow, viewed: Allow) -> Decision:
+    if allowed.columns and not viewed.columns:
+        return Deny(Reason.NOT_FOR_PURPOSE, {"purpose": facts.purpose or ""})
+    return viewed
+
+
 def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Reason | None], ...]:
     """The consumer's agreements on the dataset, each with what keeps it from carrying this request.
 
@@ -229,7 +267,7 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     only = caller.agreement_id
     highest = min(ceiling(caller), RANK["restricted"] if only is None else RANK["personal"])
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id})
-    best: Allow | None = None
+    best: tuple[Allow, Allow] | None = None  # as agreed, and as its publisher lets it out
     for agreement, why in looked_at(facts, caller.client.organization_id):
         if only not in (None, agreement.id):
             continue
@@ -237,13 +275,24 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
             refusal = _nearer(refusal, Deny(why, {"purpose": agreement.purpose}))
             continue
         columns = agreement.columns & _seen_up_to(facts, highest)
-        if best is None or len(columns) > len(best.columns):
-            best = Allow(columns, "agreement", agreement.id)
+        rows = _all_of(agreement.rows)
+        agreed = Allow(columns, "agreement", agreement.id, rows, agreement.per_day)
+        allowed = _viewed(facts, agreed)
+        if best is None or _width(allowed) > _width(best[1]):
+            best = agreed, allowed
     if best is None:
         return refusal
     if RANK[facts.dataset.data_class] > highest:
         return Deny(Reason.AGREEMENT_NOT_NAMED, {"dataset": facts.dataset.id})
-    return best if best.columns else Deny(Reason.NO_COLUMNS)
+    return _some_left(facts, *best) if best[0].columns else Deny(Reason.NO_COLUMNS)
+
+
+def _width(allowed: Allow) -> tuple[int, int]:
+    """By which one agreement is preferred to another: columns, then fewer conditions on rows.
+
+    Never both together: a row of the one with a column of the other was agreed in neither.
+    """
+    return len(allowed.columns), -len(allowed.rows)
 
 
 _NEARNESS: Final = (
