@@ -7,7 +7,7 @@ import asyncpg
 from app.policy.facts import AgreementFacts
 
 _SELECT: Final = """
-SELECT id, consumer_id, actions, purpose, columns, state, valid_from, valid_until
+SELECT id, consumer_id, actions, purpose, columns, rows, per_day, state, valid_from, valid_until
 FROM agreement WHERE dataset_id = $1 AND state <> 'superseded' ORDER BY approved_at, id
 """
 
@@ -27,6 +27,8 @@ async def load_agreement_facts(
             actions=frozenset(row["actions"]),
             purpose=row["purpose"],
             columns=frozenset(row["columns"]),
+            rows=row["rows"],
+            per_day=row["per_day"],
             state=row["state"],
             valid_from=row["valid_from"],
             valid_until=row["valid_until"],

@@ -59,6 +59,7 @@ class DatasetEntry:
     withdrawn_reason: str | None
     joins: tuple[dict[str, Any], ...]
     version: VersionEntry | None  # what readers get without asking for another
+    fields: "MappingProxyType[str, Field]"  # of that version, else as declared
     suppression: Suppression | None = None  # records are only counted, by these rules
     released: int = 0  # the revision of the version that is counted then
 
@@ -105,6 +106,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn_reason=dataset.withdrawn_reason,
         joins=tuple(dataset.joins or ()),
         version=version,
+        fields=MappingProxyType({field.name: field for field in fields}),
         suppression=rules,
         released=await _released(session, dataset) if is_counted else 0,
     )
