@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from app.agreements.rows import read_rows
 from app.catalogue.entries import VersionEntry
 from app.kit.errors import AppError, Kind
 from app.policy.rules import Allow
-from app.query import cql
 from app.query.fields import Field
-from app.query.params import Known
 from app.query.question import Both, Condition, Either, Not, Spatial
 
 _MOST_READ: Final = 1_024
@@ -62,9 +61,7 @@ def _read_once(version: VersionEntry, rows: tuple[str, ...]) -> Condition:
 
 
 def _read(fields: Mapping[str, Field], rows: Sequence[str]) -> Condition:
-    """The publisher's own conditions may be on every field, whoever asks."""
-    known = Known(fields, frozenset(fields), {})
-    return Both(tuple([cql.parse_text(each, known.find, known.place) for each in rows]))
+    return Both(tuple([read_rows(each, fields) for each in rows]))
 
 
 def is_plain(condition: Condition | None) -> bool:

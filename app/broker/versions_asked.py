@@ -71,9 +71,7 @@ async def plainly_permitted(
     return condition
 
 
-async def refused(
-    decider: Decider, known: Known, asker: Asker, refusal: _Refusal
-) -> _Refusal:
+async def refused(decider: Decider, known: Known, asker: Asker, refusal: _Refusal) -> _Refusal:
     """A refusal written to the log."""
     await decider.refuse(known, asker.caller, refusal.code, asker.purpose, asker.request_id)
     refusal.logged = True

@@ -327,7 +327,7 @@ _AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
     # Any state that is not plainly active refuses: a state we cannot read is not a yes.
     (Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
     # What the broker does not apply must not let through what it would have kept back.
-    (Reason.TERMS_NOT_APPLIED, lambda _facts, a: a.rows is None and a.per_day is None),
+    (Reason.TERMS_NOT_APPLIED, lambda _facts, a: a.per_day is None),
 )
 
 
