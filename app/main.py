@@ -35,6 +35,7 @@ from app.api import (
     terms,
     uploads,
     versions,
+    views,
     writing,
 )
 from app.api.access import count_request
@@ -85,6 +86,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     uploads.router,
     resumable.router,
     versions.router,
+    views.router,
     files.router,
     changes.router,
     writing.router,
