@@ -171,7 +171,7 @@ class ChangeFeed:
             version = await entry_of(session, known, edition.version_number)
         except VersionDropped:
             raise CursorExpired from None
-        allow = await allow_for(self._decider, known, version, asker)
+        allow = await allow_for(self._decider, known, version, asker, again=True)
         await visible_key(self._decider, known, version, allow, asker)
         return version, allow
 

@@ -85,7 +85,8 @@ class Differ:
         known = await self._snapshot.dataset(ask.dataset_id)
         async with self._database.reading() as session:
             try:
-                old, new = [await self._side(session, known, n, ask) for n in (ask.old, ask.new)]
+                old = await self._side(session, known, ask.old, ask)
+                new = await self._side(session, known, ask.new, ask, again=True)
             except AppError as refusal:
                 if not refusal.logged:
                     await allow_for(self._decider, known, known.entry.version, ask.asker)
@@ -105,7 +106,13 @@ class Differ:
         return self._answer(ask, (old, new), position, page, by_key, receipt)
 
     async def _side(
-        self, session: AsyncSession, known: Known, number: int | None, ask: DiffAsk
+        self,
+        session: AsyncSession,
+        known: Known,
+        number: int | None,
+        ask: DiffAsk,
+        *,
+        again: bool = False,
     ) -> _Side:
         current = known.entry.version
         if number is None:
@@ -113,7 +120,7 @@ class Differ:
                 raise NoVersion(dataset=known.entry.id)
             number = current.number
         version = await entry_of(session, known, number)
-        allow = await allow_for(self._decider, known, version, ask.asker)
+        allow = await allow_for(self._decider, known, version, ask.asker, again=again)
         if not version.published and allow.ground != "own":
             raise VersionNotFound(dataset=known.entry.id, number=number)
         where = await plainly_permitted(self._decider, known, version, allow, ask.asker)

@@ -81,10 +81,6 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         f"協定は取り消されました。{_ASK_JA}",
         f"The agreement has been revoked. {_ASK_EN}",
     ),
-    Reason.TERMS_NOT_APPLIED: (
-        "この協定の行の条件または1日の回数はまだ適用できません。提供者に確認してください。",
-        "The agreement's condition on rows or calls a day cannot be applied yet. Ask the provider.",
-    ),
     Reason.AGGREGATE_ONLY: (
         "データセット {dataset} のレコードは提供しません。集計"
         "（GET /v1/datasets/{dataset}/aggregate）だけを利用できます。",

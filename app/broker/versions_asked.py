@@ -42,14 +42,20 @@ async def allow_for(
     version: VersionEntry | None,
     asker: Asker,
     action: Action = Action.READ,
+    *,
+    again: bool = False,
 ) -> Allow:
     """The verdict on a read of this version, by its own columns; a no is logged and raised.
+
+    `again`: the same request was counted for another version.
 
     Raises `RowsNotTold` where its conditions on rows cannot be read for the version.
     """
     if version is not None and version is not known.entry.version:
         known = replace(known, entry=replace(known.entry, facts=facts_for(known, version)))
-    allow = await decider.allow(known, asker.caller, action, asker.purpose, asker.request_id)
+    allow = await decider.allow(
+        known, asker.caller, action, asker.purpose, asker.request_id, again=again
+    )
     if version is not None and allow.rows:
         try:
             permitted(known.entry.id, version, allow)

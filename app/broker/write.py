@@ -70,9 +70,13 @@ class Writer:
     async def upsert(self, batch: Batch) -> dict[str, Any]:
         """Insert or replace records by key; the good ones are stored though others are wrong.
 
+        The use was counted by `check`.
+
         Raises the refusal (which then stands in the log), `NoKey`, `IdempotencyKeyReused`.
         """
-        known, allow = await self._allowed(batch.dataset_id, batch.caller, batch.request_id)
+        known, allow = await self._allowed(
+            batch.dataset_id, batch.caller, batch.request_id, again=True
+        )
         client = batch.caller.client.client_id if batch.caller else ""
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
@@ -117,10 +121,12 @@ class Writer:
         return found
 
     async def _allowed(
-        self, dataset_id: str, caller: Caller | None, request_id: str
+        self, dataset_id: str, caller: Caller | None, request_id: str, *, again: bool = False
     ) -> tuple[Known, Allow]:
         known = await self._snapshot.dataset(dataset_id)
-        allow = await self._decider.allow(known, caller, Action.WRITE, None, request_id)
+        allow = await self._decider.allow(
+            known, caller, Action.WRITE, None, request_id, again=again
+        )
         if allow.rows:
             await self._refuse_untold(known, allow, Asker(caller, None, request_id))
         return known, allow

@@ -33,7 +33,6 @@ class Reason(StrEnum):
     AGREEMENT_EXPIRED = "agreement_expired"
     AGREEMENT_SUSPENDED = "agreement_suspended"
     AGREEMENT_REVOKED = "agreement_revoked"
-    TERMS_NOT_APPLIED = "terms_not_applied"  # until the broker applies rows and calls a day
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
     NOT_FOR_PURPOSE = "not_for_purpose"
@@ -304,7 +303,6 @@ _NEARNESS: Final = (
     Reason.AGREEMENT_EXPIRED,
     Reason.AGREEMENT_NOT_STARTED,
     Reason.AGREEMENT_SUSPENDED,
-    Reason.TERMS_NOT_APPLIED,
 )
 
 
@@ -326,8 +324,6 @@ _AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
     (Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
     # Any state that is not plainly active refuses: a state we cannot read is not a yes.
     (Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
-    # What the broker does not apply must not let through what it would have kept back.
-    (Reason.TERMS_NOT_APPLIED, lambda _facts, a: a.per_day is None),
 )
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from app.models.parties import Role
 from tests.agreements.test_access import AGREEMENTS, acting, agreed, ask
-from tests.agreements.test_lifecycle import Table, asked
-from tests.world import KENKO, SAKAI, World
+from tests.agreements.test_lifecycle import asked
+from tests.world import SAKAI, World
 
 NORTH = "name LIKE '北%'"
 BOUNDS = {"rows": NORTH, "per_day": 100}
@@ -99,19 +99,3 @@ async def test_a_counter_offer_keeps_them_unless_it_takes_them_away(world: World
     offers = [(each["rows"], each["per_day"]) for each in (kept, less, none, made)]
     assert offers == [(NORTH, 100), (None, 100), (None, None), (None, None)]
     assert same.json()["errors"][0]["code"] == "nothing_changed"
-
-
-@pytest.mark.parametrize("bound", [{"rows": NORTH}, {"per_day": 1}])
-async def test_nothing_leaves_under_terms_that_the_broker_does_not_apply(
-    world: World, bound: dict[str, Any]
-) -> None:
-    dataset = await world.dataset()
-    developer, consumer = await acting(world, SAKAI, Role.DEVELOPER)
-    steward = await acting(world, KENKO, Role.STEWARD)
-    request = (await ask(world, dataset, consumer, **bound)).json()["id"]
-    made = await Table(world, request, steward=steward).does("steward", "approve")
-
-    got = await world.client.post("/oauth/token", data=developer.form(f"dataset:{dataset}:read"))
-
-    assert made.status_code == 201
-    assert got.json()["error"] == "invalid_scope"

@@ -71,6 +71,8 @@ DOORS: Final[dict[str, list[dict[str, str]]]] = {
     "/v1/datasets/{dataset_id}/quality": [{}, {"version": "1"}],
     "/v1/datasets/{dataset_id}/readers": [{}],
     "/v1/datasets/{dataset_id}/repairs": [{}],
+    "/v1/datasets/{dataset_id}/purposes": [{}],
+    "/v1/datasets/{dataset_id}/purposes/{purpose}": [{}],
     "/v1/datasets/{dataset_id}/versions": [{}],
     "/v1/datasets/{dataset_id}/versions/{number}": [{}],
     "/ogc/collections/{collection_id}": [{}],

@@ -75,7 +75,6 @@ async def test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why(world
     dataset = await stocked(world, RECORDS, SPECS, data_class="internal")
     _, agreed = await consumer_of(world, dataset, None)
     await declare(world, dataset, {"columns": ["ward"]})
-    world.platform.snapshot.changed(dataset)
 
     answer = await ask(world, path(dataset), agreed)
 
@@ -95,7 +94,6 @@ async def test_a_view_is_in_force_and_taken_back_at_once_here_and_in_the_log(wor
     listed = await world.client.get(f"{base(dataset)}/purposes", headers=steward)
     gone = await world.client.delete(where, headers=steward)
     again = await world.client.delete(where, headers=steward)
-    world.platform.snapshot.changed(dataset)
     after, _ = await seen(world, dataset, agreed)
 
     assert (before, after) == ({"N-1", "S-1"}, {"N-1", "N-2", "S-1"})
