@@ -148,7 +148,7 @@ class ChangeFeed:
         if base is None:
             raise InvalidCursor
         version, allow = await self._version(session, known, base, ask.asker)
-        seen_by = digest_of(seen_as(allow))
+        seen_by = digest_of(seen_as(allow.columns, allow.rows))
         if ask.since is not None and position.seen_by != seen_by:
             raise CursorExpired
         where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
@@ -243,7 +243,7 @@ class ChangeFeed:
         if is_cut:
             position = replace(at.position, at=page[-1].place)
         else:
-            seen_by = digest_of(seen_as(allow))
+            seen_by = digest_of(seen_as(allow.columns, allow.rows))
             position = replace(at.position, seen_by=seen_by, edition=following.number, at=0)
         now_at = replace(at, version=version, allow=allow)
         return await self._done(now_at, following, events, position, is_cut)

@@ -148,7 +148,8 @@ class Differ:
     ) -> tuple[DiffPosition, Sequence[Found]]:
         """Where the page begins, and its differences, one more than asked for."""
         versions = (sides[0].version.number, sides[1].version.number)
-        seen_by = digest_of(visible.union(*(seen_as(side.allow) for side in sides)))
+        rows = [each for side in sides for each in side.allow.rows]
+        seen_by = digest_of(seen_as(visible, rows))
         began = None
         if ask.cursor is not None:
             began = decode_diff(ask.cursor, dataset_id=ask.dataset_id, versions=versions)

@@ -3,7 +3,7 @@
 It never guesses: what cannot be read for a version, or applied at a door, refuses the whole of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -82,6 +82,6 @@ def _parts(condition: Condition | None) -> Iterator[Condition]:
             yield condition
 
 
-def seen_as(allow: Allow) -> frozenset[str]:
+def seen_as(columns: frozenset[str], rows: Iterable[str]) -> frozenset[str]:
     """The columns and the conditions on rows as one set: who is given less sees something else."""
-    return allow.columns | {f"rows {each}" for each in allow.rows}  # no field's name has a space
+    return columns | {f"rows {each}" for each in rows}  # no field's name has a space
