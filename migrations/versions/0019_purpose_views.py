@@ -27,9 +27,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["purpose"], ["purpose.code"], name="fk_purpose_view_purpose_purpose"
         ),
-        sa.CheckConstraint(
-            "num_nonnulls(columns, rows) > 0", name="ck_purpose_view_bounds_something"
-        ),
+        sa.CheckConstraint("num_nonnulls(columns, rows) > 0", name="bounds_something"),
     )
     op.execute(
         "CREATE CONSTRAINT TRIGGER purpose_view_tells"
