@@ -36,6 +36,7 @@ from app.api import (
     terms,
     uploads,
     versions,
+    views,
     writing,
 )
 from app.api.access import count_request
@@ -87,6 +88,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     uploads.router,
     resumable.router,
     versions.router,
+    views.router,
     files.router,
     changes.router,
     writing.router,

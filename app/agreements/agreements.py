@@ -96,7 +96,7 @@ async def suspend(
     require_state(agreement, AgreementState.ACTIVE)
     if "operator" not in by.roles:
         require_party(agreement, dataset, by)
-    return await change_state(session, agreement, AgreementState.SUSPENDED, reason, by.client_id)
+    return await change_state(session, agreement, AgreementState.SUSPENDED, reason, by.actor)
 
 
 async def resume(
@@ -110,7 +110,7 @@ async def resume(
     """Let a suspended agreement go on: the provider's steward alone, never the operator."""
     require_state(agreement, AgreementState.SUSPENDED)
     require_steward(dataset, by)
-    return await change_state(session, agreement, AgreementState.ACTIVE, reason, by.client_id)
+    return await change_state(session, agreement, AgreementState.ACTIVE, reason, by.actor)
 
 
 async def revoke(
@@ -124,7 +124,7 @@ async def revoke(
     """End an agreement for good: either side may."""
     require_state(agreement, AgreementState.ACTIVE, AgreementState.SUSPENDED)
     require_party(agreement, dataset, by)
-    return await change_state(session, agreement, AgreementState.REVOKED, reason, by.client_id)
+    return await change_state(session, agreement, AgreementState.REVOKED, reason, by.actor)
 
 
 def require_state(agreement: Agreement, *allowed: AgreementState) -> None:

@@ -24,6 +24,8 @@ class Taken:
     approved_by: str
     decided_by: str
     columns: tuple[str, ...]
+    rows: str | None
+    per_day: int | None
     valid_from: datetime
     valid_until: datetime
     decision: str  # the log's word
@@ -84,6 +86,8 @@ def _agreement(
         legal_basis=request.legal_basis,
         actions=request.actions,
         columns=list(taken.columns),
+        rows=taken.rows,
+        per_day=taken.per_day,
         valid_from=taken.valid_from,
         valid_until=taken.valid_until,
         state=AgreementState.ACTIVE.value,
@@ -101,8 +105,15 @@ def _agreement(
 
 
 def _terms_of(agreement: Agreement) -> str:
+    # Only where agreed on: terms of before these could be, and their hash, stay as they are.
+    more = {
+        "group": agreement.group_id,
+        "per_day": agreement.per_day,
+        "rows": agreement.rows,
+    }
     return canonical(
         {
+            **{name: value for name, value in more.items() if value is not None},
             "actions": agreement.actions,
             "approved_by": agreement.approved_by,
             "columns": agreement.columns,

@@ -9,7 +9,8 @@ from app.policy.facts import AgreementFacts
 
 # $2 null: of every consumer.
 _SELECT: Final = """
-SELECT dataset_id, id, consumer_id, actions, purpose, columns, state, valid_from, valid_until
+SELECT dataset_id, id, consumer_id, actions, purpose, columns, rows, per_day, state, valid_from,
+       valid_until
 FROM agreement WHERE dataset_id = ANY($1::text[]) AND state <> 'superseded'
 AND ($2::text IS NULL OR consumer_id = $2) ORDER BY approved_at, id
 """
@@ -48,6 +49,8 @@ def _facts(row: "asyncpg.Record") -> AgreementFacts:
         actions=frozenset(row["actions"]),
         purpose=row["purpose"],
         columns=frozenset(row["columns"]),
+        rows=row["rows"],
+        per_day=row["per_day"],
         state=row["state"],
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.agreements import require_party, require_state
 from app.agreements.conclusion import Taken, conclude
-from app.agreements.requests import NotRequester, SameClient, require_author
+from app.agreements.requests import NotRequester, SamePerson, require_author
+from app.agreements.rows import check_rows
 from app.agreements.standing import Terms, offer, require_open, require_turn
 from app.agreements.terms import (
     DatasetTerms,
@@ -27,14 +30,25 @@ from app.models.agreements import AccessRequest, Agreement, AgreementState, Requ
 from app.policy.facts import Action, ClientFacts
 
 
+class Keep(Enum):
+    """That what stands is to stay, where None would take it away."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Other terms. None: as they stand."""
+    """Other terms. None, or `KEEP`: as they stand."""
 
     purpose: str | None = None
     legal_basis: str | None = None
     actions: tuple[Action, ...] | None = None
     columns: tuple[str, ...] | None = None
+    rows: str | Keep | None = KEEP
+    per_day: int | Keep | None = KEEP
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     reason: str | None = None
@@ -63,11 +77,11 @@ async def counter(
     terms = await _proposed(
         session, request, dataset, proposal, amending=request.amends is not None
     )
-    offer(request, terms, side, by.client_id)
+    offer(request, terms, side, by)
     await audit.append(
         session, Event.ACCESS_COUNTERED, request=str(request.id), dataset=dataset.id,
         organization=request.consumer_id, side=side.value, offer=request.offer_number,
-        purpose=request.purpose, actions=request.actions, by=by.client_id,
+        purpose=request.purpose, actions=request.actions, by=by.actor,
     )  # fmt: skip
     return request
 
@@ -83,21 +97,23 @@ async def accept(
     """Take the provider's offer `number`: it counts as approved by the steward who made it.
 
     Raises `RequestDecided`, `RequestExpired`, `OtherSideAnswers`, `OfferReplaced`, `NotRequester`,
-    `SameClient`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
+    `SamePerson`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
     """
     require_turn(request, Side.CONSUMER, number)
     await _require_consumer(session, request, dataset, by)
-    if by.client_id == request.offered_by:
-        raise SameClient
+    if by.actor == request.offered_by:
+        raise SamePerson
     faults = check_period(request.valid_from, request.valid_until)
     if faults:
         raise TermsInvalid(faults=faults)
     await require_author(session, request)
     taken = Taken(
-        requested_by=by.client_id,
+        requested_by=by.actor,
         approved_by=request.offered_by,
-        decided_by=by.client_id,
+        decided_by=by.actor,
         columns=tuple(request.columns),
+        rows=request.rows,
+        per_day=request.per_day,
         valid_from=request.valid_from,
         valid_until=request.valid_until,
         decision="accepted",
@@ -129,15 +145,16 @@ async def amend(
         provider_id=agreement.provider_id,
         consumer_id=agreement.consumer_id,
         amends=agreement.id,
-        requested_by=by.client_id,
+        requested_by=by.actor,
         requested_at=clock.now(),
     )
-    offer(request, terms, side, by.client_id)
+    offer(request, terms, side, by)
     session.add(request)
     await audit.append(
         session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
-        organization=request.consumer_id, client=by.client_id, purpose=request.purpose,
-        actions=request.actions, amends=str(agreement.id), side=side.value,
+        organization=request.consumer_id, client=by.client_id, by=by.actor,
+        purpose=request.purpose, actions=request.actions, amends=str(agreement.id),
+        side=side.value,
     )  # fmt: skip
     return request
 
@@ -164,6 +181,8 @@ async def _proposed(
         legal_basis=proposal.legal_basis or standing.legal_basis,
         actions=tuple(proposal.actions or standing.actions),
         columns=tuple(standing.columns if proposal.columns is None else proposal.columns),
+        rows=standing.rows if proposal.rows is KEEP else proposal.rows,
+        per_day=standing.per_day if proposal.per_day is KEEP else proposal.per_day,
         valid_from=proposal.valid_from or standing.valid_from,
         valid_until=proposal.valid_until or standing.valid_until,
         reason=proposal.reason,
@@ -171,6 +190,7 @@ async def _proposed(
     faults = [
         *await check_purpose(session, terms.purpose),
         *check_columns(terms.columns, dataset.fields),
+        *check_rows(terms.rows, dataset.fields),
         *check_period(terms.valid_from, terms.valid_until),
         *_check_start(standing, terms, amending=amending),
         *_check_other(standing, terms),
@@ -197,6 +217,7 @@ def _check_other(standing: AccessRequest | Agreement, terms: Terms) -> list[Faul
         (terms.purpose, terms.legal_basis) == (standing.purpose, standing.legal_basis)
         and set(terms.actions) == set(standing.actions)
         and set(terms.columns) == set(standing.columns)
+        and (terms.rows, terms.per_day) == (standing.rows, standing.per_day)
         and (terms.valid_from, terms.valid_until) == (standing.valid_from, standing.valid_until)
     )
     if not same:

@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.conclusion import Taken, conclude
+from app.agreements.rows import check_rows
 from app.agreements.standing import Terms, decide, in_state, offer, require_open, require_turn
 from app.agreements.terms import (
     AskedTerms,
@@ -40,13 +41,13 @@ class RequestNotFound(AppError):
     en = "There is no access request {request}."
 
 
-class SameClient(AppError):
-    """Two different people ask and approve (trust.md, Agreements)."""
+class SamePerson(AppError):
+    """Two different people ask and approve, whatever apps they use (trust.md, Agreements)."""
 
     kind = Kind.FORBIDDEN
     code = "same_person"
-    ja = "申請したクライアントは、その申請を承認できません。別の担当者が承認してください。"
-    en = "The client that asked cannot approve. Somebody else must."
+    ja = "条件を提示した本人は、それを承認できません。別の担当者が承認してください。"
+    en = "Whoever made the offer cannot approve it. Somebody else must."
 
 
 class NotRequester(AppError):
@@ -72,6 +73,8 @@ class Granted:
     """What the steward grants. None: as asked. It can be less, never more."""
 
     columns: tuple[str, ...] | None = None
+    rows: str | None = None
+    per_day: int | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     reason: str | None = None
@@ -87,11 +90,12 @@ async def ask(
     """
     start = asked.valid_from or clock.now()
     end = asked.valid_until or default_end(max(start, clock.now()))
-    columns = dataset.fields if asked.columns is None else asked.columns
+    columns = tuple(dataset.fields if asked.columns is None else asked.columns)
     faults = [
         *_check_dataset(dataset, by),
         *await check_purpose(session, asked.purpose),
         *check_columns(columns, dataset.fields),
+        *check_rows(asked.rows, dataset.fields),
         *check_period(start, end),
     ]
     if faults:
@@ -102,19 +106,26 @@ async def ask(
         dataset_id=dataset.id,
         provider_id=dataset.publisher_id,
         consumer_id=by.organization_id,
-        requested_by=by.client_id,
+        requested_by=by.actor,
         requested_at=clock.now(),
     )
-    actions = tuple(action.value for action in asked.actions)
     terms = Terms(
-        asked.purpose, asked.legal_basis, actions, tuple(columns), start, end, asked.reason
+        purpose=asked.purpose,
+        legal_basis=asked.legal_basis,
+        actions=tuple(action.value for action in asked.actions),
+        columns=columns,
+        rows=asked.rows,
+        per_day=asked.per_day,
+        valid_from=start,
+        valid_until=end,
+        reason=asked.reason,
     )
-    offer(request, terms, Side.CONSUMER, by.client_id)
+    offer(request, terms, Side.CONSUMER, by)
     session.add(request)
     await audit.append(
         session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
-        organization=by.organization_id, client=by.client_id, purpose=asked.purpose,
-        actions=request.actions,
+        organization=by.organization_id, client=by.client_id, by=by.actor,
+        purpose=asked.purpose, actions=request.actions,
     )  # fmt: skip
     return request
 
@@ -176,32 +187,35 @@ async def approve(
     *,
     by: ClientFacts,
 ) -> Agreement:
-    """Make an agreement of a request; columns and period may be narrowed.
+    """Make an agreement of a request; columns, rows, calls a day and period may be narrowed.
 
-    Raises `RequestDecided`, `RequestExpired`, `OtherSideAnswers`, `OfferReplaced`, `SameClient`,
+    Raises `RequestDecided`, `RequestExpired`, `OtherSideAnswers`, `OfferReplaced`, `SamePerson`,
     `NotSteward`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
     """
     require_turn(request, Side.PROVIDER, granted.offer)
-    if by.client_id == request.offered_by:
-        raise SameClient
+    if by.actor == request.offered_by:
+        raise SamePerson
     require_steward(dataset, by)
     start = granted.valid_from or request.valid_from
     end = granted.valid_until or request.valid_until
     columns = request.columns if granted.columns is None else list(dict.fromkeys(granted.columns))
     faults = [
         *check_columns(columns, request.columns),
+        *check_rows(granted.rows, dataset.fields),
         *check_period(start, end),
-        *_check_narrower(request, start, end),
+        *_check_narrower(request, granted, start, end),
     ]
     if faults:
         raise TermsInvalid(faults=faults)
     await require_author(session, request)
-    await require_zone(session, dataset, request.offered_by)
+    await require_zone(session, dataset, request.offered_via)
     taken = Taken(
         requested_by=request.offered_by,
-        approved_by=by.client_id,
-        decided_by=by.client_id,
+        approved_by=by.actor,
+        decided_by=by.actor,
         columns=tuple(columns),
+        rows=granted.rows or request.rows,
+        per_day=granted.per_day or request.per_day,
         valid_from=start,
         valid_until=end,
         decision="approved",
@@ -210,18 +224,32 @@ async def approve(
     return await conclude(session, request, dataset, taken)
 
 
-def _check_narrower(request: AccessRequest, start: datetime, end: datetime) -> list[Fault]:
-    if start >= request.valid_from and end <= request.valid_until:
-        return []
-    return [Fault(
-        "/valid_until", "wider_than_asked", "期間は申請より広げられません。",
-        "The period cannot be wider than what was asked.",
-    )]  # fmt: skip
+def _check_narrower(
+    request: AccessRequest, granted: Granted, start: datetime, end: datetime
+) -> list[Fault]:
+    faults = []
+    # Of two conditions nothing tells in general which lets fewer rows through.
+    if granted.rows is not None and request.rows not in (None, granted.rows):
+        faults.append(Fault(
+            "/rows", "other_rows", "申請にある行の条件は変更できません。counter で提示してください。",
+            "The request has a condition on rows: offer another one with counter.",
+        ))  # fmt: skip
+    if granted.per_day is not None and granted.per_day > (request.per_day or granted.per_day):
+        faults.append(Fault(
+            "/per_day", "wider_than_asked", f"申請は1日{request.per_day}回までです。",
+            f"No more than the {request.per_day} requests a day that were asked.",
+        ))  # fmt: skip
+    if start < request.valid_from or end > request.valid_until:
+        faults.append(Fault(
+            "/valid_until", "wider_than_asked", "期間は申請より広げられません。",
+            "The period cannot be wider than what was asked.",
+        ))  # fmt: skip
+    return faults
 
 
 async def require_author(session: AsyncSession, request: AccessRequest) -> None:
     """Raise `RequesterGone` where the client that made the newest offer is revoked."""
-    author = await session.get_one(Client, request.offered_by)
+    author = await session.get_one(Client, request.offered_via)
     if author.revoked_at is not None:
         raise RequesterGone(client=author.id)
 
@@ -237,10 +265,10 @@ async def reject(
     """Refuse a request with a reason. Raises `RequestDecided`, `RequestExpired` or `NotSteward`."""
     require_open(request)
     require_steward(dataset, by)
-    decide(request, RequestState.REJECTED, by.client_id, reason)
+    decide(request, RequestState.REJECTED, by.actor, reason)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=dataset.id,
-        organization=request.consumer_id, decision="rejected", by=by.client_id,
+        organization=request.consumer_id, decision="rejected", by=by.actor,
     )  # fmt: skip
     return request
 
@@ -252,9 +280,9 @@ async def withdraw(
     require_open(request)
     if by.organization_id != request.consumer_id:
         raise NotRequester
-    decide(request, RequestState.WITHDRAWN, by.client_id, None)
+    decide(request, RequestState.WITHDRAWN, by.actor, None)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=request.dataset_id,
-        organization=request.consumer_id, decision="withdrawn", by=by.client_id,
+        organization=request.consumer_id, decision="withdrawn", by=by.actor,
     )  # fmt: skip
     return request

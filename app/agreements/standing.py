@@ -10,6 +10,7 @@ from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.agreements import AccessRequest, AccessRequestOffer, RequestState, Side
 from app.models.parties import Role
+from app.policy.facts import ClientFacts
 
 # As long as offices give themselves to decide on an application (標準処理期間, 行政手続法第6条):
 # a body that sits once a month can answer, and nothing is approved that everybody has forgotten.
@@ -68,6 +69,8 @@ class Terms:
     legal_basis: str
     actions: tuple[str, ...]
     columns: tuple[str, ...]
+    rows: str | None  # None: all
+    per_day: int | None  # None: no bound
     valid_from: datetime
     valid_until: datetime
     reason: str | None = None
@@ -83,7 +86,7 @@ class Waiting:
     due_at: datetime
 
 
-def offer(request: AccessRequest, terms: Terms, side: Side, by: str) -> None:
+def offer(request: AccessRequest, terms: Terms, side: Side, by: ClientFacts) -> None:
     """Put the side's next offer before the other one."""
     now = clock.now()
     told = {
@@ -91,6 +94,8 @@ def offer(request: AccessRequest, terms: Terms, side: Side, by: str) -> None:
         "legal_basis": terms.legal_basis,
         "actions": sorted(set(terms.actions)),
         "columns": list(dict.fromkeys(terms.columns)),
+        "rows": terms.rows,
+        "per_day": terms.per_day,
         "valid_from": terms.valid_from,
         "valid_until": terms.valid_until,
         "reason": terms.reason,
@@ -100,19 +105,24 @@ def offer(request: AccessRequest, terms: Terms, side: Side, by: str) -> None:
     state = RequestState.REQUESTED if side is Side.CONSUMER else RequestState.COUNTERED
     request.state = state.value
     request.offer_number = len(request.offers) + 1
-    request.offered_by, request.offered_at = by, now
+    request.offered_by, request.offered_via, request.offered_at = by.actor, by.client_id, now
     request.due_at = now + ANSWER_WITHIN
     request.offers.append(
         AccessRequestOffer(
-            number=request.offer_number, side=side.value, made_by=by, made_at=now, **told
+            number=request.offer_number,
+            side=side.value,
+            made_by=by.actor,
+            made_via=by.client_id,
+            made_at=now,
+            **told,
         )
     )
 
 
-def shown_state(state: str, due_at: datetime) -> RequestState:
+def shown_state(state: str, due_at: datetime | None) -> RequestState:
     """The state that readers see: what nobody answered in time has expired."""
     known = RequestState(state)
-    if known in _WAITING and due_at <= clock.now():
+    if known in _WAITING and due_at is not None and due_at <= clock.now():
         return RequestState.EXPIRED
     return known
 
@@ -136,7 +146,7 @@ def in_state(state: RequestState) -> ColumnElement[bool]:
 def waiting(request: AccessRequest) -> Waiting | None:
     """Who must act now; None where nobody has to."""
     side = _WAITING.get(shown_state(request.state, request.due_at))
-    if side is None:
+    if side is None or request.due_at is None:
         return None
     organization = request.provider_id if side is Side.PROVIDER else request.consumer_id
     return Waiting(organization, _ANSWERING[side], request.offered_at, request.due_at)
@@ -145,7 +155,7 @@ def waiting(request: AccessRequest) -> Waiting | None:
 def require_open(request: AccessRequest) -> None:
     """Raise `RequestDecided` or `RequestExpired` unless somebody can still answer."""
     state = shown_state(request.state, request.due_at)
-    if state is RequestState.EXPIRED:
+    if state is RequestState.EXPIRED and request.due_at is not None:
         due = request.due_at.astimezone(clock.TOKYO).isoformat(timespec="seconds")
         raise RequestExpired(request=request.id, due=due)
     if state not in _WAITING:

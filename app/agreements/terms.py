@@ -1,6 +1,6 @@
 """What the parties agree on, checked: columns, actions, purpose, period. Knows no state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +13,7 @@ from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
 from app.models.parties import Client
 from app.policy.facts import Action, ClientFacts
+from app.query.fields import Field
 
 MOST_YEARS: Final = 5
 
@@ -53,18 +54,20 @@ class DatasetTerms:
     publisher_line: frozenset[str]  # the publisher and everything above it
     data_class: str
     zone: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, Field]
     hidden: bool = False  # outsiders may not know that it exists
 
 
 @dataclass(frozen=True, slots=True)
 class AskedTerms:
-    """What a consumer asks for. `columns` None: all; times None: from now to 31 March."""
+    """What a consumer asks for. `columns`, `rows` None: all; times None: from now to 31 March."""
 
     purpose: str
     legal_basis: str
     actions: tuple[Action, ...] = (Action.READ,)
     columns: tuple[str, ...] | None = None
+    rows: str | None = None
+    per_day: int | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     reason: str | None = None
@@ -95,7 +98,7 @@ def check_period(start: datetime, end: datetime) -> list[Fault]:
     return []
 
 
-def check_columns(columns: Sequence[str], known: Sequence[str]) -> list[Fault]:
+def check_columns(columns: Sequence[str], known: Collection[str]) -> list[Fault]:
     """One fault for every column that is not among the `known` ones."""
     if not columns:
         return [Fault("/columns", "columns_required", "列が必要です。", "Name a column.")]

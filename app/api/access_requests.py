@@ -5,10 +5,18 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    model_validator,
+)
 
 from app.agreements import negotiation, requests
-from app.agreements.negotiation import Proposal
+from app.agreements.negotiation import KEEP, Proposal
+from app.agreements.rows import MOST_CHARACTERS
 from app.agreements.standing import shown_state, waiting
 from app.agreements.terms import AskedTerms
 from app.api.access import SCOPED_CODES, AgreementsWriter, CallerDep, Reading, Writing
@@ -21,12 +29,23 @@ from app.api.agreement_access import (
 from app.api.agreements import AgreementOut
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
-from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Text, Time
+from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, PlainText, Slug, Text, Time
 from app.models.agreements import AccessRequest, Agreement, RequestState
 from app.policy.facts import Action
 
 router = APIRouter(prefix="/v1", tags=["Agreements"], max_body_size=LONGEST_BODY)
 _COLUMNS = Annotated[list[Name] | None, Field(max_length=1000)]
+_ROWS = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS), PlainText] | None,
+    Field(
+        description="Only the rows that meet this: CQL2 Text over any of the dataset's fields",
+        examples=["ward = '北区' AND capacity >= 100"],
+    ),
+]
+_PER_DAY = Annotated[
+    int | None,
+    Field(ge=1, le=2_000_000_000, description="Requests a day, of all clients of the consumer"),
+]
 
 
 class Agreed(StrEnum):
@@ -44,6 +63,8 @@ class RequestIn(InShape):
     legal_basis: Text
     actions: Annotated[list[Agreed], Field(min_length=1, max_length=2, default=[Agreed.READ])]
     columns: _COLUMNS = None
+    rows: _ROWS = None
+    per_day: _PER_DAY = None
     valid_from: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
     reason: Text | None = None
@@ -61,9 +82,14 @@ class RequestIn(InShape):
 
 
 class ApprovalIn(InShape):
-    """What the steward grants; absent: as asked. Less is possible, more is not."""
+    """What the steward grants; absent: as asked. Less is possible, more is not.
+
+    `rows` only where the request named none: another condition is a counter-offer.
+    """
 
     columns: _COLUMNS = None
+    rows: _ROWS = None
+    per_day: _PER_DAY = None
     valid_from: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
     reason: Text | None = None
@@ -83,12 +109,14 @@ class RejectionIn(InShape):
 
 
 class ProposalIn(InShape):
-    """Other terms; absent: as they stand."""
+    """Other terms; absent: as they stand. `rows` and `per_day` null: taken away."""
 
     purpose: Slug | None = None
     legal_basis: Text | None = None
     actions: Annotated[list[Agreed], Field(min_length=1, max_length=2)] | None = None
     columns: _COLUMNS = None
+    rows: _ROWS = None
+    per_day: _PER_DAY = None
     valid_from: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
     reason: Text | None = None
@@ -104,6 +132,8 @@ class ProposalIn(InShape):
             told[name] = None if told[name] is None else tuple(told[name])
         if told["actions"] is not None:
             told["actions"] = tuple(Action(each) for each in told["actions"])
+        for name in {"rows", "per_day"} - self.model_fields_set:
+            told[name] = KEEP
         return Proposal(**told)
 
 
@@ -124,10 +154,13 @@ class OfferOut(OutShape):
     legal_basis: str
     actions: list[str]
     columns: list[str]
+    rows: str | None
+    per_day: int | None
     valid_from: Time
     valid_until: Time
     reason: str | None
-    made_by: str
+    made_by: str = Field(description="The person who acted, or the client that acted for itself")
+    made_via: str = Field(description="The client")
     made_at: Time
 
 
@@ -156,6 +189,8 @@ class RequestOut(OutShape):
     reason: str | None
     actions: list[str]
     columns: list[str]
+    rows: str | None
+    per_day: int | None
     valid_from: Time
     valid_until: Time
     state: str
@@ -267,7 +302,7 @@ async def approve_request(
     session: Writing,
     dataset_of: DatasetOf,
 ) -> Agreement:
-    """Makes the agreement. Columns and period may be narrowed, never widened."""
+    """Makes the agreement. Its terms may be narrowed, never widened."""
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
     told = requests.Granted(**granted.model_dump())
     return await requests.approve(session, request, dataset, told, by=caller.client)

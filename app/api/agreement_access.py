@@ -34,7 +34,7 @@ class Datasets:
             publisher_line=line,
             data_class=entry.facts.data_class,
             zone=entry.facts.zone,
-            fields=tuple(name for name, _ in entry.facts.columns),
+            fields=entry.fields,
             hidden=entry.hidden or entry.facts.withdrawn,
         )
 

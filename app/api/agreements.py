@@ -42,6 +42,8 @@ class AgreementOut(OutShape):
     legal_basis: str
     actions: list[str]
     columns: list[str]
+    rows: str | None = Field(description="Only the rows that meet this (CQL2 Text); null: all")
+    per_day: int | None = Field(description="Requests a day, of all clients of the consumer")
     valid_from: Time
     valid_until: Time
     state: str

@@ -57,12 +57,18 @@ class ConsideredOut(OutShape):
 
 
 class ExplainedOut(OutShape):
-    """The verdict. `columns` are those that would leave, in the order of the dataset."""
+    """The verdict. `columns` are those that would leave, in the order of the dataset.
+
+    `rows` are conditions in CQL2 Text, of the agreement and of the purpose view: a row that would
+    leave meets them all, and none lets every row leave.
+    """
 
     decision: str
     ground: str | None
     agreement: str | None
     columns: list[str]
+    rows: list[str]
+    per_day: int | None = Field(description="requests a day that the agreement has room for")
     refused: ReasonOut | None
     rule: str | None = Field(description="the name of the rule that refuses")
     agreements: list[ConsideredOut]
@@ -75,6 +81,8 @@ class ExplainedOut(OutShape):
                 "ground": None,
                 "agreement": None,
                 "columns": [],
+                "rows": [],
+                "per_day": None,
                 "refused": {
                     "code": "no_agreement",
                     "ja": "データセット shelters の利用協定がありません。",
@@ -135,13 +143,14 @@ def _shown(explained: Explanation) -> ExplainedOut:
     considered = [_considered(explained, *each) for each in explained.agreements]
     if isinstance(verdict, Deny):
         return ExplainedOut(
-            decision="deny", ground=None, agreement=None, columns=[],
+            decision="deny", ground=None, agreement=None, columns=[], rows=[], per_day=None,
             refused=_reason(verdict.reason, verdict.named), rule=verdict.rule or None,
             agreements=considered, assumes=assumes,
         )  # fmt: skip
     columns = [name for name, _ in facts.dataset.columns if name in verdict.columns]
     return ExplainedOut(
         decision="allow", ground=verdict.ground, agreement=verdict.agreement_id, columns=columns,
+        rows=list(verdict.rows), per_day=verdict.per_day,
         refused=None, rule=None, agreements=considered, assumes=assumes,
     )  # fmt: skip
 

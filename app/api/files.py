@@ -125,7 +125,7 @@ _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
         304: {"description": "One's copy is still right"},
         **problems(
             *_CODES, "column_not_visible", "no_version_published", "file_not_found",
-            "file_not_made", "file_not_ready", "range_not_satisfiable",
+            "file_not_made", "file_not_ready", "file_has_all_rows", "range_not_satisfiable",
         ),
     },
     response_class=Response,

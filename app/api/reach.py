@@ -14,6 +14,8 @@ from app.oauth.grants import Reach, Reached
 from app.policy.facts import Action, Caller
 from app.policy.rules import RANK, Allow, DatasetFacts, Facts, class_seen, decide
 
+_NO_PURPOSE = "*"  # of no view, so that it stands for whichever purpose lets most through
+
 
 def reach_of(platform: Platform) -> Reach:
     """A judge of what a token may name, by what the platform knows at that moment."""
@@ -42,7 +44,7 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
     """What any purpose would let through: the purpose itself is told with each read."""
     dataset = known.entry.facts
     mine = {a.purpose for a in known.agreements if a.consumer_id == caller.client.organization_id}
-    purposes = frozenset(mine or {"own-duty"})
+    purposes = frozenset(mine or {_NO_PURPOSE})
     best: Reached | None = None
     for purpose in sorted(purposes):
         verdict = decide(

@@ -241,7 +241,7 @@ READ_CODES: Final = (
     "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
-    "limiter_unavailable",
+    "day_used_up", "limiter_unavailable", "rows_not_told",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",

@@ -16,6 +16,7 @@ _REMEMBERED: Final = {
     "dataset": ("dataset", "id"),
     "version": ("dataset", "dataset_id"),
     "agreement": ("dataset", "dataset_id"),
+    "purpose_view": ("dataset", "dataset_id"),
     "organization": ("all", "id"),
     "purpose": ("all", "code"),
     "signing_key": ("keys", "state"),

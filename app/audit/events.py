@@ -28,6 +28,8 @@ class Event(StrEnum):
     SIGNED_OUT = "person.signed_out"
     KEY_ROTATED = "key.rotated"
     PURPOSE_ADDED = "purpose.added"
+    PURPOSE_VIEW_SET = "purpose_view.set"
+    PURPOSE_VIEW_REMOVED = "purpose_view.removed"
     PROFILE_ADDED = "profile.added"
     PROFILE_CHANGED = "profile.changed"
     DATASET_ADDED = "dataset.added"

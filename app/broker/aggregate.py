@@ -16,6 +16,7 @@ from app.broker.counted import CellsNotFormed, Counted, NotCountedSo, check
 from app.broker.decide import Decider
 from app.broker.grouped import Asking, group_body, grouping_of, make_plan
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.permitted import RowsNotTold, permitted
 from app.broker.pins import Pins
 from app.broker.plan import LONG_QUERY_BYTES, Plan
 from app.broker.recording import Recorder, is_counted_only
@@ -24,6 +25,7 @@ from app.catalogue.entries import VersionEntry
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
+from app.policy.cells import NotByCells, check_by_cells
 from app.policy.facts import Action
 from app.policy.rules import Allow
 from app.policy.suppression import Suppression
@@ -114,7 +116,7 @@ class Aggregator:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, rules,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows, rules,
                ask.raw_query, ask.representation, ask.path, *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version.source is version.source:
@@ -122,7 +124,7 @@ class Aggregator:
         joined = {}
         if rules is None:
             joined = await self._asked.joined(known, version, allow, ask)
-        about = Asking(version, allow.columns, joined, self._issuer, readings, rules)
+        about = Asking(version, allow, joined, self._issuer, readings, rules)
         try:
             # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > LONG_QUERY_BYTES
@@ -130,10 +132,11 @@ class Aggregator:
                 await asyncio.to_thread(make_plan, ask, about) if is_long else make_plan(ask, about)
             )
             if rules is not None:
+                _check_rows(version, allow, ask, rules)
                 check(plan, rules)
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None
-        except NotCountedSo as refusal:
+        except (NotCountedSo, RowsNotTold) as refusal:
             raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
         if not plan.joined:
@@ -193,6 +196,19 @@ class Aggregator:
             is_public=allow.ground == "public",
             **parts,
         )
+
+
+def _check_rows(version: VersionEntry, allow: Allow, ask: Ask, rules: Suppression) -> None:
+    """Small cells stay untold only where whole ones are counted. Raises `RowsNotTold`.
+
+    A condition that parts them would let two counts be subtracted: none is counted under it.
+    """
+    condition = permitted(ask.dataset_id, version, allow)
+    try:
+        if condition is not None:
+            check_by_cells(condition, rules.dimensions)
+    except NotByCells:
+        raise RowsNotTold(dataset=ask.dataset_id) from None
 
 
 def _of_join(columns: Sequence[str], join: str) -> list[str]:

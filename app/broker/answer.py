@@ -131,7 +131,8 @@ class Broker:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, ask.raw_query,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows,
+               ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
         held = self._held.find(key)
@@ -139,7 +140,7 @@ class Broker:
             return key, held
         joined = await self._asked.joined(known, version, allow, ask)
         try:
-            made = (ask, version, allow.columns, joined, self._issuer, readings)
+            made = (ask, version, allow, joined, self._issuer, readings)
             # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > LONG_QUERY_BYTES
             plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from app.broker.ask import Ask
 from app.broker.decide import Decider
+from app.broker.permitted import RowsNotTold
 from app.broker.plan import Joined, joins_of
 from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import allow_for, refuse_columns
+from app.broker.versions_asked import allow_for, refuse_columns, refused
 from app.catalogue import lexicon
 from app.catalogue.entries import VersionEntry, load_version, load_version_at
 from app.catalogue.refusals import NoVersion, VersionNotFound
@@ -78,6 +79,8 @@ class Asked:
             others = await self._allow(other, beside, ask, Action.READ)
             if beside is None:
                 raise NoVersion(dataset=other.entry.id)
+            if others.rows:  # no condition is applied beneath a join
+                raise await self.refused(other, ask, RowsNotTold(dataset=other.entry.id))
             versions[declared["name"]] = beside
             allowed[declared["name"]] = (other, others)
         joins = joins_of(replace(known.entry, version=version), versions)
@@ -128,12 +131,7 @@ class Asked:
 
     async def refused(self, known: Known, ask: Ask, refusal: AppError) -> AppError:
         """A refusal for what a dataset's publisher declared, written to the log."""
-        asker = asker_of(ask)
-        await self._decider.refuse(
-            known, asker.caller, refusal.code, asker.purpose, asker.request_id
-        )
-        refusal.logged = True
-        return refusal
+        return await refused(self._decider, known, asker_of(ask), refusal)
 
     async def _find(self, known: Known, ask: Ask) -> VersionEntry | None:
         """The version asked for: by number, by time, by cursor, or the current one."""

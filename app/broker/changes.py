@@ -11,10 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import allow_for, entry_of, visible_key, while_kept
+from app.broker.versions_asked import (
+    allow_for,
+    entry_of,
+    plainly_permitted,
+    visible_key,
+    while_kept,
+)
 from app.catalogue import editions
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import NoVersion, VersionDropped
@@ -25,6 +32,7 @@ from app.kit.errors import AppError, Kind
 from app.models.editions import Edition
 from app.policy.rules import Allow
 from app.query.positions import FeedPosition, decode_feed, digest_of, encode_feed
+from app.query.question import Condition
 from app.query.refusals import InvalidCursor
 from app.tables import feed
 from app.tables.differences import RowSet
@@ -140,10 +148,12 @@ class ChangeFeed:
         if base is None:
             raise InvalidCursor
         version, allow = await self._version(session, known, base, ask.asker)
-        seen_by = digest_of(allow.columns)
+        seen_by = digest_of(seen_as(allow.columns, allow.rows))
         if ask.since is not None and position.seen_by != seen_by:
             raise CursorExpired
-        at = _At(session, base, version, allow, replace(position, seen_by=seen_by), ask.limit)
+        where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
+        position = replace(position, seen_by=seen_by)
+        at = _At(session, base, version, allow, where, position, ask.limit)
         if position.begins:
             return await self._present(at)
         following = await editions.find(session, known.entry.id, base.number + 1)
@@ -161,13 +171,13 @@ class ChangeFeed:
             version = await entry_of(session, known, edition.version_number)
         except VersionDropped:
             raise CursorExpired from None
-        allow = await allow_for(self._decider, known, version, asker)
+        allow = await allow_for(self._decider, known, version, asker, again=True)
         await visible_key(self._decider, known, version, allow, asker)
         return version, allow
 
     async def _present(self, at: "_At") -> _Step:
         """The records of the edition that the consumer began with, however much was written since."""
-        rows = RowSet(at.version.source, at.base.revision)
+        rows = RowSet(at.version.source, at.base.revision, at.where)
         found = await feed.present(
             at.session, rows, at.allow.columns, after=at.position.at, limit=at.limit
         )
@@ -187,7 +197,7 @@ class ChangeFeed:
         """What batches of records did to the version that the consumer has: one edition each."""
         last = await editions.last_of_version(at.session, following)
         found = await feed.batches(
-            at.session, at.version.source, at.allow.columns,
+            at.session, at.version.source, at.allow.columns, at.where,
             after=(following.revision, at.position.at), until=last.revision, limit=at.limit,
         )  # fmt: skip
         page, is_cut = found[: at.limit], len(found) > at.limit
@@ -211,12 +221,15 @@ class ChangeFeed:
         if following.differences is None:
             raise CursorExpired
         version, allow = await self._version(at.session, known, following, asker)
+        if allow.rows != at.allow.rows:
+            raise CursorExpired  # what is in force of the one may be out of reach of the other
+        where = await plainly_permitted(self._decider, known, version, allow, asker)
         found = await feed.publication(
             at.session,
             following.differences,
             (
-                RowSet(at.version.source, at.base.revision),
-                RowSet(version.source, following.revision),
+                RowSet(at.version.source, at.base.revision, at.where),
+                RowSet(version.source, following.revision, where),
             ),
             (at.allow.columns, allow.columns),
             after=at.position.at,
@@ -230,7 +243,7 @@ class ChangeFeed:
         if is_cut:
             position = replace(at.position, at=page[-1].place)
         else:
-            seen_by = digest_of(allow.columns)
+            seen_by = digest_of(seen_as(allow.columns, allow.rows))
             position = replace(at.position, seen_by=seen_by, edition=following.number, at=0)
         now_at = replace(at, version=version, allow=allow)
         return await self._done(now_at, following, events, position, is_cut)
@@ -281,6 +294,7 @@ class _At:
     base: Edition
     version: VersionEntry
     allow: Allow
+    where: Condition | None  # what every record that is told of must meet, or have met
     position: FeedPosition
     limit: int
 

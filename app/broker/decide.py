@@ -111,12 +111,23 @@ class Decider:
         return known_now if isinstance(known_now, Deny) else decide(known_now)
 
     async def allow(
-        self, known: Known, caller: Caller | None, action: Action, purpose: str | None, request: str
+        self,
+        known: Known,
+        caller: Caller | None,
+        action: Action,
+        purpose: str | None,
+        request: str,
+        *,
+        again: bool = False,
     ) -> Allow:
-        """The verdict if it is yes and the limits have room; a no is logged and raised."""
+        """The verdict if it is yes and the limits have room; a no is logged and raised.
+
+        `again`: on another part of what was allowed, and counted, before.
+        """
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
-            await self._count(known, caller, verdict, purpose, request)
+            if not again:
+                await self._count(known, caller, verdict, purpose, request)
             return verdict
         await self.refuse(known, caller, verdict.reason, purpose, request)
         raise self._as_seen_by(known, caller, verdict)
@@ -128,6 +139,7 @@ class Decider:
         seen = class_seen(known.entry.facts, allow)
         try:
             await self._limits.dataset(known.entry.id, seen, caller)
+            await self._limits.agreement(allow, seen, caller)
         except (RateLimited, LimiterUnavailable) as refusal:
             client_id = caller.client.client_id if caller is not None else None
             is_open = known.entry.facts.data_class == "public"

@@ -10,10 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import allow_for, entry_of, refuse_columns, while_kept
+from app.broker.versions_asked import (
+    allow_for,
+    entry_of,
+    plainly_permitted,
+    refuse_columns,
+    while_kept,
+)
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.catalogue.schema_changes import schema_changes
@@ -22,6 +29,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError
 from app.policy.rules import Allow
 from app.query.positions import DiffPosition, decode_diff, digest_of, encode_diff
+from app.query.question import Condition
 from app.query.refusals import InvalidCursor
 from app.tables import differences
 from app.tables.differences import Difference, Found, RowSet
@@ -46,6 +54,7 @@ class DiffAsk:
 class _Side:
     version: VersionEntry
     allow: Allow
+    where: Condition | None  # what its rows must meet to be compared
 
 
 class Differ:
@@ -76,7 +85,8 @@ class Differ:
         known = await self._snapshot.dataset(ask.dataset_id)
         async with self._database.reading() as session:
             try:
-                old, new = [await self._side(session, known, n, ask) for n in (ask.old, ask.new)]
+                old = await self._side(session, known, ask.old, ask)
+                new = await self._side(session, known, ask.new, ask, again=True)
             except AppError as refusal:
                 if not refusal.logged:
                     await allow_for(self._decider, known, known.entry.version, ask.asker)
@@ -96,7 +106,13 @@ class Differ:
         return self._answer(ask, (old, new), position, page, by_key, receipt)
 
     async def _side(
-        self, session: AsyncSession, known: Known, number: int | None, ask: DiffAsk
+        self,
+        session: AsyncSession,
+        known: Known,
+        number: int | None,
+        ask: DiffAsk,
+        *,
+        again: bool = False,
     ) -> _Side:
         current = known.entry.version
         if number is None:
@@ -104,10 +120,11 @@ class Differ:
                 raise NoVersion(dataset=known.entry.id)
             number = current.number
         version = await entry_of(session, known, number)
-        allow = await allow_for(self._decider, known, version, ask.asker)
+        allow = await allow_for(self._decider, known, version, ask.asker, again=again)
         if not version.published and allow.ground != "own":
             raise VersionNotFound(dataset=known.entry.id, number=number)
-        return _Side(version, allow)
+        where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
+        return _Side(version, allow, where)
 
     async def _is_by_key(
         self, known: Known, sides: tuple[_Side, _Side], visible: frozenset[str], asker: Asker
@@ -131,7 +148,8 @@ class Differ:
     ) -> tuple[DiffPosition, Sequence[Found]]:
         """Where the page begins, and its differences, one more than asked for."""
         versions = (sides[0].version.number, sides[1].version.number)
-        seen_by = digest_of(visible)
+        rows = [each for side in sides for each in side.allow.rows]
+        seen_by = digest_of(seen_as(visible, rows))
         began = None
         if ask.cursor is not None:
             began = decode_diff(ask.cursor, dataset_id=ask.dataset_id, versions=versions)
@@ -139,7 +157,7 @@ class Differ:
                 raise InvalidCursor
         revisions = began.revisions if began else tuple(side.version.revision for side in sides)
         old, new = (
-            RowSet(side.version.source, revision)
+            RowSet(side.version.source, revision, side.where)
             for side, revision in zip(sides, revisions, strict=True)
         )
         pairs = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from app.broker.decide import Decider
 from app.broker.recording import Asker, Recorder
 from app.broker.snapshot import Known, Snapshot
-from app.broker.versions_asked import refuse_columns
+from app.broker.versions_asked import refuse_columns, refused
 from app.catalogue import files
 from app.catalogue.entries import DatasetEntry
 from app.catalogue.files import FORMATS, FileEntry
@@ -51,6 +51,21 @@ class FileNotReady(AppError):
     def __init__(self, *, dataset: str, name: str) -> None:
         super().__init__(dataset=dataset, name=name)
         self.headers["Retry-After"] = "60"
+
+
+class FileHasAllRows(AppError):
+    """Only some rows may leave, and a ready-made file has them all."""
+
+    kind = Kind.FORBIDDEN
+    code = "file_has_all_rows"
+    ja = (
+        "作り置きのファイルには全レコードが入っており、利用条件は一部のレコードだけを認めています。"
+        "/v1/datasets/{dataset}/records?f=csv などで取得してください。"
+    )
+    en = (
+        "The ready-made file has every record, and only some of them may be used. Get those at"
+        " /v1/datasets/{dataset}/records?f=csv and the like."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,7 @@ class Files:
         """What there is. A refusal of the dataset is one of the list as well."""
         known = await self._snapshot.dataset(dataset_id)
         allow = await self._allow(known, None, asker)
-        if (reason := _why_none(known.entry)) is not None:
+        if (reason := _why_none(known.entry, allow)) is not None:
             absent = tuple((each, reason) for each in FORMATS)
             return Listing(dataset_id, (), frozenset(), absent, is_public=False)
         there = await self._of(dataset_id)
@@ -127,7 +142,7 @@ class Files:
         """
         known = await self._snapshot.dataset(dataset_id)
         entry = known.entry
-        there = await self._of(dataset_id) if _why_none(entry) is None else ()
+        there = await self._of(dataset_id) if _why_none(entry, None) is None else ()
         file = next((each for each in there if each.name == name), None)
         latest = next((f for f in _current(entry, there) if f.latest_name == name), None)
         found = file or latest
@@ -135,6 +150,8 @@ class Files:
         allow = await self._allow(known, found, asker)
         if found is None or found.reason is not None:
             raise _not_there(known, found, name)
+        if allow.rows:
+            raise await refused(self._decider, known, asker, FileHasAllRows(dataset=dataset_id))
         hidden = [column for column in found.columns if column not in allow.columns]
         if hidden:
             raise await refuse_columns(self._decider, known, hidden, asker)
@@ -154,10 +171,14 @@ class Files:
         verdict = await self._decider.judge(
             _as_of(known, file), asker.caller, Action.READ, asker.purpose
         )
-        return isinstance(verdict, Allow) and verdict.columns.issuperset(file.columns)
+        if not isinstance(verdict, Allow) or verdict.rows:
+            return False
+        return verdict.columns.issuperset(file.columns)
 
 
-def _why_none(entry: DatasetEntry) -> str | None:
+def _why_none(entry: DatasetEntry, allow: Allow | None) -> str | None:
+    if allow is not None and allow.rows:
+        return "some_rows_only"
     facts = entry.facts
     return files.why_none(facts.data_class, aggregate_only=facts.aggregate_only)
 
@@ -184,7 +205,7 @@ def _current(entry: DatasetEntry, there: tuple[FileEntry, ...]) -> list[FileEntr
 
 def _not_there(known: Known, file: FileEntry | None, name: str) -> AppError:
     entry = known.entry
-    reason = file.reason if file is not None else _why_none(entry)
+    reason = file.reason if file is not None else _why_none(entry, None)
     names = {entry.id + form.suffix for form in FORMATS.values()}
     if reason is not None:
         why_ja, why_en = REASONS[reason]

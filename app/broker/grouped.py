@@ -10,9 +10,11 @@ from typing import Any, Final
 import orjson
 
 from app.broker.ask import Ask, Representation
-from app.broker.plan import Joined, Plan, asked_rows, etag_of, read_charset
+from app.broker.permitted import permitted
+from app.broker.plan import Joined, Plan, asked_rows, etag_of, only_permitted, read_charset
 from app.broker.shape import BOM, media_type, meta
 from app.catalogue.entries import VersionEntry
+from app.policy.rules import Allow
 from app.policy.suppression import Suppression
 from app.query import cursor as cursors
 from app.query import params
@@ -35,7 +37,7 @@ class Asking:
     """For whom a plan is made, and of what."""
 
     version: VersionEntry
-    visible: frozenset[str]
+    allow: Allow
     joined: Mapping[str, Joined]
     issuer: str
     readings: Readings  # of the words of `q`
@@ -43,16 +45,20 @@ class Asking:
 
 
 def make_plan(ask: Ask, about: Asking) -> Plan:
-    """Read the parameters for one version. Raises what `read_aggregate` raises, `InvalidCursor`."""
+    """Read the parameters for one version.
+
+    Raises what `read_aggregate` raises, `InvalidCursor`, `RowsNotTold`.
+    """
     asked = dict(ask.parameters)
     version = about.version
     joins = {name: each.join for name, each in about.joined.items()}
     question, grouping = read_aggregate(
-        ask.parameters, params.Known(version.fields, about.visible, joins, about.readings)
+        ask.parameters, params.Known(version.fields, about.allow.columns, joins, about.readings)
     )
     named = ",".join(each.name for each in grouping.groups)
-    order = f"{named}#{asked_rows(ask.parameters, about.readings)}"
+    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.rows)}"
     revision, after = _continued(ask, about, grouping, order)
+    question = only_permitted(question, permitted(ask.dataset_id, version, about.allow))
     question = replace(question, after=after)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/aggregate"
     query = f"?{ask.raw_query.decode('ascii')}" if ask.raw_query else ""
@@ -70,7 +76,7 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
             replace(ask, path=f"{path} {declared}"),
             version,
             revision,
-            about.visible,
+            about.allow,
             about.readings,
         ),
         bom=read_flag(asked, "bom"),

@@ -1,4 +1,4 @@
-"""What a caller may ask in a minute: of the platform, of a dataset, of tokens. Decides no rights.
+"""What a caller may ask in a minute, and under an agreement in a day. Decides no rights.
 
 A refusal is no use of the limit, and a refused decision is no use of a dataset's.
 """
@@ -9,15 +9,19 @@ from typing import Final
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.kit import clock
+from app.kit.days import DAY_S
 from app.kit.errors import AppError, Kind
 from app.kit.limits import Limit, Limiter, Standing
 from app.kit.live import LiveCache
 from app.oauth.refusals import SlowDown
 from app.parties.quotas import Quotas
 from app.policy.facts import Caller
+from app.policy.rules import Allow
 
 _WINDOW_S: Final = 60
 _MOST_TOLD: Final = 10_000
+_COUNTED_ALONE: Final = frozenset({"public", "internal"})  # while the shared store is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,34 @@ class QuotaExceeded(RateLimited):
     )
 
 
+class DayUsedUp(RateLimited):
+    """As much as an agreement allows its consumer in a day has been asked."""
+
+    code = "day_used_up"
+    ja = (
+        "協定 {agreement} の1日の上限（貴組織の全クライアントで{most}件）に達しました。日本時間の0時"
+        "（{seconds}秒後）から利用できます。増やすには協定の変更を提案してください。"
+    )
+    en = (
+        "The agreement {agreement} allows {most} requests a day, of all clients of your"
+        " organisation, and they are used up. There are more from midnight in Japan, in {seconds}"
+        " seconds; for a higher number, propose an amendment."
+    )
+
+
 class LimiterUnavailable(AppError):
-    """The store that replicas count in is away; of personal data nothing leaves uncounted."""
+    """The store that replicas count in is away; what must be counted does not leave uncounted."""
 
     kind = Kind.UNAVAILABLE
     code = "limiter_unavailable"
-    ja = "利用数を数える仕組みに接続できないため、個人情報の提供を止めています。"
-    en = "The store that requests are counted in cannot be reached: personal data stops meanwhile."
+    ja = (
+        "利用数を数える仕組みに接続できないため、個人情報と、協定に1日の上限がある業務限定データの"
+        "提供を止めています。"
+    )
+    en = (
+        "The store that requests are counted in cannot be reached: personal data, and restricted data"
+        " under an agreement with a number of requests a day, stop meanwhile."
+    )
 
 
 class Limits:
@@ -130,6 +155,28 @@ class Limits:
             is_quota = quota is not None or outcome.refused.limit.name == "dataset"
             raise _refusal(outcome.refused, is_quota=is_quota)
 
+    async def agreement(self, allow: Allow, seen: str, caller: Caller | None) -> None:
+        """Count one use of an agreement that bounds them by the day, whichever client it is of.
+
+        Raises `DayUsedUp`, and `LimiterUnavailable` for what is above internal.
+        """
+        if allow.per_day is None or caller is None:
+            return
+        key = f"agreement:{allow.agreement_id}:{caller.client.organization_id}"
+        limit = Limit("agreement-day", key, allow.per_day, DAY_S)
+        outcome = await self.limiter.hit_day(limit, clock.now())
+        if outcome.is_degraded and seen not in _COUNTED_ALONE:
+            raise LimiterUnavailable
+        if outcome.refused is not None:
+            raise _told_of(
+                DayUsedUp(
+                    agreement=allow.agreement_id,
+                    most=allow.per_day,
+                    seconds=outcome.refused.free_in_s,
+                ),
+                outcome.refused,
+            )
+
     async def token_request(self, origin: str) -> None:
         """Count one request at the token endpoint, whoever it is of. Raises `SlowDown`."""
         await self._token("token-address", f"token-address:{origin}", self.rates.token_address)
@@ -170,16 +217,16 @@ class Limits:
 
 def fields_of(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
     """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), ready to send."""
-    (name, _, most), _, left, free_in_s = standing
+    (name, _, most, window_s), _, left, free_in_s = standing
     return (
-        (b"ratelimit-policy", _policy(name, most)),
+        (b"ratelimit-policy", _policy(name, most, window_s)),
         (b"ratelimit", f'"{name}";r={left};t={free_in_s}'.encode()),
     )
 
 
 @lru_cache(maxsize=1_024)
-def _policy(name: str, most: int) -> bytes:
-    return f'"{name}";q={most};w={_WINDOW_S}'.encode()
+def _policy(name: str, most: int, window_s: int) -> bytes:
+    return f'"{name}";q={most};w={window_s}'.encode()
 
 
 def _headers_of(refused: Standing) -> dict[str, str]:
@@ -191,5 +238,9 @@ def _headers_of(refused: Standing) -> dict[str, str]:
 def _refusal(refused: Standing, *, is_quota: bool) -> RateLimited:
     kind = QuotaExceeded if is_quota else RateLimited
     made = kind(limit=refused.limit.name, most=refused.limit.most, seconds=refused.free_in_s)
-    made.headers.update(_headers_of(refused))
-    return made
+    return _told_of(made, refused)
+
+
+def _told_of(refusal: RateLimited, refused: Standing) -> RateLimited:
+    refusal.headers.update(_headers_of(refused))
+    return refusal

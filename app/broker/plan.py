@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from app.broker.ask import Ask, Link, Representation, Translated
+from app.broker.permitted import permitted, seen_as
 from app.broker.snapshot import Known
 from app.catalogue.declared import are_joinable
 from app.catalogue.entries import DatasetEntry, VersionEntry
@@ -132,22 +133,26 @@ def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[st
 def make_plan(
     ask: Ask,
     version: VersionEntry,
-    visible: frozenset[str],
+    allow: Allow,
     joined: Mapping[str, Joined],
     issuer: str,
     readings: Readings | None = None,
 ) -> Plan:
-    """Read the parameters for one version. Raises what `read_question` raises, `InvalidCursor`.
+    """Read the parameters for one version.
+
+    Raises what `read_question` raises, `InvalidCursor`, `RowsNotTold`.
 
     `readings` are those of the words of `q`; they come from outside, so they are part of what is
     asked: other readings make another question.
     """
-    asked = dict(ask.parameters)
+    asked, visible = dict(ask.parameters), allow.columns
     joins = {name: each.join for name, each in joined.items()}
     question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
     identity = _identity(version, visible)
     question = _with(question, *_one_record(ask, version, visible, identity))
-    order = f"{signature(question.order, question.near)}#{asked_rows(ask.parameters, readings)}"
+    question = only_permitted(question, permitted(ask.dataset_id, version, allow))
+    told = asked_rows(ask.parameters, readings, allow.rows)
+    order = f"{signature(question.order, question.near)}#{told}"
     question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
     return Plan(
@@ -159,7 +164,7 @@ def make_plan(
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
-        etag=etag_of(ask, version, revision, visible, readings),
+        etag=etag_of(ask, version, revision, allow, readings),
         bom=read_flag(asked, "bom"),
         charset=read_charset(asked, ask.representation),
         self_link=issuer + _own_path(ask, path),
@@ -230,6 +235,11 @@ def _with(question: Question, *conditions: Condition) -> Question:
     return replace(question, where=parts[0] if len(parts) == 1 else Both(parts))
 
 
+def only_permitted(question: Question, condition: Condition | None) -> Question:
+    """The question of those rows alone that may leave: beneath everything else that it asks."""
+    return question if condition is None else _with(question, condition)
+
+
 # What changes how rows are shown, not which: a cursor goes on serving when it changes.
 _SHOWING: Final = frozenset(
     {"cursor", "limit", "fields", "count", "purpose", "f", "bom", "charset", "labels", "expand",
@@ -237,11 +247,17 @@ _SHOWING: Final = frozenset(
 )  # fmt: skip
 
 
-def asked_rows(parameters: Sequence[tuple[str, str]], readings: Readings | None = None) -> str:
+def asked_rows(
+    parameters: Sequence[tuple[str, str]],
+    readings: Readings | None = None,
+    permitted_rows: Sequence[str] = (),
+) -> str:
     """The conditions of a question in short: a cursor belongs to them (PAGE-04)."""
     asked: list[Any] = sorted(pair for pair in parameters if pair[0] not in _SHOWING)
     if readings:
         asked.append(sorted(readings.items()))
+    if permitted_rows:
+        asked.append(tuple(permitted_rows))
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
 
 
@@ -338,7 +354,7 @@ def etag_of(
     ask: Ask,
     version: VersionEntry,
     revision: int,
-    visible: frozenset[str],
+    allow: Allow,
     readings: Readings | None,
 ) -> str:
     """Names the answer for ever: the rows never change, nor does what the question means."""
@@ -347,7 +363,7 @@ def etag_of(
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
             repr(ask.bare),
-            *sorted(visible), *([repr(sorted(readings.items()))] if readings else ()),
+            *sorted(seen_as(allow.columns, allow.rows)), *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

@@ -91,6 +91,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         f"協定に閲覧できる項目がありません。{_ASK_JA}",
         f"The agreement names no field that may be seen. {_ASK_EN}",
     ),
+    Reason.NOT_FOR_PURPOSE: (
+        "提供者は、利用目的 {purpose} にはどの項目も提供していません。提供者に確認してください。",
+        "Its publisher gives no field for the purpose {purpose}. Ask its publisher.",
+    ),
     Reason.FACTS_TOO_OLD: (
         "このサーバーはデータベースから切り離されており、データセット {dataset} の利用条件を"
         "確認できません。しばらくしてから再試行してください。",

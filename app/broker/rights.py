@@ -14,7 +14,7 @@ from app.policy.facts import Action, AgreementFacts, Caller
 from app.policy.rules import Allow, Facts, Reason, decide
 
 _SCOPES: Final = frozenset(action.needs for action in Action)
-_ANY_PURPOSE: Final = frozenset({"own", "body"})  # grounds that a purpose does not narrow
+_ANY_PURPOSE: Final = frozenset({"own", "body"})  # grounds that need no certain purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,28 @@ def right_of(facts: Facts) -> Right:
     """What the rules say for the purposes that could matter: those agreed on, else any one."""
     if facts.action is Action.WRITE:
         return _right(facts)
-    agreed = sorted({each.purpose for each in facts.agreements} & facts.purposes)
-    told = [_right(replace(facts, purpose=each)) for each in agreed or sorted(facts.purposes)[:1]]
-    allowed = [each for each in told if each.allowed]
+    told = [(each, _right(replace(facts, purpose=each))) for each in _purposes_to_try(facts)]
+    allowed = [(purpose, right) for purpose, right in told if right.allowed]
     if not allowed:
-        return told[0] if told else _right(facts)
-    best = allowed[0]
-    if best.ground in _ANY_PURPOSE:
-        return replace(best, purposes=tuple(sorted(facts.purposes)))
+        return told[0][1] if told else _right(facts)
+    best = allowed[0][1]
     if best.ground == "public":
         return best
-    return replace(best, purposes=tuple(p for each in allowed for p in each.purposes))
+    if best.ground in _ANY_PURPOSE and not facts.dataset.views:
+        return replace(best, purposes=tuple(sorted(facts.purposes)))
+    return replace(best, purposes=tuple(purpose for purpose, _ in allowed))
+
+
+def _purposes_to_try(facts: Facts) -> list[str]:
+    """Where views are declared each purpose may be answered otherwise."""
+    known = sorted(facts.purposes)
+    if facts.dataset.views:
+        return known
+    return sorted({each.purpose for each in facts.agreements} & facts.purposes) or known[:1]
 
 
 def _right(facts: Facts) -> Right:
     verdict = decide(facts)
     if not isinstance(verdict, Allow):
         return Right(allowed=False, reason=verdict.reason)
-    purposes = (facts.purpose,) if facts.purpose and verdict.ground == "agreement" else ()
-    return Right(True, verdict.ground, verdict.agreement_id, purposes)
+    return Right(True, verdict.ground, verdict.agreement_id)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider, facts_for
+from app.broker.permitted import RowsNotTold, is_plain, permitted
 from app.broker.recording import Asker
 from app.broker.snapshot import Known
 from app.catalogue.entries import VersionEntry, load_version
@@ -17,8 +18,10 @@ from app.kit.errors import AppError
 from app.policy.facts import Action
 from app.policy.rules import Allow
 from app.query.fields import Field
+from app.query.question import Condition
 from app.query.refusals import ColumnNotVisible
 
+_Refusal = TypeVar("_Refusal", bound=AppError)
 _NO_SUCH_TABLE: Final = "42P01"
 
 
@@ -39,11 +42,46 @@ async def allow_for(
     version: VersionEntry | None,
     asker: Asker,
     action: Action = Action.READ,
+    *,
+    again: bool = False,
 ) -> Allow:
-    """The verdict on a read of this version, by its own columns; a no is logged and raised."""
+    """The verdict on a read of this version, by its own columns; a no is logged and raised.
+
+    `again`: the same request was counted for another version.
+
+    Raises `RowsNotTold` where its conditions on rows cannot be read for the version.
+    """
     if version is not None and version is not known.entry.version:
         known = replace(known, entry=replace(known.entry, facts=facts_for(known, version)))
-    return await decider.allow(known, asker.caller, action, asker.purpose, asker.request_id)
+    allow = await decider.allow(
+        known, asker.caller, action, asker.purpose, asker.request_id, again=again
+    )
+    if version is not None and allow.rows:
+        try:
+            permitted(known.entry.id, version, allow)
+        except RowsNotTold as refusal:
+            raise await refused(decider, known, asker, refusal) from None
+    return allow
+
+
+async def plainly_permitted(
+    decider: Decider, known: Known, version: VersionEntry, allow: Allow, asker: Asker
+) -> Condition | None:
+    """What every row must meet to leave, for a door where PostgreSQL alone judges rows.
+
+    Raises `RowsNotTold` (logged) for a condition on places.
+    """
+    condition = permitted(known.entry.id, version, allow)
+    if not is_plain(condition):
+        raise await refused(decider, known, asker, RowsNotTold(dataset=known.entry.id))
+    return condition
+
+
+async def refused(decider: Decider, known: Known, asker: Asker, refusal: _Refusal) -> _Refusal:
+    """A refusal written to the log."""
+    await decider.refuse(known, asker.caller, refusal.code, asker.purpose, asker.request_id)
+    refusal.logged = True
+    return refusal
 
 
 async def visible_key(
@@ -63,10 +101,7 @@ async def refuse_columns(
     decider: Decider, known: Known, names: list[str], asker: Asker
 ) -> ColumnNotVisible:
     """The refusal of hidden columns, written to the log."""
-    refusal = ColumnNotVisible(names=", ".join(names))
-    await decider.refuse(known, asker.caller, refusal.code, asker.purpose, asker.request_id)
-    refusal.logged = True
-    return refusal
+    return await refused(decider, known, asker, ColumnNotVisible(names=", ".join(names)))
 
 
 @contextmanager

@@ -13,8 +13,12 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.broker.answer import RecordNotFound
 from app.broker.decide import Decider, who_and_what
+from app.broker.permitted import RowsNotTold, permitted
+from app.broker.permitted_writes import is_permitted, refuse_outside
 from app.broker.plan import key_values
+from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
+from app.broker.versions_asked import refused
 from app.catalogue import approval, editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
 from app.formats.incoming import Incoming, read_record
@@ -66,16 +70,20 @@ class Writer:
     async def upsert(self, batch: Batch) -> dict[str, Any]:
         """Insert or replace records by key; the good ones are stored though others are wrong.
 
+        The use was counted by `check`.
+
         Raises the refusal (which then stands in the log), `NoKey`, `IdempotencyKeyReused`.
         """
-        known, allow = await self._allowed(batch.dataset_id, batch.caller, batch.request_id)
+        known, allow = await self._allowed(
+            batch.dataset_id, batch.caller, batch.request_id, again=True
+        )
         client = batch.caller.client.client_id if batch.caller else ""
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
             before = await _answered(session, client, batch)
             if before is not None:
                 return before
-            answer = await _take(session, dataset, client, batch.records, allow.columns)
+            answer = await _take(session, dataset, client, batch.records, allow)
             await _remember(session, client, batch, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
@@ -85,22 +93,25 @@ class Writer:
         self, dataset_id: str, key: str, caller: Caller | None, request_id: str
     ) -> None:
         """End one record. Raises the refusal, `NoKey`, `RecordNotFound`."""
-        known, _ = await self._allowed(dataset_id, caller, request_id)
-        if not await self._deleted(known, key, caller, request_id):
+        known, allow = await self._allowed(dataset_id, caller, request_id)
+        if not await self._deleted(known, allow, key, caller, request_id):
             raise RecordNotFound(dataset=dataset_id, key=key)
         self._snapshot.changed(dataset_id)
 
     async def _deleted(
-        self, known: Known, key: str, caller: Caller | None, request_id: str
+        self, known: Known, allow: Allow, key: str, caller: Caller | None, request_id: str
     ) -> bool:
-        """Whether there was such a record; that there is none stands in the log as well."""
+        """Whether there was such a record; that there is none stands in the log as well.
+
+        One that may not be had is none.
+        """
         dataset_id = known.entry.id
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, dataset_id, with_for_update=True)
             runs.check_can_load(dataset)
             await approval.check_records(session, dataset)
             version = await _current(session, dataset_id)
-            found = version is not None and await _end_record(session, version, key)
+            found = version is not None and await _end_record(session, version, key, allow)
             answer = {
                 "version": version.number if version is not None else None,
                 "revision": version.revision if version is not None else 0,
@@ -110,10 +121,25 @@ class Writer:
         return found
 
     async def _allowed(
-        self, dataset_id: str, caller: Caller | None, request_id: str
+        self, dataset_id: str, caller: Caller | None, request_id: str, *, again: bool = False
     ) -> tuple[Known, Allow]:
         known = await self._snapshot.dataset(dataset_id)
-        return known, await self._decider.allow(known, caller, Action.WRITE, None, request_id)
+        allow = await self._decider.allow(
+            known, caller, Action.WRITE, None, request_id, again=again
+        )
+        if allow.rows:
+            await self._refuse_untold(known, allow, Asker(caller, None, request_id))
+        return known, allow
+
+    async def _refuse_untold(self, known: Known, allow: Allow, asker: Asker) -> None:
+        """Where there is no version yet, whoever may have some rows only does not begin it."""
+        version = known.entry.version
+        try:
+            if version is None:
+                raise RowsNotTold(dataset=known.entry.id)
+            permitted(known.entry.id, version, allow)
+        except RowsNotTold as refusal:
+            raise await refused(self._decider, known, asker, refusal) from None
 
 
 async def _answered(session: AsyncSession, client: str, batch: Batch) -> dict[str, Any] | None:
@@ -162,16 +188,18 @@ async def _take(
     dataset: Dataset,
     client: str,
     records: Sequence[Any],
-    writable: frozenset[str],
+    allow: Allow,
 ) -> dict[str, Any]:
     """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
     await approval.check_records(session, dataset)
     version = await _current(session, dataset.id)
     fields = _fields_of(dataset, version)
-    read = [read_record(record, fields, writable) for record in records]
+    read = [read_record(record, fields, allow.columns) for record in records]
     _refuse_broken(read, fields, await profiles.rules_of(session, dataset))
     _refuse_doubles(read)
+    if version is not None:
+        await refuse_outside(session, version, fields, read, allow)
     good = [each.values for each in read if not each.faults]
     if version is None and good:
         version = await _open_version(session, dataset, client)
@@ -308,9 +336,11 @@ def _result(at: int, each: Incoming, outcome: tables.Outcome | None) -> dict[str
     return {"index": at, "key": each.key, "status": status, "errors": errors}
 
 
-async def _end_record(session: AsyncSession, version: Version, key: str) -> bool:
+async def _end_record(session: AsyncSession, version: Version, key: str, allow: Allow) -> bool:
     fields = [Field.from_json(each) for each in version.fields]
     wanted = key_values(fields, version.dataset_id, key)
+    if not await is_permitted(session, version, fields, wanted, allow):
+        return False
     table = hosted_table(version.table_name, fields)
     revision = version.revision + 1
     found = await tables.delete(session, table, fields, wanted, revision)

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
+from app.catalogue.views import list_views
 from app.models.datasets import Dataset, Version
 from app.models.editions import Edition
-from app.policy.rules import DatasetFacts
+from app.policy.rules import DatasetFacts, PurposeView
 from app.policy.suppression import Suppression
 from app.query.fields import Field
 from app.tables.layout import hosted_table
@@ -59,6 +60,7 @@ class DatasetEntry:
     withdrawn_reason: str | None
     joins: tuple[dict[str, Any], ...]
     version: VersionEntry | None  # what readers get without asking for another
+    fields: "MappingProxyType[str, Field]"  # of that version, else as declared
     suppression: Suppression | None = None  # records are only counted, by these rules
     released: int = 0  # the revision of the version that is counted then
 
@@ -95,6 +97,14 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         columns=_columns(fields, dataset.data_class),
         withdrawn=dataset.state == "withdrawn",
         aggregate_only=dataset.suppression is not None,
+        views=tuple(
+            PurposeView(
+                view.purpose,
+                None if view.columns is None else frozenset(view.columns),
+                view.rows,
+            )
+            for view in await list_views(session, dataset.id)
+        ),
     )
     rules = Suppression.from_json(dataset.suppression) if dataset.suppression is not None else None
     is_counted = rules is not None and version is not None
@@ -105,6 +115,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn_reason=dataset.withdrawn_reason,
         joins=tuple(dataset.joins or ()),
         version=version,
+        fields=MappingProxyType({field.name: field for field in fields}),
         suppression=rules,
         released=await _released(session, dataset) if is_counted else 0,
     )

@@ -6,14 +6,16 @@ from typing import Any, Final
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.policy.rules import DatasetFacts
+from app.policy.rules import DatasetFacts, PurposeView
 
 # Of the fields only what rules look at: their JSON as a whole would be most of the answer.
 _SELECT: Final = text("""
 SELECT d.id, d.title_ja, d.title_en, d.publisher_id, d.data_class, d.zone, d.state = 'withdrawn',
        d.suppression IS NOT NULL,
        ARRAY(SELECT f ->> 'name' FROM jsonb_array_elements(kept.fields) f),
-       ARRAY(SELECT coalesce(f ->> 'visibility', d.data_class) FROM jsonb_array_elements(kept.fields) f)
+       ARRAY(SELECT coalesce(f ->> 'visibility', d.data_class) FROM jsonb_array_elements(kept.fields) f),
+       (SELECT jsonb_agg(jsonb_build_array(p.purpose, p.columns, p.rows))
+        FROM purpose_view p WHERE p.dataset_id = d.id)
 FROM dataset d LEFT JOIN version v ON v.dataset_id = d.id AND v.number = d.current_version
 CROSS JOIN LATERAL (SELECT coalesce(v.fields, d.fields, '[]'::jsonb) AS fields) kept
 WHERE (NOT d.hidden OR d.publisher_id = :viewer) AND d.id > :after ORDER BY d.id LIMIT :most
@@ -46,7 +48,7 @@ async def list_facts(
 
 def _listed(row: Any, body_id: str) -> Listed:
     dataset_id, title_ja, title_en, publisher_id, data_class, zone, *rest = row
-    withdrawn, aggregate_only, names, seen_by = rest
+    withdrawn, aggregate_only, names, seen_by, views = rest
     facts = DatasetFacts(
         id=dataset_id,
         data_class=data_class,
@@ -56,5 +58,9 @@ def _listed(row: Any, body_id: str) -> Listed:
         columns=tuple(zip(names, seen_by, strict=True)),
         withdrawn=withdrawn,
         aggregate_only=aggregate_only,
+        views=tuple(
+            PurposeView(purpose, None if columns is None else frozenset(columns), kept)
+            for purpose, columns, kept in views or ()
+        ),
     )
     return Listed(title_ja, title_en, facts)

@@ -22,6 +22,10 @@ Request = Annotated[UUID, typer.Argument(metavar="REQUEST")]
 Acting = Annotated[
     str, typer.Option("--as", help="The client that acts; nobody takes an offer of their own")
 ]
+Rows = Annotated[
+    str | None, typer.Option(help="Only the rows that meet this, as \"ward = '北区'\" (CQL2 Text)")
+]
+PerDay = Annotated[int | None, typer.Option(min=1, help="Requests a day under the agreement")]
 Why = Annotated[str, typer.Option(help="Stands in the log and the agreement")]
 _COLUMNS = ("id", "dataset_id", "consumer_id", "purpose", "state", "valid_until")
 
@@ -91,6 +95,8 @@ def approve(
     column: Annotated[
         list[str] | None, typer.Option(help="Grant only these; may be given several times")
     ] = None,
+    rows: Rows = None,
+    per_day: PerDay = None,
     reason: Annotated[str | None, typer.Option()] = None,
     as_json: Json = False,
 ) -> None:
@@ -100,7 +106,9 @@ def approve(
         from app.agreements import requests  # noqa: PLC0415
 
         by = await acting_client(shell, acting)
-        granted = requests.Granted(columns=tuple(column) if column else None, reason=reason)
+        granted = requests.Granted(
+            columns=tuple(column) if column else None, rows=rows, per_day=per_day, reason=reason
+        )
         async with shell.database.writing() as session:
             asked = await requests.get_request(session, request, lock=True)
             dataset = await terms_of(session, asked.dataset_id)
@@ -110,12 +118,14 @@ def approve(
 
 
 @app.command()
-def counter(
+def counter(  # noqa: PLR0913, PLR0917 - each is an option of the command
     request: Request,
     acting: Acting,
     column: Annotated[
         list[str] | None, typer.Option(help="Offer only these; may be given several times")
     ] = None,
+    rows: Rows = None,
+    per_day: PerDay = None,
     purpose: Annotated[str | None, typer.Option()] = None,
     valid_until: Annotated[
         datetime | None, typer.Option(help="The new end, in Japanese time")
@@ -132,6 +142,8 @@ def counter(
         by = await acting_client(shell, acting)
         other = negotiation.Proposal(
             columns=tuple(column) if column else None,
+            rows=rows or negotiation.KEEP,
+            per_day=per_day or negotiation.KEEP,
             purpose=purpose,
             valid_until=valid_until and valid_until.replace(tzinfo=TOKYO),
             reason=reason,
@@ -226,6 +238,6 @@ async def terms_of(session: "AsyncSession", dataset_id: str) -> "DatasetTerms":
         publisher_line=await line_of(session, entry.facts.publisher_id),
         data_class=entry.facts.data_class,
         zone=entry.facts.zone,
-        fields=tuple(name for name, _ in entry.facts.columns),
+        fields=entry.fields,
         hidden=entry.hidden or entry.facts.withdrawn,
     )

@@ -8,10 +8,13 @@ limit, all of it may be used at once, and a key costs eleven numbers however lar
 import math
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from app.kit import days
+from app.kit.days import DAY_S, Days, day_of
 from app.kit.errors import AppError, Kind
 
 log = structlog.get_logger()
@@ -79,11 +82,12 @@ class NoClientForStore(AppError):
 
 
 class Limit(NamedTuple):
-    """At most `most` in a minute for `key`. `name` is what callers know it by."""
+    """At most `most` in a window for `key`, a minute. `name` is what callers know it by."""
 
     name: str
     key: str
     most: int
+    window_s: int = WINDOW_S
 
 
 class Standing(NamedTuple):
@@ -199,9 +203,12 @@ class Limiter:
         self._away_until = float("-inf")
         self._store: Any = None
         self._script: Any = None
+        self._days = Days()
+        self._day_script: Any = None
         if url is not None:
             self._store = _connect(url)
             self._script = self._store.register_script(_SCRIPT)
+            self._day_script = self._store.register_script(days.SCRIPT)
 
     async def hit(self, limits: Sequence[Limit]) -> Outcome:
         """Count one for every limit, or for none where one has no room."""
@@ -216,27 +223,48 @@ class Limiter:
                 return shared
         return self._windows.hit(limits, now)._replace(is_degraded=True)
 
+    async def hit_day(self, limit: Limit, now: datetime) -> Outcome:
+        """Count one of the day in Japan that `now` is in, unless it has no room."""
+        day, free_in_s = day_of(now)
+        told = None
+        if self._store is not None and time.monotonic() >= self._away_until:
+            keys, args = [f"urbanos:day:{day}:{limit.key}"], [limit.most, 2 * DAY_S]
+            told = await self._ask(self._day_script, keys, args)
+        is_degraded = self._store is not None and told is None
+        if told is None:
+            told = self._days.hit(limit.key, limit.most, day)
+        elif not told[0]:
+            self._days.hit(limit.key, limit.most, day)  # what this process gave, should it be alone
+        standing = Standing(limit, bool(told[0]), int(told[1]), free_in_s)
+        return Outcome((standing,), standing if standing.is_full else None, is_degraded)
+
     async def close(self) -> None:
         """Let go of the store."""
         if self._store is not None:
             await self._store.aclose()
 
     async def _hit_shared(self, limits: Sequence[Limit]) -> Outcome | None:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - only where replicas share
-
         keys = [f"urbanos:{limit.key}" for limit in limits]
         width = int(self.window_s * 1000 / PARTS)
-        try:
-            told = await self._script(keys=keys, args=[PARTS, width, *(x.most for x in limits)])
-        except (RedisError, OSError, TimeoutError) as exc:
-            self._away_until = time.monotonic() + _AWAY_S
-            log.warning("limiter.away", error=type(exc).__name__)
+        told = await self._ask(self._script, keys, [PARTS, width, *(x.most for x in limits)])
+        if told is None:
             return None
         standings = tuple(
             Standing(limit, bool(full), left, max(1, math.ceil(free_in_ms / 1000)))
             for limit, (full, left, free_in_ms) in zip(limits, told, strict=True)
         )
         return Outcome(standings, next((s for s in standings if s.is_full), None), False)
+
+    async def _ask(self, script: Any, keys: Sequence[str], args: Sequence[int]) -> Any:
+        """What the store says; None where it does not."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 - only where replicas share
+
+        try:
+            return await script(keys=keys, args=args)
+        except (RedisError, OSError, TimeoutError) as exc:
+            self._away_until = time.monotonic() + _AWAY_S
+            log.warning("limiter.away", error=type(exc).__name__)
+            return None
 
 
 def _connect(url: str) -> Any:

@@ -18,6 +18,7 @@ class RequestState(StrEnum):
     (`approved`), TERMINATED (the rest). An agreement in force is its FINALIZED.
     """
 
+    DRAFT = "draft"  # the asking organisation's alone: nothing has been offered yet
     REQUESTED = "requested"  # the provider must answer
     COUNTERED = "countered"  # the consumer must answer
     APPROVED = "approved"
@@ -56,11 +57,14 @@ class AccessRequest(Base):
     """What a consumer asks of a provider. Its terms are those of the newest offer."""
 
     __tablename__ = "access_request"
+    __table_args__ = (CheckConstraint("per_day >= 1", name="per_day"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), index=True)
     provider_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
     consumer_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    # For whose members it asks; the consumer is then the group's operator.
+    group_id: Mapped[str | None] = mapped_column(ForeignKey("tenant_group.id"), index=True)
     # The agreement that this is to take the place of.
     amends: Mapped[UUID | None] = mapped_column(ForeignKey("agreement.id", use_alter=True))
     purpose: Mapped[str] = mapped_column(ForeignKey("purpose.code"))
@@ -68,15 +72,18 @@ class AccessRequest(Base):
     reason: Mapped[str | None]
     actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))  # field names
+    rows: Mapped[str | None]  # CQL2 Text over the dataset's fields; None: all rows
+    per_day: Mapped[int | None]  # requests a day; None: no bound of the agreement's own
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime]
     state: Mapped[str]
     requested_by: Mapped[str]
     requested_at: Mapped[datetime]
-    offer_number: Mapped[int]
-    offered_by: Mapped[str]
+    offer_number: Mapped[int]  # 0: a draft
+    offered_by: Mapped[str]  # who acted: a person's id, or a client's that acts for itself
+    offered_via: Mapped[str]  # the client
     offered_at: Mapped[datetime]
-    due_at: Mapped[datetime]
+    due_at: Mapped[datetime | None]  # None: a draft
     decided_by: Mapped[str | None]
     decided_at: Mapped[datetime | None]
     decision_reason: Mapped[str | None]
@@ -90,6 +97,7 @@ class AccessRequestOffer(Base):
     """One offer of one side, as it was made. Never changed, never taken away."""
 
     __tablename__ = "access_request_offer"
+    __table_args__ = (CheckConstraint("per_day >= 1", name="per_day"),)
 
     request_id: Mapped[UUID] = mapped_column(ForeignKey("access_request.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -98,10 +106,13 @@ class AccessRequestOffer(Base):
     legal_basis: Mapped[str]
     actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    rows: Mapped[str | None]
+    per_day: Mapped[int | None]
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime]
     reason: Mapped[str | None]
     made_by: Mapped[str]
+    made_via: Mapped[str]
     made_at: Mapped[datetime]
 
 
@@ -112,6 +123,7 @@ class Agreement(Base):
     __table_args__ = (
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         CheckConstraint("valid_until > valid_from", name="period"),
+        CheckConstraint("per_day >= 1", name="per_day"),
         CheckConstraint(
             "terms_sha256 = encode(sha256(convert_to(terms, 'UTF8')), 'hex')", name="terms_hash"
         ),
@@ -130,10 +142,14 @@ class Agreement(Base):
     dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"))
     provider_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
     consumer_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    # Whose members of the day stand under it; the consumer signed for them.
+    group_id: Mapped[str | None] = mapped_column(ForeignKey("tenant_group.id"), index=True)
     purpose: Mapped[str] = mapped_column(ForeignKey("purpose.code"))
     legal_basis: Mapped[str]
     actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
     columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    rows: Mapped[str | None]
+    per_day: Mapped[int | None]
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime]
     state: Mapped[str]
@@ -150,6 +166,19 @@ class Agreement(Base):
     )
     terms: Mapped[str]  # canonical JSON (RFC 8785)
     terms_sha256: Mapped[str]
+
+
+class AgreementExclusion(Base):
+    """That a member may not use its group's agreement, in whatever version, until let in again."""
+
+    __tablename__ = "agreement_exclusion"
+
+    series: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), primary_key=True)
+    dataset_id: Mapped[str]
+    reason: Mapped[str]
+    excluded_at: Mapped[datetime]
+    excluded_by: Mapped[str]
 
 
 class AgreementNotice(Base):

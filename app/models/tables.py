@@ -13,6 +13,7 @@ from app.models import (
     quotas,
     search,
     uploads,
+    views,
 )
 from app.models.base import Base
 
@@ -30,4 +31,5 @@ __all__ = [
     "quotas",
     "search",
     "uploads",
+    "views",
 ]

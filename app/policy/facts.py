@@ -95,3 +95,5 @@ class AgreementFacts:
     state: str
     valid_from: datetime
     valid_until: datetime
+    rows: str | None = None  # CQL2 Text; None: all rows
+    per_day: int | None = None  # requests a day of all the consumer's clients; None: no bound

@@ -41,7 +41,17 @@ class Reason(StrEnum):
     AGREEMENT_REVOKED = "agreement_revoked"
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
+    NOT_FOR_PURPOSE = "not_for_purpose"
     FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeView:
+    """What may leave at most for one purpose, whatever was agreed; None: no bound of that kind."""
+
+    purpose: str
+    columns: frozenset[str] | None = None
+    rows: str | None = None  # CQL2 Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class DatasetFacts:
     columns: tuple[tuple[str, str], ...]
     withdrawn: bool = False
     aggregate_only: bool = False  # only its own organisation sees a record
+    views: tuple[PurposeView, ...] = ()  # at most one for a purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +85,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """What may be done: the columns that may leave or be named, and on which ground."""
+    """What may be done: the columns that may leave or be named, and on which ground.
+
+    `rows` are conditions in CQL2 Text, all of which a row must meet to leave, to be counted and to
+    be written; none: every row. They may name columns that the caller may not.
+    """
 
     columns: frozenset[str]
     ground: str  # public, own, body, agreement
     agreement_id: str | None = None
+    rows: tuple[str, ...] = ()
+    per_day: int | None = None  # uses that the agreement allows its consumer in a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,8 @@ def _judge_grounds(facts: Facts) -> Decision:
     if facts.action is Action.WRITE or facts.dataset.data_class != "public":
         return fuller
     public = _seen_up_to(facts, RANK["public"])
-    if isinstance(fuller, Allow):
+    # Some rows of no more than everybody's columns are less than what everybody gets.
+    if isinstance(fuller, Allow) and not (fuller.rows and fuller.columns <= public):
         return replace(fuller, columns=fuller.columns | public)
     return Allow(public, "public")
 
@@ -151,7 +169,8 @@ def _judge_caller(facts: Facts) -> Decision:
     # A token for one agreement acts under that one alone.
     for ground in GROUNDS if caller.agreement_id is None else ():
         if ground.holds(facts, caller):
-            return Allow(_seen_up_to(facts, ground.reach(caller)), ground.name)
+            allowed = Allow(_seen_up_to(facts, ground.reach(caller)), ground.name)
+            return _some_left(facts, allowed, _viewed(facts, allowed))
     return _agreement_ground(facts, caller)
 
 
@@ -178,6 +197,27 @@ def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
     return frozenset(name for name, seen_by in facts.dataset.columns if _rank(seen_by) <= rank)
 
 
+def _viewed(facts: Facts, allowed: Allow) -> Allow:
+    """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
+    view = next((each for each in facts.dataset.views if each.purpose == facts.purpose), None)
+    if view is None or allowed.ground == "own":
+        return allowed
+    columns = allowed.columns if view.columns is None else allowed.columns & view.columns
+    return replace(allowed, columns=columns, rows=_all_of(*allowed.rows, view.rows))
+
+
+def _all_of(*filters: str | None) -> tuple[str, ...]:
+    """The conditions that there are. An empty one is none that anybody can meet, and stays."""
+    return tuple(dict.fromkeys(each for each in filters if each is not None))
+
+
+def _some_left(facts: Facts, allowed: Allow, viewed: Allow) -> Decision:
+    for rule in VIEW_RULES:
+        if not rule.holds(facts, allowed, viewed):
+            return rule.refuse(facts, allowed, viewed)
+    return viewed
+
+
 def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Reason | None], ...]:
     """The consumer's agreements on the dataset, each with what keeps it from carrying this request.
 
@@ -202,7 +242,7 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     only = caller.agreement_id
     highest = _agreed_reach(caller)
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
-    best: Allow | None = None
+    best: tuple[Allow, Allow] | None = None  # as agreed, and as its publisher lets it out
     for agreement, why in _looked_at(facts, caller.client.organization_id):
         if only not in (None, agreement.id):
             continue
@@ -210,16 +250,27 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
             refusal = _nearer(refusal, why)
             continue
         columns = agreement.columns & _seen_up_to(facts, highest)
-        if best is None or len(columns) > len(best.columns):
-            best = Allow(columns, "agreement", agreement.id)
-    return refusal if best is None else _what_is_left(facts, caller, best)
+        rows = _all_of(agreement.rows)
+        agreed = Allow(columns, "agreement", agreement.id, rows, agreement.per_day)
+        allowed = _viewed(facts, agreed)
+        if best is None or _width(allowed) > _width(best[1]):
+            best = agreed, allowed
+    return refusal if best is None else _what_is_left(facts, caller, *best)
 
 
-def _what_is_left(facts: Facts, caller: Caller, best: Allow) -> Decision:
+def _what_is_left(facts: Facts, caller: Caller, agreed: Allow, viewed: Allow) -> Decision:
     for rule in AGREED_RULES:
-        if not rule.holds(facts, caller, best):
-            return rule.refuse(facts, caller, best)
-    return best
+        if not rule.holds(facts, caller, agreed):
+            return rule.refuse(facts, caller, agreed)
+    return _some_left(facts, agreed, viewed)
+
+
+def _width(allowed: Allow) -> tuple[int, int]:
+    """By which one agreement is preferred to another: columns, then fewer conditions on rows.
+
+    Never both together: a row of the one with a column of the other was agreed in neither.
+    """
+    return len(allowed.columns), -len(allowed.rows)
 
 
 _NEARNESS: Final = (
@@ -362,6 +413,16 @@ AGREED_RULES: Final[tuple[Rule[[Facts, Caller, Allow]], ...]] = (
         lambda facts, _who, _allow: {"dataset": facts.dataset.id},
     ),
     Rule("columns-left", Reason.NO_COLUMNS, lambda _facts, _who, allow: bool(allow.columns)),
+)
+
+# What must be left of what a ground gives, when the publisher's view of the purpose is cut from it.
+VIEW_RULES: Final[tuple[Rule[[Facts, Allow, Allow]], ...]] = (
+    Rule(
+        "left-for-purpose",
+        Reason.NOT_FOR_PURPOSE,
+        lambda _facts, allowed, viewed: bool(viewed.columns) or not allowed.columns,
+        lambda facts, _allowed, _viewed: {"purpose": facts.purpose or ""},
+    ),
 )
 
 # Where records are only counted, no ground but one's own shows a single one.

@@ -35,8 +35,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateTable, DropTable
 
 from app.query.fields import Field, FieldType
+from app.query.question import Condition
 from app.tables.encode import json_text, plain_record
 from app.tables.layout import ROW, SCHEMA, SINCE, UNTIL, sql_type
+from app.tables.permitted import meets
 from app.tables.sql import Source
 
 # A field as the old and the new rows have it; None where only the other has it.
@@ -56,16 +58,18 @@ _RANKS: Final[Mapping[int, Difference]] = dict(enumerate(Difference))
 
 @dataclass(frozen=True, slots=True)
 class RowSet:
-    """A version's rows at one revision: they never change."""
+    """A version's rows at one revision, those that meet `where` alone: they never change."""
 
     source: Source
     revision: int
+    where: Condition | None = None
 
     def in_force(self, rows: FromClause) -> ColumnElement[bool]:
         """The condition that `rows`, of this set's table, belong to it."""
         return and_(
             rows.c[SINCE] <= self.revision,
             or_(rows.c[UNTIL].is_(None), rows.c[UNTIL] > self.revision),
+            meets(rows, self.where),
         )
 
     def seen_by(self, visible: frozenset[str]) -> list[Field]:

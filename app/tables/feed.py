@@ -24,9 +24,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import BigInteger, Text
 
 from app.query.fields import Field
+from app.query.question import Condition
 from app.tables.differences import Pair, RowSet, differs, kept_table, pairs_of
 from app.tables.encode import plain_record
 from app.tables.layout import ROW, SINCE, UNTIL
+from app.tables.permitted import meets
 from app.tables.sql import Source
 
 
@@ -72,6 +74,7 @@ async def batches(
     session: AsyncSession,
     source: Source,
     visible: frozenset[str],
+    where: Condition | None,
     *,
     after: tuple[int, int],
     until: int,
@@ -79,20 +82,18 @@ async def batches(
 ) -> list[Happened]:
     """What the revisions up to `until` did, behind `after` (revision, row); one more than `limit`.
 
-    A record whose visible fields stayed as they were has not changed for this reader.
+    A record whose visible fields stayed as they were has not changed for this reader. One that
+    meets `where` no longer is deleted, as far as this reader knows, and one that never did is none.
     """
-    arms = [
-        each.order_by("revision", "place").limit(limit + 1).subquery()
-        for each in (
-            _begun(source, visible, after, until),
-            _ended(source, after, until),
-        )
-    ]
+    found = [_begun(source, visible, where, after, until), _ended(source, where, after, until)]
+    if where is not None:
+        found.append(_left(source, where, after, until))
+    arms = [each.order_by("revision", "place").limit(limit + 1).subquery() for each in found]
     both = union_all(*(select(arm) for arm in arms)).subquery("changes")
     statement = select(both).order_by(both.c.revision, both.c.place).limit(limit + 1)
-    found = await session.execute(statement)
     return [
-        Happened(revision, place, tuple(key), record) for revision, place, record, *key in found
+        Happened(revision, place, tuple(key), record)
+        for revision, place, record, *key in await session.execute(statement)
     ]
 
 
@@ -104,13 +105,19 @@ def _behind(
 
 
 def _begun(
-    source: Source, visible: frozenset[str], after: tuple[int, int], until: int
+    source: Source,
+    visible: frozenset[str],
+    where: Condition | None,
+    after: tuple[int, int],
+    until: int,
 ) -> Select[Any]:
     """Rows that a revision wrote, with what stood there before."""
     rows, before = source.table.alias("rows"), source.table.alias("before")
     fields = _visible(source, visible)
     changed = [differs((field, field), before, rows) for field in fields]
-    same_record = and_(before.c[ROW] == rows.c[ROW], before.c[UNTIL] == rows.c[SINCE])
+    same_record = and_(
+        before.c[ROW] == rows.c[ROW], before.c[UNTIL] == rows.c[SINCE], meets(before, where)
+    )
     return (
         select(
             rows.c[SINCE].label("revision"),
@@ -123,11 +130,37 @@ def _begun(
             rows.c[SINCE] > literal(0, literal_execute=True),  # as the index says
             _behind(rows.c[SINCE], rows.c[ROW], after, until),
             or_(before.c[ROW].is_(None), *changed),
+            meets(rows, where),
         )
     )
 
 
-def _ended(source: Source, after: tuple[int, int], until: int) -> Select[Any]:
+def _left(
+    source: Source, where: Condition | None, after: tuple[int, int], until: int
+) -> Select[Any]:
+    """Rows that a revision wrote so that they meet the condition no longer."""
+    rows, before = source.table.alias("rows"), source.table.alias("before")
+    same_record = and_(before.c[ROW] == rows.c[ROW], before.c[UNTIL] == rows.c[SINCE])
+    return (
+        select(
+            rows.c[SINCE].label("revision"),
+            rows.c[ROW].label("place"),
+            literal(None, Text()).label("record"),
+            *(rows.c[key].label(f"key_{at}") for at, key in enumerate(_keys(source.fields))),
+        )
+        .select_from(rows.join(before, same_record))
+        .where(
+            rows.c[SINCE] > literal(0, literal_execute=True),  # as the index says
+            _behind(rows.c[SINCE], rows.c[ROW], after, until),
+            meets(before, where),
+            ~meets(rows, where),
+        )
+    )
+
+
+def _ended(
+    source: Source, where: Condition | None, after: tuple[int, int], until: int
+) -> Select[Any]:
     """Rows that a revision ended and put nothing in the place of."""
     rows, following = source.table.alias("rows"), source.table.alias("following")
     replaced = (
@@ -145,6 +178,7 @@ def _ended(source: Source, after: tuple[int, int], until: int) -> Select[Any]:
         rows.c[UNTIL].is_not(None),
         _behind(rows.c[UNTIL], rows.c[ROW], after, until),
         ~replaced,
+        meets(rows, where),
     )
 
 
@@ -165,7 +199,7 @@ async def publication(
     statement = (
         select(
             kept.c.n,
-            kept.c.new_row.is_(None),
+            now.c[ROW].is_(None),
             plain_record(now, _visible(new.source, visible[1])),
             *(before.c[key].label(f"old_{key}") for key in _keys(old.source.fields)),
             *(now.c[key].label(f"new_{key}") for key in _keys(new.source.fields)),
@@ -173,7 +207,7 @@ async def publication(
         .select_from(kept)
         .outerjoin(before, and_(before.c[ROW] == kept.c.old_row, old.in_force(before)))
         .outerjoin(now, and_(now.c[ROW] == kept.c.new_row, new.in_force(now)))
-        .where(kept.c.n > after, _is_seen(kept, seen, before, now))
+        .where(kept.c.n > after, _is_seen(seen, before, now))
         .order_by(kept.c.n)
         .limit(limit + 1)
     )
@@ -186,8 +220,8 @@ async def publication(
     ]
 
 
-def _is_seen(
-    kept: FromClause, pairs: Sequence[Pair], before: FromClause, now: FromClause
-) -> ColumnElement[bool]:
+def _is_seen(pairs: Sequence[Pair], before: FromClause, now: FromClause) -> ColumnElement[bool]:
+    """Whether the reader has, or had, a row of it, and sees another one or none now."""
+    was_there, is_there = before.c[ROW].is_not(None), now.c[ROW].is_not(None)
     changed = [differs(pair, before, now) for pair in pairs]
-    return or_(false(), kept.c.old_row.is_(None), kept.c.new_row.is_(None), *changed)
+    return or_(was_there != is_there, and_(was_there, is_there, or_(false(), *changed)))

@@ -288,7 +288,8 @@ def _cut(
 def _words_of(where: Condition | None) -> Words | None:
     """The words that every row must have, whatever else is asked."""
     if isinstance(where, Both):
-        return next((each for each in where.parts if isinstance(each, Words)), None)
+        found = (_words_of(each) for each in where.parts)
+        return next((each for each in found if each is not None), None)
     return where if isinstance(where, Words) else None
 
 

@@ -56,7 +56,7 @@ async def upsert(
 
     A column that a record leaves out keeps what is stored. The caller holds the version's lock.
     """
-    stored = await _stored(session, table, fields, records)
+    stored = await find_stored(session, table, fields, records)
     keys = [field.column for field in fields if field.key]
     highest = await session.scalar(select(func.coalesce(func.max(table.c[ROW]), 0)))
     outcomes: list[Outcome] = []
@@ -98,12 +98,12 @@ async def delete(
     revision: int,
 ) -> bool:
     """End the record with this key (values by column) as of `revision`; False if there is none."""
-    stored = await _stored(session, table, fields, [key])
+    stored = await find_stored(session, table, fields, [key])
     await _end(session, table, [row[ROW] for row in stored.values()], revision)
     return bool(stored)
 
 
-async def _stored(
+async def find_stored(
     session: AsyncSession,
     table: Table,
     fields: Sequence[Field],

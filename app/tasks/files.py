@@ -30,7 +30,7 @@ from app.kit.errors import AppError
 from app.kit.folders import held_folder
 from app.kit.store import Store
 from app.models.datasets import Dataset, DatasetState, Version
-from app.policy.rules import RANK
+from app.policy.rules import RANK, Allow
 from app.query.fields import geometry_of, place_of
 from app.tables.read import TableReader
 from app.tables.sql import Reading
@@ -69,7 +69,7 @@ class Task:
     def plan(self, representation: Representation) -> Plan:
         """How the broker would read all of it. Raises what `make_plan` raises."""
         ask = Ask(self.dataset_id, (), representation, caller=None, request_id="")
-        return make_plan(ask, self.version, self.visible, {}, "")
+        return make_plan(ask, self.version, Allow(self.visible, "public"), {}, "")
 
     def layout(self) -> Layout:
         """The columns of the cells, and which are the place."""

@@ -13,6 +13,7 @@ from tests.api import test_decisions as decisions
 from tests.api import test_rights as rights
 from tests.oauth import test_one_agreement as one_agreement
 from tests.policy.test_rules_as_data import OF_A_RULE, without
+from tests.rows import test_views as views
 from tests.stock import reader, stocked
 from tests.world import SAKAI, World
 
@@ -63,6 +64,7 @@ SEEN: Final[dict[str, Seen]] = {
     "not-revoked": partial(_ENDED, verb="revoke", code="agreement_revoked"),
     "in-force": partial(_ENDED, verb="suspend", code="agreement_suspended"),
     "agreement-named": decisions.test_personal_data_is_explained_with_the_agreement_that_a_token_would_be_for,
+    "left-for-purpose": views.test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why,
     "records-given": _only_counted,
 }
 _WITH_A_CLOCK: Final = {
@@ -119,10 +121,11 @@ async def test_columns_of_an_agreement_that_are_not_kept_would_be_noticed_here(
 ) -> None:
     judged = rules._what_is_left
 
-    def every_column(facts: rules.Facts, caller: Caller, best: Allow) -> rules.Decision:
-        return judged(
-            facts, caller, Allow(rules._seen_up_to(facts, 9), "agreement", best.agreement_id)
-        )
+    def every_column(
+        facts: rules.Facts, caller: Caller, agreed: Allow, _viewed: Allow
+    ) -> rules.Decision:
+        uncut = Allow(rules._seen_up_to(facts, 9), "agreement", agreed.agreement_id)
+        return judged(facts, caller, uncut, uncut)
 
     monkeypatch.setattr(rules, "_what_is_left", every_column)
 

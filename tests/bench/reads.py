@@ -10,6 +10,7 @@ from app.broker.ask import Ask, Representation
 from app.broker.plan import asked_rows, make_plan
 from app.catalogue.entries import VersionEntry, load_entry
 from app.kit import clock
+from app.policy.rules import Allow
 from app.query.cursor import Cursor, encode
 from app.tables.read import TableReader
 from app.tables.sql import Reading
@@ -49,11 +50,12 @@ async def _questions(
     version = entry.version
     assert version is not None
     reader = TableReader(stage.database.pool)
+    everything = Allow(frozenset(version.fields), "own")
     paths, values, sql = [], [], ""
     for at in range(QUESTIONS):
         parameters = tuple([*made(at, version), ("purpose", "health")])
         ask = Ask(INTERNAL, parameters, Representation.JSON, None, "")
-        plan = make_plan(ask, version, frozenset(version.fields), {}, stage.issuer)
+        plan = make_plan(ask, version, everything, {}, stage.issuer)
         reading = Reading(plan.question, plan.revision, (), clock.now())
         prepared = await reader._statement("page", version.source, (), reading, plan.wording)
         assert sql in ("", prepared.sql)  # one shape, one statement

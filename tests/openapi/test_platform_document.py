@@ -156,6 +156,13 @@ async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"dataset_id": made}
 
 
+async def _viewed(stage: Stage) -> tuple[dict[str, str], Path_]:
+    where = "/v1/datasets/shelters/purposes/health"
+    put = await stage.world.client.put(where, json={"rows": "capacity > 0"}, headers=stage.own)
+    assert put.status_code == 200, put.text
+    return stage.own, {"dataset_id": "shelters", "purpose": "health"}
+
+
 async def _withdrawn(stage: Stage) -> tuple[dict[str, str], Path_]:
     headers, path = await _fresh_dataset(stage)
     body = {"reason": "試験"}
@@ -480,6 +487,10 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/datasets/{dataset_id}/repairs/{field}/{rule}": _as(
         "own", dataset_id="shelters", field="capacity", rule="full_width_digits"
     ),
+    "GET /v1/datasets/{dataset_id}/purposes": _as("own", dataset_id="shelters"),
+    "PUT /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
+    "GET /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
+    "DELETE /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
     "GET /v1/needs": _as("nobody"),
     "POST /v1/needs": _as("other"),
     "GET /v1/needs/{need_id}": _need,

@@ -7,7 +7,7 @@ import pytest
 
 from app.policy import rules
 from app.policy.facts import Action
-from app.policy.rules import Allow, Deny, Facts, Reason, decide
+from app.policy.rules import Allow, Deny, Facts, PurposeView, Reason, decide
 from tests.policy.test_rules import NOW, plain
 
 TABLES: Final = (
@@ -16,6 +16,7 @@ TABLES: Final = (
     "GROUNDS",
     "AGREEMENT_RULES",
     "AGREED_RULES",
+    "VIEW_RULES",
     "RECORD_RULES",
 )
 OF_A_RULE: Final = [(table, rule.name) for table in TABLES for rule in getattr(rules, table)]
@@ -66,6 +67,7 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "in-force": (under(state="no-such-state"), "nothing"),
     "agreement-named": (asked(dataset=PERSONAL, who={"bound": True}), "columns-left"),
     "columns-left": (under(columns=frozenset({"gone"})), "nothing"),
+    "left-for-purpose": (asked(dataset={"views": (PurposeView("welfare", frozenset()),)}), "nothing"),
     "records-given": (asked(dataset={"aggregate_only": True}), "nothing"),
 }  # fmt: skip
 

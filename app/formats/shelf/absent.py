@@ -13,6 +13,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "集計だけを提供するデータセットです。/aggregate を使ってください。",
         "The dataset gives aggregates only. Use /aggregate.",
     ),
+    "some_rows_only": (
+        "ファイルには全レコードが入っています。利用できるレコードは /records?f=csv などで取得してください。",
+        "A file has every record. Get those that you may use at /records?f=csv and the like.",
+    ),
     "no_geometry": (
         "地図上の位置（緯度・経度または形状）がありません。",
         "The records have no place on the map.",

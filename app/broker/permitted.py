@@ -1,0 +1,87 @@
+"""Which rows may leave: the conditions of a verdict, read for one version. Reads no row.
+
+It never guesses: what cannot be read for a version, or applied at a door, refuses the whole of it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from app.agreements.rows import read_rows
+from app.catalogue.entries import VersionEntry
+from app.kit.errors import AppError, Kind
+from app.policy.rules import Allow
+from app.query.fields import Field
+from app.query.question import Both, Condition, Either, Not, Spatial
+
+_MOST_READ: Final = 1_024
+
+
+class RowsNotTold(AppError):
+    """The rows that may leave cannot be told from the others, so that none does.
+
+    It does not say by what: the condition may name a field that the caller may not see.
+    """
+
+    kind = Kind.FORBIDDEN
+    code = "rows_not_told"
+    ja = (
+        "データセット {dataset} は一部のレコードだけを利用できますが、ここではそのレコードを見分けられません"
+        "（この版に条件の項目がない、またはこの取得方法では条件を適用できません）。"
+        "公開中の版を /v1/datasets/{dataset}/records で取得するか、提供者に確認してください。"
+    )
+    en = (
+        "Only some records of the dataset {dataset} may be used, and here they cannot be told from"
+        " the others: the version lacks a field of the condition, or it cannot be applied at this"
+        " door. Ask /v1/datasets/{dataset}/records for the version in force, or ask its publisher."
+    )
+
+
+def permitted(dataset: str, version: VersionEntry, allow: Allow) -> Condition | None:
+    """What every row of the version must meet to leave; None: all may. Raises `RowsNotTold`."""
+    if not allow.rows:
+        return None
+    try:
+        return _read_once(version, allow.rows)
+    except AppError:
+        raise RowsNotTold(dataset=dataset) from None
+
+
+def permitted_among(dataset: str, fields: Sequence[Field], allow: Allow) -> Condition:
+    """The same of a version that is only known by its fields. Raises `RowsNotTold`."""
+    try:
+        return _read({field.name: field for field in fields}, allow.rows)
+    except AppError:
+        raise RowsNotTold(dataset=dataset) from None
+
+
+@lru_cache(maxsize=_MOST_READ)
+def _read_once(version: VersionEntry, rows: tuple[str, ...]) -> Condition:
+    return _read(version.fields, rows)
+
+
+def _read(fields: Mapping[str, Field], rows: Sequence[str]) -> Condition:
+    return Both(tuple([read_rows(each, fields) for each in rows]))
+
+
+def is_plain(condition: Condition | None) -> bool:
+    """Whether PostgreSQL alone can judge it: shapes are related outside."""
+    return not any(isinstance(part, Spatial) for part in _parts(condition))
+
+
+def _parts(condition: Condition | None) -> Iterator[Condition]:
+    match condition:
+        case None:
+            return
+        case Both(parts) | Either(parts):
+            for part in parts:
+                yield from _parts(part)
+        case Not(part):
+            yield from _parts(part)
+        case _:
+            yield condition
+
+
+def seen_as(columns: frozenset[str], rows: Iterable[str]) -> frozenset[str]:
+    """The columns and the conditions on rows as one set: who is given less sees something else."""
+    return columns | {f"rows {each}" for each in rows}  # no field's name has a space
