@@ -29,6 +29,7 @@ from app.kit.errors import AppError, Fault, Kind
 from app.models.agreements import AccessRequest, Agreement, RequestState, Side
 from app.models.datasets import Dataset
 from app.models.parties import Client
+from app.models.people import Person
 from app.policy.facts import ClientFacts
 
 
@@ -60,12 +61,12 @@ class NotRequester(AppError):
 
 
 class RequesterGone(AppError):
-    """The client that made the newest offer was revoked in the meantime."""
+    """Who made the newest offer, or the client, was revoked in the meantime."""
 
     kind = Kind.CONFLICT
     code = "requester_revoked"
-    ja = "条件を提示したクライアント {client} は失効しています。"
-    en = "The client {client} that made the offer has been revoked."
+    ja = "条件を提示した {author} は失効しています。"
+    en = "{author}, who made the offer, has been revoked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +249,15 @@ def _check_narrower(
 
 
 async def require_author(session: AsyncSession, request: AccessRequest) -> None:
-    """Raise `RequesterGone` where the client that made the newest offer is revoked."""
-    author = await session.get_one(Client, request.offered_via)
-    if author.revoked_at is not None:
-        raise RequesterGone(client=author.id)
+    """Raise `RequesterGone` where who made the newest offer, or the client, is no longer trusted."""
+    client = await session.get_one(Client, request.offered_via)
+    if client.revoked_at is not None:
+        raise RequesterGone(author=client.id)
+    if request.offered_by == request.offered_via:
+        return
+    person = await session.get(Person, request.offered_by)
+    if person is None or person.disabled_at is not None:
+        raise RequesterGone(author=request.offered_by)
 
 
 async def reject(

@@ -19,7 +19,14 @@ from app.agreements.negotiation import KEEP, Proposal
 from app.agreements.rows import MOST_CHARACTERS
 from app.agreements.standing import shown_state, waiting
 from app.agreements.terms import AskedTerms
-from app.api.access import SCOPED_CODES, AgreementsWriter, CallerDep, Reading, Writing
+from app.api.access import (
+    SCOPED_CODES,
+    AgreementsWriter,
+    CallerDep,
+    Reading,
+    StepUp,
+    Writing,
+)
 from app.api.agreement_access import (
     DatasetOf,
     visible_agreement,
@@ -283,9 +290,11 @@ async def show_request(
     status_code=201,
     response_model=AgreementOut,
     summary="Approve an access request",
+    dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
         "terms_invalid",
+        "insufficient_user_authentication",
         "same_person",
         "not_the_steward",
         "zone_not_allowed",
@@ -369,9 +378,11 @@ async def counter_request(
     status_code=201,
     response_model=AgreementOut,
     summary="Accept the provider's offer",
+    dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
         "terms_invalid",
+        "insufficient_user_authentication",
         "same_person",
         "not_the_requester",
         "zone_not_allowed",

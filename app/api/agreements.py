@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field, model_validator
 
 from app.agreements import agreements, notices, purposes
-from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, Writing
+from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, StepUp, Writing
 from app.api.agreement_access import (
     DatasetOf,
     changing_agreement,
@@ -215,7 +215,8 @@ async def resume_agreement(
     "/agreements/{agreement_id}/revoke",
     response_model=AgreementOut,
     summary="Revoke an agreement",
-    responses=problems(*_AGREEMENT_CODES, "not_a_party"),
+    dependencies=[StepUp],
+    responses=problems(*_AGREEMENT_CODES, "not_a_party", "insufficient_user_authentication"),
 )
 async def revoke_agreement(
     agreement_id: UUID, why: ChangeIn, caller: CallerDep, session: Writing, dataset_of: DatasetOf
