@@ -82,6 +82,7 @@ def _agreement(
         dataset_id=request.dataset_id,
         provider_id=provider_id,
         consumer_id=request.consumer_id,
+        group_id=request.group_id,
         purpose=request.purpose,
         legal_basis=request.legal_basis,
         actions=request.actions,

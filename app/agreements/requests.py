@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.conclusion import Taken, conclude
+from app.agreements.proposals import check_terms
 from app.agreements.rows import check_rows
 from app.agreements.standing import Terms, decide, in_state, offer, require_open, require_turn
 from app.agreements.terms import (
@@ -16,8 +17,8 @@ from app.agreements.terms import (
     DatasetTerms,
     TermsInvalid,
     check_columns,
+    check_group,
     check_period,
-    check_purpose,
     default_end,
     require_steward,
     require_zone,
@@ -85,19 +86,26 @@ class Granted:
 async def ask(
     session: AsyncSession, dataset: DatasetTerms, asked: AskedTerms, *, by: ClientFacts
 ) -> AccessRequest:
-    """Ask for access on behalf of the caller's organisation.
+    """Ask for access on behalf of the caller's organisation, or of the group that it operates.
 
     Raises `TermsInvalid` or `ZoneNotAllowed`.
     """
-    start = asked.valid_from or clock.now()
-    end = asked.valid_until or default_end(max(start, clock.now()))
-    columns = tuple(dataset.fields if asked.columns is None else asked.columns)
+    request, terms = await new_request(session, dataset, asked, by=by)
+    offer(request, terms, Side.CONSUMER, by)
+    session.add(request)
+    await announce(session, request, by=by)
+    return request
+
+
+async def new_request(
+    session: AsyncSession, dataset: DatasetTerms, asked: AskedTerms, *, by: ClientFacts
+) -> tuple[AccessRequest, Terms]:
+    """A request that stands nowhere yet, and its terms. Raises what `ask` raises."""
+    terms = _terms_of(asked, dataset)
     faults = [
         *_check_dataset(dataset, by),
-        *await check_purpose(session, asked.purpose),
-        *check_columns(columns, dataset.fields),
-        *check_rows(asked.rows, dataset.fields),
-        *check_period(start, end),
+        *await check_group(session, asked.group, by),
+        *await check_terms(session, terms, dataset.fields),
     ]
     if faults:
         raise TermsInvalid(faults=faults)
@@ -107,28 +115,36 @@ async def ask(
         dataset_id=dataset.id,
         provider_id=dataset.publisher_id,
         consumer_id=by.organization_id,
+        group_id=asked.group,
         requested_by=by.actor,
         requested_at=clock.now(),
     )
-    terms = Terms(
+    return request, terms
+
+
+def _terms_of(asked: AskedTerms, dataset: DatasetTerms) -> Terms:
+    start = asked.valid_from or clock.now()
+    return Terms(
         purpose=asked.purpose,
         legal_basis=asked.legal_basis,
         actions=tuple(action.value for action in asked.actions),
-        columns=columns,
+        columns=tuple(dataset.fields if asked.columns is None else asked.columns),
         rows=asked.rows,
         per_day=asked.per_day,
         valid_from=start,
-        valid_until=end,
+        valid_until=asked.valid_until or default_end(max(start, clock.now())),
         reason=asked.reason,
     )
-    offer(request, terms, Side.CONSUMER, by)
-    session.add(request)
+
+
+async def announce(session: AsyncSession, request: AccessRequest, *, by: ClientFacts) -> None:
+    """Say in the log that a consumer has asked."""
     await audit.append(
-        session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
-        organization=by.organization_id, client=by.client_id, by=by.actor,
-        purpose=asked.purpose, actions=request.actions,
+        session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=request.dataset_id,
+        organization=request.consumer_id, client=by.client_id, by=by.actor,
+        purpose=request.purpose, actions=request.actions,
+        **({"group": request.group_id} if request.group_id else {}),
     )  # fmt: skip
-    return request
 
 
 def _check_dataset(dataset: DatasetTerms, by: ClientFacts) -> list[Fault]:
@@ -159,13 +175,19 @@ async def list_requests(
     session: AsyncSession,
     *,
     parties: Sequence[str] | None,
+    drafts_of: str | None = None,
     dataset_id: str | None = None,
     state: RequestState | None = None,
     after: UUID | None = None,
     limit: int = 100,
 ) -> list[AccessRequest]:
-    """Requests by id; `parties` None: all, else those that one of these organisations is in."""
-    statement = select(AccessRequest).order_by(AccessRequest.id).limit(limit)
+    """Requests by id; `parties` None: all, else those that one of these organisations is in.
+
+    What was never submitted only as `drafts_of` one organisation.
+    """
+    offered = AccessRequest.offer_number > 0
+    shown = offered if drafts_of is None else or_(offered, AccessRequest.consumer_id == drafts_of)
+    statement = select(AccessRequest).where(shown).order_by(AccessRequest.id).limit(limit)
     if parties is not None:
         published = select(Dataset.id).where(Dataset.publisher_id.in_(parties))
         statement = statement.where(

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.agreements import negotiation, requests
-from app.agreements.negotiation import KEEP, Proposal
+from app.agreements import drafts, negotiation, requests
+from app.agreements.proposals import KEEP, Proposal
 from app.agreements.rows import MOST_CHARACTERS
 from app.agreements.standing import shown_state, waiting
 from app.agreements.terms import AskedTerms
@@ -68,6 +68,11 @@ class RequestIn(InShape):
     dataset: Slug
     purpose: Slug
     legal_basis: Text
+    group: Slug | None = Field(
+        default=None,
+        description="A tenant group that your organisation operates: for its members of each day",
+    )
+    draft: bool = Field(default=False, description="Seen by nobody else until it is submitted")
     actions: Annotated[list[Agreed], Field(min_length=1, max_length=2, default=[Agreed.READ])]
     columns: _COLUMNS = None
     rows: _ROWS = None
@@ -86,6 +91,12 @@ class RequestIn(InShape):
             }
         }
     )
+
+    def terms(self) -> AskedTerms:
+        """The same as the service takes it."""
+        told = self.model_dump(exclude={"dataset", "draft"})
+        told["actions"] = tuple(Action(each) for each in self.actions)
+        return AskedTerms(**{**told, "columns": self.columns and tuple(self.columns)})
 
 
 class ApprovalIn(InShape):
@@ -144,6 +155,10 @@ class ProposalIn(InShape):
         return Proposal(**told)
 
 
+class DraftPatch(ProposalIn):
+    """How a draft is to be worded otherwise; absent: as it is."""
+
+
 class AcceptanceIn(InShape):
     """Which offer is accepted: the newest, by its number."""
 
@@ -190,6 +205,9 @@ class RequestOut(OutShape):
     dataset: str = Field(validation_alias="dataset_id")
     provider_id: str
     consumer_id: str
+    group: str | None = Field(
+        validation_alias="group_id", description="For whose members the consumer asks"
+    )
     amends: UUID | None = Field(description="The agreement that it would take the place of")
     purpose: str
     legal_basis: str
@@ -225,6 +243,14 @@ _REQUEST_CODES = (
     "access_request_not_found",
     "access_request_decided",
     "access_request_expired",
+    "access_request_draft",
+)
+_DRAFT_CODES = (
+    *SCOPED_CODES,
+    "access_request_not_found",
+    "access_request_not_a_draft",
+    "not_the_requester",
+    "terms_invalid",
 )
 
 
@@ -240,10 +266,8 @@ async def ask_access(
 ) -> AccessRequest:
     """On behalf of the caller's organisation. Somebody else decides: a steward of the publisher."""
     dataset = await dataset_of.visible(asked.dataset, caller)
-    told = asked.model_dump(exclude={"dataset"})
-    told["actions"] = tuple(Action(each) for each in asked.actions)
-    terms = AskedTerms(**{**told, "columns": asked.columns and tuple(asked.columns)})
-    return await requests.ask(session, dataset, terms, by=caller.client)
+    make = drafts.write if asked.draft else requests.ask
+    return await make(session, dataset, asked.terms(), by=caller.client)
 
 
 @router.get(
@@ -264,6 +288,7 @@ async def list_requests(
     found = await requests.list_requests(
         session,
         parties=await visible_parties(session, caller),
+        drafts_of=caller.client.organization_id,
         dataset_id=dataset,
         state=state,
         after=after_id(cursor),
@@ -283,6 +308,38 @@ async def show_request(
 ) -> AccessRequest:
     """State, terms, who asked and who decided."""
     return (await visible_request(session, request_id, caller, dataset_of))[0]
+
+
+@router.patch(
+    "/access-requests/{request_id}",
+    response_model=RequestOut,
+    summary="Word a draft otherwise",
+    responses=problems(*_DRAFT_CODES),
+)
+async def edit_draft(
+    request_id: UUID,
+    other: DraftPatch,
+    caller: AgreementsWriter,
+    session: Writing,
+    dataset_of: DatasetOf,
+) -> AccessRequest:
+    """Before it is submitted. Nobody else is told."""
+    request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    return await drafts.edit(session, request, dataset, other.proposal(), by=caller.client)
+
+
+@router.post(
+    "/access-requests/{request_id}/submit",
+    response_model=RequestOut,
+    summary="Submit a draft",
+    responses=problems(*_DRAFT_CODES, "zone_not_allowed"),
+)
+async def submit_draft(
+    request_id: UUID, caller: AgreementsWriter, session: Writing, dataset_of: DatasetOf
+) -> AccessRequest:
+    """Makes it the first offer, which the provider must answer within 30 days."""
+    request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    return await drafts.submit(session, request, dataset, by=caller.client)
 
 
 @router.post(
@@ -346,6 +403,8 @@ async def withdraw_request(
 ) -> AccessRequest:
     """By the organisation that asked, whoever must answer."""
     request, _ = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    if request.state == RequestState.DRAFT:
+        return await drafts.withdraw(session, request, by=caller.client)
     return await requests.withdraw(session, request, by=caller.client)
 
 

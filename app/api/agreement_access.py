@@ -89,8 +89,10 @@ async def visible_request(
     *,
     lock: bool = False,
 ) -> tuple[AccessRequest, DatasetTerms]:
-    """The request and its dataset, or `RequestNotFound`."""
+    """The request and its dataset, or `RequestNotFound`: also of others' drafts, for everybody."""
     request = await requests.get_request(session, request_id, lock=lock)
+    if not request.offer_number and request.consumer_id != caller.client.organization_id:
+        raise requests.RequestNotFound(request=request_id)
     dataset = await dataset_of.get(request.dataset_id)
     if not _is_party(caller, request.consumer_id, dataset):
         raise requests.RequestNotFound(request=request_id)

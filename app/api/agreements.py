@@ -38,6 +38,10 @@ class AgreementOut(OutShape):
     dataset: str = Field(validation_alias="dataset_id")
     provider_id: str
     consumer_id: str
+    group: str | None = Field(
+        validation_alias="group_id",
+        description="Its members of the day stand under the agreement; the consumer signed for them",
+    )
     purpose: str
     legal_basis: str
     actions: list[str]

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements import agreements, negotiation, requests
 from app.agreements.agreements import shown_state as shown_agreement
-from app.agreements.negotiation import Proposal
+from app.agreements.proposals import Proposal
 from app.agreements.requests import Granted
 from app.agreements.standing import ANSWER_WITHIN, shown_state
 from app.agreements.terms import AskedTerms, DatasetTerms
