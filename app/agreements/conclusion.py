@@ -51,6 +51,7 @@ async def conclude(
     agreement = _agreement(request, dataset.publisher_id, taken, agreement_id, former)
     session.add(agreement)
     await session.flush()
+    await session.refresh(agreement, ["exclusions"])  # a version inherits those of its series
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), agreement=str(agreement.id),
         dataset=dataset.id, organization=request.consumer_id, decision=taken.decision,

@@ -4,11 +4,19 @@ from typing import Any, Final
 
 import asyncpg
 
-from app.policy.facts import AgreementFacts
+from app.policy.facts import AgreementFacts, Membership
 
 _SELECT: Final = """
-SELECT id, consumer_id, actions, purpose, columns, rows, per_day, state, valid_from, valid_until
-FROM agreement WHERE dataset_id = $1 AND state <> 'superseded' ORDER BY approved_at, id
+SELECT a.id, a.consumer_id, a.actions, a.purpose, a.columns, a.rows, a.per_day, a.state,
+       a.valid_from, a.valid_until, a.group_id,
+       ARRAY(SELECT organization_id FROM agreement_exclusion WHERE series = a.series) AS excluded
+FROM agreement a WHERE a.dataset_id = $1 AND a.state <> 'superseded' ORDER BY a.approved_at, a.id
+"""
+# Days are days in Japan: a membership begins and ends at midnight there.
+_MEMBERS: Final = """
+SELECT group_id, organization_id, since::timestamp AT TIME ZONE 'Asia/Tokyo' AS since,
+       until::timestamp AT TIME ZONE 'Asia/Tokyo' AS until
+FROM group_member WHERE group_id = ANY ($1) AND ended_at IS NULL
 """
 
 
@@ -20,6 +28,7 @@ async def load_agreement_facts(
     Not those that a later version took the place of: that one speaks for them.
     """
     rows = await pool.fetch(_SELECT, dataset_id)
+    members = await _members(pool, {row["group_id"] for row in rows} - {None})
     return tuple(
         AgreementFacts(
             id=str(row["id"]),
@@ -32,6 +41,22 @@ async def load_agreement_facts(
             state=row["state"],
             valid_from=row["valid_from"],
             valid_until=row["valid_until"],
+            members=members[row["group_id"]] if row["group_id"] is not None else None,
+            excluded=frozenset(row["excluded"]),
         )
         for row in rows
     )
+
+
+async def _members(
+    pool: "asyncpg.Pool[Any]", groups: set[str]
+) -> dict[str, dict[str, tuple[Membership, ...]]]:
+    """The memberships of each group that nobody ended, with their days."""
+    found: dict[str, dict[str, tuple[Membership, ...]]] = {group: {} for group in groups}
+    if not groups:
+        return found
+    for row in await pool.fetch(_MEMBERS, list(groups)):
+        of = found[row["group_id"]]
+        days = Membership(row["since"], row["until"])
+        of[row["organization_id"]] = (*of.get(row["organization_id"], ()), days)
+    return found

@@ -158,6 +158,8 @@ class ProposalIn(InShape):
 class DraftPatch(ProposalIn):
     """How a draft is to be worded otherwise; absent: as it is."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"columns": ["name", "capacity"]}})
+
 
 class AcceptanceIn(InShape):
     """Which offer is accepted: the newest, by its number."""

@@ -7,6 +7,7 @@ from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements import agreements, requests
+from app.agreements.members import is_member
 from app.agreements.terms import DatasetTerms
 from app.api.access import InsufficientScope, PlatformDep, challenge
 from app.api.state import Platform
@@ -110,7 +111,9 @@ async def visible_agreement(
     """The agreement and its dataset, or `AgreementNotFound`."""
     agreement = await agreements.get_agreement(session, agreement_id, lock=lock)
     dataset = await dataset_of.get(agreement.dataset_id)
-    if not _is_party(caller, agreement.consumer_id, dataset):
+    if not _is_party(caller, agreement.consumer_id, dataset) and not await is_member(
+        session, agreement.group_id, caller.client.organization_id
+    ):
         raise agreements.AgreementNotFound(agreement=agreement_id)
     return agreement, dataset
 

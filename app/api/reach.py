@@ -30,8 +30,10 @@ def reach_of(platform: Platform) -> Reach:
 def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached | None:
     """What any purpose would let through: the purpose itself is told with each read."""
     dataset = known.entry.facts
-    mine = {a.purpose for a in known.agreements if a.consumer_id == caller.client.organization_id}
-    purposes = frozenset(mine or {"own-duty"})
+    mine, now = caller.client.organization_id, clock.now()
+    agreements = known.concerning(mine)
+    agreed = {each.purpose for each in agreements if each.is_for(mine, now)}
+    purposes = frozenset(agreed or {"own-duty"})
     best: Reached | None = None
     for purpose in sorted(purposes):
         verdict = decide(
@@ -41,13 +43,13 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
                 caller=caller,
                 purpose=purpose,
                 zone=zone,
-                agreements=known.agreements,
+                agreements=agreements,
                 purposes=purposes,
-                now=clock.now(),
+                now=now,
             )
         )
         if isinstance(verdict, Allow):
-            of = {a.id: a.purpose for a in known.agreements}.get(verdict.agreement_id or "")
+            of = {a.id: a.purpose for a in agreements}.get(verdict.agreement_id or "")
             found = Reached(class_seen(dataset, verdict), verdict.agreement_id, of)
             best = found if best is None or _is_more(found, best) else best
     return best

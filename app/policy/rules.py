@@ -33,6 +33,7 @@ class Reason(StrEnum):
     AGREEMENT_EXPIRED = "agreement_expired"
     AGREEMENT_SUSPENDED = "agreement_suspended"
     AGREEMENT_REVOKED = "agreement_revoked"
+    EXCLUDED = "excluded_from_agreement"
     TERMS_NOT_APPLIED = "terms_not_applied"  # until the broker applies rows and calls a day
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
@@ -55,7 +56,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One request, frozen. `zone` is the listener's; `agreements` are the dataset's, any state."""
+    """One request, frozen. `zone` is the listener's; `agreements` those to look at, in any state."""
 
     action: Action
     dataset: DatasetFacts
@@ -220,8 +221,12 @@ def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Rea
 
     For explanations: by the very checks that decide.
     """
-    mine = [a for a in facts.agreements if a.consumer_id == consumer_id]
-    return tuple((each, _why_not(facts, each)) for each in mine)
+    return tuple(
+        (each, _why_not(facts, each, consumer_id))
+        for each in facts.agreements
+        if (each.consumer_id == consumer_id or each.members is not None)  # before it is called
+        and each.is_for(consumer_id, facts.now)
+    )
 
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
@@ -255,6 +260,7 @@ _NEARNESS: Final = (
     Reason.AGREEMENT_EXPIRED,
     Reason.AGREEMENT_NOT_STARTED,
     Reason.AGREEMENT_SUSPENDED,
+    Reason.EXCLUDED,
     Reason.TERMS_NOT_APPLIED,
 )
 
@@ -264,26 +270,27 @@ def _nearer(one: Deny, other: Deny) -> Deny:
     return max(one, other, key=lambda deny: _NEARNESS.index(deny.reason))
 
 
-Check = Callable[[Facts, AgreementFacts], bool]
+Check = Callable[[Facts, AgreementFacts, str], bool]
 # In this order, so that the reason found first is the one that must be mended first.
 _AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
-    (Reason.ACTION_NOT_AGREED, lambda facts, a: facts.action.needs in a.actions),
+    (Reason.ACTION_NOT_AGREED, lambda facts, a, _: facts.action.needs in a.actions),
     (
         Reason.PURPOSE_NOT_AGREED,
-        lambda facts, a: facts.action is Action.WRITE or facts.purpose == a.purpose,
+        lambda facts, a, _: facts.action is Action.WRITE or facts.purpose == a.purpose,
     ),
-    (Reason.AGREEMENT_REVOKED, lambda _facts, a: a.state != "revoked"),
-    (Reason.AGREEMENT_EXPIRED, lambda facts, a: facts.now < a.valid_until),
-    (Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
+    (Reason.AGREEMENT_REVOKED, lambda _facts, a, _: a.state != "revoked"),
+    (Reason.AGREEMENT_EXPIRED, lambda facts, a, _: facts.now < a.valid_until),
+    (Reason.AGREEMENT_NOT_STARTED, lambda facts, a, _: a.valid_from <= facts.now),
     # Any state that is not plainly active refuses: a state we cannot read is not a yes.
-    (Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
+    (Reason.AGREEMENT_SUSPENDED, lambda _facts, a, _: a.state == "active"),
+    (Reason.EXCLUDED, lambda _facts, a, consumer: consumer not in a.excluded),
     # What the broker does not apply must not let through what it would have kept back.
-    (Reason.TERMS_NOT_APPLIED, lambda _facts, a: a.rows is None and a.per_day is None),
+    (Reason.TERMS_NOT_APPLIED, lambda _facts, a, _: a.rows is None and a.per_day is None),
 )
 
 
-def _why_not(facts: Facts, agreement: AgreementFacts) -> Reason | None:
+def _why_not(facts: Facts, agreement: AgreementFacts, consumer_id: str) -> Reason | None:
     for reason, holds in _AGREEMENT_RULES:
-        if not holds(facts, agreement):
+        if not holds(facts, agreement, consumer_id):
             return reason
     return None
