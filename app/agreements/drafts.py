@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.proposals import Proposal, check_terms, merged
-from app.agreements.requests import NotRequester, announce, new_request
+from app.agreements.requests import announce, new_request, require_requester
 from app.agreements.standing import note, offer
 from app.agreements.terms import AskedTerms, DatasetTerms, TermsInvalid, require_zone
 from app.kit import clock
@@ -87,5 +87,4 @@ async def withdraw(
 def _require_draft(request: AccessRequest, by: ClientFacts) -> None:
     if request.state != RequestState.DRAFT:
         raise NotDraft(request=request.id, state=request.state)
-    if by.organization_id != request.consumer_id:
-        raise NotRequester
+    require_requester(request, by)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.agreements.agreements import require_party, require_state
 from app.agreements.conclusion import Taken, conclude
 from app.agreements.proposals import Proposal, check_terms, merged
-from app.agreements.requests import NotRequester, SamePerson, require_author
+from app.agreements.requests import require_author, require_other_person, require_requester
 from app.agreements.standing import Terms, offer, require_open, require_turn
 from app.agreements.terms import (
     DatasetTerms,
@@ -71,8 +71,7 @@ async def accept(
     """
     require_turn(request, Side.CONSUMER, number)
     await _require_consumer(session, request, dataset, by)
-    if by.actor == request.offered_by:
-        raise SamePerson
+    require_other_person(request, by)
     faults = check_period(request.valid_from, request.valid_until)
     if faults:
         raise TermsInvalid(faults=faults)
@@ -133,8 +132,7 @@ async def amend(
 async def _require_consumer(
     session: AsyncSession, request: AccessRequest, dataset: DatasetTerms, by: ClientFacts
 ) -> None:
-    if by.organization_id != request.consumer_id:
-        raise NotRequester
+    require_requester(request, by)
     await require_zone(session, dataset, by.client_id)
 
 

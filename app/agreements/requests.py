@@ -216,8 +216,7 @@ async def approve(
     `NotSteward`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
     """
     require_turn(request, Side.PROVIDER, granted.offer)
-    if by.actor == request.offered_by:
-        raise SamePerson
+    require_other_person(request, by)
     require_steward(dataset, by)
     start = granted.valid_from or request.valid_from
     end = granted.valid_until or request.valid_until
@@ -270,6 +269,18 @@ def _check_narrower(
     return faults
 
 
+def require_other_person(request: AccessRequest, by: ClientFacts) -> None:
+    """Raise `SamePerson` where the caller would take an offer of their own."""
+    if by.actor == request.offered_by:
+        raise SamePerson
+
+
+def require_requester(request: AccessRequest, by: ClientFacts) -> None:
+    """Raise `NotRequester` unless the caller is of the organisation that asked."""
+    if by.organization_id != request.consumer_id:
+        raise NotRequester
+
+
 async def require_author(session: AsyncSession, request: AccessRequest) -> None:
     """Raise `RequesterGone` where who made the newest offer, or the client, is no longer trusted."""
     client = await session.get_one(Client, request.offered_via)
@@ -306,8 +317,7 @@ async def withdraw(
 ) -> AccessRequest:
     """Take a request back. Raises `RequestDecided`, `RequestExpired` or `NotRequester`."""
     require_open(request)
-    if by.organization_id != request.consumer_id:
-        raise NotRequester
+    require_requester(request, by)
     decide(request, RequestState.WITHDRAWN, by.actor, None)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=request.dataset_id,
