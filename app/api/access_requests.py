@@ -25,6 +25,7 @@ from app.api.access_request_shapes import (
 )
 from app.api.agreement_access import (
     DatasetOf,
+    check_terms_of_use,
     visible_agreement,
     visible_parties,
     visible_request,
@@ -57,12 +58,19 @@ _DRAFT_CODES = (
     status_code=201,
     response_model=RequestOut,
     summary="Ask for access",
-    responses=problems(*SCOPED_CODES, "terms_invalid", "zone_not_allowed", "dataset_not_found"),
+    responses=problems(
+        *SCOPED_CODES,
+        "terms_invalid",
+        "zone_not_allowed",
+        "dataset_not_found",
+        "terms_not_accepted",
+    ),
 )
 async def ask_access(
     asked: RequestIn, caller: AgreementsWriter, session: Writing, dataset_of: DatasetOf
 ) -> AccessRequest:
     """On behalf of the caller's organisation. Somebody else decides: a steward of the publisher."""
+    await check_terms_of_use(session, caller)
     dataset = await dataset_of.visible(asked.dataset, caller)
     make = drafts.write if asked.draft else requests.ask
     return await make(session, dataset, asked.terms(), by=caller.client)
@@ -130,12 +138,13 @@ async def edit_draft(
     "/access-requests/{request_id}/submit",
     response_model=RequestOut,
     summary="Submit a draft",
-    responses=problems(*_DRAFT_CODES, "zone_not_allowed"),
+    responses=problems(*_DRAFT_CODES, "zone_not_allowed", "terms_not_accepted"),
 )
 async def submit_draft(
     request_id: UUID, caller: AgreementsWriter, session: Writing, dataset_of: DatasetOf
 ) -> AccessRequest:
     """Makes it the first offer, which the provider must answer within 30 days."""
+    await check_terms_of_use(session, caller)
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
     return await drafts.submit(session, request, dataset, by=caller.client)
 
@@ -148,6 +157,7 @@ async def submit_draft(
     dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
         "insufficient_user_authentication",
         "same_person",
@@ -168,6 +178,7 @@ async def approve_request(
 ) -> Agreement:
     """Makes the agreement. Its terms may be narrowed, never widened."""
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    await check_terms_of_use(session, caller, request.consumer_id, request.provider_id)
     told = requests.Granted(**granted.model_dump())
     return await requests.approve(session, request, dataset, told, by=caller.client)
 
@@ -212,6 +223,7 @@ async def withdraw_request(
     summary="Answer with other terms",
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
         "not_the_steward",
         "not_the_requester",
@@ -226,6 +238,7 @@ async def counter_request(
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By the side that must answer. Then the other side must, within 30 days."""
+    await check_terms_of_use(session, caller)
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
     return await negotiation.counter(session, request, dataset, other.proposal(), by=caller.client)
 
@@ -238,6 +251,7 @@ async def counter_request(
     dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
         "insufficient_user_authentication",
         "same_person",
@@ -258,6 +272,7 @@ async def accept_offer(
 ) -> Agreement:
     """Makes the agreement, as approved by the steward who made the offer."""
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    await check_terms_of_use(session, caller, request.consumer_id, request.provider_id)
     number = accepted.offer
     return await negotiation.accept(session, request, dataset, number, by=caller.client)
 
@@ -272,6 +287,7 @@ async def accept_offer(
         "agreement_not_found",
         "wrong_agreement_state",
         "not_a_party",
+        "terms_not_accepted",
         "terms_invalid",
         "zone_not_allowed",
     ),
@@ -284,5 +300,6 @@ async def amend_agreement(
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By either side. The agreement stays in force until the other side has said yes."""
+    await check_terms_of_use(session, caller)
     found, dataset = await visible_agreement(session, agreement_id, caller, dataset_of, lock=True)
     return await negotiation.amend(session, found, dataset, other.proposal(), by=caller.client)

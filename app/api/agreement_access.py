@@ -14,6 +14,7 @@ from app.api.state import Platform
 from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError
 from app.models.agreements import AccessRequest, Agreement
+from app.parties import terms
 from app.parties.organizations import line_of, list_tree
 from app.policy.facts import Caller
 
@@ -116,6 +117,15 @@ async def visible_agreement(
     ):
         raise agreements.AgreementNotFound(agreement=agreement_id)
     return agreement, dataset
+
+
+async def check_terms_of_use(session: AsyncSession, caller: Caller, *parties: str) -> None:
+    """Nobody enters an agreement who owes the platform its terms of use; all may leave one.
+
+    Raises `TermsNotAccepted`, which names the organisation.
+    """
+    for organization_id in sorted({caller.client.organization_id, *parties}):
+        await terms.check_accepted(session, organization_id)
 
 
 async def changing_agreement(
