@@ -222,7 +222,7 @@ def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Rea
     For explanations: by the very checks that decide.
     """
     return tuple(
-        (each, _why_not(facts, each, consumer_id))
+        (each, _why_not(facts, each))
         for each in facts.agreements
         if (each.consumer_id == consumer_id or each.members is not None)  # before it is called
         and each.is_for(consumer_id, facts.now)
@@ -270,27 +270,32 @@ def _nearer(one: Deny, other: Deny) -> Deny:
     return max(one, other, key=lambda deny: _NEARNESS.index(deny.reason))
 
 
-Check = Callable[[Facts, AgreementFacts, str], bool]
+Check = Callable[[Facts, AgreementFacts], bool]
 # In this order, so that the reason found first is the one that must be mended first.
 _AGREEMENT_RULES: Final[tuple[tuple[Reason, Check], ...]] = (
-    (Reason.ACTION_NOT_AGREED, lambda facts, a, _: facts.action.needs in a.actions),
+    (Reason.ACTION_NOT_AGREED, lambda facts, a: facts.action.needs in a.actions),
     (
         Reason.PURPOSE_NOT_AGREED,
-        lambda facts, a, _: facts.action is Action.WRITE or facts.purpose == a.purpose,
+        lambda facts, a: facts.action is Action.WRITE or facts.purpose == a.purpose,
     ),
-    (Reason.AGREEMENT_REVOKED, lambda _facts, a, _: a.state != "revoked"),
-    (Reason.AGREEMENT_EXPIRED, lambda facts, a, _: facts.now < a.valid_until),
-    (Reason.AGREEMENT_NOT_STARTED, lambda facts, a, _: a.valid_from <= facts.now),
+    (Reason.AGREEMENT_REVOKED, lambda _facts, a: a.state != "revoked"),
+    (Reason.AGREEMENT_EXPIRED, lambda facts, a: facts.now < a.valid_until),
+    (Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
     # Any state that is not plainly active refuses: a state we cannot read is not a yes.
-    (Reason.AGREEMENT_SUSPENDED, lambda _facts, a, _: a.state == "active"),
-    (Reason.EXCLUDED, lambda _facts, a, consumer: consumer not in a.excluded),
+    (Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
+    (
+        Reason.EXCLUDED,
+        lambda facts, a: (
+            facts.caller is not None and facts.caller.client.organization_id not in a.excluded
+        ),
+    ),
     # What the broker does not apply must not let through what it would have kept back.
-    (Reason.TERMS_NOT_APPLIED, lambda _facts, a, _: a.rows is None and a.per_day is None),
+    (Reason.TERMS_NOT_APPLIED, lambda _facts, a: a.rows is None and a.per_day is None),
 )
 
 
-def _why_not(facts: Facts, agreement: AgreementFacts, consumer_id: str) -> Reason | None:
+def _why_not(facts: Facts, agreement: AgreementFacts) -> Reason | None:
     for reason, holds in _AGREEMENT_RULES:
-        if not holds(facts, agreement, consumer_id):
+        if not holds(facts, agreement):
             return reason
     return None

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from app.agreements.facts import load_agreement_facts, load_consumers_agreements
 from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
@@ -271,3 +272,17 @@ async def test_who_signs_for_a_group_asks_from_the_zone_of_the_data(world: World
     refused = await ask(world, dataset, office, group=group)
 
     assert (refused.status_code, refused.json()["code"]) == (403, "zone_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("organization", "finds"), [(TOWN, True), (LATER, True), (OFFICE, True), (STRANGER, False)]
+)
+async def test_what_is_looked_up_for_one_consumer_is_what_concerns_it(
+    shared: Shared, organization: str, finds: bool
+) -> None:
+    pool, dataset = shared.world.platform.database.pool, shared.dataset
+
+    found = await load_consumers_agreements(pool, [dataset], organization)
+
+    every = await load_agreement_facts(pool, dataset)
+    assert found == ({dataset: every} if finds else {})
