@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.agreements.members import in_parties
 from app.agreements.terms import DatasetTerms, require_steward
 from app.audit import log as audit
 from app.audit.events import Event
@@ -71,12 +72,10 @@ async def list_agreements(
     after: UUID | None = None,
     limit: int = 100,
 ) -> list[Agreement]:
-    """Agreements by id; `parties` None: all, else those that one of these organisations is in."""
+    """Agreements by id; `parties` None: all, else those that one of these stands under."""
     statement = select(Agreement).order_by(Agreement.id).limit(limit)
     if parties is not None:
-        statement = statement.where(
-            or_(Agreement.consumer_id.in_(parties), Agreement.provider_id.in_(parties))
-        )
+        statement = statement.where(in_parties(parties))
     if dataset_id is not None:
         statement = statement.where(Agreement.dataset_id == dataset_id)
     if after is not None:

@@ -51,6 +51,7 @@ async def conclude(
     agreement = _agreement(request, dataset.publisher_id, taken, agreement_id, former)
     session.add(agreement)
     await session.flush()
+    await session.refresh(agreement, ["exclusions"])  # a version inherits those of its series
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), agreement=str(agreement.id),
         dataset=dataset.id, organization=request.consumer_id, decision=taken.decision,
@@ -82,6 +83,7 @@ def _agreement(
         dataset_id=request.dataset_id,
         provider_id=provider_id,
         consumer_id=request.consumer_id,
+        group_id=request.group_id,
         purpose=request.purpose,
         legal_basis=request.legal_basis,
         actions=request.actions,

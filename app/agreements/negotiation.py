@@ -1,24 +1,18 @@
 """Counter-offers and amendments: one side proposes, the other answers. Nobody answers themselves."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
-from typing import Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.agreements import require_party, require_state
 from app.agreements.conclusion import Taken, conclude
-from app.agreements.requests import NotRequester, SamePerson, require_author
-from app.agreements.rows import check_rows
+from app.agreements.proposals import Proposal, check_terms, merged
+from app.agreements.requests import require_author, require_other_person, require_requester
 from app.agreements.standing import Terms, offer, require_open, require_turn
 from app.agreements.terms import (
     DatasetTerms,
     TermsInvalid,
-    check_columns,
     check_period,
-    check_purpose,
     require_steward,
     require_zone,
 )
@@ -27,31 +21,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import Fault
 from app.models.agreements import AccessRequest, Agreement, AgreementState, RequestState, Side
-from app.policy.facts import Action, ClientFacts
-
-
-class Keep(Enum):
-    """That what stands is to stay, where None would take it away."""
-
-    KEEP = "keep"
-
-
-KEEP: Final = Keep.KEEP
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """Other terms. None, or `KEEP`: as they stand."""
-
-    purpose: str | None = None
-    legal_basis: str | None = None
-    actions: tuple[Action, ...] | None = None
-    columns: tuple[str, ...] | None = None
-    rows: str | Keep | None = KEEP
-    per_day: int | Keep | None = KEEP
-    valid_from: datetime | None = None
-    valid_until: datetime | None = None
-    reason: str | None = None
+from app.policy.facts import ClientFacts
 
 
 async def counter(
@@ -101,8 +71,7 @@ async def accept(
     """
     require_turn(request, Side.CONSUMER, number)
     await _require_consumer(session, request, dataset, by)
-    if by.actor == request.offered_by:
-        raise SamePerson
+    require_other_person(request, by)
     faults = check_period(request.valid_from, request.valid_until)
     if faults:
         raise TermsInvalid(faults=faults)
@@ -144,6 +113,7 @@ async def amend(
         dataset_id=agreement.dataset_id,
         provider_id=agreement.provider_id,
         consumer_id=agreement.consumer_id,
+        group_id=agreement.group_id,
         amends=agreement.id,
         requested_by=by.actor,
         requested_at=clock.now(),
@@ -162,8 +132,7 @@ async def amend(
 async def _require_consumer(
     session: AsyncSession, request: AccessRequest, dataset: DatasetTerms, by: ClientFacts
 ) -> None:
-    if by.organization_id != request.consumer_id:
-        raise NotRequester
+    require_requester(request, by)
     await require_zone(session, dataset, by.client_id)
 
 
@@ -176,22 +145,9 @@ async def _proposed(
     amending: bool,
 ) -> Terms:
     """The terms that stand, with what is proposed instead. Raises `TermsInvalid`."""
-    terms = Terms(
-        purpose=proposal.purpose or standing.purpose,
-        legal_basis=proposal.legal_basis or standing.legal_basis,
-        actions=tuple(proposal.actions or standing.actions),
-        columns=tuple(standing.columns if proposal.columns is None else proposal.columns),
-        rows=standing.rows if proposal.rows is KEEP else proposal.rows,
-        per_day=standing.per_day if proposal.per_day is KEEP else proposal.per_day,
-        valid_from=proposal.valid_from or standing.valid_from,
-        valid_until=proposal.valid_until or standing.valid_until,
-        reason=proposal.reason,
-    )
+    terms = merged(standing, proposal)
     faults = [
-        *await check_purpose(session, terms.purpose),
-        *check_columns(terms.columns, dataset.fields),
-        *check_rows(terms.rows, dataset.fields),
-        *check_period(terms.valid_from, terms.valid_until),
+        *await check_terms(session, terms, dataset.fields),
         *_check_start(standing, terms, amending=amending),
         *_check_other(standing, terms),
     ]

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal, or_, select
+from sqlalchemy import Row, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.agreements.members import in_parties
 from app.agreements.standing import is_waiting
 from app.audit import log as audit
 from app.audit.events import Event
@@ -113,9 +114,7 @@ async def list_notices(
         .limit(limit)
     )
     if parties is not None:
-        statement = statement.where(
-            or_(Agreement.consumer_id.in_(parties), Agreement.provider_id.in_(parties))
-        )
+        statement = statement.where(in_parties(parties))
     if after is not None:
         statement = statement.where(Agreement.id > after)
     return [_notice(row) for row in await session.execute(statement)]

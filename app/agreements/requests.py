@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements.conclusion import Taken, conclude
+from app.agreements.proposals import check_terms
 from app.agreements.rows import check_rows
 from app.agreements.standing import Terms, decide, in_state, offer, require_open, require_turn
 from app.agreements.terms import (
@@ -16,8 +17,8 @@ from app.agreements.terms import (
     DatasetTerms,
     TermsInvalid,
     check_columns,
+    check_group,
     check_period,
-    check_purpose,
     default_end,
     require_steward,
     require_zone,
@@ -29,6 +30,7 @@ from app.kit.errors import AppError, Fault, Kind
 from app.models.agreements import AccessRequest, Agreement, RequestState, Side
 from app.models.datasets import Dataset
 from app.models.parties import Client
+from app.models.people import Person
 from app.policy.facts import ClientFacts
 
 
@@ -60,12 +62,12 @@ class NotRequester(AppError):
 
 
 class RequesterGone(AppError):
-    """The client that made the newest offer was revoked in the meantime."""
+    """Who made the newest offer, or the client, was revoked in the meantime."""
 
     kind = Kind.CONFLICT
     code = "requester_revoked"
-    ja = "条件を提示したクライアント {client} は失効しています。"
-    en = "The client {client} that made the offer has been revoked."
+    ja = "条件を提示した {author} は失効しています。"
+    en = "{author}, who made the offer, has been revoked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,26 @@ class Granted:
 async def ask(
     session: AsyncSession, dataset: DatasetTerms, asked: AskedTerms, *, by: ClientFacts
 ) -> AccessRequest:
-    """Ask for access on behalf of the caller's organisation.
+    """Ask for access on behalf of the caller's organisation, or of the group that it operates.
 
     Raises `TermsInvalid` or `ZoneNotAllowed`.
     """
-    start = asked.valid_from or clock.now()
-    end = asked.valid_until or default_end(max(start, clock.now()))
-    columns = tuple(dataset.fields if asked.columns is None else asked.columns)
+    request, terms = await new_request(session, dataset, asked, by=by)
+    offer(request, terms, Side.CONSUMER, by)
+    session.add(request)
+    await announce(session, request, by=by)
+    return request
+
+
+async def new_request(
+    session: AsyncSession, dataset: DatasetTerms, asked: AskedTerms, *, by: ClientFacts
+) -> tuple[AccessRequest, Terms]:
+    """A request that stands nowhere yet, and its terms. Raises what `ask` raises."""
+    terms = _terms_of(asked, dataset)
     faults = [
         *_check_dataset(dataset, by),
-        *await check_purpose(session, asked.purpose),
-        *check_columns(columns, dataset.fields),
-        *check_rows(asked.rows, dataset.fields),
-        *check_period(start, end),
+        *await check_group(session, asked.group, by),
+        *await check_terms(session, terms, dataset.fields),
     ]
     if faults:
         raise TermsInvalid(faults=faults)
@@ -106,28 +115,36 @@ async def ask(
         dataset_id=dataset.id,
         provider_id=dataset.publisher_id,
         consumer_id=by.organization_id,
+        group_id=asked.group,
         requested_by=by.actor,
         requested_at=clock.now(),
     )
-    terms = Terms(
+    return request, terms
+
+
+def _terms_of(asked: AskedTerms, dataset: DatasetTerms) -> Terms:
+    start = asked.valid_from or clock.now()
+    return Terms(
         purpose=asked.purpose,
         legal_basis=asked.legal_basis,
         actions=tuple(action.value for action in asked.actions),
-        columns=columns,
+        columns=tuple(dataset.fields if asked.columns is None else asked.columns),
         rows=asked.rows,
         per_day=asked.per_day,
         valid_from=start,
-        valid_until=end,
+        valid_until=asked.valid_until or default_end(max(start, clock.now())),
         reason=asked.reason,
     )
-    offer(request, terms, Side.CONSUMER, by)
-    session.add(request)
+
+
+async def announce(session: AsyncSession, request: AccessRequest, *, by: ClientFacts) -> None:
+    """Say in the log that a consumer has asked."""
     await audit.append(
-        session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=dataset.id,
-        organization=by.organization_id, client=by.client_id, by=by.actor,
-        purpose=asked.purpose, actions=request.actions,
+        session, Event.ACCESS_REQUESTED, request=str(request.id), dataset=request.dataset_id,
+        organization=request.consumer_id, client=by.client_id, by=by.actor,
+        purpose=request.purpose, actions=request.actions,
+        **({"group": request.group_id} if request.group_id else {}),
     )  # fmt: skip
-    return request
 
 
 def _check_dataset(dataset: DatasetTerms, by: ClientFacts) -> list[Fault]:
@@ -158,13 +175,19 @@ async def list_requests(
     session: AsyncSession,
     *,
     parties: Sequence[str] | None,
+    drafts_of: str | None = None,
     dataset_id: str | None = None,
     state: RequestState | None = None,
     after: UUID | None = None,
     limit: int = 100,
 ) -> list[AccessRequest]:
-    """Requests by id; `parties` None: all, else those that one of these organisations is in."""
-    statement = select(AccessRequest).order_by(AccessRequest.id).limit(limit)
+    """Requests by id; `parties` None: all, else those that one of these organisations is in.
+
+    What was never submitted only as `drafts_of` one organisation.
+    """
+    offered = AccessRequest.offer_number > 0
+    shown = offered if drafts_of is None else or_(offered, AccessRequest.consumer_id == drafts_of)
+    statement = select(AccessRequest).where(shown).order_by(AccessRequest.id).limit(limit)
     if parties is not None:
         published = select(Dataset.id).where(Dataset.publisher_id.in_(parties))
         statement = statement.where(
@@ -193,8 +216,7 @@ async def approve(
     `NotSteward`, `TermsInvalid`, `RequesterGone`, `ZoneNotAllowed` or `WrongAgreementState`.
     """
     require_turn(request, Side.PROVIDER, granted.offer)
-    if by.actor == request.offered_by:
-        raise SamePerson
+    require_other_person(request, by)
     require_steward(dataset, by)
     start = granted.valid_from or request.valid_from
     end = granted.valid_until or request.valid_until
@@ -247,11 +269,28 @@ def _check_narrower(
     return faults
 
 
+def require_other_person(request: AccessRequest, by: ClientFacts) -> None:
+    """Raise `SamePerson` where the caller would take an offer of their own."""
+    if by.actor == request.offered_by:
+        raise SamePerson
+
+
+def require_requester(request: AccessRequest, by: ClientFacts) -> None:
+    """Raise `NotRequester` unless the caller is of the organisation that asked."""
+    if by.organization_id != request.consumer_id:
+        raise NotRequester
+
+
 async def require_author(session: AsyncSession, request: AccessRequest) -> None:
-    """Raise `RequesterGone` where the client that made the newest offer is revoked."""
-    author = await session.get_one(Client, request.offered_via)
-    if author.revoked_at is not None:
-        raise RequesterGone(client=author.id)
+    """Raise `RequesterGone` where who made the newest offer, or the client, is no longer trusted."""
+    client = await session.get_one(Client, request.offered_via)
+    if client.revoked_at is not None:
+        raise RequesterGone(author=client.id)
+    if request.offered_by == request.offered_via:
+        return
+    person = await session.get(Person, request.offered_by)
+    if person is None or person.disabled_at is not None:
+        raise RequesterGone(author=request.offered_by)
 
 
 async def reject(
@@ -278,8 +317,7 @@ async def withdraw(
 ) -> AccessRequest:
     """Take a request back. Raises `RequestDecided`, `RequestExpired` or `NotRequester`."""
     require_open(request)
-    if by.organization_id != request.consumer_id:
-        raise NotRequester
+    require_requester(request, by)
     decide(request, RequestState.WITHDRAWN, by.actor, None)
     await audit.append(
         session, Event.ACCESS_DECIDED, request=str(request.id), dataset=request.dataset_id,

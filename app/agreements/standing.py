@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_
 
@@ -32,6 +32,15 @@ class RequestDecided(AppError):
     code = "access_request_decided"
     ja = "利用申請 {request} は {state} です。変更できません。"
     en = "The access request {request} is {state} already and cannot change."
+
+
+class StillDraft(AppError):
+    """Nothing has been offered yet that could be answered."""
+
+    kind = Kind.CONFLICT
+    code = "access_request_draft"
+    ja = "利用申請 {request} は下書きです。先に submit で提出してください。"
+    en = "The access request {request} is a draft. Submit it first."
 
 
 class RequestExpired(AppError):
@@ -86,9 +95,8 @@ class Waiting:
     due_at: datetime
 
 
-def offer(request: AccessRequest, terms: Terms, side: Side, by: ClientFacts) -> None:
-    """Put the side's next offer before the other one."""
-    now = clock.now()
+def note(request: AccessRequest, terms: Terms, by: ClientFacts) -> dict[str, Any]:
+    """Make these the request's terms, as worded by this caller; the terms as they are kept."""
     told = {
         "purpose": terms.purpose,
         "legal_basis": terms.legal_basis,
@@ -102,18 +110,25 @@ def offer(request: AccessRequest, terms: Terms, side: Side, by: ClientFacts) -> 
     }
     for name, value in told.items():
         setattr(request, name, value)
+    request.offered_by, request.offered_via = by.actor, by.client_id
+    request.offered_at = clock.now()
+    return told
+
+
+def offer(request: AccessRequest, terms: Terms, side: Side, by: ClientFacts) -> None:
+    """Put the side's next offer before the other one."""
+    told = note(request, terms, by)
     state = RequestState.REQUESTED if side is Side.CONSUMER else RequestState.COUNTERED
     request.state = state.value
     request.offer_number = len(request.offers) + 1
-    request.offered_by, request.offered_via, request.offered_at = by.actor, by.client_id, now
-    request.due_at = now + ANSWER_WITHIN
+    request.due_at = request.offered_at + ANSWER_WITHIN
     request.offers.append(
         AccessRequestOffer(
             number=request.offer_number,
             side=side.value,
             made_by=by.actor,
             made_via=by.client_id,
-            made_at=now,
+            made_at=request.offered_at,
             **told,
         )
     )
@@ -153,8 +168,10 @@ def waiting(request: AccessRequest) -> Waiting | None:
 
 
 def require_open(request: AccessRequest) -> None:
-    """Raise `RequestDecided` or `RequestExpired` unless somebody can still answer."""
+    """Raise `StillDraft`, `RequestDecided` or `RequestExpired` unless somebody can answer."""
     state = shown_state(request.state, request.due_at)
+    if state is RequestState.DRAFT:
+        raise StillDraft(request=request.id)
     if state is RequestState.EXPIRED and request.due_at is not None:
         due = request.due_at.astimezone(clock.TOKYO).isoformat(timespec="seconds")
         raise RequestExpired(request=request.id, due=due)

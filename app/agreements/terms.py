@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.agreements.purposes import list_purposes
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
+from app.models.onboarding import TenantGroup
 from app.models.parties import Client
 from app.policy.facts import Action, ClientFacts
 from app.query.fields import Field
@@ -71,6 +72,7 @@ class AskedTerms:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     reason: str | None = None
+    group: str | None = None  # whose members of the day are to stand under it
 
 
 def default_end(start: datetime) -> datetime:
@@ -121,6 +123,19 @@ async def check_purpose(session: AsyncSession, code: str) -> list[Fault]:
     return [Fault(
         "/purpose", "purpose_unknown", f"利用目的は次のいずれかです: {listed}",
         f"The purpose must be one of: {listed}",
+    )]  # fmt: skip
+
+
+async def check_group(session: AsyncSession, group_id: str | None, by: ClientFacts) -> list[Fault]:
+    """A fault unless the caller's organisation operates the group that it asks for."""
+    if group_id is None:
+        return []
+    group = await session.get(TenantGroup, group_id)
+    if group is not None and group.operator_id == by.organization_id:
+        return []
+    return [Fault(
+        "/group", "group_unknown", f"自組織が運営する共同利用グループに {group_id} はありません。",
+        f"Your organisation operates no group {group_id}.",
     )]  # fmt: skip
 
 

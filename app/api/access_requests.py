@@ -1,27 +1,31 @@
 """The door to access requests and offers. A request not one's own to see is a 404."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import (
-    AwareDatetime,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    StringConstraints,
-    model_validator,
-)
 
-from app.agreements import negotiation, requests
-from app.agreements.negotiation import KEEP, Proposal
-from app.agreements.rows import MOST_CHARACTERS
-from app.agreements.standing import shown_state, waiting
-from app.agreements.terms import AskedTerms
-from app.api.access import SCOPED_CODES, AgreementsWriter, CallerDep, Reading, Writing
+from app.agreements import drafts, negotiation, requests
+from app.api.access import (
+    SCOPED_CODES,
+    AgreementsWriter,
+    CallerDep,
+    Reading,
+    StepUp,
+    Writing,
+)
+from app.api.access_request_shapes import (
+    AcceptanceIn,
+    ApprovalIn,
+    DraftPatch,
+    ProposalIn,
+    RejectionIn,
+    RequestIn,
+    RequestOut,
+)
 from app.api.agreement_access import (
     DatasetOf,
+    check_terms_of_use,
     visible_agreement,
     visible_parties,
     visible_request,
@@ -29,195 +33,23 @@ from app.api.agreement_access import (
 from app.api.agreements import AgreementOut
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
-from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, PlainText, Slug, Text, Time
+from app.api.shapes import LONGEST_BODY
 from app.models.agreements import AccessRequest, Agreement, RequestState
-from app.policy.facts import Action
 
 router = APIRouter(prefix="/v1", tags=["Agreements"], max_body_size=LONGEST_BODY)
-_COLUMNS = Annotated[list[Name] | None, Field(max_length=1000)]
-_ROWS = Annotated[
-    Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS), PlainText] | None,
-    Field(
-        description="Only the rows that meet this: CQL2 Text over any of the dataset's fields",
-        examples=["ward = '北区' AND capacity >= 100"],
-    ),
-]
-_PER_DAY = Annotated[
-    int | None,
-    Field(ge=1, le=2_000_000_000, description="Requests a day, of all clients of the consumer"),
-]
-
-
-class Agreed(StrEnum):
-    """What an agreement is on; who may read may also count."""
-
-    READ = Action.READ.value
-    WRITE = Action.WRITE.value
-
-
-class RequestIn(InShape):
-    """What a consumer asks for. `columns` absent: all; period absent: from now to 31 March."""
-
-    dataset: Slug
-    purpose: Slug
-    legal_basis: Text
-    actions: Annotated[list[Agreed], Field(min_length=1, max_length=2, default=[Agreed.READ])]
-    columns: _COLUMNS = None
-    rows: _ROWS = None
-    per_day: _PER_DAY = None
-    valid_from: AwareDatetime | None = None
-    valid_until: AwareDatetime | None = None
-    reason: Text | None = None
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "dataset": "shelters",
-                "purpose": "disaster-response",
-                "legal_basis": "災害対策基本法第49条の7",
-                "columns": ["name", "address", "capacity"],
-            }
-        }
-    )
-
-
-class ApprovalIn(InShape):
-    """What the steward grants; absent: as asked. Less is possible, more is not.
-
-    `rows` only where the request named none: another condition is a counter-offer.
-    """
-
-    columns: _COLUMNS = None
-    rows: _ROWS = None
-    per_day: _PER_DAY = None
-    valid_from: AwareDatetime | None = None
-    valid_until: AwareDatetime | None = None
-    reason: Text | None = None
-    offer: int | None = Field(
-        default=None, ge=1, le=100_000, description="Approve only if this is the newest offer"
-    )
-
-    model_config = ConfigDict(json_schema_extra={"example": {"columns": ["name", "address"]}})
-
-
-class RejectionIn(InShape):
-    """Why the request is refused."""
-
-    reason: Text
-
-    model_config = ConfigDict(json_schema_extra={"example": {"reason": "利用目的が不明確です。"}})
-
-
-class ProposalIn(InShape):
-    """Other terms; absent: as they stand. `rows` and `per_day` null: taken away."""
-
-    purpose: Slug | None = None
-    legal_basis: Text | None = None
-    actions: Annotated[list[Agreed], Field(min_length=1, max_length=2)] | None = None
-    columns: _COLUMNS = None
-    rows: _ROWS = None
-    per_day: _PER_DAY = None
-    valid_from: AwareDatetime | None = None
-    valid_until: AwareDatetime | None = None
-    reason: Text | None = None
-
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"columns": ["name"], "reason": "住所は提供できません。"}}
-    )
-
-    def proposal(self) -> Proposal:
-        """The same as the service takes it."""
-        told = self.model_dump()
-        for name in ("actions", "columns"):
-            told[name] = None if told[name] is None else tuple(told[name])
-        if told["actions"] is not None:
-            told["actions"] = tuple(Action(each) for each in told["actions"])
-        for name in {"rows", "per_day"} - self.model_fields_set:
-            told[name] = KEEP
-        return Proposal(**told)
-
-
-class AcceptanceIn(InShape):
-    """Which offer is accepted: the newest, by its number."""
-
-    offer: int = Field(ge=1, le=100_000)
-
-    model_config = ConfigDict(json_schema_extra={"example": {"offer": 2}})
-
-
-class OfferOut(OutShape):
-    """One offer of one side, as it was made."""
-
-    number: int
-    side: str
-    purpose: str
-    legal_basis: str
-    actions: list[str]
-    columns: list[str]
-    rows: str | None
-    per_day: int | None
-    valid_from: Time
-    valid_until: Time
-    reason: str | None
-    made_by: str = Field(description="The person who acted, or the client that acted for itself")
-    made_via: str = Field(description="The client")
-    made_at: Time
-
-
-class WaitingOut(OutShape):
-    """Who must answer, since when and until when; after that the request has expired."""
-
-    organization: str
-    roles: list[str] = Field(description="A client with one of these roles")
-    since: Time
-    due_at: Time
-
-
-class RequestOut(OutShape):
-    """An access request. Its terms are those of the newest offer.
-
-    `state` says `expired` once nobody has answered in time.
-    """
-
-    id: UUID
-    dataset: str = Field(validation_alias="dataset_id")
-    provider_id: str
-    consumer_id: str
-    amends: UUID | None = Field(description="The agreement that it would take the place of")
-    purpose: str
-    legal_basis: str
-    reason: str | None
-    actions: list[str]
-    columns: list[str]
-    rows: str | None
-    per_day: int | None
-    valid_from: Time
-    valid_until: Time
-    state: str
-    requested_by: str
-    requested_at: Time
-    decided_by: str | None
-    decided_at: Time | None
-    decision_reason: str | None
-    waiting_for: WaitingOut | None = None
-    offers: list[OfferOut]
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _as_of_now(cls, asked: Any, make: ModelWrapValidatorHandler["RequestOut"]) -> "RequestOut":
-        made = make(asked)
-        if isinstance(asked, AccessRequest):
-            made.state = shown_state(asked.state, asked.due_at).value
-            waits = waiting(asked)
-            made.waiting_for = None if waits is None else WaitingOut.model_validate(waits)
-        return made
-
-
 _REQUEST_CODES = (
     *SCOPED_CODES,
     "access_request_not_found",
     "access_request_decided",
     "access_request_expired",
+    "access_request_draft",
+)
+_DRAFT_CODES = (
+    *SCOPED_CODES,
+    "access_request_not_found",
+    "access_request_not_a_draft",
+    "not_the_requester",
+    "terms_invalid",
 )
 
 
@@ -226,17 +58,22 @@ _REQUEST_CODES = (
     status_code=201,
     response_model=RequestOut,
     summary="Ask for access",
-    responses=problems(*SCOPED_CODES, "terms_invalid", "zone_not_allowed", "dataset_not_found"),
+    responses=problems(
+        *SCOPED_CODES,
+        "terms_invalid",
+        "zone_not_allowed",
+        "dataset_not_found",
+        "terms_not_accepted",
+    ),
 )
 async def ask_access(
     asked: RequestIn, caller: AgreementsWriter, session: Writing, dataset_of: DatasetOf
 ) -> AccessRequest:
     """On behalf of the caller's organisation. Somebody else decides: a steward of the publisher."""
+    await check_terms_of_use(session, caller)
     dataset = await dataset_of.visible(asked.dataset, caller)
-    told = asked.model_dump(exclude={"dataset"})
-    told["actions"] = tuple(Action(each) for each in asked.actions)
-    terms = AskedTerms(**{**told, "columns": asked.columns and tuple(asked.columns)})
-    return await requests.ask(session, dataset, terms, by=caller.client)
+    make = drafts.write if asked.draft else requests.ask
+    return await make(session, dataset, asked.terms(), by=caller.client)
 
 
 @router.get(
@@ -257,6 +94,7 @@ async def list_requests(
     found = await requests.list_requests(
         session,
         parties=await visible_parties(session, caller),
+        drafts_of=caller.client.organization_id,
         dataset_id=dataset,
         state=state,
         after=after_id(cursor),
@@ -278,14 +116,50 @@ async def show_request(
     return (await visible_request(session, request_id, caller, dataset_of))[0]
 
 
+@router.patch(
+    "/access-requests/{request_id}",
+    response_model=RequestOut,
+    summary="Word a draft otherwise",
+    responses=problems(*_DRAFT_CODES),
+)
+async def edit_draft(
+    request_id: UUID,
+    other: DraftPatch,
+    caller: AgreementsWriter,
+    session: Writing,
+    dataset_of: DatasetOf,
+) -> AccessRequest:
+    """Before it is submitted. Nobody else is told."""
+    request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    return await drafts.edit(session, request, dataset, other.proposal(), by=caller.client)
+
+
+@router.post(
+    "/access-requests/{request_id}/submit",
+    response_model=RequestOut,
+    summary="Submit a draft",
+    responses=problems(*_DRAFT_CODES, "zone_not_allowed", "terms_not_accepted"),
+)
+async def submit_draft(
+    request_id: UUID, caller: AgreementsWriter, session: Writing, dataset_of: DatasetOf
+) -> AccessRequest:
+    """Makes it the first offer, which the provider must answer within 30 days."""
+    await check_terms_of_use(session, caller)
+    request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    return await drafts.submit(session, request, dataset, by=caller.client)
+
+
 @router.post(
     "/access-requests/{request_id}/approve",
     status_code=201,
     response_model=AgreementOut,
     summary="Approve an access request",
+    dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
+        "insufficient_user_authentication",
         "same_person",
         "not_the_steward",
         "zone_not_allowed",
@@ -304,6 +178,7 @@ async def approve_request(
 ) -> Agreement:
     """Makes the agreement. Its terms may be narrowed, never widened."""
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    await check_terms_of_use(session, caller, request.consumer_id, request.provider_id)
     told = requests.Granted(**granted.model_dump())
     return await requests.approve(session, request, dataset, told, by=caller.client)
 
@@ -337,6 +212,8 @@ async def withdraw_request(
 ) -> AccessRequest:
     """By the organisation that asked, whoever must answer."""
     request, _ = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    if request.state == RequestState.DRAFT:
+        return await drafts.withdraw(session, request, by=caller.client)
     return await requests.withdraw(session, request, by=caller.client)
 
 
@@ -346,6 +223,7 @@ async def withdraw_request(
     summary="Answer with other terms",
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
         "not_the_steward",
         "not_the_requester",
@@ -360,6 +238,7 @@ async def counter_request(
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By the side that must answer. Then the other side must, within 30 days."""
+    await check_terms_of_use(session, caller)
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
     return await negotiation.counter(session, request, dataset, other.proposal(), by=caller.client)
 
@@ -369,9 +248,12 @@ async def counter_request(
     status_code=201,
     response_model=AgreementOut,
     summary="Accept the provider's offer",
+    dependencies=[StepUp],
     responses=problems(
         *_REQUEST_CODES,
+        "terms_not_accepted",
         "terms_invalid",
+        "insufficient_user_authentication",
         "same_person",
         "not_the_requester",
         "zone_not_allowed",
@@ -390,6 +272,7 @@ async def accept_offer(
 ) -> Agreement:
     """Makes the agreement, as approved by the steward who made the offer."""
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    await check_terms_of_use(session, caller, request.consumer_id, request.provider_id)
     number = accepted.offer
     return await negotiation.accept(session, request, dataset, number, by=caller.client)
 
@@ -404,6 +287,7 @@ async def accept_offer(
         "agreement_not_found",
         "wrong_agreement_state",
         "not_a_party",
+        "terms_not_accepted",
         "terms_invalid",
         "zone_not_allowed",
     ),
@@ -416,5 +300,6 @@ async def amend_agreement(
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By either side. The agreement stays in force until the other side has said yes."""
+    await check_terms_of_use(session, caller)
     found, dataset = await visible_agreement(session, agreement_id, caller, dataset_of, lock=True)
     return await negotiation.amend(session, found, dataset, other.proposal(), by=caller.client)

@@ -7,12 +7,14 @@ from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agreements import agreements, requests
+from app.agreements.members import is_member
 from app.agreements.terms import DatasetTerms
 from app.api.access import InsufficientScope, PlatformDep, challenge
 from app.api.state import Platform
 from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError
 from app.models.agreements import AccessRequest, Agreement
+from app.parties import terms
 from app.parties.organizations import line_of, list_tree
 from app.policy.facts import Caller
 
@@ -89,8 +91,10 @@ async def visible_request(
     *,
     lock: bool = False,
 ) -> tuple[AccessRequest, DatasetTerms]:
-    """The request and its dataset, or `RequestNotFound`."""
+    """The request and its dataset, or `RequestNotFound`: also of others' drafts, for everybody."""
     request = await requests.get_request(session, request_id, lock=lock)
+    if not request.offer_number and request.consumer_id != caller.client.organization_id:
+        raise requests.RequestNotFound(request=request_id)
     dataset = await dataset_of.get(request.dataset_id)
     if not _is_party(caller, request.consumer_id, dataset):
         raise requests.RequestNotFound(request=request_id)
@@ -108,9 +112,20 @@ async def visible_agreement(
     """The agreement and its dataset, or `AgreementNotFound`."""
     agreement = await agreements.get_agreement(session, agreement_id, lock=lock)
     dataset = await dataset_of.get(agreement.dataset_id)
-    if not _is_party(caller, agreement.consumer_id, dataset):
+    if not _is_party(caller, agreement.consumer_id, dataset) and not await is_member(
+        session, agreement.group_id, caller.client.organization_id
+    ):
         raise agreements.AgreementNotFound(agreement=agreement_id)
     return agreement, dataset
+
+
+async def check_terms_of_use(session: AsyncSession, caller: Caller, *parties: str) -> None:
+    """Nobody enters an agreement who owes the platform its terms of use; all may leave one.
+
+    Raises `TermsNotAccepted`, which names the organisation.
+    """
+    for organization_id in sorted({caller.client.organization_id, *parties}):
+        await terms.check_accepted(session, organization_id)
 
 
 async def changing_agreement(

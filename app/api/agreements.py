@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from app.agreements import agreements, notices, purposes
-from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, Writing
+from app.agreements import agreements, exclusions, notices, purposes
+from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, StepUp, Writing
 from app.api.agreement_access import (
     DatasetOf,
     changing_agreement,
@@ -38,6 +38,10 @@ class AgreementOut(OutShape):
     dataset: str = Field(validation_alias="dataset_id")
     provider_id: str
     consumer_id: str
+    group: str | None = Field(
+        validation_alias="group_id",
+        description="Its members of the day stand under the agreement; the consumer signed for them",
+    )
     purpose: str
     legal_basis: str
     actions: list[str]
@@ -53,6 +57,7 @@ class AgreementOut(OutShape):
     state_changed_at: Time
     state_changed_by: str
     state_reason: str | None
+    excluded: list[str] = Field(description="Members of the group that may not use it")
     series: UUID = Field(description="The id of the first version")
     version: int
     superseded_by: UUID | None
@@ -62,6 +67,16 @@ class AgreementOut(OutShape):
     def _as_of_now(self) -> "AgreementOut":
         self.state = agreements.shown_state(self.state, self.valid_until)
         return self
+
+
+class MemberIn(ChangeIn):
+    """Which member of the group, and why."""
+
+    organization: Name
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"organization": "273210", "reason": "不正利用の調査のため"}}
+    )
 
 
 class NoticeOut(OutShape):
@@ -105,6 +120,7 @@ class PurposeIn(InShape):
 
 
 _AGREEMENT_CODES = (*SCOPED_CODES, "agreement_not_found", "wrong_agreement_state")
+_MEMBER_CODES = (*_AGREEMENT_CODES, "not_the_steward", "not_a_group_agreement", "terms_invalid")
 
 
 @router.get(
@@ -120,7 +136,8 @@ async def list_agreements(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Those that the caller's organisation is a party of; with `admin:read` all."""
+    """Those that the caller's organisation is a party of or stands under as a member of a group
+    today; with `admin:read` all."""
     found = await agreements.list_agreements(
         session,
         parties=await visible_parties(session, caller),
@@ -215,7 +232,8 @@ async def resume_agreement(
     "/agreements/{agreement_id}/revoke",
     response_model=AgreementOut,
     summary="Revoke an agreement",
-    responses=problems(*_AGREEMENT_CODES, "not_a_party"),
+    dependencies=[StepUp],
+    responses=problems(*_AGREEMENT_CODES, "not_a_party", "insufficient_user_authentication"),
 )
 async def revoke_agreement(
     agreement_id: UUID, why: ChangeIn, caller: CallerDep, session: Writing, dataset_of: DatasetOf
@@ -223,6 +241,38 @@ async def revoke_agreement(
     """For good, by either side."""
     found, dataset = await changing_agreement(session, agreement_id, caller, dataset_of)
     return await agreements.revoke(session, found, dataset, reason=why.reason, by=caller.client)
+
+
+@router.post(
+    "/agreements/{agreement_id}/exclude",
+    response_model=AgreementOut,
+    summary="Stop one member's use of a group's agreement",
+    responses=problems(*_MEMBER_CODES),
+)
+async def exclude_member(
+    agreement_id: UUID, who: MemberIn, caller: CallerDep, session: Writing, dataset_of: DatasetOf
+) -> Agreement:
+    """At once, by a steward of the provider. The other members go on; later versions keep it."""
+    found, dataset = await changing_agreement(session, agreement_id, caller, dataset_of)
+    return await exclusions.exclude(
+        session, found, dataset, who.organization, reason=who.reason, by=caller.client
+    )
+
+
+@router.post(
+    "/agreements/{agreement_id}/include",
+    response_model=AgreementOut,
+    summary="Let a member use its group's agreement again",
+    responses=problems(*_MEMBER_CODES),
+)
+async def include_member(
+    agreement_id: UUID, who: MemberIn, caller: CallerDep, session: Writing, dataset_of: DatasetOf
+) -> Agreement:
+    """At once, by a steward of the provider."""
+    found, dataset = await changing_agreement(session, agreement_id, caller, dataset_of)
+    return await exclusions.include(
+        session, found, dataset, who.organization, reason=who.reason, by=caller.client
+    )
 
 
 @router.get(

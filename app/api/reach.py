@@ -43,8 +43,10 @@ def _keeps_zone(dataset: DatasetFacts, asker: Caller) -> bool:
 def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached | None:
     """What any purpose would let through: the purpose itself is told with each read."""
     dataset = known.entry.facts
-    mine = {a.purpose for a in known.agreements if a.consumer_id == caller.client.organization_id}
-    purposes = frozenset(mine or {_NO_PURPOSE})
+    mine, now = caller.client.organization_id, clock.now()
+    agreements = known.concerning(mine)
+    agreed = {each.purpose for each in agreements if each.is_for(mine, now)}
+    purposes = frozenset(agreed or {_NO_PURPOSE})
     best: Reached | None = None
     for purpose in sorted(purposes):
         verdict = decide(
@@ -54,13 +56,13 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
                 caller=caller,
                 purpose=purpose,
                 zone=zone,
-                agreements=known.agreements,
+                agreements=agreements,
                 purposes=purposes,
-                now=clock.now(),
+                now=now,
             )
         )
         if isinstance(verdict, Allow):
-            of = {a.id: a.purpose for a in known.agreements}.get(verdict.agreement_id or "")
+            of = {a.id: a.purpose for a in agreements}.get(verdict.agreement_id or "")
             found = Reached(class_seen(dataset, verdict), verdict.agreement_id, of)
             best = found if best is None or _is_more(found, best) else best
     return best

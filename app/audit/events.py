@@ -54,6 +54,7 @@ class Event(StrEnum):
     ACCESS_COUNTERED = "access.countered"
     ACCESS_DECIDED = "access.decided"
     AGREEMENT_CHANGED = "agreement.changed"
+    AGREEMENT_MEMBER = "agreement.member_changed"
     AGREEMENT_ENDS = "agreement.ends"
     INVITATION_MADE = "invitation.made"
     INVITATION_ACCEPTED = "invitation.accepted"

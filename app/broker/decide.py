@@ -101,7 +101,7 @@ class Decider:
             caller=caller,
             purpose=purpose,
             zone=self._zone,
-            agreements=known.agreements,
+            agreements=known.concerning(caller.client.organization_id if caller else None),
             purposes=await self._snapshot.purposes(),
             now=clock.now(),
         )

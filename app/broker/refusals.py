@@ -81,6 +81,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         f"協定は取り消されました。{_ASK_JA}",
         f"The agreement has been revoked. {_ASK_EN}",
     ),
+    Reason.EXCLUDED: (
+        "提供者がこの組織による共同利用協定の利用を停止しています。提供者に確認してください。",
+        "The provider has left your organisation out of the group's agreement. Ask the provider.",
+    ),
     Reason.AGGREGATE_ONLY: (
         "データセット {dataset} のレコードは提供しません。集計"
         "（GET /v1/datasets/{dataset}/aggregate）だけを利用できます。",

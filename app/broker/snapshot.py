@@ -1,5 +1,6 @@
 """What the broker knows without asking: entries with their agreements, kept current by `Live`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.agreements.facts import load_agreement_facts
@@ -7,15 +8,19 @@ from app.agreements.purposes import list_purposes
 from app.catalogue.entries import DatasetEntry, load_entry
 from app.kit.db import Database
 from app.kit.live import ALL, Live
-from app.policy.facts import AgreementFacts
+from app.policy.facts import AgreementFacts, by_organization
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """One dataset with every agreement on it."""
+    """One dataset with every agreement on it, to be found by who stands under them."""
 
     entry: DatasetEntry
-    agreements: tuple[AgreementFacts, ...]
+    agreements: Mapping[str, tuple[AgreementFacts, ...]]  # by organisation
+
+    def concerning(self, organization_id: str | None) -> tuple[AgreementFacts, ...]:
+        """The agreements that the organisation could stand under."""
+        return self.agreements.get(organization_id or "", ())
 
 
 class Snapshot:
@@ -42,7 +47,8 @@ class Snapshot:
     async def _load(self, dataset_id: str) -> Known:
         async with self._database.reading() as session:
             entry = await load_entry(session, dataset_id)
-        return Known(entry, await load_agreement_facts(self._database.pool, dataset_id))
+        found = await load_agreement_facts(self._database.pool, dataset_id)
+        return Known(entry, by_organization(found))
 
     async def _load_purposes(self, _key: str) -> frozenset[str]:
         async with self._database.reading() as session:

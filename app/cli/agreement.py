@@ -136,14 +136,14 @@ def counter(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """Answer an access request with other terms. 別の条件を提示する。"""
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.agreements import negotiation, requests  # noqa: PLC0415
+        from app.agreements import negotiation, proposals, requests  # noqa: PLC0415
         from app.kit.clock import TOKYO  # noqa: PLC0415
 
         by = await acting_client(shell, acting)
-        other = negotiation.Proposal(
+        other = proposals.Proposal(
             columns=tuple(column) if column else None,
-            rows=rows or negotiation.KEEP,
-            per_day=per_day or negotiation.KEEP,
+            rows=rows or proposals.KEEP,
+            per_day=per_day or proposals.KEEP,
             purpose=purpose,
             valid_until=valid_until and valid_until.replace(tzinfo=TOKYO),
             reason=reason,

@@ -167,6 +167,18 @@ class Agreement(Base):
     terms: Mapped[str]  # canonical JSON (RFC 8785)
     terms_sha256: Mapped[str]
 
+    exclusions: Mapped[list["AgreementExclusion"]] = relationship(
+        lazy="selectin",
+        viewonly=True,
+        order_by="AgreementExclusion.organization_id",
+        primaryjoin="foreign(AgreementExclusion.series) == Agreement.series",
+    )
+
+    @property
+    def excluded(self) -> list[str]:
+        """The members of the group that may not use it."""
+        return [each.organization_id for each in self.exclusions]
+
 
 class AgreementExclusion(Base):
     """That a member may not use its group's agreement, in whatever version, until let in again."""

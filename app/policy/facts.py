@@ -1,5 +1,6 @@
 """The frozen facts that rules judge. Nothing here is looked up, nothing is computed twice."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -84,8 +85,16 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """When an organisation is a member of a group."""
+
+    since: datetime
+    until: datetime | None  # the first moment without it
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementFacts:
-    """One agreement on the dataset with the caller's organisation, in whatever state."""
+    """One agreement on the dataset, in whatever state."""
 
     id: str
     consumer_id: str
@@ -97,3 +106,24 @@ class AgreementFacts:
     valid_until: datetime
     rows: str | None = None  # CQL2 Text; None: all rows
     per_day: int | None = None  # requests a day of all the consumer's clients; None: no bound
+    # Of a group's agreement: who its members are, and when; the consumer only signed for them.
+    members: Mapping[str, tuple[Membership, ...]] | None = None
+    excluded: frozenset[str] = frozenset()  # members whom the provider has left out
+
+    def is_for(self, organization_id: str, at: datetime) -> bool:
+        """Whether an organisation stands under it at that moment, in force or not."""
+        if self.members is None:
+            return self.consumer_id == organization_id
+        return any(
+            days.since <= at and (days.until is None or at < days.until)
+            for days in self.members.get(organization_id, ())
+        )
+
+
+def by_organization(agreements: Iterable[AgreementFacts]) -> dict[str, tuple[AgreementFacts, ...]]:
+    """The agreements that an organisation could stand under, some day: for rules to judge."""
+    found: dict[str, tuple[AgreementFacts, ...]] = {}
+    for each in agreements:
+        for organization_id in (each.consumer_id,) if each.members is None else each.members:
+            found[organization_id] = (*found.get(organization_id, ()), each)
+    return found

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     AGREEMENT_EXPIRED = "agreement_expired"
     AGREEMENT_SUSPENDED = "agreement_suspended"
     AGREEMENT_REVOKED = "agreement_revoked"
+    EXCLUDED = "excluded_from_agreement"
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
     NOT_FOR_PURPOSE = "not_for_purpose"
@@ -71,7 +72,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One request, frozen. `zone` is the listener's; `agreements` are the dataset's, any state."""
+    """One request, frozen. `zone` is the listener's; `agreements` those to look at, in any state."""
 
     action: Action
     dataset: DatasetFacts
@@ -229,7 +230,12 @@ def looked_at(facts: Facts, consumer_id: str) -> tuple[tuple[AgreementFacts, Rea
 
 
 def _looked_at(facts: Facts, consumer_id: str) -> list[tuple[AgreementFacts, Deny | None]]:
-    return [(a, _why_not(facts, a)) for a in facts.agreements if a.consumer_id == consumer_id]
+    return [
+        (each, _why_not(facts, each))
+        for each in facts.agreements
+        if (each.consumer_id == consumer_id or each.members is not None)  # before it is called
+        and each.is_for(consumer_id, facts.now)
+    ]
 
 
 def _agreed_reach(caller: Caller) -> int:
@@ -281,6 +287,7 @@ _NEARNESS: Final = (
     Reason.AGREEMENT_EXPIRED,
     Reason.AGREEMENT_NOT_STARTED,
     Reason.AGREEMENT_SUSPENDED,
+    Reason.EXCLUDED,
 )
 
 
@@ -402,6 +409,13 @@ AGREEMENT_RULES: Final[tuple[Rule[[Facts, AgreementFacts]], ...]] = (
     Rule("begun", Reason.AGREEMENT_NOT_STARTED, lambda facts, a: a.valid_from <= facts.now),
     # Any state that is not plainly active refuses: a state we cannot read is not a yes.
     Rule("in-force", Reason.AGREEMENT_SUSPENDED, lambda _facts, a: a.state == "active"),
+    Rule(
+        "not-excluded",
+        Reason.EXCLUDED,
+        lambda facts, a: (
+            facts.caller is not None and facts.caller.client.organization_id not in a.excluded
+        ),
+    ),
 )
 
 # What must be left of the widest agreement in force.

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import asyncpg
+import pytest
 from alembic import command
 
 from app.agreements.canonical import sha256_of
@@ -15,6 +16,7 @@ from tests.database import DatabaseServer, dsn_of
 from tests.tables.test_versions_migration import FILLED, _move
 
 _WAITING, _TAKEN, _REFUSED, _NEXT = (f"00000000-0000-4000-8000-00000000000{at}" for at in range(4))
+TERMS, BEFORE_TERMS = "0018", "0017"
 _AGREED = f"""
 INSERT INTO organization (id, kind, name_ja, created_at) VALUES ('271403', 'city', '試験', now());
 INSERT INTO access_request (id, dataset_id, consumer_id, purpose, legal_basis, actions, columns,
@@ -60,7 +62,8 @@ async def test_agreements_of_before_have_terms_and_lose_nothing_on_the_way_down(
     await connection.execute(FILLED + _AGREED)
 
     await asyncio.to_thread(_move, url, command.upgrade, "0016")
-    agreement = SimpleNamespace(**await connection.fetchrow("SELECT * FROM agreement"))  # type: ignore[arg-type]
+    row = await connection.fetchrow("SELECT * FROM agreement")
+    agreement = SimpleNamespace(group_id=None, rows=None, per_day=None, **row)  # type: ignore[arg-type]
     offers = await connection.fetch("SELECT * FROM access_request_offer ORDER BY request_id")
     due = await connection.fetchval(
         "SELECT due_at > now() + interval '29 days' FROM access_request WHERE id = $1", _WAITING
@@ -90,3 +93,46 @@ async def test_agreements_of_before_have_terms_and_lose_nothing_on_the_way_down(
     }
     assert agreements_below == {_TAKEN: "revoked", _NEXT: "active"}
     assert again == [requests_below, agreements_below]
+
+
+# What only a release with drafts, groups and conditions on rows has.
+_BOUNDED = f"""
+SET session_replication_role = replica;
+INSERT INTO access_request SELECT (jsonb_populate_record(r, jsonb_build_object('id', '{_NEXT}',
+    'state', 'draft', 'offer_number', 0, 'due_at', NULL))).* FROM access_request r
+    WHERE id = '{_WAITING}';
+UPDATE access_request SET per_day = 5 WHERE id = '{_WAITING}';
+UPDATE agreement SET rows = 'name = 1' WHERE id = '{_TAKEN}';
+SET session_replication_role = origin;
+"""
+
+
+async def test_what_the_former_release_would_read_as_more_ends_on_the_way_down(
+    embedded: DatabaseServer,
+) -> None:
+    name = f"m_{secrets.token_hex(6)}"
+    url = await embedded.make_database(name)
+    await asyncio.to_thread(_move, url, command.upgrade, "0015")
+    connection = await asyncpg.connect(dsn_of(url))
+    await connection.execute(FILLED + _AGREED)
+
+    await asyncio.to_thread(_move, url, command.upgrade, TERMS)
+    vias = await connection.fetch(
+        "SELECT offered_by, offered_via FROM access_request"
+        " UNION SELECT made_by, made_via FROM access_request_offer"
+    )
+    await connection.execute(_BOUNDED)
+    await asyncio.to_thread(_move, url, command.downgrade, BEFORE_TERMS)
+    below = [await _states(connection, table) for table in ("access_request", "agreement")]
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute("UPDATE agreement SET state = 'active'")
+    await asyncio.to_thread(_move, url, command.upgrade, TERMS)
+    again = [await _states(connection, table) for table in ("access_request", "agreement")]
+    await connection.close()
+    await embedded.drop_database(name)
+
+    assert [tuple(each) for each in vias] == [("asker", "asker")]
+    assert below == again == [
+        {_WAITING: "withdrawn", _TAKEN: "approved", _REFUSED: "rejected"},
+        {_TAKEN: "revoked"},
+    ]  # fmt: skip

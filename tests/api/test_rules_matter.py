@@ -9,6 +9,7 @@ import pytest
 from app.policy import rules
 from app.policy.facts import Caller
 from app.policy.rules import Allow
+from tests.agreements import test_group_agreements as group
 from tests.api import test_decisions as decisions
 from tests.api import test_rights as rights
 from tests.oauth import test_one_agreement as one_agreement
@@ -42,6 +43,10 @@ async def _only_counted(world: World) -> None:
     assert await rights.ask(world, dataset, headers) == (403, "aggregate_only")
 
 
+async def _left_out(world: World) -> None:
+    await group.test_one_member_is_left_out_at_once_while_the_others_go_on(await group.share(world))
+
+
 _PURPOSES: Final = rights.test_the_purpose_is_asked_for_known_and_agreed
 _ENDED: Final = partial(
     rights.test_an_agreement_that_is_ended_stops_the_token_that_still_lives, data_class="internal"
@@ -64,6 +69,7 @@ SEEN: Final[dict[str, Seen]] = {
     "not-revoked": partial(_ENDED, verb="revoke", code="agreement_revoked"),
     "in-force": partial(_ENDED, verb="suspend", code="agreement_suspended"),
     "agreement-named": decisions.test_personal_data_is_explained_with_the_agreement_that_a_token_would_be_for,
+    "not-excluded": _left_out,
     "left-for-purpose": views.test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why,
     "records-given": _only_counted,
 }

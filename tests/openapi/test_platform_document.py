@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from app.catalogue import runs
 from app.cli.openapi import document_text
 from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role
-from app.parties import clients
+from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.stock import stocked
@@ -232,6 +233,28 @@ async def _agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"agreement_id": (await stage.send(path, {}, stage.own))["id"]}
 
 
+async def _draft(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = OPERATIONS["POST /v1/access-requests"]["requestBody"]["content"]["application/json"]
+    draft = {**_example(body), "draft": True}
+    made = await stage.send("/v1/access-requests", draft, stage.other)
+    return stage.other, {"request_id": made["id"]}
+
+
+async def _group_agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """Of a group that the other organisation operates, with the member of the example."""
+    group, database = f"g-{uuid.uuid4()}", stage.world.platform.database
+    async with database.writing() as session:
+        new = groups.NewGroup(group, "共同利用", SAKAI, "共同運用")
+        await groups.add(session, new, by="test")
+        member = groups.NewMember("273210", "協定書（架空）", date(2026, 4, 1))
+        await groups.add_member(session, group, member, by="test")
+    body = OPERATIONS["POST /v1/access-requests"]["requestBody"]["content"]["application/json"]
+    asked = {**_example(body), "group": group}
+    request = (await stage.send("/v1/access-requests", asked, stage.other))["id"]
+    path = f"/v1/access-requests/{request}/approve"
+    return stage.own, {"agreement_id": (await stage.send(path, {}, stage.own))["id"]}
+
+
 async def _suspended_agreement(stage: Stage) -> tuple[dict[str, str], Path_]:
     headers, path = await _agreement(stage)
     await stage.send(f"/v1/agreements/{path['agreement_id']}/suspend", {"reason": "-"}, headers)
@@ -406,6 +429,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/access-requests": _as("other"),
     "POST /v1/access-requests": _as("other"),
     "GET /v1/access-requests/{request_id}": _request_of_mine,
+    "PATCH /v1/access-requests/{request_id}": _draft,
+    "POST /v1/access-requests/{request_id}/submit": _draft,
     "POST /v1/access-requests/{request_id}/approve": _request_to_decide,
     "POST /v1/access-requests/{request_id}/accept": _offer_to_accept,
     "POST /v1/access-requests/{request_id}/counter": _request_to_decide,
@@ -432,6 +457,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/agreements/{agreement_id}": _agreement,
     "GET /v1/agreements/{agreement_id}/terms": _agreement,
     "POST /v1/agreements/{agreement_id}/amend": _agreement,
+    "POST /v1/agreements/{agreement_id}/exclude": _group_agreement,
+    "POST /v1/agreements/{agreement_id}/include": _group_agreement,
     "POST /v1/agreements/{agreement_id}/resume": _suspended_agreement,
     "POST /v1/agreements/{agreement_id}/revoke": _agreement,
     "POST /v1/agreements/{agreement_id}/suspend": _agreement,

@@ -71,7 +71,10 @@ def day(offset: int) -> str:
 async def group(world: World) -> Group:
     """A group with one member since yesterday; the rest of the module's members are taken out."""
     pool = world.platform.database.pool
-    await pool.execute("TRUNCATE group_member, tenant_group")
+    await pool.execute(
+        "DELETE FROM group_member; DELETE FROM tenant_group"
+        " WHERE id NOT IN (SELECT group_id FROM access_request WHERE group_id IS NOT NULL)"
+    )
     admin = await world.token(await world.party(OPERATOR, Role.OPERATOR), "admin:read admin:write")
     office = {"id": CLOUD, "kind": "joint_association", "name_ja": "共同利用事務局（架空）"}
     await world.client.post("/v1/admin/organizations", json=office, headers=admin)

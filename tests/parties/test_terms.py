@@ -13,10 +13,11 @@ from app.models.parties import Role
 from app.parties import terms
 from app.parties.invitations import Applicant, NewInvitation, accept, invite
 from app.parties.seed import OPERATOR
+from tests.agreements.test_access import AGREEMENTS, REQUESTS, acting, ask
 from tests.world import KENKO, Party, World
 
 VILLAGE = "273830"
-SCOPE = "catalogue:write organization:write"
+SCOPE = "agreements:write catalogue:write organization:write"
 DATASET = {
     "title_ja": "公共施設一覧",
     "steward": {"name": "総務課"},
@@ -222,3 +223,36 @@ async def test_only_a_steward_or_coordinator_accepts_and_only_the_operator_publi
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
     assert published.status_code == 403
     assert (await agree(world, coordinator, 1)).status_code == 200
+
+
+async def test_nobody_enters_an_agreement_who_owes_the_terms_and_everybody_may_leave_one(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    dataset = await world.dataset()
+    mine = await village(world)
+    _, steward = await acting(world, KENKO, Role.STEWARD)
+    made, waiting, draft = [
+        (await ask(world, dataset, mine, draft=each)).json()["id"] for each in (False, False, True)
+    ]
+    granted = await client.post(f"{REQUESTS}/{made}/approve", json={}, headers=steward)
+    agreement = f"{AGREEMENTS}/{granted.json()['id']}"
+    assert (await publish(world)).status_code == 201
+
+    refused = [
+        await ask(world, dataset, mine),
+        await client.post(f"{REQUESTS}/{draft}/submit", headers=mine),
+        await client.post(f"{REQUESTS}/{waiting}/approve", json={}, headers=steward),
+        await client.post(f"{agreement}/amend", json={"columns": ["name"]}, headers=mine),
+    ]
+    left = [
+        await client.post(f"{REQUESTS}/{waiting}/withdraw", headers=mine),
+        await client.post(f"{agreement}/revoke", json={"reason": "-"}, headers=mine),
+    ]
+    await agree(world, mine, 1)
+
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [
+        (403, "terms_not_accepted")
+    ] * 4
+    assert all(VILLAGE in each.json()["detail"] for each in refused)
+    assert [each.status_code for each in left] == [200, 200]
+    assert (await ask(world, dataset, mine)).status_code == 201

@@ -65,6 +65,7 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "not-over": (under(valid_until=NOW), "nothing"),
     "begun": (under(valid_from=NOW.replace(year=2027)), "nothing"),
     "in-force": (under(state="no-such-state"), "nothing"),
+    "not-excluded": (under(excluded=frozenset({"271403"})), "nothing"),
     "agreement-named": (asked(dataset=PERSONAL, who={"bound": True}), "columns-left"),
     "columns-left": (under(columns=frozenset({"gone"})), "nothing"),
     "left-for-purpose": (asked(dataset={"views": (PurposeView("welfare", frozenset()),)}), "nothing"),
