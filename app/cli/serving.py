@@ -10,7 +10,6 @@ when we are killed: it watches a pipe of which only we hold the other end.
 import asyncio
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.cli.pacing import PacedProtocol, answer
 from app.cli.shell import embedded_server
 from app.kit.errors import AppError, Kind
 from app.kit.logs import set_up_logging
@@ -36,24 +35,13 @@ Prepare = Callable[["Settings", str], Awaitable[None]]
 Listener = tuple["Settings", socket.socket]  # with what is its own: zone and address
 _GRACE_S: Final = 10
 _BACKLOG: Final = 2048
-_NOT_READ: Final = json.dumps(
-    {
-        "type": "urn:urbanos:problem:not_http",
-        "title": "要求を読めません",
-        "status": 400,
-        "code": "not_http",
-        "detail": "HTTPとして読めません。アドレスの日本語や空白はパーセントエンコードしてください"
-        "（curl なら -G --data-urlencode 'q=避難'）。",
-        "detail_en": "This is no HTTP. Percent-encode Japanese and blanks in the address"
-        " (with curl: -G --data-urlencode 'q=避難').",
-    },
-    ensure_ascii=False,
-).encode()
-_NO_HTTP: Final = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-    b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n%b"
-    % (len(_NOT_READ), _NOT_READ)
-)
+_NO_HTTP: Final = answer(
+    400, "Bad Request", "not_http",
+    "HTTPとして読めません。アドレスの日本語や空白はパーセントエンコードしてください"
+    "（curl なら -G --data-urlencode 'q=避難'）。",
+    "This is no HTTP. Percent-encode Japanese and blanks in the address"
+    " (with curl: -G --data-urlencode 'q=避難').",
+)  # fmt: skip
 
 
 class EmbeddedDatabaseEnded(AppError):
@@ -95,7 +83,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield taken
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(PacedProtocol):
     """Says in words why a request could not be read: nearly always Japanese in a bare address."""
 
     def send_400_response(self, msg: str) -> None:

@@ -32,10 +32,12 @@ async def revocation(stage: Stage) -> list[Figure]:
         ):
             world = World(platform, stage.http)
             operator = await world.party(OPERATOR, Role.OPERATOR)
+            standing = await right(world, "suspend", {})
             for at, kind in enumerate(islice(cycle(_KINDS), _RUNS)):
-                if at % 300 == 0:  # before it ends
+                if at % 100 == 0:  # before it ends
                     admin = await world.token(operator, "admin:write")
-                one = await right(world, kind, admin)
+                where = None if kind == "revoke" else standing.dataset
+                one = await right(world, kind, admin, where)
                 taken[kind].append(1_000 * await one.seconds_until_refused(replica))
     finally:
         other.stop()
