@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from app.audit.events import Event
+from app.broker import permitted
 from app.models.parties import Role
+from app.policy import rules
 from tests.api.test_suppression import RECORDS as FLOWS
 from tests.api.test_suppression import RULES, declare
 from tests.api.test_suppression import SPECS as FLOW_SPECS
@@ -279,3 +281,21 @@ async def test_beside_a_record_no_place_is_judged(world: World) -> None:
 
     assert (answer.status_code, answer.json()["code"]) == (403, "rows_not_told")
     assert "hisui" not in answer.text
+
+
+async def test_conditions_that_nobody_read_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_rows_of", lambda _bound: ())
+
+    with pytest.raises(AssertionError):
+        await test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)
+
+
+async def test_rows_that_were_all_permitted_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permitted, "_read_once", lambda _version, _rows: None)
+
+    with pytest.raises(AssertionError):
+        await test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)
