@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from app.broker.ask import Ask
 from app.broker.decide import Decider
-from app.broker.permitted import RowsNotTold
+from app.broker.permitted import RowsNotTold, permitted_beside
 from app.broker.plan import Joined, joins_of
 from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
@@ -23,6 +23,7 @@ from app.policy.rules import Allow
 from app.query import cursor as cursors
 from app.query.fields import Field
 from app.query.params import read_moment
+from app.query.question import Condition
 from app.query.refusals import ColumnNotVisible, wrong
 from app.query.words import read_terms
 
@@ -79,8 +80,6 @@ class Asked:
             others = await self._allow(other, beside, ask, Action.READ)
             if beside is None:
                 raise NoVersion(dataset=other.entry.id)
-            if others.rows:  # no condition is applied beneath a join
-                raise await self.refused(other, ask, RowsNotTold(dataset=other.entry.id))
             versions[declared["name"]] = beside
             allowed[declared["name"]] = (other, others)
         joins = joins_of(replace(known.entry, version=version), versions)
@@ -93,12 +92,22 @@ class Asked:
                 replace(
                     join,
                     fields=tuple(f for f in join.fields if f.name in allowed[name][1].columns),
+                    where=await self._permitted_beside(*allowed[name], versions[name], name, ask),
                 ),
                 versions[name],
                 *allowed[name],
             )
             for name, join in joins.items()
         }
+
+    async def _permitted_beside(
+        self, other: Known, allow: Allow, version: VersionEntry, join: str, ask: Ask
+    ) -> Condition | None:
+        """What a record there must meet to be found. Raises `RowsNotTold` (logged)."""
+        try:
+            return permitted_beside(other.entry.id, version, allow, join)
+        except RowsNotTold as refusal:
+            raise await self.refused(other, ask, refusal) from None
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None

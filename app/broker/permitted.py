@@ -4,6 +4,7 @@ It never guesses: what cannot be read for a version, or applied at a door, refus
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -53,6 +54,26 @@ def permitted_among(dataset: str, fields: Sequence[Field], allow: Allow) -> Cond
         return _read({field.name: field for field in fields}, allow.rows)
     except AppError:
         raise RowsNotTold(dataset=dataset) from None
+
+
+def permitted_beside(
+    dataset: str, version: VersionEntry, allow: Allow, join: str
+) -> Condition | None:
+    """The same of a dataset that is looked up beside another one, its fields named `join.field`.
+
+    Raises `RowsNotTold`, also for a condition on places: none is judged beneath a join.
+    """
+    if not allow.rows:
+        return None
+    fields = [replace(each, name=f"{join}.{each.name}") for each in version.fields.values()]
+    named = dict(zip(version.fields, fields, strict=True))
+    try:
+        condition = _read(named, allow.rows)
+    except AppError:
+        raise RowsNotTold(dataset=dataset) from None
+    if not is_plain(condition):
+        raise RowsNotTold(dataset=dataset)
+    return condition
 
 
 @lru_cache(maxsize=_MOST_READ)

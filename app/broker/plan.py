@@ -363,7 +363,8 @@ def etag_of(
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
             repr(ask.bare),
-            *sorted(seen_as(allow.columns, allow.rows)), *([repr(sorted(readings.items()))] if readings else ()),
+            *sorted(seen_as(allow.columns, allow.rows)),
+            *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

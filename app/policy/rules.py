@@ -200,16 +200,19 @@ def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
 
 def _viewed(facts: Facts, allowed: Allow) -> Allow:
     """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
+    if not facts.dataset.views or allowed.ground == "own":
+        return allowed
     view = next((each for each in facts.dataset.views if each.purpose == facts.purpose), None)
-    if view is None or allowed.ground == "own":
+    if view is None:
         return allowed
     columns = allowed.columns if view.columns is None else allowed.columns & view.columns
-    return replace(allowed, columns=columns, rows=_all_of(*allowed.rows, view.rows))
+    rows = tuple(dict.fromkeys((*allowed.rows, *_rows_of(view))))
+    return replace(allowed, columns=columns, rows=rows)
 
 
-def _all_of(*filters: str | None) -> tuple[str, ...]:
-    """The conditions that there are. An empty one is none that anybody can meet, and stays."""
-    return tuple(dict.fromkeys(each for each in filters if each is not None))
+def _rows_of(bound: AgreementFacts | PurposeView) -> tuple[str, ...]:
+    """Its condition on rows. An empty one is none that anybody can meet, and stays."""
+    return () if bound.rows is None else (bound.rows,)
 
 
 def _some_left(facts: Facts, allowed: Allow, viewed: Allow) -> Decision:
@@ -256,8 +259,8 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
             refusal = _nearer(refusal, why)
             continue
         columns = agreement.columns & _seen_up_to(facts, highest)
-        rows = _all_of(agreement.rows)
-        agreed = Allow(columns, "agreement", agreement.id, rows, agreement.per_day)
+        bounds = (_rows_of(agreement), agreement.per_day)
+        agreed = Allow(columns, "agreement", agreement.id, *bounds)
         allowed = _viewed(facts, agreed)
         if best is None or _width(allowed) > _width(best[1]):
             best = agreed, allowed

@@ -221,7 +221,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Another dataset's record beside each record, found by equal values (declared, not free)."""
+    """Another dataset's record beside each record, found by equal values (declared, not free).
+
+    One that does not meet `where`, a condition on the other dataset's fields, is not found.
+    """
 
     name: str
     dataset_id: str
@@ -230,6 +233,7 @@ class Join:
     fields: tuple[Field, ...]
     as_of: Field | None = None
     stale_after_seconds: int | None = None
+    where: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,12 @@ def shape_of(question: Question) -> Shape:
         tuple([(by.field.name, by.descending) for by in question.order]),
         question.limit,
         None if question.after is None else tuple([each is None for each in question.after]),
-        tuple([join.name for join in question.joins]),
+        tuple(
+            [
+                (join.name, None if join.where is None else _condition(join.where))
+                for join in question.joins
+            ]
+        ),
         question.offset > 0,
     )
 

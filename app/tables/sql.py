@@ -96,8 +96,10 @@ class Statements:
         for at, join in enumerate(self.question.joins):
             other, _ = self.joined[join.name]
             same = self.table.c[join.here.column] == other.c[join.there.column]
-            in_force = _in_force(self, other, _join_revision(at))
-            found = found.outerjoin(other, and_(same, *in_force))
+            met = _in_force(self, other, _join_revision(at))
+            if join.where is not None:
+                met.append(condition_sql(self, join.where, _join_where(at)))
+            found = found.outerjoin(other, and_(same, *met))
         return found
 
     def in_force(self) -> list[ColumnElement[bool]]:
@@ -164,6 +166,10 @@ def _in_force(parts: Statements, rows: FromClause, revision: Getter) -> list[Col
 
 def _join_revision(at: int) -> Getter:
     return lambda reading: reading.join_revisions[at]
+
+
+def _join_where(at: int) -> Getter:
+    return lambda reading: reading.question.joins[at].where
 
 
 def _position(at: int) -> Getter:

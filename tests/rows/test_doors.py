@@ -155,7 +155,8 @@ async def test_no_door_tells_of_a_row_that_may_not_leave(
 
 
 @pytest.mark.parametrize(
-    "where", [each for each in DOORS if len(DOORS[each]) > 1 or "{name}" in each]
+    "where",
+    [each for each in DOORS if re.search("records|aggregate|changes|diff|items|name}", each)],
 )
 async def test_the_same_questions_show_them_to_whom_they_belong(
     world: World, north: Town, where: str
@@ -164,9 +165,9 @@ async def test_the_same_questions_show_them_to_whom_they_belong(
     for query in DOORS[where]:
         for address in dict.fromkeys(addresses(where, north.dataset)):
             told += text_of(await ask(world, address, north.own, **query))
-
-    if not where.endswith("/quality"):
-        assert [each for each in ("S-8801", "hisui", "770033") if each in told]
+            if "hisui" in told or "770033" in told:
+                return
+    pytest.fail(told)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker import permitted
-from app.policy import rules
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
 from app.policy.rules import Allow, DatasetFacts, Deny, Facts, PurposeView, Reason, decide
-from tests.rows import test_some_rows as some_rows
-from tests.world import World
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 COLUMNS = ("a", "b", "c")
@@ -136,21 +131,3 @@ def test_a_view_that_leaves_no_column_refuses() -> None:
     decision = decide(facts(AGREED, view=PurposeView("health", frozenset())))
 
     assert decision == Deny(Reason.NOT_FOR_PURPOSE, {"purpose": "health"})
-
-
-async def test_conditions_that_nobody_read_would_be_noticed_here(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rules, "_all_of", lambda *_filters: ())
-
-    with pytest.raises(AssertionError):
-        await some_rows.test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)
-
-
-async def test_rows_that_were_all_permitted_would_be_noticed_here(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(permitted, "_read_once", lambda _version, _rows: None)
-
-    with pytest.raises(AssertionError):
-        await some_rows.test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from app.audit.events import Event
+from app.broker import permitted
 from app.models.parties import Role
+from app.policy import rules
 from tests.api.test_suppression import RECORDS as FLOWS
 from tests.api.test_suppression import RULES, declare
 from tests.api.test_suppression import SPECS as FLOW_SPECS
 from tests.following import Follower, outline
-from tests.rows.town import NORTH, SPECS, ask, consumer_of
+from tests.rows.town import NEW, NORTH, OLD, SPECS, ask, consumer_of
 from tests.stock import PURPOSE, agreed, path, put, stocked
-from tests.versioned import base, steward_of
+from tests.versioned import base, publish, steward_of
 from tests.world import SAKAI, World
 
 OTHER = "272078"  # another city
@@ -121,6 +123,28 @@ async def test_the_feed_tells_of_rows_that_come_in_and_go_out_and_of_no_others(
     assert follower.replica == {}
 
 
+@pytest.mark.usefixtures("worker")
+async def test_a_publication_is_told_as_far_as_its_rows_may_leave(world: World) -> None:
+    dataset = await stocked(world, [], SPECS, data_class="restricted")
+    steward = await steward_of(world)
+    await publish(world, steward, dataset, OLD)
+    _, asking = await consumer_of(world, dataset, NORTH)
+    follower = Follower(world.client, dataset, asking, PURPOSE)
+    await follower.catch_up()
+
+    await publish(world, steward, dataset, NEW.replace(b"south", b"north"))
+    forth = await follower.catch_up(2)
+    back = await world.client.post(f"{base(dataset)}/rollback", json={"to": 1}, headers=steward)
+    await follower.catch_up(2)
+
+    assert sorted(outline(forth)) == [
+        ("delete", "N-2"), ("upsert", "N-1"), ("upsert", "N-3"), ("upsert", "S-8801"),
+    ]  # fmt: skip
+    assert back.status_code == 200, back.text
+    assert sorted(follower.replica) == ["N-1", "N-2"]
+    assert "kohaku" not in str(follower.told)
+
+
 async def test_two_consumers_with_other_rows_share_no_answer_tag_or_cursor(world: World) -> None:
     dataset = await stock(world, N1, {**N1, "no": "N-2"}, S1, {**S1, "no": "S-2"})
     _, north = await consumer_of(world, dataset, NORTH)
@@ -210,11 +234,11 @@ async def test_where_people_are_only_counted_a_condition_never_parts_a_cell(
         assert answer.json()["code"] == "rows_not_told"
 
 
-async def test_a_joined_dataset_with_rows_that_may_not_leave_is_not_joined(world: World) -> None:
-    other = await stock(world)
+async def test_beside_a_record_only_rows_that_may_leave_are_looked_up(world: World) -> None:
+    other = await stock(world, N1, S1)
     here = await stocked(
-        world, [{"no": "1", "at": "S-1"}], (("no", "code", {"key": True}), ("at", "text")),
-        data_class="restricted",
+        world, [{"no": "1", "at": "S-1"}, {"no": "2", "at": "N-1"}],
+        (("no", "code", {"key": True}), ("at", "text")), data_class="restricted",
     )  # fmt: skip
     steward = await steward_of(world)
     join = {"name": "place", "dataset": other, "here": "at", "there": "no"}
@@ -223,10 +247,55 @@ async def test_a_joined_dataset_with_rows_that_may_not_leave_is_not_joined(world
     consumer = await world.party(SAKAI, Role.DEVELOPER)
     await agreed(world, here, consumer)
     await agreed(world, other, consumer, rows=NORTH)
-    scope = f"dataset:{here}:read dataset:{other}:read"
-    asking = await world.token(consumer, scope)
+    asking = await world.token(consumer, f"dataset:{here}:read dataset:{other}:read")
+
+    seen = (await ask(world, path(here), asking, expand="place")).json()["records"]
+    sought = await ask(
+        world, path(here), asking, expand="place", filter="place.size >= 77", count="true"
+    )
+    grouped = await ask(
+        world, f"{base(here)}/aggregate", asking, expand="place", group_by="place.name"
+    )
+
+    found = {each["no"]: each["place"] and each["place"]["name"] for each in seen}
+    assert found == {"1": None, "2": "aoba"}
+    assert sought.json()["numberMatched"] == 0
+    assert [each["by"]["place.name"] for each in grouped.json()["groups"]] == ["aoba", None]
+
+
+async def test_beside_a_record_no_place_is_judged(world: World) -> None:
+    other = await stock(world, N1, S1)
+    here = await stocked(
+        world, [{"no": "1", "at": "S-1"}], (("no", "code", {"key": True}), ("at", "text")),
+        data_class="restricted",
+    )  # fmt: skip
+    steward = await steward_of(world)
+    join = {"name": "place", "dataset": other, "here": "at", "there": "no"}
+    await world.client.patch(base(here), json={"joins": [join]}, headers=steward)
+    consumer = await world.party(SAKAI, Role.DEVELOPER)
+    await agreed(world, here, consumer)
+    await agreed(world, other, consumer, rows="S_INTERSECTS(geometry, BBOX(135,34,136,35))")
+    asking = await world.token(consumer, f"dataset:{here}:read dataset:{other}:read")
 
     answer = await ask(world, path(here), asking, expand="place")
 
     assert (answer.status_code, answer.json()["code"]) == (403, "rows_not_told")
     assert "hisui" not in answer.text
+
+
+async def test_conditions_that_nobody_read_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_rows_of", lambda _bound: ())
+
+    with pytest.raises(AssertionError):
+        await test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)
+
+
+async def test_rows_that_were_all_permitted_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permitted, "_read_once", lambda _version, _rows: None)
+
+    with pytest.raises(AssertionError):
+        await test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)
