@@ -20,9 +20,7 @@ from app.oauth.keys import ALGORITHM
 from app.oauth.refusals import InvalidProof
 from app.oauth.scopes import MEANINGS
 from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
-from app.parties.clients import ClientNotFound
-from app.parties.people import PersonNotFound
-from app.policy.facts import Caller, ClientFacts, acting_for
+from app.policy.facts import Caller, ClientFacts
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
@@ -163,26 +161,7 @@ async def count_request(request: Request, platform: PlatformDep) -> None:
 
 
 async def _registered(platform: Platform, verified: Verified) -> Caller:
-    try:
-        client = await platform.clients.get(verified.client_id)
-    except ClientNotFound as exc:
-        raise InvalidToken(why="client") from exc
-    if verified.person is not None and not client.revoked:
-        client = await _for_person(platform, client, verified.person.person_id)
-    if client.revoked or client.organization_id != verified.organization_id:
-        raise InvalidToken(why="client_revoked")
-    return _caller(client, verified)
-
-
-async def _for_person(platform: Platform, client: ClientFacts, person_id: str) -> ClientFacts:
-    """The client with the authority of the person that it acts for, as it is now."""
-    try:
-        person = await platform.people.get(person_id)
-    except PersonNotFound as exc:
-        raise InvalidToken(why="person") from exc
-    if person.disabled:
-        raise InvalidToken(why="person_disabled")
-    return acting_for(client, person)
+    return _caller(await platform.authority.of(verified), verified)
 
 
 def _caller(client: ClientFacts, verified: Verified) -> Caller:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, StepUp, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
@@ -61,6 +61,7 @@ class ClientOut(OutShape):
     roles: list[str]
     auth_method: str
     jwks: dict[str, Any] | None
+    exchange_from: list[str]
     created_at: Time
     created_by: str | None
     revoked_at: Time | None
@@ -80,6 +81,14 @@ class KeysIn(InShape):
     keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2)]
 
     model_config = ConfigDict(json_schema_extra={"example": _JWKS})
+
+
+class ExchangeIn(InShape):
+    """The clients whose tokens for an official may be exchanged (RFC 8693); none: no longer."""
+
+    clients: Annotated[list[Slug], Field(max_length=20)]
+
+    model_config = ConfigDict(json_schema_extra={"example": {"clients": ["271004-portal"]}})
 
 
 @router.post(
@@ -152,6 +161,30 @@ async def replace_keys(
     """Two slots: put the new key beside the old, change over, then leave the old one out."""
     keys = new.model_dump()
     return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+
+
+@router.put(
+    "/{client_id}/exchange-from",
+    response_model=ClientOut,
+    summary="Name the apps whose tokens a client may exchange",
+    responses=problems(
+        *SCOPED_CODES,
+        "insufficient_user_authentication",
+        "client_not_found",
+        "client_already_revoked",
+        "client_invalid",
+    ),
+    dependencies=[StepUp],
+)
+async def allow_exchange(
+    client_id: str, told: ExchangeIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Those and no others, and only for the staff that the client is there for (`staff_of`).
+
+    A token that it has exchanged already is refused from now on where its app is named no more.
+    """
+    by = caller.client.actor
+    return await clients.allow_exchange(session, client_id, told.clients, by=by)
 
 
 @router.post(

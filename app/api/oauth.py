@@ -3,7 +3,7 @@
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from app.api.access import METADATA_PATH, PlatformDep
@@ -13,6 +13,8 @@ from app.api.reach import reach_of
 from app.oauth import introspection, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.details import TYPE as DETAILS_TYPE
+from app.oauth.exchange import ACCESS_TOKEN
+from app.oauth.exchange import GRANT_TYPE as EXCHANGE
 from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
 from app.oauth.scopes import MEANINGS
@@ -25,6 +27,7 @@ _ENDPOINTS: Final = {
     "revocation_endpoint": revocation.PATH,
     "introspection_endpoint": introspection.PATH,
 }
+_GRANTS: Final = ("client_credentials", EXCHANGE)
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
 # In both documents: what a token may be bound to (RFC 9449, 5.1; RFC 9396, 10; RFC 9728, 2).
 _BINDING: Final = {
@@ -45,6 +48,7 @@ class TokenOut(BaseModel):
     expires_in: int
     scope: str
     authorization_details: list[dict[str, Any]] | None = None
+    issued_token_type: str | None = Field(default=None, description="of a token exchange")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -93,13 +97,20 @@ _FORM: Final[dict[str, Any]] = {
                     "type": "object",
                     "required": ["grant_type", "scope"],
                     "properties": {
-                        "grant_type": {"type": "string", "const": "client_credentials"},
+                        "grant_type": {"type": "string", "enum": list(_GRANTS)},
                         "scope": {"type": "string"},
                         "client_id": {"type": "string"},
                         "client_assertion_type": {"type": "string", "const": ASSERTION_TYPE},
                         "client_assertion": {"type": "string"},
                         "resource": {"type": "string", "format": "uri"},
                         "authorization_details": {"type": "string"},
+                        "subject_token": {
+                            "type": "string",
+                            "description": "of a token exchange: the access token of an official",
+                        },
+                        "subject_token_type": {"type": "string", "const": ACCESS_TOKEN},
+                        "requested_token_type": {"type": "string", "const": ACCESS_TOKEN},
+                        "audience": {"type": "string"},
                     },
                 },
                 "example": {
@@ -134,6 +145,10 @@ async def issue_token(request: Request, platform: PlatformDep) -> Response:
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
     personal data needs. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
     to one agreement; `resource` (RFC 8707) may only be the issuer.
+
+    With a token exchange (RFC 8693) a service gets a token of its own to act for an official whose
+    token an app handed to it: never for more nor for longer, ended with it, and only from apps
+    that the operator named (`exchange_from`). It needs a DPoP proof.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
@@ -150,6 +165,7 @@ def _shape(granted: Granted) -> TokenOut:
         expires_in=granted.issued.expires_in,
         scope=" ".join(granted.scope),
         authorization_details=granted.details.as_json() if granted.details else None,
+        issued_token_type=granted.issued_token_type,
     )
 
 
@@ -178,7 +194,7 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": _scopes(),
         "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": _GRANTS,
         **_BINDING,
         "service_documentation": f"{platform.issuer}/docs",
         "ui_locales_supported": ["ja", "en"],

@@ -17,6 +17,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
+from app.oauth.authority import Authority
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
@@ -43,6 +44,7 @@ class Platform:
     sign_ins: Sessions
     keys: KeyRing
     tokens: TokenVerifier
+    authority: Authority
     proofs: Proofs
     token_endpoint: TokenEndpoint
     revocation: Revocation

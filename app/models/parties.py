@@ -127,6 +127,8 @@ class Client(Base):
     redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
     # The organisations whose staff may: each with all that is below it.
     staff_of: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # The clients whose tokens for a person it may exchange for its own (RFC 8693).
+    exchange_from: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]
     created_by: Mapped[str | None]
     revoked_at: Mapped[datetime | None]

@@ -1,7 +1,10 @@
-"""The token endpoint's logic: client credentials only; what is granted is never more than asked."""
+"""The token endpoint's logic; what is granted is never more than asked.
+
+Client credentials are granted here. Other grants are handed in, each from a file of its own.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -67,15 +70,21 @@ class Granted:
     scope: tuple[str, ...]
     bound: bool = False
     details: Details | None = None
+    issued_token_type: str | None = None  # of an exchange (RFC 8693, 2.2.1)
+    told: Mapping[str, str] = field(default_factory=dict)  # more of it for the log
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Judged:
     """What of the scopes that were asked for may be had, for how long, for which purpose."""
 
     scope: tuple[str, ...]
     lifetime_s: int
     purpose: str | None
+
+
+# One grant: what the proven client gets for its form, and the key that it proved, or the refusal.
+Grant = Callable[[ClientFacts, Mapping[str, str], Reach, str | None], Awaitable[Granted]]
 
 
 def read_form(content_type: str | None, query: bytes, body: bytes) -> dict[str, str]:
@@ -140,6 +149,11 @@ class TokenEndpoint:
         self._proofs = proofs
         self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
+        self._grants: dict[str, Grant] = {"client_credentials": self._grant}
+
+    def take(self, grant_type: str, grant: Grant) -> None:
+        """Take one more grant type."""
+        self._grants[grant_type] = grant
 
     async def answer(
         self,
@@ -153,10 +167,11 @@ class TokenEndpoint:
             raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
         client = await self.prove(form, authorization, path=PATH)
         try:
-            if form["grant_type"] != "client_credentials":
-                raise UnsupportedGrantType("grant_type")
+            grant = self._grants.get(form["grant_type"])
+            if grant is None:
+                raise UnsupportedGrantType("grant_type", known=", ".join(self._grants))
             jkt = await self._key_of(proofs)
-            granted = await self._grant(client, form, reach, jkt)
+            granted = await grant(client, form, reach, jkt)
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise
@@ -169,6 +184,7 @@ class TokenEndpoint:
             seconds=granted.issued.expires_in,
             bound=granted.bound or None,
             agreement=granted.details.agreement_id if granted.details else None,
+            **granted.told,
         )
         return granted
 
@@ -218,9 +234,15 @@ class TokenEndpoint:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
-        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(jkt))
-        keys = await self._ring.get()
-        grant = TokenGrant(
+        judged = await judge(client, form.get("scope"), reach, details, bound=bool(jkt))
+        grant = await self.grant_of(client, judged, details, jkt)
+        return Granted(await self.sign(grant), judged.scope, bool(jkt), details)
+
+    async def grant_of(
+        self, client: ClientFacts, judged: Judged, details: Details | None, jkt: str | None
+    ) -> TokenGrant:
+        """What a token is to say for what was judged; of a person's, `client` acts for them."""
+        return TokenGrant(
             client_id=client.client_id,
             organization_id=client.organization_id,
             zone=client.zone,
@@ -231,47 +253,50 @@ class TokenEndpoint:
             agreement_id=details.agreement_id if details else None,
             purpose=judged.purpose,
         )
-        return Granted(issue(keys, self._issuer, grant), judged.scope, bool(jkt), details)
 
-    async def _judge(
-        self,
-        client: ClientFacts,
-        asked: str | None,
-        reach: Reach,
-        details: Details | None,
-        *,
-        bound: bool,
-    ) -> _Judged:
-        """What of the scopes the client may have now, or the refusal where it is nothing."""
-        tokens = scopes.split(asked) if asked else None
-        if tokens is None:
-            raise InvalidScope(
-                "unreadable",
-                mend_ja="scope を空白区切りで指定してください（100個まで）。",
-                mend_en="give scope as at most 100 tokens parted by single spaces.",
-            )
-        asker = Caller(client, frozenset(), bound)
-        if details is None:
-            judged = await _judge_each(asker, tokens, reach)
-        else:
-            judged = await _judge_under(asker, details, tokens, reach)
-        if judged.scope:
-            return judged
-        if details is not None:
-            raise InvalidDetails(
-                "nothing_granted",
-                mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
-                mend_en="name in scope and actions what an agreement in force covers.",
-            )
+    async def sign(self, grant: TokenGrant) -> IssuedToken:
+        """The token, signed with the key of the moment."""
+        return issue(await self._ring.get(), self._issuer, grant)
+
+
+async def judge(
+    client: ClientFacts,
+    asked: str | None,
+    reach: Reach,
+    details: Details | None,
+    *,
+    bound: bool,
+) -> Judged:
+    """What of the scopes the client may have now, or the refusal where it is nothing."""
+    tokens = scopes.split(asked) if asked else None
+    if tokens is None:
         raise InvalidScope(
-            "nothing_granted",
-            mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
-            mend_en="check roles, organisation and agreements in force; ask for access with"
-            " POST /v1/access-requests.",
+            "unreadable",
+            mend_ja="scope を空白区切りで指定してください（100個まで）。",
+            mend_en="give scope as at most 100 tokens parted by single spaces.",
         )
+    asker = Caller(client, frozenset(), bound)
+    if details is None:
+        judged = await _judge_each(asker, tokens, reach)
+    else:
+        judged = await _judge_under(asker, details, tokens, reach)
+    if judged.scope:
+        return judged
+    if details is not None:
+        raise InvalidDetails(
+            "nothing_granted",
+            mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
+            mend_en="name in scope and actions what an agreement in force covers.",
+        )
+    raise InvalidScope(
+        "nothing_granted",
+        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
+        mend_en="check roles, organisation and agreements in force; ask for access with"
+        " POST /v1/access-requests.",
+    )
 
 
-async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _Judged:
+async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> Judged:
     """Every scope by itself: a role's, or a dataset's on any ground."""
     granted = []
     lifetime = LIFETIME_S
@@ -285,12 +310,12 @@ async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _
         if reached is not None:
             granted.append(token)
             lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, None)
+    return Judged(tuple(granted), lifetime, None)
 
 
 async def _judge_under(
     asker: Caller, details: Details, tokens: tuple[str, ...], reach: Reach
-) -> _Judged:
+) -> Judged:
     """Only what the one agreement covers: no role's scope, no other dataset, no other action."""
     under = replace(asker, agreement_id=details.agreement_id)
     granted = []
@@ -306,4 +331,4 @@ async def _judge_under(
         granted.append(token)
         purpose = reached.purpose
         lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, purpose)
+    return Judged(tuple(granted), lifetime, purpose)

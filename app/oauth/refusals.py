@@ -62,11 +62,34 @@ class SlowDown(OAuthRefused):
 
 
 class UnsupportedGrantType(OAuthRefused):
-    """Only `client_credentials` is on."""
+    """No such grant is on."""
 
     code = "unsupported_grant_type"
-    ja = "grant_type は client_credentials だけです。"
-    en = "The only grant_type is client_credentials."
+    ja = "使える grant_type は {known} です。"
+    en = "The grant_type is one of {known}."
+
+
+class ExchangeNotAllowed(UnauthorizedClient):
+    """The client may exchange no token whatever: the operator has named nobody's for it."""
+
+    ja = "このクライアントはトークン交換を許可されていません。運営者に exchange_from の登録を依頼してください。"
+    en = "This client may exchange no token. Ask the operator to name, in exchange_from, whose it may."
+
+
+class SubjectRefused(InvalidRequest):
+    """The one answer for every subject token that is not taken (RFC 8693, 2.2.2).
+
+    Whoever found a token learns nothing of it here: `why` is for the log alone.
+    """
+
+    ja = (
+        "subject_token を受け付けられません。exchange_from に登録されたアプリが取得した、担当組織の"
+        "職員の有効なアクセストークンを送ってください。"
+    )
+    en = (
+        "The subject_token is not taken. Send the valid access token of a member of staff that you"
+        " serve, which an app got that is named in your exchange_from."
+    )
 
 
 class InvalidScope(OAuthRefused):

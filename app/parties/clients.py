@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -109,6 +109,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         secret_hash=await hash_secret(secret) if secret else None,
         redirect_uris=[],
         staff_of=[],
+        exchange_from=[],
         created_at=clock.now(),
         created_by=by,
     )
@@ -193,6 +194,29 @@ async def revoke(
     return client
 
 
+async def allow_exchange(
+    session: AsyncSession, client_id: str, givers: Collection[str], *, by: str
+) -> Client:
+    """Name the clients, and no others, whose tokens for a person this one may exchange (RFC 8693).
+
+    Tokens that it exchanged from one that is named no more are refused from now on.
+    """
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    if client_id in givers:
+        raise ClientInvalid(faults=[Fault(
+            "/clients", "itself", "自分自身のトークンは交換できません。",
+            "A client does not exchange tokens of its own.",
+        )])  # fmt: skip
+    for giver in sorted(givers):
+        _require_in_force(await get(session, giver))
+    client.exchange_from = sorted(set(givers))
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=by, exchange_from=client.exchange_from,
+    )  # fmt: skip
+    return client
+
+
 def _require_in_force(client: Client) -> None:
     if client.revoked_at is not None:
         raise ClientRevoked(client=client.id)
@@ -203,7 +227,7 @@ def _kids(client: Client) -> list[str]:
 
 
 _FACTS: Final = """
-SELECT c.organization_id, c.zone, c.roles, c.auth_method,
+SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.staff_of, c.exchange_from,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -227,4 +251,6 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         zone=row["zone"],
         auth_method=row["auth_method"],
         revoked=row["revoked"],
+        staff_of=frozenset(row["staff_of"]),
+        exchange_from=frozenset(row["exchange_from"]),
     )

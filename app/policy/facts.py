@@ -34,6 +34,10 @@ class ClientFacts:
     revoked: bool
     # The member of staff for whom the client acts: organisation, line and roles are then theirs.
     person_id: str | None = None
+    # The organisations whose staff may sign in to it, each with all below it.
+    staff_of: frozenset[str] = frozenset()
+    # The clients whose tokens for a person it may exchange for its own (RFC 8693).
+    exchange_from: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> str:
@@ -51,6 +55,11 @@ class PersonFacts:
     line: frozenset[str]
     roles: frozenset[str]
     disabled: bool
+
+
+def serves(client: ClientFacts, person: PersonFacts) -> bool:
+    """Whether the client is there for the staff of the person's organisation."""
+    return not client.staff_of.isdisjoint(person.line)
 
 
 def acting_for(client: ClientFacts, person: PersonFacts) -> ClientFacts:

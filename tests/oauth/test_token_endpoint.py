@@ -434,7 +434,10 @@ async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> No
     resource = (await client.get("/.well-known/oauth-protected-resource")).json()
 
     assert server["issuer"] == resource["resource"] == ISSUER
-    assert server["grant_types_supported"] == ["client_credentials"]
+    assert server["grant_types_supported"] == [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]
     for endpoint in (server["jwks_uri"], resource["jwks_uri"]):
         assert (await client.get(endpoint)).status_code == 200
     assert (await client.post(server["token_endpoint"])).status_code == 400

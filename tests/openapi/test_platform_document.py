@@ -246,6 +246,17 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The app that the example names."""
+    async with stage.world.platform.database.writing() as session:
+        new = clients.NewClient(
+            organization_id=SAKAI, name="試験", id="271004-portal",
+            auth_method=AuthMethod.CLIENT_SECRET_BASIC,
+        )  # fmt: skip
+        await clients.add(session, new, by="test")
+    return await _fresh_client(stage)
+
+
 async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
     unit = f"271004-u{secrets.token_hex(4)}"
     body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
@@ -411,6 +422,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/clients/{client_id}": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
     "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
