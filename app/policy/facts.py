@@ -34,6 +34,9 @@ class ClientFacts:
     revoked: bool
     # The member of staff for whom the client acts: organisation, line and roles are then theirs.
     person_id: str | None = None
+    # Where people are sent back to, and whose staff may sign in to it, each with all below.
+    redirect_uris: frozenset[str] = frozenset()
+    staff_of: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> str:
@@ -51,6 +54,12 @@ class PersonFacts:
     line: frozenset[str]
     roles: frozenset[str]
     disabled: bool
+
+
+def may_sign_in(client: ClientFacts, person: PersonFacts) -> bool:
+    """Whether somebody may sign in to the client now: nobody, unless it says whose staff may."""
+    known = not client.revoked and not person.disabled
+    return known and not client.staff_of.isdisjoint(person.line)
 
 
 def acting_for(client: ClientFacts, person: PersonFacts) -> ClientFacts:
