@@ -66,8 +66,8 @@ from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.oauth import exchange
 from app.oauth.authority import Authority
-from app.oauth.exchange import GRANT_TYPE, Exchange
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
@@ -162,7 +162,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             admit=limits.token_client,
         )
         authority = Authority(clients, people)
-        door.take(GRANT_TYPE, Exchange(door, tokens, authority, issuer=settings.issuer).grant)
+        door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
+            database, ring, tokens, authority, issuer=settings.issuer
+        ).grant
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()

@@ -1,6 +1,6 @@
 """The door to OAuth clients (管理). Shows a secret once and never a hash."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
@@ -24,6 +24,10 @@ _JWKS: JsonDict = {
         }
     ]
 }
+_Uris = Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=10)]
+_Staff = Annotated[list[Name], Field(max_length=100)]
+_URIS: Final = "where people are sent back to who signed in; compared as text"
+_STAFF: Final = "organisations whose staff, and those below, may sign in to it"
 
 
 class ClientIn(InShape):
@@ -37,6 +41,8 @@ class ClientIn(InShape):
     roles: Annotated[list[Role], Field(max_length=5, default=[])]
     auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
     jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
+    redirect_uris: _Uris = Field(default=[], description=_URIS)
+    staff_of: _Staff = Field(default=[], description=_STAFF)
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,6 +67,8 @@ class ClientOut(OutShape):
     roles: list[str]
     auth_method: str
     jwks: dict[str, Any] | None
+    redirect_uris: list[str]
+    staff_of: list[str]
     exchange_from: list[str]
     created_at: Time
     created_by: str | None
@@ -73,6 +81,22 @@ class AddedClientOut(OutShape):
 
     client: ClientOut
     secret: str | None
+
+
+class SignInIn(InShape):
+    """Who may sign in to the client, and where they are sent back to: in place of what stands."""
+
+    redirect_uris: _Uris = Field(description=_URIS)
+    staff_of: _Staff = Field(description=_STAFF)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "redirect_uris": ["https://app.city.sakai.example/callback"],
+                "staff_of": ["271403"],
+            }
+        }
+    )
 
 
 class KeysIn(InShape):
@@ -101,6 +125,7 @@ class ExchangeIn(InShape):
         "client_invalid",
         "client_exists",
         "jwks_invalid",
+        "redirect_uri_invalid",
         "organization_not_found",
         "organization_invalid",
         "organization_closed",
@@ -161,6 +186,27 @@ async def replace_keys(
     """Two slots: put the new key beside the old, change over, then leave the old one out."""
     keys = new.model_dump()
     return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+
+
+@router.put(
+    "/{client_id}/sign-in",
+    response_model=ClientOut,
+    summary="Say who may sign in to a client",
+    responses=problems(
+        *SCOPED_CODES,
+        "client_not_found",
+        "client_already_revoked",
+        "redirect_uri_invalid",
+        "organization_not_found",
+        "organization_invalid",
+    ),
+)
+async def set_sign_in(
+    client_id: str, new: SignInIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Redirect URIs, and the organisations whose staff may sign in. Nobody's where both are empty."""
+    told = new.model_dump()
+    return await clients.set_sign_in(session, client_id, **told, by=caller.client.client_id)
 
 
 @router.put(

@@ -64,6 +64,12 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     ] = None,
     jwks: Annotated[Path | None, typer.Option(help="File with the client's public keys")] = None,
     secret: Annotated[bool, typer.Option("--secret", help="client_secret_basic")] = False,
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where people are sent back to; several times")
+    ] = None,
+    staff_of: Annotated[
+        list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a client with one of --new-key, --jwks, --secret. クライアントを登録する。"""
@@ -89,6 +95,8 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
             jwks=public,
             system=system,
             id=client_id,
+            redirect_uris=redirect_uri or (),
+            staff_of=staff_of or (),
         )
         async with shell.database.writing() as session:
             added = await clients.add(session, new, by=shell.by)

@@ -6,7 +6,7 @@ from typing import TypeVar
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
 from app.oauth.tokens import InvalidToken, PersonGrant, Verified
-from app.policy.facts import ClientFacts, PersonFacts, acting_for, serves
+from app.policy.facts import ClientFacts, PersonFacts, acting_for, may_sign_in
 
 Found = TypeVar("Found")
 
@@ -49,7 +49,7 @@ def why_not_exchanged(giver: ClientFacts, taker: ClientFacts, person: PersonFact
         return "client_revoked"
     if giver.client_id not in taker.exchange_from:
         return "exchange_from"
-    return None if serves(taker, person) else "staff_of"
+    return None if may_sign_in(taker, person) else "staff_of"
 
 
 async def _find(cache: LiveCache[Found], key: str, why: str) -> Found:

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from app.kit.db import Database
 from app.models.parties import AuthMethod
 from app.oauth import scopes
 from app.oauth.authority import Authority
 from app.oauth.details import ACTIONS, Details, read_details
-from app.oauth.grants import Granted, Reach, TokenEndpoint, judge
+from app.oauth.grants import Granted, Judged, Reach, judge, nothing_granted
+from app.oauth.keys import KeyRing
 from app.oauth.refusals import (
     ExchangeNotAllowed,
     InvalidDetails,
@@ -27,8 +29,16 @@ from app.oauth.refusals import (
     InvalidTarget,
     SubjectRefused,
 )
-from app.oauth.tokens import MOST_EXCHANGES, InvalidToken, PersonGrant, TokenVerifier, Verified
-from app.policy.facts import ClientFacts
+from app.oauth.tokens import (
+    MOST_EXCHANGES,
+    InvalidToken,
+    PersonGrant,
+    TokenGrant,
+    TokenVerifier,
+    Verified,
+    issue,
+)
+from app.policy.facts import Caller, ClientFacts
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type
@@ -38,9 +48,16 @@ class Exchange:
     """Judges tokens that are handed over, and grants what follows from them. One a process."""
 
     def __init__(
-        self, door: TokenEndpoint, tokens: TokenVerifier, authority: Authority, *, issuer: str
+        self,
+        database: Database,
+        ring: KeyRing,
+        tokens: TokenVerifier,
+        authority: Authority,
+        *,
+        issuer: str,
     ) -> None:
-        self._door = door
+        self._database = database
+        self._ring = ring
         self._tokens = tokens
         self._authority = authority
         self._issuer = issuer
@@ -61,13 +78,20 @@ class Exchange:
         asker, person = await self._acting(client, subject, signed_in)
         details = _details(form, subject)
         asked = _within(form.get("scope"), subject)
-        judged = await judge(asker, asked, reach, details, bound=True)
-        grant = await self._door.grant_of(asker, judged, details, jkt)
-        issued = await self._door.sign(replace(grant, person=person, ends_by=subject.exp))
+        judged = await judge(Caller(asker, frozenset(), bound=True), asked, reach, details)
+        if not judged.scope:
+            raise nothing_granted(details)
+        grant = await self._what(asker, judged, details)
+        grant = replace(grant, jkt=jkt, person=person, ends_by=subject.exp)
         return Granted(
-            issued, judged.scope, True, details, ACCESS_TOKEN,
-            {"person": person.person_id, "app": subject.client_id, "subject": subject.jti},
-        )  # fmt: skip
+            issue(await self._ring.get(), self._issuer, grant),
+            judged.scope,
+            bound=True,
+            details=details,
+            person_id=person.person_id,
+            issued_token_type=ACCESS_TOKEN,
+            told={"app": subject.client_id, "subject": subject.jti},
+        )
 
     def _check_form(self, form: Mapping[str, str]) -> None:
         """Every parameter of RFC 8693, 2.1, but for the token itself and the scope."""
@@ -101,6 +125,20 @@ class Exchange:
         if verified.person is None:
             raise SubjectRefused("subject_no_person")
         return verified, verified.person
+
+    async def _what(
+        self, asker: ClientFacts, judged: Judged, details: Details | None
+    ) -> TokenGrant:
+        return TokenGrant(
+            client_id=asker.client_id,
+            organization_id=asker.organization_id,
+            zone=asker.zone,
+            scope=judged.scope,
+            epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
+            lifetime_s=judged.lifetime_s,
+            agreement_id=details.agreement_id if details else None,
+            purpose=judged.purpose,
+        )
 
     async def _acting(
         self, client: ClientFacts, subject: Verified, signed_in: PersonGrant
@@ -152,16 +190,14 @@ def _details(form: Mapping[str, str], subject: Verified) -> Details | None:
     return asked
 
 
-def _within(asked: str | None, subject: Verified) -> str | None:
+def _within(asked: str | None, subject: Verified) -> tuple[str, ...]:
     """What of the scopes that were asked for the subject token carries (RFC 8693, 2.1)."""
-    tokens = scopes.split(asked) if asked else None
-    if tokens is None:
-        return asked  # what cannot be read is refused where all scopes are
-    kept = [token for token in tokens if token in subject.scope]
+    kept = tuple(token for token in scopes.split(asked or "") or () if token in subject.scope)
     if not kept:
         raise InvalidScope(
             "not_of_subject",
-            mend_ja="subject_token にあるスコープから選んでください。",
-            mend_en="choose from the scopes of the subject_token.",
+            mend_ja="scope は subject_token のスコープから空白区切りで選んでください（100個まで）。",
+            mend_en="choose as scope at most 100 of the scopes of the subject_token, parted by"
+            " single spaces.",
         )
-    return " ".join(kept)
+    return kept

@@ -1,7 +1,4 @@
-"""The token endpoint's logic; what is granted is never more than asked.
-
-Client credentials are granted here. Other grants are handed in, each from a file of its own.
-"""
+"""The token endpoint's logic, and client credentials; what is granted is never more than asked."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,8 +67,16 @@ class Granted:
     scope: tuple[str, ...]
     bound: bool = False
     details: Details | None = None
-    issued_token_type: str | None = None  # of an exchange (RFC 8693, 2.2.1)
-    told: Mapping[str, str] = field(default_factory=dict)  # more of it for the log
+    # For whom it acts, and what says so to the app that they signed in to.
+    person_id: str | None = None
+    id_token: str | None = None
+    # Of an exchange (RFC 8693, 2.2.1): what was issued, and more of it for the log.
+    issued_token_type: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
+# Judges one kind of grant: the client, its form, the key that it proved.
+Grant = Callable[[ClientFacts, Mapping[str, str], Reach, str | None], Awaitable[Granted]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,6 @@ class Judged:
     scope: tuple[str, ...]
     lifetime_s: int
     purpose: str | None
-
-
-# One grant: what the proven client gets for its form, and the key that it proved, or the refusal.
-Grant = Callable[[ClientFacts, Mapping[str, str], Reach, str | None], Awaitable[Granted]]
 
 
 def read_form(content_type: str | None, query: bytes, body: bytes) -> dict[str, str]:
@@ -149,11 +150,7 @@ class TokenEndpoint:
         self._proofs = proofs
         self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
-        self._grants: dict[str, Grant] = {"client_credentials": self._grant}
-
-    def take(self, grant_type: str, grant: Grant) -> None:
-        """Take one more grant type."""
-        self._grants[grant_type] = grant
+        self.grants: dict[str, Grant] = {"client_credentials": self._grant}  # by their grant_type
 
     async def answer(
         self,
@@ -167,11 +164,10 @@ class TokenEndpoint:
             raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
         client = await self.prove(form, authorization, path=PATH)
         try:
-            grant = self._grants.get(form["grant_type"])
+            grant = self.grants.get(form["grant_type"])
             if grant is None:
-                raise UnsupportedGrantType("grant_type", known=", ".join(self._grants))
-            jkt = await self._key_of(proofs)
-            granted = await grant(client, form, reach, jkt)
+                raise UnsupportedGrantType("grant_type", known=", ".join(self.grants))
+            granted = await grant(client, form, reach, await self._key_of(proofs))
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise
@@ -179,6 +175,7 @@ class TokenEndpoint:
             Event.TOKEN_ISSUED,
             client=client.client_id,
             organization=client.organization_id,
+            person=granted.person_id,
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
@@ -234,15 +231,9 @@ class TokenEndpoint:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
-        judged = await judge(client, form.get("scope"), reach, details, bound=bool(jkt))
-        grant = await self.grant_of(client, judged, details, jkt)
-        return Granted(await self.sign(grant), judged.scope, bool(jkt), details)
-
-    async def grant_of(
-        self, client: ClientFacts, judged: Judged, details: Details | None, jkt: str | None
-    ) -> TokenGrant:
-        """What a token is to say for what was judged; of a person's, `client` acts for them."""
-        return TokenGrant(
+        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(jkt))
+        keys = await self._ring.get()
+        grant = TokenGrant(
             client_id=client.client_id,
             organization_id=client.organization_id,
             zone=client.zone,
@@ -253,47 +244,54 @@ class TokenEndpoint:
             agreement_id=details.agreement_id if details else None,
             purpose=judged.purpose,
         )
+        return Granted(issue(keys, self._issuer, grant), judged.scope, bool(jkt), details)
 
-    async def sign(self, grant: TokenGrant) -> IssuedToken:
-        """The token, signed with the key of the moment."""
-        return issue(await self._ring.get(), self._issuer, grant)
-
-
-async def judge(
-    client: ClientFacts,
-    asked: str | None,
-    reach: Reach,
-    details: Details | None,
-    *,
-    bound: bool,
-) -> Judged:
-    """What of the scopes the client may have now, or the refusal where it is nothing."""
-    tokens = scopes.split(asked) if asked else None
-    if tokens is None:
-        raise InvalidScope(
-            "unreadable",
-            mend_ja="scope を空白区切りで指定してください（100個まで）。",
-            mend_en="give scope as at most 100 tokens parted by single spaces.",
-        )
-    asker = Caller(client, frozenset(), bound)
-    if details is None:
-        judged = await _judge_each(asker, tokens, reach)
-    else:
-        judged = await _judge_under(asker, details, tokens, reach)
-    if judged.scope:
+    async def _judge(
+        self,
+        client: ClientFacts,
+        asked: str | None,
+        reach: Reach,
+        details: Details | None,
+        *,
+        bound: bool,
+    ) -> Judged:
+        """What of the scopes the client may have now, or the refusal where it is nothing."""
+        tokens = scopes.split(asked) if asked else None
+        if tokens is None:
+            raise InvalidScope(
+                "unreadable",
+                mend_ja="scope を空白区切りで指定してください（100個まで）。",
+                mend_en="give scope as at most 100 tokens parted by single spaces.",
+            )
+        judged = await judge(Caller(client, frozenset(), bound), tokens, reach, details)
+        if not judged.scope:
+            raise nothing_granted(details)
         return judged
+
+
+def nothing_granted(details: Details | None) -> OAuthRefused:
+    """The refusal where nothing of what was asked may be had."""
     if details is not None:
-        raise InvalidDetails(
+        return InvalidDetails(
             "nothing_granted",
             mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
             mend_en="name in scope and actions what an agreement in force covers.",
         )
-    raise InvalidScope(
+    return InvalidScope(
         "nothing_granted",
         mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
         mend_en="check roles, organisation and agreements in force; ask for access with"
         " POST /v1/access-requests.",
     )
+
+
+async def judge(
+    asker: Caller, tokens: tuple[str, ...], reach: Reach, details: Details | None
+) -> Judged:
+    """What of the scopes the asker may have now, which may be nothing."""
+    if details is None:
+        return await _judge_each(asker, tokens, reach)
+    return await _judge_under(asker, details, tokens, reach)
 
 
 async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> Judged:

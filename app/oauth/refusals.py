@@ -62,11 +62,11 @@ class SlowDown(OAuthRefused):
 
 
 class UnsupportedGrantType(OAuthRefused):
-    """No such grant is on."""
+    """The grant is not one of those that are on."""
 
     code = "unsupported_grant_type"
-    ja = "使える grant_type は {known} です。"
-    en = "The grant_type is one of {known}."
+    ja = "grant_type は {known} のどれかです。"
+    en = "The grant_type must be one of: {known}."
 
 
 class ExchangeNotAllowed(UnauthorizedClient):

@@ -18,6 +18,7 @@ from app.kit.secret_hash import hash_secret
 from app.models.parties import AuthMethod, Client, Organization, Role, Zone
 from app.parties.client_keys import check_jwks
 from app.parties.organizations import OrganizationClosed, OrganizationNotFound, normal_id
+from app.parties.redirects import check_redirect_uris
 from app.policy.facts import ClientFacts
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
@@ -71,6 +72,8 @@ class NewClient:
     jwks: dict[str, Any] | None = None
     system: str | None = None
     id: str | None = None
+    redirect_uris: Sequence[str] = ()
+    staff_of: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         raise OrganizationClosed(organization=organization.id)
     client_id = new.id or f"{organization.id}-{secrets.token_hex(4)}"
     _check(new, client_id)
+    check_redirect_uris(new.redirect_uris)
+    staff_of = await _organizations(session, new.staff_of)
     if await session.get(Client, client_id) is not None:
         raise ClientExists(client=client_id)
     jwks = check_jwks(new.jwks) if new.jwks is not None else None
@@ -107,8 +112,8 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         auth_method=new.auth_method.value,
         jwks=jwks,
         secret_hash=await hash_secret(secret) if secret else None,
-        redirect_uris=[],
-        staff_of=[],
+        redirect_uris=sorted(set(new.redirect_uris)),
+        staff_of=staff_of,
         exchange_from=[],
         created_at=clock.now(),
         created_by=by,
@@ -117,6 +122,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
     await audit.append(
         session, Event.CLIENT_ADDED, client=client.id, organization=organization.id, by=by,
         roles=client.roles, method=client.auth_method, kids=_kids(client) or None,
+        redirect_uris=client.redirect_uris or None, staff_of=client.staff_of or None,
     )  # fmt: skip
     return AddedClient(client, secret)
 
@@ -182,6 +188,40 @@ async def replace_keys(
     return client
 
 
+async def set_sign_in(
+    session: AsyncSession,
+    client_id: str,
+    *,
+    redirect_uris: Sequence[str],
+    staff_of: Sequence[str],
+    by: str,
+) -> Client:
+    """Say anew where people are sent back to who sign in to the client, and whose staff may.
+
+    Raises `RedirectInvalid`, `ClientNotFound`, `ClientRevoked` or `OrganizationNotFound`.
+    """
+    check_redirect_uris(redirect_uris)
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    client.redirect_uris = sorted(set(redirect_uris))
+    client.staff_of = await _organizations(session, staff_of)
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=by,
+        redirect_uris=client.redirect_uris, staff_of=client.staff_of,
+    )  # fmt: skip
+    return client
+
+
+async def _organizations(session: AsyncSession, named: Sequence[str]) -> list[str]:
+    """The ids of organisations as we write them, or `OrganizationNotFound`."""
+    ids = {normal_id(each): each for each in named}
+    statement = select(Organization.id).where(Organization.id.in_(ids))
+    known = set(await session.scalars(statement))
+    for each in sorted(ids.keys() - known):
+        raise OrganizationNotFound(organization=ids[each])
+    return sorted(ids)
+
+
 async def revoke(
     session: AsyncSession, client_id: str, *, by: str, reason: str | None = None
 ) -> Client:
@@ -227,7 +267,8 @@ def _kids(client: Client) -> list[str]:
 
 
 _FACTS: Final = """
-SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.staff_of, c.exchange_from,
+SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
+       c.exchange_from,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -251,6 +292,7 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         zone=row["zone"],
         auth_method=row["auth_method"],
         revoked=row["revoked"],
+        redirect_uris=frozenset(row["redirect_uris"]),
         staff_of=frozenset(row["staff_of"]),
         exchange_from=frozenset(row["exchange_from"]),
     )

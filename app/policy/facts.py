@@ -34,7 +34,8 @@ class ClientFacts:
     revoked: bool
     # The member of staff for whom the client acts: organisation, line and roles are then theirs.
     person_id: str | None = None
-    # The organisations whose staff may sign in to it, each with all below it.
+    # Where people are sent back to, and whose staff may sign in to it, each with all below.
+    redirect_uris: frozenset[str] = frozenset()
     staff_of: frozenset[str] = frozenset()
     # The clients whose tokens for a person it may exchange for its own (RFC 8693).
     exchange_from: frozenset[str] = frozenset()
@@ -57,9 +58,10 @@ class PersonFacts:
     disabled: bool
 
 
-def serves(client: ClientFacts, person: PersonFacts) -> bool:
-    """Whether the client is there for the staff of the person's organisation."""
-    return not client.staff_of.isdisjoint(person.line)
+def may_sign_in(client: ClientFacts, person: PersonFacts) -> bool:
+    """Whether somebody may sign in to the client now: nobody, unless it says whose staff may."""
+    known = not client.revoked and not person.disabled
+    return known and not client.staff_of.isdisjoint(person.line)
 
 
 def acting_for(client: ClientFacts, person: PersonFacts) -> ClientFacts:

@@ -423,6 +423,7 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
+    "PUT /v1/admin/clients/{client_id}/sign-in": _fresh_client,
     "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
