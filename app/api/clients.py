@@ -14,7 +14,7 @@ from app.models.parties import AuthMethod, Client, Role, Zone
 from app.parties import clients
 
 router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
-_JWKS: JsonDict = {
+EXAMPLE_JWKS: JsonDict = {
     "keys": [
         {
             "kty": "EC",
@@ -50,7 +50,7 @@ class ClientIn(InShape):
                 "organization_id": "271004-kenko",
                 "name": "保健所システム",
                 "roles": ["developer"],
-                "jwks": _JWKS,
+                "jwks": EXAMPLE_JWKS,
             }
         }
     )
@@ -104,7 +104,7 @@ class KeysIn(InShape):
 
     keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2)]
 
-    model_config = ConfigDict(json_schema_extra={"example": _JWKS})
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_JWKS})
 
 
 class ExchangeIn(InShape):

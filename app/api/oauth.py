@@ -21,6 +21,7 @@ from app.oauth.scopes import MEANINGS
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
 _JWKS_PATH: Final = "/oauth/jwks"
+REGISTRATION_PATH: Final = "/oauth/register"
 # By their names in RFC 8414: where clients authenticate, each by the same methods.
 _ENDPOINTS: Final = {
     "token_endpoint": PATH,
@@ -191,6 +192,7 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
     return {
         "issuer": platform.issuer,
         **endpoints,
+        "registration_endpoint": f"{platform.issuer}{REGISTRATION_PATH}",
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": _scopes(),
         "response_types_supported": [],

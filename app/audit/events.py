@@ -21,6 +21,9 @@ class Event(StrEnum):
     CLIENT_ADDED = "client.added"
     CLIENT_CHANGED = "client.changed"
     CLIENT_REVOKED = "client.revoked"
+    REGISTRATION_TOKEN_MADE = "registration_token.made"  # noqa: S105
+    CLIENT_REGISTERED = "client.registered"
+    REGISTRATION_DECIDED = "registration.decided"
     PERSON_ADDED = "person.added"
     PERSON_CHANGED = "person.changed"
     SIGNED_IN = "person.signed_in"

@@ -11,6 +11,7 @@ from app.cli.words import Json, note, said, show_many, show_one
 
 if TYPE_CHECKING:
     from app.models.parties import Client
+    from app.parties.registrations import MadeToken
 
 app = typer.Typer(no_args_is_help=True, help="OAuth clients. OAuthクライアント。")
 Id = Annotated[str, typer.Argument(metavar="CLIENT")]
@@ -111,6 +112,33 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     if shown_once:
         note("secret は今だけ表示されます。", "The secret is shown now and never again.")
     show_one({**_shown(made), **({"secret": shown_once} if shown_once else {})}, as_json)
+
+
+@app.command("registration-token")
+def registration_token(
+    organization: Annotated[str, typer.Argument(help="271004-kenko")],
+    uses: Annotated[int, typer.Option(min=1, max=20, help="So many clients may register")] = 1,
+    days: Annotated[int, typer.Option(min=1, max=30, help="So long it opens anything")] = 7,
+    role: Annotated[list[str] | None, typer.Option(help="steward or developer")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let clients register themselves at /oauth/register. クライアントの自己登録を許す。"""
+
+    async def act(shell: Shell) -> "MadeToken":
+        from app.models.parties import Role  # noqa: PLC0415
+        from app.parties import registrations  # noqa: PLC0415
+
+        roles = [one_of(Role, each, "--role") for each in role or ()]
+        new = registrations.NewToken(organization, uses, days, roles)
+        async with shell.database.writing() as session:
+            return await registrations.make_token(session, new, by=shell.by)
+
+    made = run(act)
+    show_one({"token": made.token, **members(made.registration_token, "secret_sha256")}, as_json)
+    note(
+        "トークンは今だけ表示されます。登録されたクライアントは、職員が承認するまで使えません。",
+        "The token is shown only now. What registers with it waits until a person approves it.",
+    )
 
 
 def _read_jwks(path: Path | None) -> dict[str, Any] | None:

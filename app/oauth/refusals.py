@@ -124,6 +124,35 @@ class InvalidDetails(OAuthRefused):
     en = "The authorization_details cannot be granted: {mend_en}"
 
 
+class InvalidClientMetadata(OAuthRefused):
+    """What was said of a client to be registered is wrong or not taken (RFC 7591, 3.2.2)."""
+
+    code = "invalid_client_metadata"
+    ja = "クライアントの登録内容に誤りがあります: {mend_ja}"
+    en = "The client metadata is wrong: {mend_en}"
+
+
+class InvalidRedirectUri(OAuthRefused):
+    """Nobody may be sent back to that address (RFC 7591, 3.2.2)."""
+
+    code = "invalid_redirect_uri"
+    ja = "リダイレクト先に誤りがあります: {mend_ja}"
+    en = "A redirect URI is wrong: {mend_en}"
+
+
+class InvalidRegistrationToken(OAuthRefused):
+    """The initial access token opens nothing (RFC 7591, 3.2.2). One wording for every cause."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_token"
+    ja = "登録トークンが無いか、誤りか、使い切られたか、期限切れです。発行者に新しいものを依頼してください。"
+    en = "The initial access token is missing, wrong, used up or expired: ask its maker for a new one."
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+
+
 def shown_token(form: Mapping[str, str], client_id: str) -> str:
     """The token that a revocation or an introspection is about (RFC 7009, 2.1; RFC 7662, 2.1).
 

@@ -16,6 +16,7 @@ from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
+from app.parties.registrations import forget_undecided
 from app.signin.sessions import forget_sessions
 from app.tables import parts
 
@@ -26,12 +27,13 @@ _LOCK_NOT_GOT: Final = "55P03"
 
 
 async def tidy(database: Database) -> None:
-    """Delete expired assertions, revocations and sessions, the answers kept for retries, and versions let go;
-    files that no run used, and the temporary folders of killed workers."""
+    """Delete expired assertions, revocations, sessions and registrations, the answers kept for
+    retries, and versions let go; files that no run used, and temporary folders of killed workers."""
     await asyncio.to_thread(sweep)
     await forget_used(database.pool)
     await forget_revoked(database.pool)
     await forget_sessions(database.pool)
+    await forget_undecided(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

@@ -22,6 +22,7 @@ from app.models.parties import AuthMethod, Role
 from app.parties import clients
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.oauth.people import acting, somebody
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -246,6 +247,28 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _registration_token(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"organization": "271004-kenko"}
+    made = await stage.send("/v1/admin/registration-tokens", body, stage.admin)
+    return {"Authorization": f"Bearer {made['token']}"}, {}
+
+
+async def _registered(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, _ = await _registration_token(stage)
+    body = OPERATIONS["POST /oauth/register"]["requestBody"]["content"]["application/json"]
+    made = await stage.send("/oauth/register", _example(body), headers)
+    return stage.admin, {"client_id": made["client_id"]}
+
+
+async def _registered_and_second_person(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _registered(stage)
+    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
+    app = await stage.world.party(SAKAI)
+    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
+    at = f"/v1/admin/clients/{path['client_id']}/approve"
+    return at_work.headers(at, "POST"), path
+
+
 async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
     """The app that the example names."""
     async with stage.world.platform.database.writing() as session:
@@ -422,6 +445,11 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/clients/{client_id}": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "POST /oauth/register": _registration_token,
+    "POST /v1/admin/registration-tokens": _as("admin"),
+    "GET /v1/admin/registrations": _as("admin"),
+    "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
+    "POST /v1/admin/clients/{client_id}/reject": _registered,
     "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
     "PUT /v1/admin/clients/{client_id}/sign-in": _fresh_client,
     "POST /v1/admin/decisions/explain": _app_client,
