@@ -119,9 +119,10 @@ def test_an_operator_invites_an_organisation_and_sees_the_code_once(home: Home) 
 
 
 def test_an_operator_lets_clients_register_and_sees_the_token_once(home: Home) -> None:
-    done = home.run("client", "registration-token", "271004-kenko", "--uses", "2", "--json")
-    refused = home.run("client", "registration-token", "271004-kenko", "--role", "operator")
+    done = home.run("client", "registration-token", "27100", "--uses", "2", "--json")
+    refused = home.run("client", "registration-token", "27100", "--role", "operator")
 
+    assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (len(told["token"]), told["uses_left"], told["roles"]) == (43, 2, [])
     assert "secret_sha256" not in told
