@@ -32,6 +32,7 @@ from app.api import (
     records,
     repairs,
     resumable,
+    sign_in,
     terms,
     uploads,
     versions,
@@ -66,20 +67,25 @@ from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.oauth import code_grant
+from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.proofs import Proofs
+from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.portal import authorize
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     token_status_router,
+    sign_in.router,
     keys.router,
     datasets.router,
     uploads.router,
@@ -110,6 +116,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    authorize.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -159,6 +166,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             proofs=proofs,
             admit=limits.token_client,
         )
+        door.grants[code_grant.GRANT_TYPE] = code_grant.CodeGrant(
+            database, live, ring, people, settings.issuer
+        )
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()
@@ -205,7 +215,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             proofs=proofs,
             token_endpoint=door,
             revocation=Revocation(database, live, entries, door, tokens),
-            introspection=Introspection(entries, door, tokens, clients),
+            introspection=Introspection(entries, door, tokens, clients, people),
+            pushed=PushedRequests(database, door, proofs, settings.issuer),
+            answers=Answers(database),
         )
 
 

@@ -66,6 +66,9 @@ class TokenStatusOut(BaseModel):
     cnf: dict[str, Any] | None = None
     agr: str | None = None
     pur: str | None = None
+    acr: str | None = None
+    auth_time: int | None = None
+    act: dict[str, Any] | None = None
 
     model_config = ConfigDict(json_schema_extra={"example": {"active": False}})
 

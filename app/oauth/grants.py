@@ -1,4 +1,4 @@
-"""The token endpoint's logic: client credentials only; what is granted is never more than asked."""
+"""The token endpoint's logic, and client credentials; what is granted is never more than asked."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,10 +67,17 @@ class Granted:
     scope: tuple[str, ...]
     bound: bool = False
     details: Details | None = None
+    # For whom it acts, and what says so to the app that they signed in to.
+    person_id: str | None = None
+    id_token: str | None = None
+
+
+# Judges one kind of grant: the client, its form, the key that it proved.
+Grant = Callable[[ClientFacts, Mapping[str, str], Reach, str | None], Awaitable[Granted]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Judged:
     """What of the scopes that were asked for may be had, for how long, for which purpose."""
 
     scope: tuple[str, ...]
@@ -140,6 +147,7 @@ class TokenEndpoint:
         self._proofs = proofs
         self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
+        self.grants: dict[str, Grant] = {"client_credentials": self._grant}  # by their grant_type
 
     async def answer(
         self,
@@ -153,10 +161,10 @@ class TokenEndpoint:
             raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
         client = await self.prove(form, authorization, path=PATH)
         try:
-            if form["grant_type"] != "client_credentials":
-                raise UnsupportedGrantType("grant_type")
-            jkt = await self._key_of(proofs)
-            granted = await self._grant(client, form, reach, jkt)
+            grant = self.grants.get(form["grant_type"])
+            if grant is None:
+                raise UnsupportedGrantType("grant_type", known=", ".join(self.grants))
+            granted = await grant(client, form, reach, await self._key_of(proofs))
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise
@@ -164,6 +172,7 @@ class TokenEndpoint:
             Event.TOKEN_ISSUED,
             client=client.client_id,
             organization=client.organization_id,
+            person=granted.person_id,
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
@@ -241,7 +250,7 @@ class TokenEndpoint:
         details: Details | None,
         *,
         bound: bool,
-    ) -> _Judged:
+    ) -> Judged:
         """What of the scopes the client may have now, or the refusal where it is nothing."""
         tokens = scopes.split(asked) if asked else None
         if tokens is None:
@@ -250,28 +259,38 @@ class TokenEndpoint:
                 mend_ja="scope を空白区切りで指定してください（100個まで）。",
                 mend_en="give scope as at most 100 tokens parted by single spaces.",
             )
-        asker = Caller(client, frozenset(), bound)
-        if details is None:
-            judged = await _judge_each(asker, tokens, reach)
-        else:
-            judged = await _judge_under(asker, details, tokens, reach)
-        if judged.scope:
-            return judged
-        if details is not None:
-            raise InvalidDetails(
-                "nothing_granted",
-                mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
-                mend_en="name in scope and actions what an agreement in force covers.",
-            )
-        raise InvalidScope(
+        judged = await judge(Caller(client, frozenset(), bound), tokens, reach, details)
+        if not judged.scope:
+            raise nothing_granted(details)
+        return judged
+
+
+def nothing_granted(details: Details | None) -> OAuthRefused:
+    """The refusal where nothing of what was asked may be had."""
+    if details is not None:
+        return InvalidDetails(
             "nothing_granted",
-            mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
-            mend_en="check roles, organisation and agreements in force; ask for access with"
-            " POST /v1/access-requests.",
+            mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
+            mend_en="name in scope and actions what an agreement in force covers.",
         )
+    return InvalidScope(
+        "nothing_granted",
+        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
+        mend_en="check roles, organisation and agreements in force; ask for access with"
+        " POST /v1/access-requests.",
+    )
 
 
-async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _Judged:
+async def judge(
+    asker: Caller, tokens: tuple[str, ...], reach: Reach, details: Details | None
+) -> Judged:
+    """What of the scopes the asker may have now, which may be nothing."""
+    if details is None:
+        return await _judge_each(asker, tokens, reach)
+    return await _judge_under(asker, details, tokens, reach)
+
+
+async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> Judged:
     """Every scope by itself: a role's, or a dataset's on any ground."""
     granted = []
     lifetime = LIFETIME_S
@@ -285,12 +304,12 @@ async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _
         if reached is not None:
             granted.append(token)
             lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, None)
+    return Judged(tuple(granted), lifetime, None)
 
 
 async def _judge_under(
     asker: Caller, details: Details, tokens: tuple[str, ...], reach: Reach
-) -> _Judged:
+) -> Judged:
     """Only what the one agreement covers: no role's scope, no other dataset, no other action."""
     under = replace(asker, agreement_id=details.agreement_id)
     granted = []
@@ -306,4 +325,4 @@ async def _judge_under(
         granted.append(token)
         purpose = reached.purpose
         lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, purpose)
+    return Judged(tuple(granted), lifetime, purpose)

@@ -11,7 +11,7 @@ from app.models.parties import Role
 from app.oauth.grants import TokenEndpoint
 from app.oauth.refusals import shown_token
 from app.oauth.tokens import InvalidToken, TokenVerifier, Verified, claims_of
-from app.policy.facts import ClientFacts
+from app.policy.facts import ClientFacts, PersonFacts, acting_for
 
 PATH: Final = "/oauth/introspect"
 _TOLD: Final = (
@@ -29,6 +29,10 @@ _TOLD: Final = (
     "cnf",
     "agr",
     "pur",
+    # For whom it acts, and how they proved who they are (RFC 9068, 2.2.1; RFC 8693, 4.1).
+    "acr",
+    "auth_time",
+    "act",
 )
 
 
@@ -41,11 +45,13 @@ class Introspection:
         door: TokenEndpoint,
         tokens: TokenVerifier,
         clients: LiveCache[ClientFacts],
+        people: LiveCache[PersonFacts],
     ) -> None:
         self._log = log
         self._door = door
         self._tokens = tokens
         self._clients = clients
+        self._people = people
 
     async def answer(self, form: Mapping[str, str], authorization: str | None) -> dict[str, Any]:
         """The token's claims, or `active: false` and no word more (RFC 7662, 2.2)."""
@@ -73,6 +79,9 @@ class Introspection:
             return "foreign"
         try:
             client = await self._clients.get(verified.client_id)
+            if verified.person is not None:
+                person = await self._people.get(verified.person.person_id)
+                client = acting_for(client, person)
         except AppError as exc:
             if exc.kind is not Kind.NOT_FOUND:
                 raise
