@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from app.oauth import scopes
 from app.oauth.details import read_details
 from app.oauth.refusals import (
-    InvalidProof,
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
@@ -197,10 +196,10 @@ def _jkt(form: Mapping[str, str], proven: str | None) -> str | None:
             "dpop_jkt is the SHA-256 thumbprint of a key.",
         )
     if named is not None and proven is not None and named != proven:
-        raise InvalidProof(
-            "proof_jkt",
-            mend_ja="dpop_jkt の鍵で署名してください。",
-            mend_en="sign it with the key that dpop_jkt names.",
+        raise _wrong(
+            "dpop_jkt",
+            "dpop_jkt と DPoP プルーフの鍵が違います。",
+            "dpop_jkt names another key than that of the DPoP proof.",
         )
     return proven or named
 

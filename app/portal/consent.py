@@ -16,7 +16,7 @@ from app.policy.facts import Action
 from app.portal.layout import Html, both, form, html, joined, page
 from app.portal.visits import Visitor
 
-PATH: Final = "/oauth/consent"
+PATH: Final = "/consent"
 ALLOW: Final = "allow"
 DENY: Final = "deny"
 WORDS: Final[dict[str, str]] = {

@@ -65,9 +65,23 @@ class Attempt:
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     redirect_uri: str = CALLBACK
+    at: httpx.AsyncClient | None = None  # another server than the world's
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        return self.at or self.world.client
+
+    def proof(self, path: str, method: str = "POST", **wrong: Any) -> str:
+        """A proof for the server that the app is registered at."""
+        return proof(self.key, method, path, **{"htu": self.app.issuer + path, **wrong})
 
     async def push(
-        self, *, proven: bool = False, without: tuple[str, ...] = (), **wrong: str
+        self,
+        *,
+        proven: bool = False,
+        shown: str | None = None,
+        without: tuple[str, ...] = (),
+        **wrong: str,
     ) -> httpx.Response:
         """The answer to the pushed request; `proven` binds the code to the key."""
         form = {
@@ -85,8 +99,8 @@ class Attempt:
         }
         for name in without:
             del form[name]
-        headers = {"DPoP": proof(self.key, "POST", PAR)} if proven else {}
-        return await self.world.client.post(PAR, data=form, headers=headers)
+        headers = {"DPoP": shown or self.proof(PAR)} if proven or shown else {}
+        return await self.http.post(PAR, data=form, headers=headers)
 
     async def request_uri(self, **asked: Any) -> str:
         """The name of a pushed request that was taken."""
@@ -118,8 +132,8 @@ class Attempt:
         }
         for name in without:
             del form[name]
-        headers = {"DPoP": shown or proof(self.key, "POST", TOKEN_PATH)} if proven else {}
-        return await (client or self.world.client).post(TOKEN_PATH, data=form, headers=headers)
+        headers = {"DPoP": shown or self.proof(TOKEN_PATH)} if proven else {}
+        return await (client or self.http).post(TOKEN_PATH, data=form, headers=headers)
 
     async def code(self, browser: "Browser", **asked: Any) -> str:
         """A code, with everything asked for allowed."""

@@ -4,7 +4,7 @@ from joserfc import jwt
 
 from app.audit.events import Event
 from app.models.parties import Role
-from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
+from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS, claims_of
 from tests.oauth.senders import proof
 from tests.oauth.signing_in import Attempt, Browser, an_app, signed_in, told
 from tests.world import SAKAI, World
@@ -140,8 +140,6 @@ async def test_two_factors_are_asked_for_where_the_app_needs_them(world: World) 
 
 
 def _acr(token: str) -> str:
-    from app.oauth.tokens import claims_of
-
     return str(claims_of(token)["acr"])
 
 
