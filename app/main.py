@@ -33,6 +33,7 @@ from app.api import (
     registrations,
     repairs,
     resumable,
+    sign_in,
     terms,
     uploads,
     versions,
@@ -67,22 +68,26 @@ from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
 from app.kit.store import open_store
-from app.oauth import exchange
+from app.oauth import code_grant, exchange
 from app.oauth.authority import Authority
+from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.proofs import Proofs
+from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.portal import authorize
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     token_status_router,
+    sign_in.router,
     keys.router,
     datasets.router,
     uploads.router,
@@ -114,6 +119,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    authorize.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -162,6 +168,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             ring=ring,
             proofs=proofs,
             admit=limits.token_client,
+        )
+        door.grants[code_grant.GRANT_TYPE] = code_grant.CodeGrant(
+            database, live, ring, people, settings.issuer
         )
         authority = Authority(clients, people)
         door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
@@ -215,6 +224,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             token_endpoint=door,
             revocation=Revocation(database, live, entries, door, tokens),
             introspection=Introspection(entries, door, tokens, authority),
+            pushed=PushedRequests(database, door, proofs, settings.issuer),
+            answers=Answers(database),
         )
 
 

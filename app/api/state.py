@@ -18,10 +18,12 @@ from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
 from app.oauth.authority import Authority
+from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
 from app.oauth.proofs import Proofs
+from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
@@ -49,6 +51,8 @@ class Platform:
     token_endpoint: TokenEndpoint
     revocation: Revocation
     introspection: Introspection
+    pushed: PushedRequests
+    answers: Answers
     snapshot: Snapshot
     decider: Decider
     limits: Limits

@@ -16,6 +16,8 @@ class Event(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     TOKEN_NOT_REVOKED = "token.not_revoked"  # noqa: S105
     TOKEN_INTROSPECTED = "token.introspected"  # noqa: S105
+    CODE_ISSUED = "code.issued"
+    CODE_REFUSED = "code.refused"
     ORGANIZATION_ADDED = "organization.added"
     ORGANIZATION_CHANGED = "organization.changed"
     CLIENT_ADDED = "client.added"

@@ -52,6 +52,21 @@ class UnauthorizedClient(OAuthRefused):
     en = "A client of the zone {zone} gets no token at this listener."
 
 
+class NotForPeople(UnauthorizedClient):
+    """People sign in only to clients that prove themselves by a key and say where they are."""
+
+    ja = "このクライアントには職員がサインインできません。鍵（private_key_jwt）と redirect_uris の登録が必要です。"
+    en = "Nobody signs in to this client: it needs a key (private_key_jwt) and redirect_uris."
+
+
+class UnsupportedResponseType(OAuthRefused):
+    """Only the code flow is on: no token ever goes through a browser's address."""
+
+    code = "unsupported_response_type"
+    ja = "response_type は code だけです。"
+    en = "The only response_type is code."
+
+
 class SlowDown(OAuthRefused):
     """More token requests than one client, or one address, may send (the word of RFC 8628, 3.5)."""
 
@@ -90,6 +105,14 @@ class SubjectRefused(InvalidRequest):
         "The subject_token is not taken. Send the valid access token of a member of staff that you"
         " serve, which an app got that is named in your exchange_from."
     )
+
+
+class InvalidGrant(OAuthRefused):
+    """The code is unknown, used, too old, or not for whom and what it is shown (RFC 6749, 5.2)."""
+
+    code = "invalid_grant"
+    ja = "認可コードを引き換えられません: {mend_ja}"
+    en = "The authorization code cannot be redeemed: {mend_en}"
 
 
 class InvalidScope(OAuthRefused):

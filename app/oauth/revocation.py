@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
 from app.audit.events import Event
@@ -57,15 +58,8 @@ class Revocation:
     async def _revoke(self, caller: ClientFacts, verified: Verified) -> bool:
         """Whether this call ended it; another may have done so at the same moment."""
         expires_at = datetime.fromtimestamp(verified.exp, UTC)
-        told = {
-            "jti": verified.jti,
-            "client_id": verified.client_id,
-            "revoked_at": clock.now(),
-            # Kept a little longer than the token is valid: the replicas' clocks differ.
-            "expires_at": expires_at + timedelta(seconds=2 * SKEW_S),
-        }
         async with self._database.writing() as session:
-            if not await session.scalar(_REVOKE, told):
+            if not await end_token(session, verified.jti, verified.client_id, expires_at):
                 return False
             await audit.append(
                 session,
@@ -83,6 +77,18 @@ class Revocation:
             organization=caller.organization_id,
             **facts,
         )
+
+
+async def end_token(session: AsyncSession, jti: str, client_id: str, expires_at: datetime) -> bool:
+    """End a token before its time; whether this call was the one that did."""
+    told = {
+        "jti": jti,
+        "client_id": client_id,
+        "revoked_at": clock.now(),
+        # Kept a little longer than the token is valid: the replicas' clocks differ.
+        "expires_at": expires_at + timedelta(seconds=2 * SKEW_S),
+    }
+    return bool(await session.scalar(_REVOKE, told))
 
 
 async def forget_revoked(pool: "asyncpg.Pool[Any]") -> None:

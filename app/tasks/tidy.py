@@ -14,6 +14,8 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
+from app.oauth.codes import forget_answers
+from app.oauth.pushed import forget_pushed
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
 from app.parties.registrations import forget_undecided
@@ -27,11 +29,13 @@ _LOCK_NOT_GOT: Final = "55P03"
 
 
 async def tidy(database: Database) -> None:
-    """Delete expired assertions, revocations, sessions and registrations, the answers kept for
-    retries, and versions let go; files that no run used, and temporary folders of killed workers."""
+    """Delete expired assertions, revocations, sessions, codes and registrations, the answers kept
+    for retries, and versions let go; files that no run used, and folders of killed workers."""
     await asyncio.to_thread(sweep)
     await forget_used(database.pool)
     await forget_revoked(database.pool)
+    await forget_pushed(database.pool)
+    await forget_answers(database.pool)
     await forget_sessions(database.pool)
     await forget_undecided(database.pool)
     async with database.writing() as session:

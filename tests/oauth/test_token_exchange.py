@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
@@ -526,11 +525,3 @@ async def test_only_an_operator_names_whose_tokens_may_be_exchanged(world: World
     assert [each.status_code for each in answers] == [200, 422, 404, 401]
     assert answers[0].json()["exchange_from"] == [app.id]
     assert answers[3].json()["code"] == "insufficient_user_authentication"
-
-
-def test_metadata_names_the_grant(app: FastAPI) -> None:
-    document = app.openapi()
-    form = document["paths"]["/oauth/token"]["post"]["requestBody"]["content"]
-    (shape,) = [each["schema"] for each in form.values()]
-
-    assert GRANT_TYPE in shape["properties"]["grant_type"]["enum"]

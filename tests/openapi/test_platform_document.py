@@ -280,6 +280,28 @@ async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
     return await _fresh_client(stage)
 
 
+async def _signed_in_to(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """People sign in to the client that pushes the example's request."""
+    async with stage.world.platform.database.writing() as session:
+        await clients.set_sign_in(
+            session, stage.steward.id, staff_of=[SAKAI], by="test",
+            redirect_uris=["https://app.city.sakai.example/callback"],
+        )  # fmt: skip
+    stage.world.platform.live.changed("client", stage.steward.id)
+    return {}, {}
+
+
+def _somebody(method: str) -> Ready:
+    """A person's token, sent with its proof."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        person_id = await somebody(stage.world, SAKAI)
+        sender = await acting(stage.world, stage.steward, person_id, "openid profile")
+        return sender.headers("/oauth/userinfo", method), {}
+
+    return ready
+
+
 async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
     unit = f"271004-u{secrets.token_hex(4)}"
     body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
@@ -427,6 +449,11 @@ READY: Final[dict[str, Ready]] = {
     "GET /oauth/jwks": _as("nobody"),
     "POST /oauth/token": _as("nobody"),
     "POST /oauth/revoke": _as("nobody"),
+    "POST /oauth/par": _signed_in_to,
+    "GET /oauth/userinfo": _somebody("GET"),
+    "POST /oauth/userinfo": _somebody("POST"),
+    "GET /.well-known/openid-configuration": _as("nobody"),
+    "PUT /v1/admin/clients/{client_id}/sign-in": _fresh_client,
     "POST /oauth/introspect": _as("nobody"),
     "GET /v1/admin/keys": _as("admin"),
     "POST /v1/admin/keys/rotate": _as("admin"),
@@ -451,7 +478,6 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
     "POST /v1/admin/clients/{client_id}/reject": _registered,
     "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
-    "PUT /v1/admin/clients/{client_id}/sign-in": _fresh_client,
     "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
@@ -588,7 +614,10 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
     example = _example(operation["requestBody"]["content"][media_type])
     if media_type == "application/x-www-form-urlencoded":
         # An assertion is good for a minute and once, so no document can hold a true one.
-        return {"data": {**example, "client_assertion": stage.steward.assertion()}}
+        own = {"client_assertion": stage.steward.assertion()}
+        if "client_id" in example:
+            own["client_id"] = stage.steward.id
+        return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
     content = example if isinstance(example, str) else json.dumps(example)
