@@ -75,6 +75,8 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.portal import account, set_up, sign_in
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -110,6 +112,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    sign_in.router,
+    set_up.router,
+    account.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -173,6 +178,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             clients=clients,
             people=people,
             sign_ins=Sessions(database),
+            accounts=Accounts(database, sealer, entries),
             snapshot=snapshot,
             decider=decider,
             limits=limits,
@@ -216,6 +222,7 @@ def _rates(settings: Settings) -> Rates:
         client_dataset=settings.rate_client_dataset,
         token_address=settings.rate_token_address,
         token_client=settings.rate_token_client,
+        sign_in_address=settings.rate_sign_in,
     )
 
 

@@ -52,3 +52,15 @@ class PersonSession(Base):
     second_factor_at: Mapped[datetime | None]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class PersonSetUp(Base):
+    """A link that a person sets their password at, once. Of its secret only the hash is kept."""
+
+    __tablename__ = "person_set_up"
+
+    secret_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"), unique=True)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime]
