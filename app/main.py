@@ -34,6 +34,7 @@ from app.api import (
     resumable,
     terms,
     uploads,
+    users,
     versions,
     writing,
 )
@@ -97,6 +98,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     needs.router,
     organizations.router,
     clients.router,
+    users.router,
     invitations.router,
     terms.router,
     quotas.router,

@@ -39,6 +39,16 @@ class Person(Base):
     created_by: Mapped[str]
     disabled_at: Mapped[datetime | None]
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is set here."""
+        return self.password_hash is not None
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a second factor is set up here."""
+        return self.totp_confirmed_at is not None
+
 
 class PersonSession(Base):
     """One sign-in of one browser. Of its secret only the hash is kept."""

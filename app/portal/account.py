@@ -98,7 +98,7 @@ def _ways(person: Person) -> Html:
         told=both("二要素を設定する", "Set up a second factor"),
     )
     return html(
-        "<ul>{ways}</ul>", ways=joined((change,) if person.totp_confirmed_at else (change, add))
+        "<ul>{ways}</ul>", ways=joined((change,) if person.has_second_factor else (change, add))
     )
 
 
