@@ -17,16 +17,15 @@ from app.models.people import Person
 from app.parties import organizations, people
 from app.portal.door import FormNotOurs, FormUnreadable, page_router, read_form
 from app.portal.layout import NOTHING, Html, both, field, form, html, joined, page, told_wrong
-from app.portal.local_path import HOME
+from app.portal.local_path import HOME, local_path
 from app.portal.set_up import hash_new, new_password_fields
-from app.portal.sign_in import SIGN_OUT, code_field, step_up
-from app.portal.visits import Visitor, find_visitor, is_form_of, to_sign_in
+from app.portal.sign_in import SIGN_OUT, ReturnTo, code_field, leads_out, step_up
+from app.portal.visits import TOTP, Visitor, find_visitor, is_form_of, to_sign_in
 from app.signin import changes, totp
 from app.signin.accounts import about_totp
 
 router = page_router()
 _PASSWORD: Final = "/account/password"  # noqa: S105 - a path
-_TOTP: Final = "/account/totp"
 _ROLES: Final = {
     "operator": ("運営者", "operator"),
     "coordinator": ("コーディネーター", "coordinator"),
@@ -94,7 +93,7 @@ def _ways(person: Person) -> Html:
     )
     add = html(
         '<li><a href="{to}">{told}</a></li>',
-        to=_TOTP,
+        to=TOTP,
         told=both("二要素を設定する", "Set up a second factor"),
     )
     return html(
@@ -150,13 +149,16 @@ async def change_password(request: Request, platform: PlatformDep) -> Response:
     return RedirectResponse(HOME, 303)
 
 
-@router.get(_TOTP)
-async def show_totp(request: Request, platform: PlatformDep) -> Response:
+@router.get(TOTP)
+async def show_totp(
+    request: Request, platform: PlatformDep, return_to: ReturnTo = None
+) -> Response:
     """A new secret as text and as a picture. It is nobody's until a first code proves it."""
     visitor = await find_visitor(request)
     if visitor is None:
         return to_sign_in(request)
-    return await _totp_page(platform, visitor, await _local(platform, visitor), totp.new_secret())
+    person = await _local(platform, visitor)
+    return await _totp_page(platform, visitor, person, totp.new_secret(), local_path(return_to))
 
 
 async def _local(platform: PlatformDep, visitor: Visitor) -> Person:
@@ -175,8 +177,8 @@ async def _totp_page(
     visitor: Visitor,
     person: Person,
     secret: str,
+    to: str,
     told: Html = NOTHING,
-    status: int = 200,
 ) -> Response:
     sealed = platform.sealer.seal(secret.encode(), about=_about_new(visitor))
     groups = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
@@ -194,11 +196,14 @@ async def _totp_page(
         picture=Html(await asyncio.to_thread(totp.picture_of, totp.uri_of(secret, person.email))),
         secret=groups,
         sent=form(
-            _TOTP, visitor.csrf, inputs, "設定する", "Set up",
-            sealed=base64.urlsafe_b64encode(sealed).decode(),
+            TOTP, visitor.csrf, inputs, "設定する", "Set up",
+            sealed=base64.urlsafe_b64encode(sealed).decode(), return_to=to,
         ),
     )  # fmt: skip
-    return page("二要素の設定", "Set up a second factor", body, status=status)
+    return page(
+        "二要素の設定", "Set up a second factor", body,
+        status=403 if told else 200, forms_lead_out=leads_out(to),
+    )  # fmt: skip
 
 
 def _about_new(visitor: Visitor) -> str:
@@ -206,22 +211,22 @@ def _about_new(visitor: Visitor) -> str:
     return f"totp-shown:{visitor.person.person_id}:{visitor.csrf}"
 
 
-@router.post(_TOTP)
+@router.post(TOTP)
 async def set_totp(request: Request, platform: PlatformDep) -> Response:
     """Keep the secret of who knows the password and has shown its first code."""
     visitor, sent = await _sent_by_visitor(request, platform)
-    person = await _local(platform, visitor)
+    person, to = await _local(platform, visitor), local_path(sent.get("return_to"))
     secret = _shown_secret(platform, visitor, sent)
     step = totp.step_of(secret, sent.get("code", ""), clock.now())
     is_password = await platform.accounts.is_password(
         person.id, sent.get("password", ""), request_id_of(request)
     )
     if step is None or not is_password:
-        return await _totp_page(platform, visitor, person, secret, _WRONG_EITHER, status=403)
+        return await _totp_page(platform, visitor, person, secret, to, _WRONG_EITHER)
     kept = platform.sealer.seal(secret.encode(), about=about_totp(person.id))
     async with platform.database.writing() as session:
         await changes.set_totp(session, person.id, kept, step, keeping=visitor.secret)
-    return await step_up(request, platform, visitor, HOME)
+    return await step_up(request, platform, visitor, to)
 
 
 def _shown_secret(platform: PlatformDep, visitor: Visitor, sent: dict[str, str]) -> str:

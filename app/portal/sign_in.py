@@ -9,12 +9,15 @@ from app.api.access import PlatformDep
 from app.api.limits import origin_of
 from app.api.problem import request_id_of
 from app.audit.events import Event
+from app.models.people import Person
+from app.parties import people
 from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.layout import NOTHING, Html, both, field, form, html, page, told_wrong
 from app.portal.local_path import leading_to, local_path
 from app.portal.visits import (
     SECOND_FACTOR,
     SIGN_IN,
+    TOTP,
     Visitor,
     find_visitor,
     forget_session,
@@ -120,8 +123,10 @@ async def show_second_factor(
     if visitor is None:
         return to_sign_in(request)
     to = local_path(return_to)
-    if not await platform.accounts.has_totp(visitor.person.person_id):
-        return _no_second_factor(to)
+    async with platform.database.reading() as session:
+        person = await people.get(session, visitor.person.person_id)
+    if not person.has_second_factor:
+        return _no_second_factor(person, to)
     return _second_factor_page(visitor, to)
 
 
@@ -135,16 +140,21 @@ def _second_factor_page(
     return page(*title, body, status=status, forms_lead_out=leads_out(to))
 
 
-def _no_second_factor(to: str) -> Response:
+def _no_second_factor(person: Person, to: str) -> Response:
+    """Where somebody without a second factor here gets one: from their provider, or here."""
+    if person.provider_id is not None:
+        told = both("組織の認証基盤で、二要素を使ってサインインし直してください。",
+                    "Sign in again at your organisation's provider, with both factors.")  # fmt: skip
+        onward, where = (
+            leading_to(SIGN_IN, to) + "&again=1",
+            both("サインインし直す", "Sign in again"),
+        )
+    else:
+        told = both("この操作には二要素での確認が必要ですが、まだ設定されていません。",
+                    "This needs a second factor, and you have set up none.")  # fmt: skip
+        onward, where = leading_to(TOTP, to), both("二要素を設定する", "Set up a second factor")
     body = html(
-        '<p>{told}</p><p><a href="/account/totp">{set_up}</a></p><p><a href="{again}">{other}</a></p>',
-        told=both(
-            "この操作には二要素での確認が必要ですが、まだ設定されていません。",
-            "This needs a second factor, and you have set up none here.",
-        ),
-        set_up=both("二要素を設定する", "Set up a second factor"),
-        again=leading_to(SIGN_IN, to) + "&again=1",
-        other=both("組織の認証基盤でサインインし直す", "Sign in again with your organisation"),
+        '<p>{told}</p><p><a href="{onward}">{where}</a></p>', told=told, onward=onward, where=where
     )
     return page("二要素の確認", "Second factor", body, status=403)
 

@@ -79,47 +79,42 @@ class Accounts:
         row = await self._pool.fetchrow(_FIND, email)
         person_id = row["id"] if row is not None else None
         methods: tuple[str, ...] = ("pwd",)
-        is_right = await self._is_right(row, password)
-        if is_right and row is not None and row["totp_confirmed_at"] is not None:
-            is_right = await self._use_code(row, code)
+        why = await self._why_not(row, password)
+        if why is None and row is not None and row["totp_confirmed_at"] is not None:
+            why = None if await self._use_code(row, code) else "code"
             methods = ("pwd", "otp")
-        if not is_right:
-            await self._log.write(Event.SIGN_IN_REFUSED, person=person_id, request=request)
+        if not await self._settle(person_id, why, request):
             return None
-        await self._pool.execute(_CLEAR, person_id)
         await self._log.write(Event.SIGNED_IN, person=person_id, methods=methods, request=request)
         return Proven(str(person_id), methods)
 
     async def is_password(self, person_id: str, password: str, request: str) -> bool:
         """Whether somebody who is signed in knows their password. Failures count."""
         row = await self._pool.fetchrow(_GET, person_id)
-        return await self._told(person_id, await self._is_right(row, password), request)
+        return await self._settle(person_id, await self._why_not(row, password), request)
 
     async def is_code(self, person_id: str, code: str, request: str) -> bool:
         """Whether somebody who is signed in has shown their second factor. Failures count."""
         row = await self._pool.fetchrow(_GET, person_id)
-        is_right = (
-            row is not None
-            and row["totp_confirmed_at"] is not None
-            and await self._pool.fetchval(_COUNT, person_id, clock.now()) is not None
-            and await self._use_code(row, code)
-        )
-        return await self._told(person_id, is_right, request)
+        why: str | None = "code"
+        if row is None or row["totp_confirmed_at"] is None:
+            why = "none"
+        elif await self._pool.fetchval(_COUNT, person_id, clock.now()) is None:
+            why = "locked"
+        elif await self._use_code(row, code):
+            why = None
+        return await self._settle(person_id, why, request)
 
-    async def has_totp(self, person_id: str) -> bool:
-        """Whether somebody has set up a second factor here."""
-        row = await self._pool.fetchrow(_GET, person_id)
-        return row is not None and row["totp_confirmed_at"] is not None
-
-    async def _told(self, person_id: str, is_right: bool, request: str) -> bool:
-        if is_right:
+    async def _settle(self, person_id: str | None, why_not: str | None, request: str) -> bool:
+        """Forget the failures of who was right; put the refusal of who was not into the log."""
+        if why_not is None:
             await self._pool.execute(_CLEAR, person_id)
-        else:
-            await self._log.write(Event.SIGN_IN_REFUSED, person=person_id, request=request)
-        return is_right
+            return True
+        await self._log.write(Event.SIGN_IN_REFUSED, person=person_id, why=why_not, request=request)
+        return False
 
-    async def _is_right(self, row: "asyncpg.Record | None", password: str) -> bool:
-        """Whether the password is right and may be tried now.
+    async def _why_not(self, row: "asyncpg.Record | None", password: str) -> str | None:
+        """Why the password opens nothing now: for the log alone.
 
         The try is counted while the hash is made, which takes much longer: that it was counted,
         or that there is nobody to count it for, cannot be told from outside.
@@ -130,7 +125,13 @@ class Accounts:
             self._pool.fetchval(_COUNT, person_id, clock.now()),
             is_password_of(row["password_hash"] if row is not None else None, password),
         )
-        return is_right and counted is not None
+        if row is None:
+            return "unknown"
+        if not may_sign_in:
+            return "closed"
+        if counted is None:
+            return "locked"
+        return None if is_right else "password"
 
     async def _use_code(self, row: "asyncpg.Record", code: str) -> bool:
         sealed, person_id = row["totp_sealed"], row["id"]

@@ -40,9 +40,10 @@ SELECT $2, person_id, $4, signed_in_at, $3, $3, expires_at FROM old RETURNING pe
 """
 _END: Final = "DELETE FROM person_session WHERE secret_sha256 = $1 RETURNING person_id"
 _END_ALL: Final = "DELETE FROM person_session WHERE person_id = $1"
-_COUNT: Final = (
-    "SELECT count(*) FROM person_session WHERE person_id = $1 AND expires_at > $2 AND seen_at > $3"
-)
+_COUNT: Final = """
+SELECT count(*) FROM person_session
+WHERE person_id = $1 AND expires_at > $2 AND seen_at > $3
+"""
 _FORGET: Final = "DELETE FROM person_session WHERE expires_at < $1 OR seen_at < $2"
 
 

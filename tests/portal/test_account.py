@@ -189,7 +189,7 @@ async def test_a_second_factor_is_set_up_with_a_picture_a_code_and_the_password(
     elsewhere = await platform.sign_ins.open(who.id, ("pwd",))
     await browser.sign_in(who)
     before = browser.session
-    shown = await browser.open("/account/totp")
+    shown = await browser.open("/account/totp?return_to=/account?a")
     who.secret = _secret_on(shown)
 
     no_password = await browser.send(shown, code=who.code(), password="wrong")
@@ -198,6 +198,7 @@ async def test_a_second_factor_is_set_up_with_a_picture_a_code_and_the_password(
 
     signed_in = await platform.sign_ins.find(browser.session)
     assert "<svg" in shown.text
+    assert done.headers["location"] == "/account?a"
     assert (no_password.status_code, no_code.status_code, done.status_code) == (403, 403, 303)
     assert _secret_on(no_code) == who.secret
     assert signed_in is not None and signed_in.has_second_factor
@@ -267,3 +268,34 @@ async def test_who_signs_in_with_a_provider_sets_up_nothing_here(
 
     assert "/account/password" not in account.text
     assert (response.status_code, "signs_in_elsewhere" in response.text) == (409, True)
+
+
+async def test_who_signs_in_with_a_provider_steps_up_there(
+    browser: Browser, world: World, platform: Platform
+) -> None:
+    who, _ = await invited(world)
+    async with platform.database.writing() as session:
+        person = await people.get(session, who.id)
+        person.provider_id, person.subject = "idp", who.id
+    secret = await platform.sign_ins.open(who.id, ("fed",))
+    browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
+
+    response = await browser.open("/sign-in/second-factor?return_to=/account")
+
+    assert response.status_code == 403
+    assert 'href="/sign-in?return_to=%2Faccount&amp;again=1"' in response.text
+
+
+async def test_links_that_are_too_old_are_forgotten(
+    world: World, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await invited(world)
+    count = "SELECT count(*) FROM person_set_up"
+    before = await platform.database.pool.fetchval(count)
+    tomorrow = clock.now() + timedelta(hours=25)
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+
+    await changes.forget_links(platform.database.pool)
+
+    assert before >= 1
+    assert await platform.database.pool.fetchval(count) == 0

@@ -130,7 +130,10 @@ async def test_a_refusal_is_in_the_log_without_address_or_password(
     await browser.sign_in(Somebody("", "nobody@example.jp"))
 
     refused = await world.log(Event.SIGN_IN_REFUSED)
-    assert [facts.get("person") for facts in refused] == [who.id, None]
+    assert [(facts.get("person"), facts["why"]) for facts in refused] == [
+        (who.id, "password"),
+        (None, "unknown"),
+    ]
     assert "example.jp" not in str(refused) and "wrong-wrong" not in str(refused)
 
 
@@ -265,7 +268,7 @@ async def test_who_has_no_second_factor_is_told_where_to_set_one_up(
     shown = await browser.open("/sign-in/second-factor?return_to=/account")
 
     assert shown.status_code == 403
-    assert 'href="/account/totp"' in shown.text
+    assert 'href="/account/totp?return_to=%2Faccount"' in shown.text
 
 
 @pytest.mark.parametrize("missing", ["cookie", "token"])
