@@ -26,6 +26,7 @@ from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 
@@ -43,6 +44,7 @@ class Platform:
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
+    accounts: Accounts
     keys: KeyRing
     tokens: TokenVerifier
     proofs: Proofs
