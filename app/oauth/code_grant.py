@@ -95,7 +95,7 @@ class CodeGrant:
             judged.scope,
             bound=True,
             details=redeeming.details,
-            person_id=person.person_id,
+            person=person,
             id_token=identity,
         )
 

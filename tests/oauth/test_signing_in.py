@@ -41,6 +41,7 @@ async def test_an_app_gets_a_bound_token_of_the_person_who_let_it(world: World) 
     (token,) = await world.log(Event.TOKEN_ISSUED)
     assert issued["person"] == token["person"] == browser.person_id
     assert issued["client"] == token["client"] == app.id
+    assert issued["organization"] == token["organization"] == SAKAI
 
 
 async def test_the_id_token_says_who_signed_in_how_and_when(world: World) -> None:

@@ -40,8 +40,8 @@ async def test_somebody_signs_in_with_both_factors_and_lets_the_app_act(
     request_uri = await attempt.request_uri(acr_values=TWO_FACTORS, max_age="900")
 
     form = await _follow(browser, await _visit(browser, app.id, request_uri))
-    typed = {"email": who.email, "password": PASSWORD, "code": who.code()}
-    consent = await _follow(browser, await browser.send(form, **typed))
+    sent = await browser.send(form, email=who.email, password=PASSWORD, code=who.code())
+    consent = await _follow(browser, sent)
     answer = told(await browser.send(consent))
     granted = (await attempt.redeem(answer["code"])).json()
 
