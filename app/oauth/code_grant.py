@@ -95,7 +95,8 @@ class CodeGrant:
             judged.scope,
             bound=True,
             details=redeeming.details,
-            person=person,
+            person_id=person.person_id,
+            organization_id=person.organization_id,
             id_token=identity,
         )
 

@@ -32,7 +32,7 @@ from app.oauth.tokens import (
     TokenGrant,
     issue,
 )
-from app.policy.facts import Action, Caller, ClientFacts, PersonFacts
+from app.policy.facts import Action, Caller, ClientFacts
 
 LONGEST_BODY: Final = 16 * 1024
 _MOST_FIELDS: Final = 20
@@ -68,7 +68,8 @@ class Granted:
     bound: bool = False
     details: Details | None = None
     # For whom it acts, and what says so to the app that they signed in to.
-    person: PersonFacts | None = None
+    person_id: str | None = None
+    organization_id: str | None = None  # the person's
     id_token: str | None = None
 
 
@@ -171,8 +172,8 @@ class TokenEndpoint:
         await self._log.write(
             Event.TOKEN_ISSUED,
             client=client.client_id,
-            organization=(granted.person or client).organization_id,
-            person=granted.person and granted.person.person_id,
+            organization=granted.organization_id or client.organization_id,
+            person=granted.person_id,
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
