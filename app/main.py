@@ -22,6 +22,7 @@ from app.api import (
     log,
     needs,
     onboarding,
+    openid,
     operations,
     organizations,
     parameters,
@@ -33,9 +34,9 @@ from app.api import (
     registrations,
     repairs,
     resumable,
-    sign_in,
     terms,
     uploads,
+    users,
     versions,
     writing,
 )
@@ -81,13 +82,14 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.portal import authorize
+from app.portal import account, authorize, set_up, sign_in
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     token_status_router,
-    sign_in.router,
+    openid.router,
     keys.router,
     datasets.router,
     uploads.router,
@@ -103,6 +105,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     needs.router,
     organizations.router,
     clients.router,
+    users.router,
     invitations.router,
     registrations.router,
     terms.router,
@@ -119,6 +122,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    sign_in.router,
+    set_up.router,
+    account.router,
     authorize.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
@@ -190,6 +196,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             clients=clients,
             people=people,
             sign_ins=Sessions(database),
+            accounts=Accounts(database, sealer, entries),
             snapshot=snapshot,
             decider=decider,
             limits=limits,
@@ -236,6 +243,7 @@ def _rates(settings: Settings) -> Rates:
         client_dataset=settings.rate_client_dataset,
         token_address=settings.rate_token_address,
         token_client=settings.rate_token_client,
+        sign_in_address=settings.rate_sign_in,
     )
 
 

@@ -27,6 +27,7 @@ from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 
@@ -44,6 +45,7 @@ class Platform:
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
+    accounts: Accounts
     keys: KeyRing
     tokens: TokenVerifier
     authority: Authority

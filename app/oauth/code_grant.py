@@ -96,6 +96,7 @@ class CodeGrant:
             bound=True,
             details=redeeming.details,
             person_id=person.person_id,
+            organization_id=person.organization_id,
             id_token=identity,
         )
 

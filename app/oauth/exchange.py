@@ -89,6 +89,7 @@ class Exchange:
             bound=True,
             details=details,
             person_id=person.person_id,
+            organization_id=asker.organization_id,
             issued_token_type=ACCESS_TOKEN,
             told={"app": subject.client_id, "subject": subject.jti},
         )

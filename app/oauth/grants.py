@@ -69,6 +69,7 @@ class Granted:
     details: Details | None = None
     # For whom it acts, and what says so to the app that they signed in to.
     person_id: str | None = None
+    organization_id: str | None = None  # the person's
     id_token: str | None = None
     # Of an exchange (RFC 8693, 2.2.1): what was issued, and more of it for the log.
     issued_token_type: str | None = None
@@ -174,7 +175,7 @@ class TokenEndpoint:
         await self._log.write(
             Event.TOKEN_ISSUED,
             client=client.client_id,
-            organization=client.organization_id,
+            organization=granted.organization_id or client.organization_id,
             person=granted.person_id,
             jti=granted.issued.jti,
             scope=list(granted.scope),

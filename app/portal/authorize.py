@@ -64,7 +64,7 @@ async def authorize(request: Request, platform: PlatformDep) -> Response:
     if visitor is None or lack is not None:
         if silent:
             return await _refuse(platform, pending, "login_required", "prompt_none", visitor)
-        return to_second_factor(request) if lack is _Lack.SECOND_FACTOR else to_sign_in(request)
+        return _to_prove(request, lack, visitor)
     who = await _who(platform, client, visitor)
     if who is None:
         return await _refuse(platform, pending, "access_denied", "staff_of", visitor)
@@ -131,6 +131,16 @@ def _lack(pending: Pending, person: SignedIn, now: datetime) -> _Lack | None:
     if now - at <= timedelta(seconds=asked.max_age_s):
         return None
     return _Lack.SECOND_FACTOR if asked.second_factor else _Lack.SIGN_IN
+
+
+def _to_prove(request: Request, lack: _Lack | None, visitor: Visitor | None) -> Response:
+    """To the page where what is lacking is proven, and back."""
+    if lack is _Lack.SECOND_FACTOR:
+        return to_second_factor(request)
+    response = to_sign_in(request)
+    if visitor is not None:  # who is signed in would be led back at once
+        response.headers["Location"] += "&again=1"
+    return response
 
 
 async def _who(platform: Platform, client: ClientFacts, visitor: Visitor) -> Proven | None:

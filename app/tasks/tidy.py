@@ -19,6 +19,7 @@ from app.oauth.pushed import forget_pushed
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
 from app.parties.registrations import forget_undecided
+from app.signin.changes import forget_links
 from app.signin.sessions import forget_sessions
 from app.tables import parts
 
@@ -38,6 +39,7 @@ async def tidy(database: Database) -> None:
     await forget_answers(database.pool)
     await forget_sessions(database.pool)
     await forget_undecided(database.pool)
+    await forget_links(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

@@ -1,12 +1,15 @@
 """Members of staff sign in to apps: the whole way from a pushed request to a token in use."""
 
+import json
+
 from joserfc import jwt
 
 from app.audit.events import Event
 from app.models.parties import Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS, claims_of
-from tests.oauth.senders import proof
+from tests.oauth.senders import proof, under
 from tests.oauth.signing_in import Attempt, Browser, an_app, signed_in, told
+from tests.oauth.test_one_agreement import consumer, get, stocked_by_sender
 from tests.world import SAKAI, World
 
 USERINFO = "/oauth/userinfo"
@@ -38,6 +41,7 @@ async def test_an_app_gets_a_bound_token_of_the_person_who_let_it(world: World) 
     (token,) = await world.log(Event.TOKEN_ISSUED)
     assert issued["person"] == token["person"] == browser.person_id
     assert issued["client"] == token["client"] == app.id
+    assert issued["organization"] == token["organization"] == SAKAI
 
 
 async def test_the_id_token_says_who_signed_in_how_and_when(world: World) -> None:
@@ -175,3 +179,38 @@ async def test_metadata_says_what_is_on_and_openid_discovery_says_the_same(world
     assert said["authorization_response_iss_parameter_supported"] is True
     assert "authorization_code" in said["grant_types_supported"]
     assert "refresh_token" not in said["grant_types_supported"]
+
+
+async def test_personal_data_is_read_for_a_person_under_the_one_agreement_consented_to(
+    world: World,
+) -> None:
+    dataset = await stocked_by_sender(world)
+    _, agreement, _ = await consumer(world, dataset, columns=["no", "name"])
+    app = await an_app(world)
+    browser = await signed_in(world, SAKAI)
+    attempt = Attempt(world, app)
+    scope = f"openid dataset:{dataset}:read catalogue:write"
+
+    page = await browser.visit(
+        app.id, await attempt.request_uri(scope=scope, authorization_details=under(agreement))
+    )
+    sender = await attempt.sender(browser, scope=scope, authorization_details=under(agreement))
+    answer = await get(world, sender, dataset)
+
+    assert agreement in page.text and dataset in page.text
+    assert sender.answer["scope"] == f"openid dataset:{dataset}:read"
+    assert sender.answer["expires_in"] == 60
+    assert sender.answer["authorization_details"] == json.loads(under(agreement))
+    assert (answer.status_code, answer.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
+
+
+async def test_an_agreement_that_is_not_the_persons_gives_no_token(world: World) -> None:
+    dataset = await stocked_by_sender(world)
+    _, agreement, _ = await consumer(world, dataset, columns=["no"])
+    outsider = await signed_in(world, "271004")
+    attempt = Attempt(world, await an_app(world, staff_of=("271004",)))
+    asked = {"scope": f"openid dataset:{dataset}:read", "authorization_details": under(agreement)}
+
+    refused = await attempt.redeem(await attempt.code(outsider, **asked))
+
+    assert refused.json()["error"] == "invalid_authorization_details"

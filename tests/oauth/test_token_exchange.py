@@ -19,7 +19,9 @@ from app.oauth.scopes import FIXED
 from app.oauth.tokens import TWO_FACTORS
 from app.parties import clients, people
 from tests.oauth.people import acting, somebody
-from tests.oauth.senders import TOKEN_PATH, Sender, proof
+from tests.oauth.senders import TOKEN_PATH, Sender, proof, under
+from tests.oauth.test_one_agreement import get, stocked_by_sender
+from tests.stock import PURPOSE, agreed
 from tests.world import ASSERTION_TYPE, KENKO, SAKAI, Party, World
 
 ASKS = "/v1/admin/organizations"
@@ -99,6 +101,35 @@ async def test_a_service_acts_for_the_official_with_a_token_of_its_own(world: Wo
     (entry,) = [e for e in await world.log(Event.TOKEN_ISSUED) if "person" in e]
     assert (entry["client"], entry["app"]) == (party.id, app.id)
     assert (entry["person"], entry["subject"]) == (first["sub"], first["jti"])
+    assert entry["organization"] == SAKAI
+
+
+async def test_personal_data_is_read_for_an_official_under_the_one_agreement(world: World) -> None:
+    app = await world.party(KENKO)
+    party = await service(world, app)
+    dataset = await stocked_by_sender(world)
+    consumer = await world.party(SAKAI, Role.DEVELOPER)
+    agreement, _ = await agreed(world, dataset, consumer, columns=["no", "name"])
+    scope = f"dataset:{dataset}:read"
+    signed_in = await official(world, app, scope)
+    key = ECKey.generate_key("P-256")
+
+    without = await exchange(world, party, signed_in.token, scope)
+    granted = await exchange(
+        world, party, signed_in.token, scope, key=key, authorization_details=under(agreement)
+    )
+    sender = Sender(party, granted.json()["access_token"], granted.json(), key)
+    read = await get(world, sender, dataset)
+    again = await exchange(world, await service(world, party), sender.token, scope)
+
+    assert without.json()["error"] == "invalid_scope"
+    assert (granted.status_code, granted.json()["expires_in"]) == (200, 60), granted.text
+    assert (read.status_code, read.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
+    # Whoever has it from the service has it for the same agreement, asked for or not.
+    claims = await claims_of(world, again.json()["access_token"])
+    assert (claims["agr"], claims["pur"]) == (agreement, PURPOSE)
+    (entry,) = await world.log(Event.RECORDS_READ)
+    assert (entry["client"], entry["agreement"]) == (party.id, agreement)
 
 
 async def test_a_stolen_token_is_worth_nothing_to_a_client_that_nobody_named(world: World) -> None:
@@ -490,18 +521,13 @@ async def test_a_token_for_one_agreement_is_exchanged_for_no_other(world: World)
 
     answers = [
         await exchange(world, party, token),
-        await exchange(world, party, token, authorization_details=_under(other)),
+        await exchange(world, party, token, authorization_details=under(other)),
     ]
 
     # There is no such agreement: nothing is granted, and a role's scope least of all.
     assert [each.json()["error"] for each in answers] == ["invalid_authorization_details"] * 2
     whys = [e["why"] for e in await world.log(Event.TOKEN_REFUSED)]
     assert whys == ["nothing_granted", "other_agreement"]
-
-
-def _under(agreement: str) -> str:
-    detail = {"type": "dataset-agreement", "agreement": agreement, "actions": ["read"]}
-    return json.dumps([detail])
 
 
 async def test_only_an_operator_names_whose_tokens_may_be_exchanged(world: World) -> None:
