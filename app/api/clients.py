@@ -26,6 +26,16 @@ _JWKS: JsonDict = {
 }
 
 
+Subject = Annotated[
+    str | None,
+    Field(
+        max_length=500,
+        description="`tls_client_auth`: whom the certificate names, as RFC 4514 writes it"
+        " (RFC 8705, 2.1.2)",
+    ),
+]
+
+
 class ClientIn(InShape):
     """A client to be added. `private_key_jwt` is the rule."""
 
@@ -37,6 +47,12 @@ class ClientIn(InShape):
     roles: Annotated[list[Role], Field(max_length=5, default=[])]
     auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
     jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
+    tls_subject: Subject = None
+    certificate_bound: bool | None = Field(
+        default=None,
+        description="whether its tokens are bound to its certificate (RFC 8705, 3.4); if absent:"
+        " those of `tls_client_auth` are",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,6 +77,8 @@ class ClientOut(OutShape):
     roles: list[str]
     auth_method: str
     jwks: dict[str, Any] | None
+    tls_subject: str | None
+    certificate_bound: bool
     created_at: Time
     created_by: str | None
     revoked_at: Time | None

@@ -5,16 +5,20 @@ from typing import Any, Final, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from app.api.access import METADATA_PATH, PlatformDep
 from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
 from app.api.reach import reach_of
+from app.api.state import Platform
+from app.kit.certificates import Certificate, CertificateUnreadable
 from app.oauth import introspection, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.details import TYPE as DETAILS_TYPE
 from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
+from app.oauth.refusals import InvalidRequest
 from app.oauth.scopes import MEANINGS
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
@@ -26,11 +30,13 @@ _ENDPOINTS: Final = {
     "introspection_endpoint": introspection.PATH,
 }
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
+_BY_CERTIFICATE: Final = "tls_client_auth"  # RFC 8705, 2.1
 # In both documents: what a token may be bound to (RFC 9449, 5.1; RFC 9396, 10; RFC 9728, 2).
 _BINDING: Final = {
     "dpop_signing_alg_values_supported": [ALGORITHM],
     "authorization_details_types_supported": [DETAILS_TYPE],
 }
+_CERTIFICATE_BOUND: Final = "tls_client_certificate_bound_access_tokens"
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 
 
@@ -128,19 +134,33 @@ _FORM: Final[dict[str, Any]] = {
 )
 @reads_own_parameters
 async def issue_token(request: Request, platform: PlatformDep) -> Response:
-    """Client credentials (RFC 6749, 4.4) with `private_key_jwt` or `client_secret_basic`.
+    """Client credentials (RFC 6749, 4.4), by `private_key_jwt`, `client_secret_basic` or
+    `tls_client_auth`.
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
-    personal data needs. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
+    personal data needs; a client registered for it gets tokens bound to its certificate (RFC
+    8705), sent as `Bearer`. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
     to one agreement; `resource` (RFC 8707) may only be the issuer.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
     authorization = request.headers.get("authorization")
     proofs = [value for name, value in request.scope["headers"] if name == b"dpop"]
-    granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform), proofs)
+    granted = await platform.token_endpoint.answer(
+        form, authorization, reach_of(platform), proofs, shown_certificate(platform, request.scope)
+    )
     return JSONResponse(_shape(granted).model_dump(exclude_none=True), headers=NO_STORE)
+
+
+def shown_certificate(platform: Platform, scope: Scope) -> Certificate | None:
+    """The certificate that the client asks with, None without; or `InvalidRequest`."""
+    try:
+        return platform.edge.certificate_of(scope)
+    except CertificateUnreadable as wrong:
+        raise InvalidRequest(
+            "certificate_unreadable", mend_ja=wrong.words("ja"), mend_en=wrong.words("en")
+        ) from wrong
 
 
 def _shape(granted: Granted) -> TokenOut:
@@ -167,10 +187,11 @@ async def list_keys(platform: PlatformDep) -> dict[str, Any]:
 )
 async def describe_server(platform: PlatformDep) -> dict[str, Any]:
     """What the OAuth endpoints can do (RFC 8414, 2): only what is really on."""
+    methods = [*_METHODS, _BY_CERTIFICATE] if platform.mutual_tls else _METHODS
     endpoints: dict[str, Any] = {}
     for name, path in _ENDPOINTS.items():
         endpoints[name] = f"{platform.issuer}{path}"
-        endpoints[f"{name}_auth_methods_supported"] = _METHODS
+        endpoints[f"{name}_auth_methods_supported"] = methods
         endpoints[f"{name}_auth_signing_alg_values_supported"] = [ALGORITHM]
     return {
         "issuer": platform.issuer,
@@ -180,6 +201,7 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         **_BINDING,
+        **_mutual_tls(platform),
         "service_documentation": f"{platform.issuer}/docs",
         "ui_locales_supported": ["ja", "en"],
     }
@@ -199,8 +221,20 @@ async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
         "scopes_supported": _scopes(),
         "bearer_methods_supported": ["header"],
         **_BINDING,
+        **({_CERTIFICATE_BOUND: True} if platform.mutual_tls else {}),
         "resource_documentation": f"{platform.issuer}/docs",
     }
+
+
+def _mutual_tls(platform: Platform) -> dict[str, Any]:
+    """What RFC 8705 adds (3.3; 5), only where a client can show a certificate."""
+    if not platform.mutual_tls:
+        return {}
+    told: dict[str, Any] = {_CERTIFICATE_BOUND: True}
+    if platform.mtls_url is not None:
+        base = platform.mtls_url.rstrip("/")
+        told["mtls_endpoint_aliases"] = {name: base + path for name, path in _ENDPOINTS.items()}
+    return told
 
 
 def _scopes() -> list[str]:
