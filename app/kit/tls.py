@@ -43,7 +43,7 @@ def server_context(certificate: Path, key: Path | None, client_ca: Path | None) 
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     # A session that is taken up again would outlive its certificate: every connection proves anew.
     context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     return context
 
 

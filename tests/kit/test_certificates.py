@@ -1,0 +1,50 @@
+"""A certificate in a header is read in the one form that the setting names, and in no other."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from app.kit.certificates import CertificateUnreadable, read_header
+from tests.oauth.certificates import Authority, Shown
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    return Authority(tmp_path_factory.mktemp("authority")).issue("app.city.test")
+
+
+def test_both_forms_tell_the_same_certificate(shown: Shown) -> None:
+    read = [
+        read_header("client-cert", shown.sequence.encode()),
+        read_header("x-ssl-client-cert", shown.escaped.encode()),
+    ]
+
+    assert [each.thumbprint for each in read if each] == [shown.thumbprint] * 2
+
+
+@pytest.mark.parametrize("name", ["client-cert", "x-ssl-client-cert"])
+def test_an_empty_header_is_no_certificate(name: str) -> None:
+    assert read_header(name, b"") is None
+
+
+@pytest.mark.parametrize("fault", ["form", "two", "key", "cut", "more", "padding", "long", "text"])
+@pytest.mark.parametrize("name", ["client-cert", "x-ssl-client-cert"])
+def test_what_is_not_exactly_one_certificate_is_refused(
+    shown: Shown, name: str, fault: str
+) -> None:
+    pem = name == "x-ssl-client-cert"
+    right = shown.escaped if pem else shown.sequence
+    sent = {
+        "form": shown.sequence if pem else shown.escaped,
+        "two": right * 2,
+        "key": quote(Path(shown.key).read_text(), safe="") if pem else ":AAAA:",
+        "cut": right[: len(right) // 2],
+        "more": right + "x",
+        "padding": right.replace("E", "=", 1),
+        "long": right + "%0A" * 6_000 if pem else f":{'A' * 17_000}:",
+        "text": "-----BEGIN CERTIFICATE-----",
+    }[fault]
+
+    with pytest.raises(CertificateUnreadable):
+        read_header(name, sent.encode())
