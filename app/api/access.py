@@ -209,7 +209,7 @@ def _caller(client: ClientFacts, verified: Verified) -> Caller:
         verified.agreement_id,
         verified.purpose,
         _second_factor_at(verified.person),
-        verified.jkt is not None,
+        proves_each=verified.jkt is not None,
     )
 
 

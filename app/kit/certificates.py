@@ -12,11 +12,18 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from app.kit.errors import AppError, Kind
 
 LONGEST_HEADER: Final = 16 * 1024
 _SEQUENCE: Final = re.compile(rb":([A-Za-z0-9+/]+={0,2}):")  # RFC 8941, 3.3.5
+# What RFC 4514 has no short name for, by the names that openssl prints.
+_NAMES: Final = {
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+    "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER,
+}
 _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----\s*"
 )
@@ -54,15 +61,19 @@ def is_of(certificate: Certificate, subject: str, now: datetime) -> bool:
     """Whether it names exactly this subject (RFC 4514) and is valid now."""
     try:
         read = x509.load_der_x509_certificate(certificate.der)
-        named = read.subject == subject_from(subject)
+        named = read.subject == _subject_from(subject)
     except ValueError:
         return False
     return named and read.not_valid_before_utc <= now < read.not_valid_after_utc
 
 
-def subject_from(text: str) -> x509.Name:
-    """The name that `text` writes (RFC 4514). Raises `ValueError`."""
-    name = x509.Name.from_rfc4514_string(text)
+def normal_subject(text: str) -> str:
+    """A subject in the one way that it is kept. Raises `ValueError` where it is none (RFC 4514)."""
+    return _subject_from(text).rfc4514_string()
+
+
+def _subject_from(text: str) -> x509.Name:
+    name = x509.Name.from_rfc4514_string(text, _NAMES)
     if not name.rdns:
         raise ValueError("no name")
     return name

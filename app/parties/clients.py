@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
-from app.kit.certificates import subject_from
+from app.kit.certificates import normal_subject
 from app.kit.errors import AppError, Fault, Kind
 from app.kit.secret_hash import hash_secret
 from app.models.parties import AuthMethod, Client, Organization, Role, Zone
@@ -112,7 +112,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         auth_method=new.auth_method.value,
         jwks=jwks,
         secret_hash=await hash_secret(secret) if secret else None,
-        tls_subject=new.tls_subject,
+        tls_subject=normal_subject(new.tls_subject) if new.tls_subject is not None else None,
         certificate_bound=(
             by_certificate if new.certificate_bound is None else new.certificate_bound
         ),
@@ -166,7 +166,7 @@ def _faults_of_subject(new: NewClient) -> list[Fault]:
             f"{new.auth_method} takes no tls_subject.",
         )]  # fmt: skip
     try:
-        subject_from(new.tls_subject)
+        normal_subject(new.tls_subject)
     except ValueError:
         return [Fault(
             "/tls_subject", "invalid_subject",

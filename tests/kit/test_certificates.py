@@ -5,8 +5,15 @@ from urllib.parse import quote
 
 import pytest
 
-from app.kit.certificates import CertificateUnreadable, read_header
-from tests.oauth.certificates import Authority, Shown
+from app.kit import clock
+from app.kit.certificates import (
+    CertificateUnreadable,
+    certificate_from,
+    is_of,
+    normal_subject,
+    read_header,
+)
+from tests.oauth.certificates import Authority, Shown, subject
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +55,23 @@ def test_what_is_not_exactly_one_certificate_is_refused(
 
     with pytest.raises(CertificateUnreadable):
         read_header(name, sent.encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "same"),
+    [
+        (subject("app.city.test"), True),
+        (r"CN=app.city.test,O=\E5\A0\BA\E5\B8\82,C=JP", True),  # as openssl escapes it
+        ("CN=app.city.test,O=堺市", False),
+        ("C=JP,O=堺市,CN=app.city.test", False),
+        ("CN=app.city.test,O=堺市,C=JP,emailAddress=a@b.test", False),
+        (subject("APP.city.test"), False),
+    ],
+)
+def test_a_subject_is_the_whole_name_and_nothing_like_it(
+    shown: Shown, said: str, same: bool
+) -> None:
+    certificate = certificate_from(shown.der)
+
+    assert is_of(certificate, said, clock.now()) is same
+    assert is_of(certificate, normal_subject(said), clock.now()) is same
