@@ -32,9 +32,9 @@ class ClientFacts:
     zone: str
     auth_method: str
     revoked: bool
-    certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
     # The member of staff for whom the client acts: organisation, line and roles are then theirs.
     person_id: str | None = None
+    certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
 
     @property
     def actor(self) -> str:

@@ -21,7 +21,7 @@ from app.cli.serving import _config, _tls_of
 from app.kit.settings import Settings
 from app.main import create_app, create_entrance
 from app.models.parties import Role, Zone
-from app.oauth.tokens import claims_of
+from app.oauth.tokens import ONE_FACTOR, PersonGrant, TokenGrant, claims_of, issue
 from tests.cli.test_demo import free_port
 from tests.conftest import ISSUER
 from tests.oauth.certificates import (
@@ -36,6 +36,7 @@ from tests.oauth.certificates import (
     registered,
     subject,
 )
+from tests.oauth.people import somebody
 from tests.oauth.senders import TOKEN_PATH, proof, under
 from tests.serving import serving_as
 from tests.stock import KEYED, PURPOSE, agreed, path, stocked
@@ -143,6 +144,24 @@ async def test_a_stolen_token_is_refused_before_anybody_used_it(
         stolen = await thief.get(ADMIN, headers=bearer(answer))
 
     assert (stolen.status_code, stolen.json()["code"]) == (401, "invalid_token")
+
+
+async def test_a_token_that_acts_for_somebody_is_bound_as_any_other(
+    world: World, listener: Listener, app_certificate: Shown, other: Shown
+) -> None:
+    party = await registered(world, "app.city.test", SMARTCITY)
+    person = PersonGrant(await somebody(world, SMARTCITY, Role.OPERATOR), ONE_FACTOR, 0)
+    grant = TokenGrant(
+        client_id=party.id, organization_id=SMARTCITY, zone="internet", scope=("admin:read",),
+        epoch=0, lifetime_s=300, x5t=app_certificate.thumbprint, person=person,
+    )  # fmt: skip
+    issued = issue(await world.platform.keys.get(), ISSUER, grant)
+    shown = {"Authorization": f"Bearer {issued.token}"}
+
+    async with listener.by(app_certificate) as mine, listener.by(other) as thief:
+        answers = [await http.get(ADMIN, headers=shown) for http in (thief, mine, thief)]
+
+    assert [each.status_code for each in answers] == [401, 200, 401]
 
 
 async def test_introspection_tells_what_a_token_is_bound_to(
