@@ -18,7 +18,7 @@ from app.models.parties import AuthMethod
 from app.oauth import scopes
 from app.oauth.authority import Authority
 from app.oauth.details import ACTIONS, Details, read_details
-from app.oauth.grants import Granted, Judged, Reach, judge, nothing_granted
+from app.oauth.grants import Bond, Granted, Judged, Reach, judge, nothing_granted
 from app.oauth.keys import KeyRing
 from app.oauth.refusals import (
     ExchangeNotAllowed,
@@ -63,12 +63,12 @@ class Exchange:
         self._issuer = issuer
 
     async def grant(
-        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
         """A token for the client to act for the person of the subject token, or the refusal."""
         _check_client(client)
         self._check_form(form)
-        if jkt is None:
+        if not bond:
             raise InvalidProof(
                 "proof_count",
                 mend_ja="DPoP ヘッダを一つだけ送ってください。",
@@ -82,11 +82,12 @@ class Exchange:
         if not judged.scope:
             raise nothing_granted(details)
         grant = await self._what(asker, judged, details)
-        grant = replace(grant, jkt=jkt, person=person, ends_by=subject.exp)
+        grant = replace(grant, jkt=bond.jkt, x5t=bond.x5t, person=person, ends_by=subject.exp)
         return Granted(
             issue(await self._ring.get(), self._issuer, grant),
             judged.scope,
-            bound=True,
+            bound=bond.jkt is not None,
+            to_certificate=bond.x5t is not None,
             details=details,
             person_id=person.person_id,
             organization_id=asker.organization_id,

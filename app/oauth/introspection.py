@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.kit.certificates import Certificate
 from app.models.parties import Role
 from app.oauth.authority import Authority
 from app.oauth.grants import TokenEndpoint
@@ -50,9 +51,14 @@ class Introspection:
         self._tokens = tokens
         self._authority = authority
 
-    async def answer(self, form: Mapping[str, str], authorization: str | None) -> dict[str, Any]:
+    async def answer(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> dict[str, Any]:
         """The token's claims, or `active: false` and no word more (RFC 7662, 2.2)."""
-        caller = await self._door.prove(form, authorization, path=PATH)
+        caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         jti, why = None, None
         try:
