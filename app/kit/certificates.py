@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from app.kit.errors import AppError, Kind
 
-LONGEST_HEADER: Final = 16 * 1024
+_LONGEST: Final = 16 * 1024
 _SEQUENCE: Final = re.compile(rb":([A-Za-z0-9+/]+={0,2}):")  # RFC 8941, 3.3.5
 # What RFC 4514 has no short name for, by the names that openssl prints.
 _NAMES: Final = {
@@ -87,7 +87,7 @@ def read_header(name: str, value: bytes) -> Certificate | None:
     """
     if not value:
         return None
-    if len(value) > LONGEST_HEADER:
+    if len(value) > _LONGEST:
         raise CertificateUnreadable(header=name, why="too long")
     try:
         return certificate_from(_READERS[name](value))
