@@ -1,11 +1,12 @@
 """The server: makes the objects of one process and mounts the doors. Holds no rule of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.types import ASGIApp
 
 from app.api import (
     access_requests,
@@ -23,6 +24,7 @@ from app.api import (
     my_datasets,
     needs,
     onboarding,
+    openid,
     operations,
     organizations,
     parameters,
@@ -31,10 +33,12 @@ from app.api import (
     quality,
     quotas,
     records,
+    registrations,
     repairs,
     resumable,
     terms,
     uploads,
+    users,
     versions,
     views,
     writing,
@@ -42,6 +46,7 @@ from app.api import (
 from app.api.access import count_request
 from app.api.ckan import door as ckan
 from app.api.docs import router as docs_router
+from app.api.entrance import Entrance
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
@@ -65,24 +70,32 @@ from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
+from app.kit.edge import Edge
 from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.oauth import code_grant, exchange
+from app.oauth.authority import Authority
+from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
 from app.oauth.proofs import Proofs
+from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.portal import account, authorize, set_up, sign_in
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     token_status_router,
+    openid.router,
     keys.router,
     datasets.router,
     uploads.router,
@@ -99,7 +112,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     needs.router,
     organizations.router,
     clients.router,
+    users.router,
     invitations.router,
+    registrations.router,
     terms.router,
     quotas.router,
     groups.router,
@@ -115,6 +130,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    sign_in.router,
+    set_up.router,
+    account.router,
+    authorize.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -164,12 +183,22 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             proofs=proofs,
             admit=limits.token_client,
         )
+        door.grants[code_grant.GRANT_TYPE] = code_grant.CodeGrant(
+            database, live, ring, people, settings.issuer
+        )
+        authority = Authority(clients, people)
+        door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
+            database, ring, tokens, authority, issuer=settings.issuer
+        ).grant
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
+            edge=_edge(settings),
+            mutual_tls=settings.takes_certificates,
+            mtls_url=settings.mtls_url,
             max_upload_bytes=settings.max_upload_bytes,
             database=database,
             live=live,
@@ -178,6 +207,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             clients=clients,
             people=people,
             sign_ins=Sessions(database),
+            accounts=Accounts(database, sealer, entries),
             snapshot=snapshot,
             decider=decider,
             rights=Rights(database, snapshot, settings.zone),
@@ -208,11 +238,22 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             accel_prefix=settings.accel_prefix,
             keys=ring,
             tokens=tokens,
+            authority=authority,
             proofs=proofs,
             token_endpoint=door,
             revocation=Revocation(database, live, entries, door, tokens),
-            introspection=Introspection(entries, door, tokens, clients),
+            introspection=Introspection(entries, door, tokens, authority),
+            pushed=PushedRequests(database, door, proofs, settings.issuer),
+            answers=Answers(database),
         )
+
+
+def _edge(settings: Settings) -> Edge:
+    return Edge(
+        proxies=settings.trusted_proxies or "",
+        header=settings.client_certificate_header,
+        gateways=settings.gateway_zones,
+    )
 
 
 def _rates(settings: Settings) -> Rates:
@@ -222,6 +263,7 @@ def _rates(settings: Settings) -> Rates:
         client_dataset=settings.rate_client_dataset,
         token_address=settings.rate_token_address,
         token_client=settings.rate_token_client,
+        sign_in_address=settings.rate_sign_in,
     )
 
 
@@ -267,6 +309,11 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         app.include_router(router)
     _describe_records(app)
     return app
+
+
+def create_entrance(settings: Settings, applications: Mapping[str, ASGIApp]) -> Entrance:
+    """What stands at one listener, before the application of each zone."""
+    return Entrance(settings.zone, applications, _edge(settings))
 
 
 def _describe_records(app: FastAPI) -> None:

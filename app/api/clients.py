@@ -1,12 +1,12 @@
 """The door to OAuth clients (管理). Shows a secret once and never a hash."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, StepUp, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
@@ -14,7 +14,7 @@ from app.models.parties import AuthMethod, Client, Role, Zone
 from app.parties import clients
 
 router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
-_JWKS: JsonDict = {
+EXAMPLE_JWKS: JsonDict = {
     "keys": [
         {
             "kty": "EC",
@@ -24,6 +24,20 @@ _JWKS: JsonDict = {
         }
     ]
 }
+_Uris = Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=10)]
+_Staff = Annotated[list[Name], Field(max_length=100)]
+_URIS: Final = "where people are sent back to who signed in; compared as text"
+_STAFF: Final = "organisations whose staff, and those below, may sign in to it"
+
+
+Subject = Annotated[
+    str | None,
+    Field(
+        max_length=500,
+        description="`tls_client_auth`: whom the certificate names, as RFC 4514 writes it"
+        " (RFC 8705, 2.1.2)",
+    ),
+]
 
 
 class ClientIn(InShape):
@@ -37,6 +51,14 @@ class ClientIn(InShape):
     roles: Annotated[list[Role], Field(max_length=5, default=[])]
     auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
     jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
+    redirect_uris: _Uris = Field(default=[], description=_URIS)
+    staff_of: _Staff = Field(default=[], description=_STAFF)
+    tls_subject: Subject = None
+    certificate_bound: bool | None = Field(
+        default=None,
+        description="whether its tokens are bound to its certificate (RFC 8705, 3.4); if absent:"
+        " those of `tls_client_auth` are",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,7 +66,7 @@ class ClientIn(InShape):
                 "organization_id": "271004-kenko",
                 "name": "保健所システム",
                 "roles": ["developer"],
-                "jwks": _JWKS,
+                "jwks": EXAMPLE_JWKS,
             }
         }
     )
@@ -61,6 +83,11 @@ class ClientOut(OutShape):
     roles: list[str]
     auth_method: str
     jwks: dict[str, Any] | None
+    redirect_uris: list[str]
+    staff_of: list[str]
+    exchange_from: list[str]
+    tls_subject: str | None
+    certificate_bound: bool
     created_at: Time
     created_by: str | None
     revoked_at: Time | None
@@ -74,12 +101,36 @@ class AddedClientOut(OutShape):
     secret: str | None
 
 
+class SignInIn(InShape):
+    """Who may sign in to the client, and where they are sent back to: in place of what stands."""
+
+    redirect_uris: _Uris = Field(description=_URIS)
+    staff_of: _Staff = Field(description=_STAFF)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "redirect_uris": ["https://app.city.sakai.example/callback"],
+                "staff_of": ["271403"],
+            }
+        }
+    )
+
+
 class KeysIn(InShape):
     """One or two public keys that take the place of those registered."""
 
     keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2)]
 
-    model_config = ConfigDict(json_schema_extra={"example": _JWKS})
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_JWKS})
+
+
+class ExchangeIn(InShape):
+    """The clients whose tokens for an official may be exchanged (RFC 8693); none: no longer."""
+
+    clients: Annotated[list[Slug], Field(max_length=20)]
+
+    model_config = ConfigDict(json_schema_extra={"example": {"clients": ["271004-portal"]}})
 
 
 @router.post(
@@ -92,6 +143,7 @@ class KeysIn(InShape):
         "client_invalid",
         "client_exists",
         "jwks_invalid",
+        "redirect_uri_invalid",
         "organization_not_found",
         "organization_invalid",
         "organization_closed",
@@ -152,6 +204,51 @@ async def replace_keys(
     """Two slots: put the new key beside the old, change over, then leave the old one out."""
     keys = new.model_dump()
     return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+
+
+@router.put(
+    "/{client_id}/sign-in",
+    response_model=ClientOut,
+    summary="Say who may sign in to a client",
+    responses=problems(
+        *SCOPED_CODES,
+        "client_not_found",
+        "client_already_revoked",
+        "redirect_uri_invalid",
+        "organization_not_found",
+        "organization_invalid",
+    ),
+)
+async def set_sign_in(
+    client_id: str, new: SignInIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Redirect URIs, and the organisations whose staff may sign in. Nobody's where both are empty."""
+    told = new.model_dump()
+    return await clients.set_sign_in(session, client_id, **told, by=caller.client.client_id)
+
+
+@router.put(
+    "/{client_id}/exchange-from",
+    response_model=ClientOut,
+    summary="Name the apps whose tokens a client may exchange",
+    responses=problems(
+        *SCOPED_CODES,
+        "insufficient_user_authentication",
+        "client_not_found",
+        "client_already_revoked",
+        "client_invalid",
+    ),
+    dependencies=[StepUp],
+)
+async def allow_exchange(
+    client_id: str, told: ExchangeIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Those and no others, and only for the staff that the client is there for (`staff_of`).
+
+    A token that it has exchanged already is refused from now on where its app is named no more.
+    """
+    by = caller.client.actor
+    return await clients.allow_exchange(session, client_id, told.clients, by=by)
 
 
 @router.post(

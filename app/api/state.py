@@ -16,15 +16,20 @@ from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
+from app.kit.edge import Edge
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
+from app.oauth.authority import Authority
+from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
 from app.oauth.proofs import Proofs
+from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 
@@ -34,6 +39,9 @@ class Platform:
 
     issuer: str
     zone: str
+    edge: Edge
+    mutual_tls: bool  # whether clients of this zone can show a certificate
+    mtls_url: str | None  # where they are asked for one, where that is another address
     max_upload_bytes: int
     database: Database
     live: Live
@@ -42,12 +50,16 @@ class Platform:
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
+    accounts: Accounts
     keys: KeyRing
     tokens: TokenVerifier
+    authority: Authority
     proofs: Proofs
     token_endpoint: TokenEndpoint
     revocation: Revocation
     introspection: Introspection
+    pushed: PushedRequests
+    answers: Answers
     snapshot: Snapshot
     decider: Decider
     rights: Rights

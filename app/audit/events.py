@@ -16,11 +16,16 @@ class Event(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     TOKEN_NOT_REVOKED = "token.not_revoked"  # noqa: S105
     TOKEN_INTROSPECTED = "token.introspected"  # noqa: S105
+    CODE_ISSUED = "code.issued"
+    CODE_REFUSED = "code.refused"
     ORGANIZATION_ADDED = "organization.added"
     ORGANIZATION_CHANGED = "organization.changed"
     CLIENT_ADDED = "client.added"
     CLIENT_CHANGED = "client.changed"
     CLIENT_REVOKED = "client.revoked"
+    REGISTRATION_TOKEN_MADE = "registration_token.made"  # noqa: S105
+    CLIENT_REGISTERED = "client.registered"
+    REGISTRATION_DECIDED = "registration.decided"
     PERSON_ADDED = "person.added"
     PERSON_CHANGED = "person.changed"
     SIGNED_IN = "person.signed_in"

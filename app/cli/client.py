@@ -11,6 +11,7 @@ from app.cli.words import Json, note, said, show_many, show_one
 
 if TYPE_CHECKING:
     from app.models.parties import Client
+    from app.parties.registrations import MadeToken
 
 app = typer.Typer(no_args_is_help=True, help="OAuth clients. OAuthクライアント。")
 Id = Annotated[str, typer.Argument(metavar="CLIENT")]
@@ -64,14 +65,28 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     ] = None,
     jwks: Annotated[Path | None, typer.Option(help="File with the client's public keys")] = None,
     secret: Annotated[bool, typer.Option("--secret", help="client_secret_basic")] = False,
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where people are sent back to; several times")
+    ] = None,
+    staff_of: Annotated[
+        list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
+    ] = None,
+    tls_subject: Annotated[
+        str | None,
+        typer.Option(help="tls_client_auth: CN=app.city.example.jp,O=Sakai City,C=JP"),
+    ] = None,
+    certificate_bound: Annotated[
+        bool | None,
+        typer.Option("--certificate-bound/--not-certificate-bound", help="Bind its tokens (mTLS)"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a client with one of --new-key, --jwks, --secret. クライアントを登録する。"""
-    if [bool(new_key_file), bool(jwks), secret].count(True) != 1:
+    """Add a client: one of --new-key, --jwks, --secret, --tls-subject. クライアントを登録する。"""
+    if [bool(new_key_file), bool(jwks), secret, bool(tls_subject)].count(True) != 1:
         raise typer.BadParameter(
             said(
-                "--new-key、--jwks、--secret のどれか一つを指定してください。",
-                "Give exactly one of --new-key, --jwks, --secret.",
+                "--new-key、--jwks、--secret、--tls-subject のどれか一つを指定してください。",
+                "Give exactly one of --new-key, --jwks, --secret, --tls-subject.",
             )
         )
     public = public_jwks(new_key(new_key_file)) if new_key_file else _read_jwks(jwks)
@@ -80,15 +95,22 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
         from app.models.parties import AuthMethod, Role, Zone  # noqa: PLC0415
         from app.parties import clients  # noqa: PLC0415
 
+        method = AuthMethod.PRIVATE_KEY_JWT if public else AuthMethod.TLS_CLIENT_AUTH
+        if secret:
+            method = AuthMethod.CLIENT_SECRET_BASIC
         new = clients.NewClient(
             organization_id=organization,
             name=name,
-            auth_method=(AuthMethod.CLIENT_SECRET_BASIC if secret else AuthMethod.PRIVATE_KEY_JWT),
+            auth_method=method,
             roles=[one_of(Role, each, "--role") for each in role or ()],
             zone=one_of(Zone, zone, "--zone"),
             jwks=public,
+            tls_subject=tls_subject,
+            certificate_bound=certificate_bound,
             system=system,
             id=client_id,
+            redirect_uris=redirect_uri or (),
+            staff_of=staff_of or (),
         )
         async with shell.database.writing() as session:
             added = await clients.add(session, new, by=shell.by)
@@ -103,6 +125,33 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     if shown_once:
         note("secret は今だけ表示されます。", "The secret is shown now and never again.")
     show_one({**_shown(made), **({"secret": shown_once} if shown_once else {})}, as_json)
+
+
+@app.command("registration-token")
+def registration_token(
+    organization: Annotated[str, typer.Argument(help="271004-kenko")],
+    uses: Annotated[int, typer.Option(min=1, max=20, help="So many clients may register")] = 1,
+    days: Annotated[int, typer.Option(min=1, max=30, help="So long it opens anything")] = 7,
+    role: Annotated[list[str] | None, typer.Option(help="steward or developer")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let clients register themselves at /oauth/register. クライアントの自己登録を許す。"""
+
+    async def act(shell: Shell) -> "MadeToken":
+        from app.models.parties import Role  # noqa: PLC0415
+        from app.parties import registrations  # noqa: PLC0415
+
+        roles = [one_of(Role, each, "--role") for each in role or ()]
+        new = registrations.NewToken(organization, uses, days, roles)
+        async with shell.database.writing() as session:
+            return await registrations.make_token(session, new, by=shell.by)
+
+    made = run(act)
+    show_one({"token": made.token, **members(made.registration_token, "secret_sha256")}, as_json)
+    note(
+        "トークンは今だけ表示されます。登録されたクライアントは、職員が承認するまで使えません。",
+        "The token is shown only now. What registers with it waits until a person approves it.",
+    )
 
 
 def _read_jwks(path: Path | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from app.oauth.refusals import InvalidDetails
 
 TYPE: Final = "dataset-agreement"
 _MEMBERS: Final = frozenset({"type", "agreement", "actions"})
-_ACTIONS: Final = ("read", "write")
+ACTIONS: Final = ("read", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def read_details(text: str) -> Details:
     if detail.keys() != _MEMBERS or detail["type"] != TYPE:
         raise _unreadable("type")
     actions = detail["actions"]
-    if not isinstance(actions, list) or not actions or any(a not in _ACTIONS for a in actions):
+    if not isinstance(actions, list) or not actions or any(a not in ACTIONS for a in actions):
         raise _unreadable("actions")
     if len(set(actions)) != len(actions) or not _is_id(detail["agreement"]):
         raise _unreadable("agreement")

@@ -1,12 +1,13 @@
-"""The token endpoint's logic: client credentials only; what is granted is never more than asked."""
+"""The token endpoint's logic, and client credentials; what is granted is never more than asked."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.kit.certificates import Certificate
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.oauth import scopes
@@ -67,10 +68,33 @@ class Granted:
     scope: tuple[str, ...]
     bound: bool = False
     details: Details | None = None
+    # For whom it acts, and what says so to the app that they signed in to.
+    person_id: str | None = None
+    organization_id: str | None = None  # the person's
+    id_token: str | None = None
+    # Of an exchange (RFC 8693, 2.2.1): what was issued, and more of it for the log.
+    issued_token_type: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+    to_certificate: bool = False  # bound to the sender's certificate: of type Bearer
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Bond:
+    """What a token is bound to: a key, a certificate, or nothing; never to both."""
+
+    jkt: str | None = None
+    x5t: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.jkt or self.x5t)
+
+
+# Judges one kind of grant: the client, its form, and what the token is to be bound to.
+Grant = Callable[[ClientFacts, Mapping[str, str], Reach, Bond], Awaitable[Granted]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
     """What of the scopes that were asked for may be had, for how long, for which purpose."""
 
     scope: tuple[str, ...]
@@ -140,6 +164,7 @@ class TokenEndpoint:
         self._proofs = proofs
         self._admit = admit  # counts a client that has proven itself, or refuses
         self._authentication = ClientAuthentication(database, live, issuer)
+        self.grants: dict[str, Grant] = {"client_credentials": self._grant}  # by their grant_type
 
     async def answer(
         self,
@@ -147,42 +172,74 @@ class TokenEndpoint:
         authorization: str | None,
         reach: Reach,
         proofs: Sequence[bytes] = (),
+        certificate: Certificate | None = None,
     ) -> Granted:
         """A token for what is asked and allowed, or `OAuthRefused`; the log has both first."""
         if form.get("grant_type") is None:
             raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
-        client = await self.prove(form, authorization, path=PATH)
+        client = await self.prove(form, authorization, path=PATH, certificate=certificate)
         try:
-            if form["grant_type"] != "client_credentials":
-                raise UnsupportedGrantType("grant_type")
-            jkt = await self._key_of(proofs)
-            granted = await self._grant(client, form, reach, jkt)
+            grant = self.grants.get(form["grant_type"])
+            if grant is None:
+                raise UnsupportedGrantType("grant_type", known=", ".join(self.grants))
+            granted = await grant(
+                client, form, reach, await self._bond_of(client, proofs, certificate)
+            )
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise
         await self._log.write(
             Event.TOKEN_ISSUED,
             client=client.client_id,
-            organization=client.organization_id,
+            organization=granted.organization_id or client.organization_id,
+            person=granted.person_id,
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
-            bound=granted.bound or None,
+            bound=granted.bound or granted.to_certificate or None,
             agreement=granted.details.agreement_id if granted.details else None,
+            **granted.told,
         )
         return granted
 
-    async def _key_of(self, proofs: Sequence[bytes]) -> str | None:
-        """The key that the token is to be bound to; without a proof to none (RFC 9449, 5)."""
-        return await self._proofs.take(proofs, "POST", self._issuer + PATH) if proofs else None
+    async def _bond_of(
+        self, client: ClientFacts, proofs: Sequence[bytes], certificate: Certificate | None
+    ) -> Bond:
+        """What the token is to be bound to (RFC 9449, 5; RFC 8705, 3.4).
+
+        A client registered for tokens bound to its certificate gets no others; whoever is not
+        chooses a key by the proof, and by none a bearer token.
+        """
+        if not client.certificate_bound:
+            path = self._issuer + PATH
+            return Bond(await self._proofs.take(proofs, "POST", path)) if proofs else Bond()
+        if certificate is None:
+            raise InvalidRequest(
+                "no_certificate",
+                mend_ja="このクライアントのトークンは証明書に結び付きます。クライアント証明書を"
+                "提示してください。",
+                mend_en="this client's tokens are bound to its certificate: connect with it.",
+            )
+        if proofs:
+            raise InvalidRequest(
+                "two_bonds",
+                mend_ja="トークンは証明書に結び付きます。DPoP ヘッダは送らないでください。",
+                mend_en="the token is bound to the certificate: send no DPoP header.",
+            )
+        return Bond(x5t=certificate.thumbprint)
 
     async def prove(
-        self, form: Mapping[str, str], authorization: str | None, *, path: str
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        *,
+        path: str,
+        certificate: Certificate | None = None,
     ) -> ClientFacts:
         """The client that asks the endpoint `path`, counted; its refusal is in the log."""
         client_id: str | None = None
         try:
-            client_id = await self._authentication.authenticate(form, authorization)
+            client_id = await self._authentication.authenticate(form, authorization, certificate)
             await self._admit(client_id)
             client = await self._clients.get(client_id)
             self._check_client(client)
@@ -212,13 +269,13 @@ class TokenEndpoint:
             raise UnauthorizedClient("zone", client=client.client_id, zone=client.zone)
 
     async def _grant(
-        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
-        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(jkt))
+        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(bond))
         keys = await self._ring.get()
         grant = TokenGrant(
             client_id=client.client_id,
@@ -227,11 +284,13 @@ class TokenEndpoint:
             scope=judged.scope,
             epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
             lifetime_s=judged.lifetime_s,
-            jkt=jkt,
+            jkt=bond.jkt,
+            x5t=bond.x5t,
             agreement_id=details.agreement_id if details else None,
             purpose=judged.purpose,
         )
-        return Granted(issue(keys, self._issuer, grant), judged.scope, bool(jkt), details)
+        issued = issue(keys, self._issuer, grant)
+        return Granted(issued, judged.scope, bool(bond.jkt), details, to_certificate=bool(bond.x5t))
 
     async def _judge(
         self,
@@ -241,7 +300,7 @@ class TokenEndpoint:
         details: Details | None,
         *,
         bound: bool,
-    ) -> _Judged:
+    ) -> Judged:
         """What of the scopes the client may have now, or the refusal where it is nothing."""
         tokens = scopes.split(asked) if asked else None
         if tokens is None:
@@ -250,28 +309,38 @@ class TokenEndpoint:
                 mend_ja="scope を空白区切りで指定してください（100個まで）。",
                 mend_en="give scope as at most 100 tokens parted by single spaces.",
             )
-        asker = Caller(client, frozenset(), bound)
-        if details is None:
-            judged = await _judge_each(asker, tokens, reach)
-        else:
-            judged = await _judge_under(asker, details, tokens, reach)
-        if judged.scope:
-            return judged
-        if details is not None:
-            raise InvalidDetails(
-                "nothing_granted",
-                mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
-                mend_en="name in scope and actions what an agreement in force covers.",
-            )
-        raise InvalidScope(
+        judged = await judge(Caller(client, frozenset(), bound), tokens, reach, details)
+        if not judged.scope:
+            raise nothing_granted(details)
+        return judged
+
+
+def nothing_granted(details: Details | None) -> OAuthRefused:
+    """The refusal where nothing of what was asked may be had."""
+    if details is not None:
+        return InvalidDetails(
             "nothing_granted",
-            mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
-            mend_en="check roles, organisation and agreements in force; ask for access with"
-            " POST /v1/access-requests.",
+            mend_ja="有効な協定の対象と操作を scope と actions に指定してください。",
+            mend_en="name in scope and actions what an agreement in force covers.",
         )
+    return InvalidScope(
+        "nothing_granted",
+        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
+        mend_en="check roles, organisation and agreements in force; ask for access with"
+        " POST /v1/access-requests.",
+    )
 
 
-async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _Judged:
+async def judge(
+    asker: Caller, tokens: tuple[str, ...], reach: Reach, details: Details | None
+) -> Judged:
+    """What of the scopes the asker may have now, which may be nothing."""
+    if details is None:
+        return await _judge_each(asker, tokens, reach)
+    return await _judge_under(asker, details, tokens, reach)
+
+
+async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> Judged:
     """Every scope by itself: a role's, or a dataset's on any ground."""
     granted = []
     lifetime = LIFETIME_S
@@ -285,12 +354,12 @@ async def _judge_each(asker: Caller, tokens: tuple[str, ...], reach: Reach) -> _
         if reached is not None:
             granted.append(token)
             lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, None)
+    return Judged(tuple(granted), lifetime, None)
 
 
 async def _judge_under(
     asker: Caller, details: Details, tokens: tuple[str, ...], reach: Reach
-) -> _Judged:
+) -> Judged:
     """Only what the one agreement covers: no role's scope, no other dataset, no other action."""
     under = replace(asker, agreement_id=details.agreement_id)
     granted = []
@@ -306,4 +375,4 @@ async def _judge_under(
         granted.append(token)
         purpose = reached.purpose
         lifetime = min(lifetime, _LIFETIMES[reached.data_class])
-    return _Judged(tuple(granted), lifetime, purpose)
+    return Judged(tuple(granted), lifetime, purpose)

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from app.audit.events import Event
 from app.audit.log import Log
-from app.kit.errors import AppError, Kind
-from app.kit.live import LiveCache
+from app.kit.certificates import Certificate
 from app.models.parties import Role
+from app.oauth.authority import Authority
 from app.oauth.grants import TokenEndpoint
 from app.oauth.refusals import shown_token
 from app.oauth.tokens import InvalidToken, TokenVerifier, Verified, claims_of
@@ -25,10 +25,14 @@ _TOLD: Final = (
     "sub",
     "org",
     "zone",
-    # Only where the token carries them: its binding (RFC 7800) and the agreement it is for.
+    # Only where the token carries them: its binding (RFC 7800), the agreement it is for, and how
+    # the person that it acts for signed in and through whom it acts (RFC 8693, 4.1).
     "cnf",
     "agr",
     "pur",
+    "acr",
+    "auth_time",
+    "act",
 )
 
 
@@ -40,16 +44,21 @@ class Introspection:
         log: Log,
         door: TokenEndpoint,
         tokens: TokenVerifier,
-        clients: LiveCache[ClientFacts],
+        authority: Authority,
     ) -> None:
         self._log = log
         self._door = door
         self._tokens = tokens
-        self._clients = clients
+        self._authority = authority
 
-    async def answer(self, form: Mapping[str, str], authorization: str | None) -> dict[str, Any]:
+    async def answer(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> dict[str, Any]:
         """The token's claims, or `active: false` and no word more (RFC 7662, 2.2)."""
-        caller = await self._door.prove(form, authorization, path=PATH)
+        caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         jti, why = None, None
         try:
@@ -72,13 +81,9 @@ class Introspection:
         if verified.client_id != caller.client_id and Role.OPERATOR not in caller.roles:
             return "foreign"
         try:
-            client = await self._clients.get(verified.client_id)
-        except AppError as exc:
-            if exc.kind is not Kind.NOT_FOUND:
-                raise
-            return "client"
-        if client.revoked or client.organization_id != verified.organization_id:
-            return "client_revoked"
+            await self._authority.of(verified)
+        except InvalidToken as exc:
+            return str(exc.named["why"])
         return None
 
 

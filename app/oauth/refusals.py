@@ -33,8 +33,10 @@ class InvalidClient(OAuthRefused):
 
     kind = Kind.UNAUTHENTICATED
     code = "invalid_client"
-    ja = "クライアント認証に失敗しました。登録した鍵または秘密と、要求の内容を確認してください。"
-    en = "Client authentication failed. Check the registered key or secret and the request."
+    ja = (
+        "クライアント認証に失敗しました。登録した鍵・秘密・証明書と、要求の内容を確認してください。"
+    )
+    en = "Client authentication failed: check the registered key, secret or certificate."
 
 
 class InvalidAssertion(InvalidClient):
@@ -52,6 +54,21 @@ class UnauthorizedClient(OAuthRefused):
     en = "A client of the zone {zone} gets no token at this listener."
 
 
+class NotForPeople(UnauthorizedClient):
+    """People sign in only to clients that prove themselves by a key and say where they are."""
+
+    ja = "このクライアントには職員がサインインできません。鍵（private_key_jwt）と redirect_uris の登録が必要です。"
+    en = "Nobody signs in to this client: it needs a key (private_key_jwt) and redirect_uris."
+
+
+class UnsupportedResponseType(OAuthRefused):
+    """Only the code flow is on: no token ever goes through a browser's address."""
+
+    code = "unsupported_response_type"
+    ja = "response_type は code だけです。"
+    en = "The only response_type is code."
+
+
 class SlowDown(OAuthRefused):
     """More token requests than one client, or one address, may send (the word of RFC 8628, 3.5)."""
 
@@ -62,11 +79,42 @@ class SlowDown(OAuthRefused):
 
 
 class UnsupportedGrantType(OAuthRefused):
-    """Only `client_credentials` is on."""
+    """The grant is not one of those that are on."""
 
     code = "unsupported_grant_type"
-    ja = "grant_type は client_credentials だけです。"
-    en = "The only grant_type is client_credentials."
+    ja = "grant_type は {known} のどれかです。"
+    en = "The grant_type must be one of: {known}."
+
+
+class ExchangeNotAllowed(UnauthorizedClient):
+    """The client may exchange no token whatever: the operator has named nobody's for it."""
+
+    ja = "このクライアントはトークン交換を許可されていません。運営者に exchange_from の登録を依頼してください。"
+    en = "This client may exchange no token. Ask the operator to name, in exchange_from, whose it may."
+
+
+class SubjectRefused(InvalidRequest):
+    """The one answer for every subject token that is not taken (RFC 8693, 2.2.2).
+
+    Whoever found a token learns nothing of it here: `why` is for the log alone.
+    """
+
+    ja = (
+        "subject_token を受け付けられません。exchange_from に登録されたアプリが取得した、担当組織の"
+        "職員の有効なアクセストークンを送ってください。"
+    )
+    en = (
+        "The subject_token is not taken. Send the valid access token of a member of staff that you"
+        " serve, which an app got that is named in your exchange_from."
+    )
+
+
+class InvalidGrant(OAuthRefused):
+    """The code is unknown, used, too old, or not for whom and what it is shown (RFC 6749, 5.2)."""
+
+    code = "invalid_grant"
+    ja = "認可コードを引き換えられません: {mend_ja}"
+    en = "The authorization code cannot be redeemed: {mend_en}"
 
 
 class InvalidScope(OAuthRefused):
@@ -99,6 +147,35 @@ class InvalidDetails(OAuthRefused):
     code = "invalid_authorization_details"
     ja = "authorization_details を認められません: {mend_ja}"
     en = "The authorization_details cannot be granted: {mend_en}"
+
+
+class InvalidClientMetadata(OAuthRefused):
+    """What was said of a client to be registered is wrong or not taken (RFC 7591, 3.2.2)."""
+
+    code = "invalid_client_metadata"
+    ja = "クライアントの登録内容に誤りがあります: {mend_ja}"
+    en = "The client metadata is wrong: {mend_en}"
+
+
+class InvalidRedirectUri(OAuthRefused):
+    """Nobody may be sent back to that address (RFC 7591, 3.2.2)."""
+
+    code = "invalid_redirect_uri"
+    ja = "リダイレクト先に誤りがあります: {mend_ja}"
+    en = "A redirect URI is wrong: {mend_en}"
+
+
+class InvalidRegistrationToken(OAuthRefused):
+    """The initial access token opens nothing (RFC 7591, 3.2.2). One wording for every cause."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_token"
+    ja = "登録トークンが無いか、誤りか、使い切られたか、期限切れです。発行者に新しいものを依頼してください。"
+    en = "The initial access token is missing, wrong, used up or expired: ask its maker for a new one."
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
 
 
 def shown_token(form: Mapping[str, str], client_id: str) -> str:

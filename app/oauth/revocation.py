@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
 from app.audit.events import Event
 from app.audit.log import Log
 from app.kit import clock
+from app.kit.certificates import Certificate
 from app.kit.db import Database
 from app.kit.live import Live
 from app.oauth.grants import TokenEndpoint
@@ -38,9 +40,14 @@ class Revocation:
         self._door = door
         self._tokens = tokens
 
-    async def answer(self, form: Mapping[str, str], authorization: str | None) -> None:
+    async def answer(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """End the token if it is the caller's. Nothing tells whether it was (RFC 7009, 2.2)."""
-        caller = await self._door.prove(form, authorization, path=PATH)
+        caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         try:
             verified = await self._tokens.verify(token)
@@ -57,15 +64,8 @@ class Revocation:
     async def _revoke(self, caller: ClientFacts, verified: Verified) -> bool:
         """Whether this call ended it; another may have done so at the same moment."""
         expires_at = datetime.fromtimestamp(verified.exp, UTC)
-        told = {
-            "jti": verified.jti,
-            "client_id": verified.client_id,
-            "revoked_at": clock.now(),
-            # Kept a little longer than the token is valid: the replicas' clocks differ.
-            "expires_at": expires_at + timedelta(seconds=2 * SKEW_S),
-        }
         async with self._database.writing() as session:
-            if not await session.scalar(_REVOKE, told):
+            if not await end_token(session, verified.jti, verified.client_id, expires_at):
                 return False
             await audit.append(
                 session,
@@ -83,6 +83,18 @@ class Revocation:
             organization=caller.organization_id,
             **facts,
         )
+
+
+async def end_token(session: AsyncSession, jti: str, client_id: str, expires_at: datetime) -> bool:
+    """End a token before its time; whether this call was the one that did."""
+    told = {
+        "jti": jti,
+        "client_id": client_id,
+        "revoked_at": clock.now(),
+        # Kept a little longer than the token is valid: the replicas' clocks differ.
+        "expires_at": expires_at + timedelta(seconds=2 * SKEW_S),
+    }
+    return bool(await session.scalar(_REVOKE, told))
 
 
 async def forget_revoked(pool: "asyncpg.Pool[Any]") -> None:

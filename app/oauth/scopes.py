@@ -25,6 +25,12 @@ MEANINGS: Final[dict[str, str]] = {
     "admin:write": "change organisations and clients; suspend agreements",
     "audit:read": "read and verify the log",
 }
+# Who somebody is, for the app that they signed in to (OpenID Connect Core, 5.4). No machine's.
+IDENTITY: Final[dict[str, str]] = {
+    "openid": "know who signed in",
+    "profile": "see their name",
+    "email": "see their mail address",
+}
 MOST: Final = 100
 _DATASET: Final = re.compile(r"dataset:([a-z0-9][a-z0-9-]{1,62}):(read|write)")
 # RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
@@ -48,3 +54,8 @@ def dataset_of(token: str) -> tuple[str, Action] | None:
 def is_role_scope(token: str, client: ClientFacts) -> bool:
     """Whether it is a fixed scope that one of the client's roles may carry."""
     return not FIXED.get(token, frozenset()).isdisjoint(client.roles)
+
+
+def is_known(token: str) -> bool:
+    """Whether it is a scope at all; all else is passed over (RFC 6749, 3.3)."""
+    return token in MEANINGS or token in IDENTITY or dataset_of(token) is not None

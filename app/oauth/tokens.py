@@ -22,15 +22,18 @@ LIFETIME_PERSONAL_S: Final = 60
 SKEW_S: Final = 30  # between our own clocks; never granted on exp
 _LONGEST_CHARS: Final = 8192
 _MOST_REMEMBERED: Final = 10_000
-_THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638)
+_THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638; RFC 8705, 3.1)
+_X5T: Final = "x5t#S256"
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _IS_REVOKED: Final = "SELECT EXISTS (SELECT FROM revoked_token WHERE jti = $1)"
 _TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
 _BOUND_TO: Final = frozenset({"agr", "pur"})
 # What says that a person signed in (RFC 9068, 2.2.1; OpenID Connect Core, 2).
 _OF_PERSON: Final = frozenset({"acr", "auth_time"})
+_EXCHANGED: Final = frozenset({"act", "via"})
 ONE_FACTOR: Final = "urn:urbanos:acr:1"
 TWO_FACTORS: Final = "urn:urbanos:acr:2"
+MOST_EXCHANGES: Final = 3  # one after the other: longer chains nobody can follow
 
 
 class InvalidToken(AppError):
@@ -53,8 +56,9 @@ class PersonGrant:
     person_id: str
     acr: str  # ONE_FACTOR or TWO_FACTORS
     auth_time: int  # seconds since 1970: when the highest of the factors was proven
-    # The client that acts where another one got the first token (RFC 8693, 4.1).
-    act: dict[str, Any] | None = None
+    # The tokens that this one was exchanged from (RFC 8693), the person's own app's first: whose
+    # each was, and its `jti`. With any of them this one ends.
+    via: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class TokenGrant:
     agreement_id: str | None = None
     purpose: str | None = None  # the agreement's
     person: PersonGrant | None = None
+    ends_by: float | None = None  # it lives no longer than this, however long it might
+    x5t: str | None = None  # the thumbprint of the sender's certificate (RFC 8705, 3.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,30 @@ class Verified:
     agreement_id: str | None = None
     purpose: str | None = None
     person: PersonGrant | None = None
+    x5t: str | None = None
+
+    @property
+    def ends_with(self) -> tuple[str, ...]:
+        """The names of the tokens that must not be revoked: this, and those it came from."""
+        if self.person is None or not self.person.via:
+            return (self.jti,)
+        return (self.jti, *(jti for _, jti in self.person.via))
+
+
+def act_of(client_id: str, via: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Who acts, and through whom (RFC 8693, 4.1). The person's own app is the subject's side."""
+    act: dict[str, Any] = {}
+    for actor in (*(giver for giver, _ in via[1:]), client_id):
+        act = {"sub": actor, "act": act} if act else {"sub": actor}
+    return act
 
 
 def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
     """Sign a token with the current key (RFC 9068, 2). Its `aud` is the platform itself."""
     now = int(clock.now().timestamp())
+    expires_at = now + grant.lifetime_s
+    if grant.ends_by is not None:
+        expires_at = min(expires_at, int(grant.ends_by))
     jti = secrets.token_urlsafe(16)
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -108,7 +133,7 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
         "client_id": grant.client_id,
         "aud": issuer,
         "iat": now,
-        "exp": now + grant.lifetime_s,
+        "exp": expires_at,
         "jti": jti,
         "scope": " ".join(grant.scope),
         "org": grant.organization_id,
@@ -117,6 +142,8 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
     }
     if grant.jkt is not None:
         claims["cnf"] = {"jkt": grant.jkt}
+    elif grant.x5t is not None:
+        claims["cnf"] = {_X5T: grant.x5t}
     if grant.agreement_id is not None:
         claims |= {"agr": grant.agreement_id, "pur": grant.purpose}
     if grant.person is not None:
@@ -125,11 +152,12 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
             "acr": grant.person.acr,
             "auth_time": grant.person.auth_time,
         }
-        if grant.person.act is not None:
-            claims["act"] = grant.person.act
+        if grant.person.via:
+            claims["act"] = act_of(grant.client_id, grant.person.via)
+            claims["via"] = [list(step) for step in grant.person.via]
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
-    return IssuedToken(token, jti, grant.lifetime_s)
+    return IssuedToken(token, jti, expires_at - now)
 
 
 class TokenVerifier:
@@ -151,7 +179,7 @@ class TokenVerifier:
         known = self._remembered.get(token)
         if known is None or known.exp <= clock.now().timestamp():
             return None
-        if self._is_revoked.held(known.jti) is not False:
+        if any(self._is_revoked.held(jti) is not False for jti in known.ends_with):
             return None
         keys = self._ring.held()
         return known if keys is not None and known.kid in keys.public else None
@@ -164,8 +192,9 @@ class TokenVerifier:
         self._remembered.pop(token, None)
         verified = await self._check_with_keys(token)
         # By now its signature is right: a forged token costs the database nothing.
-        if await self._is_revoked.get(verified.jti):
-            raise InvalidToken(why="revoked", holder=verified.client_id)
+        for jti in verified.ends_with:
+            if await self._is_revoked.get(jti):
+                raise InvalidToken(why="revoked", holder=verified.client_id)
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[token] = verified
@@ -196,7 +225,7 @@ class TokenVerifier:
         _require((claims["sub"] == claims["client_id"]) == (person is None), "sub")
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
-        jkt = _key_bound_to(claims)
+        cnf = _bound_to(claims)
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -207,7 +236,8 @@ class TokenVerifier:
             jti=claims["jti"],
             kid=kid,
             exp=claims["exp"],
-            jkt=jkt,
+            jkt=cnf.get("jkt"),
+            x5t=cnf.get(_X5T),
             agreement_id=claims.get("agr"),
             purpose=claims.get("pur"),
             person=person,
@@ -239,29 +269,45 @@ def _open(token: str, keys: Keys) -> tuple[str, dict[str, Any]]:
     return kid, claims
 
 
-def _key_bound_to(claims: dict[str, Any]) -> str | None:
-    """The key's thumbprint. A bond that we cannot check is a refusal, never a bearer token."""
+def _bound_to(claims: dict[str, Any]) -> dict[str, str]:
+    """The one thumbprint, of a key or of a certificate, by its name; empty for a bearer token.
+
+    A bond that we cannot check is a refusal, never a bearer token.
+    """
     if "cnf" not in claims:
-        return None
+        return {}
     confirmed = claims["cnf"]
-    _require(isinstance(confirmed, dict) and confirmed.keys() == {"jkt"}, "cnf")
-    jkt = confirmed["jkt"]
-    _require(isinstance(jkt, str) and len(jkt) == _THUMBPRINT_CHARS, "cnf")
-    return str(jkt)
+    _require(isinstance(confirmed, dict) and len(confirmed) == 1, "cnf")
+    (how, thumbprint), *_ = confirmed.items()
+    _require(how in ("jkt", _X5T), "cnf")
+    _require(isinstance(thumbprint, str) and len(thumbprint) == _THUMBPRINT_CHARS, "cnf")
+    return {how: thumbprint}
 
 
 def _person_of(claims: dict[str, Any]) -> PersonGrant | None:
     """The person that the token acts for; half of what says so is a refusal."""
     said = claims.keys() & _OF_PERSON
-    act = claims.get("act")
     if not said:
-        _require(act is None, "act")
+        _require(claims.keys().isdisjoint(_EXCHANGED), "act")
         return None
     _require(said == _OF_PERSON, "acr")
     _require(claims["acr"] in (ONE_FACTOR, TWO_FACTORS), "acr")
     _require(type(claims["auth_time"]) is int, "auth_time")
-    _require(act is None or isinstance(act, dict), "act")
-    return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], act)
+    return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], _via_of(claims))
+
+
+def _via_of(claims: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The tokens that it was exchanged from, none for most; `act` must say the same."""
+    if claims.keys().isdisjoint(_EXCHANGED):
+        return ()
+    via: Any = claims.get("via")
+    _require(isinstance(via, list) and 1 <= len(via) <= MOST_EXCHANGES, "via")
+    for step in via:
+        _require(isinstance(step, list) and len(step) == 2, "via")
+        _require(all(isinstance(each, str) and each for each in step), "via")
+    found = tuple((giver, jti) for giver, jti in via)
+    _require(claims.get("act") == act_of(claims["client_id"], found), "act")
+    return found
 
 
 def claims_of(token: str) -> dict[str, Any]:

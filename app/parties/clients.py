@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
+from app.kit.certificates import normal_subject
 from app.kit.errors import AppError, Fault, Kind
 from app.kit.secret_hash import hash_secret
 from app.models.parties import AuthMethod, Client, Organization, Role, Zone
 from app.parties.client_keys import check_jwks
 from app.parties.organizations import OrganizationClosed, OrganizationNotFound, normal_id
+from app.parties.redirects import check_redirect_uris
 from app.policy.facts import ClientFacts
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
@@ -69,8 +71,12 @@ class NewClient:
     roles: Sequence[Role] = ()
     zone: Zone = Zone.INTERNET
     jwks: dict[str, Any] | None = None
+    tls_subject: str | None = None
+    certificate_bound: bool | None = None  # None: if it proves itself by its certificate
     system: str | None = None
     id: str | None = None
+    redirect_uris: Sequence[str] = ()
+    staff_of: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,14 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         raise OrganizationClosed(organization=organization.id)
     client_id = new.id or f"{organization.id}-{secrets.token_hex(4)}"
     _check(new, client_id)
+    check_redirect_uris(new.redirect_uris)
+    staff_of = await _organizations(session, new.staff_of)
     if await session.get(Client, client_id) is not None:
         raise ClientExists(client=client_id)
     jwks = check_jwks(new.jwks) if new.jwks is not None else None
-    secret = secrets.token_urlsafe(32) if jwks is None else None
+    by_secret = new.auth_method is AuthMethod.CLIENT_SECRET_BASIC
+    by_certificate = new.auth_method is AuthMethod.TLS_CLIENT_AUTH
+    secret = secrets.token_urlsafe(32) if by_secret else None
     client = Client(
         id=client_id,
         organization_id=organization.id,
@@ -107,8 +117,13 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         auth_method=new.auth_method.value,
         jwks=jwks,
         secret_hash=await hash_secret(secret) if secret else None,
-        redirect_uris=[],
-        staff_of=[],
+        tls_subject=normal_subject(new.tls_subject) if new.tls_subject is not None else None,
+        certificate_bound=(
+            by_certificate if new.certificate_bound is None else new.certificate_bound
+        ),
+        redirect_uris=sorted(set(new.redirect_uris)),
+        staff_of=staff_of,
+        exchange_from=[],
         created_at=clock.now(),
         created_by=by,
     )
@@ -116,6 +131,8 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
     await audit.append(
         session, Event.CLIENT_ADDED, client=client.id, organization=organization.id, by=by,
         roles=client.roles, method=client.auth_method, kids=_kids(client) or None,
+        redirect_uris=client.redirect_uris or None, staff_of=client.staff_of or None,
+        subject=client.tls_subject, certificate_bound=client.certificate_bound or None,
     )  # fmt: skip
     return AddedClient(client, secret)
 
@@ -132,13 +149,38 @@ def _check(new: NewClient, client_id: str) -> None:
             "/jwks", "jwks_required", "private_key_jwt には公開鍵（jwks）が必要です。",
             "private_key_jwt needs the public key (jwks).",
         ))  # fmt: skip
-    if new.auth_method is AuthMethod.CLIENT_SECRET_BASIC and new.jwks is not None:
+    if new.auth_method is not AuthMethod.PRIVATE_KEY_JWT and new.jwks is not None:
         faults.append(Fault(
-            "/jwks", "one_credential", "client_secret_basic では jwks を指定できません。",
-            "client_secret_basic takes no jwks.",
+            "/jwks", "one_credential", f"{new.auth_method} では jwks を指定できません。",
+            f"{new.auth_method} takes no jwks.",
         ))  # fmt: skip
+    faults += _faults_of_subject(new)
     if faults:
         raise ClientInvalid(faults=faults)
+
+
+def _faults_of_subject(new: NewClient) -> list[Fault]:
+    by_certificate = new.auth_method is AuthMethod.TLS_CLIENT_AUTH
+    if new.tls_subject is None:
+        return [Fault(
+            "/tls_subject", "tls_subject_required",
+            "tls_client_auth には証明書のサブジェクト（tls_subject）が必要です。",
+            "tls_client_auth needs the subject of the certificate (tls_subject).",
+        )] if by_certificate else []  # fmt: skip
+    if not by_certificate:
+        return [Fault(
+            "/tls_subject", "one_credential", f"{new.auth_method} では tls_subject を指定できません。",
+            f"{new.auth_method} takes no tls_subject.",
+        )]  # fmt: skip
+    try:
+        normal_subject(new.tls_subject)
+    except ValueError:
+        return [Fault(
+            "/tls_subject", "invalid_subject",
+            "RFC 4514 の形で書いてください: CN=app.city.example.jp,O=堺市,C=JP",
+            "Write it as RFC 4514 says: CN=app.city.example.jp,O=Sakai City,C=JP",
+        )]  # fmt: skip
+    return []
 
 
 async def get(session: AsyncSession, client_id: str, *, lock: bool = False) -> Client:
@@ -173,12 +215,46 @@ async def replace_keys(
     _require_in_force(client)
     if client.auth_method != AuthMethod.PRIVATE_KEY_JWT:
         raise ClientInvalid(faults=[Fault(
-            "/keys", "one_credential", "このクライアントは鍵を使いません（client_secret_basic）。",
-            "This client uses no keys (client_secret_basic).",
+            "/keys", "one_credential", f"このクライアントは鍵を使いません（{client.auth_method}）。",
+            f"This client uses no keys ({client.auth_method}).",
         )])  # fmt: skip
     client.jwks = check_jwks(jwks)
     await audit.append(session, Event.CLIENT_CHANGED, client=client.id, by=by, kids=_kids(client))
     return client
+
+
+async def set_sign_in(
+    session: AsyncSession,
+    client_id: str,
+    *,
+    redirect_uris: Sequence[str],
+    staff_of: Sequence[str],
+    by: str,
+) -> Client:
+    """Say anew where people are sent back to who sign in to the client, and whose staff may.
+
+    Raises `RedirectInvalid`, `ClientNotFound`, `ClientRevoked` or `OrganizationNotFound`.
+    """
+    check_redirect_uris(redirect_uris)
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    client.redirect_uris = sorted(set(redirect_uris))
+    client.staff_of = await _organizations(session, staff_of)
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=by,
+        redirect_uris=client.redirect_uris, staff_of=client.staff_of,
+    )  # fmt: skip
+    return client
+
+
+async def _organizations(session: AsyncSession, named: Sequence[str]) -> list[str]:
+    """The ids of organisations as we write them, or `OrganizationNotFound`."""
+    ids = {normal_id(each): each for each in named}
+    statement = select(Organization.id).where(Organization.id.in_(ids))
+    known = set(await session.scalars(statement))
+    for each in sorted(ids.keys() - known):
+        raise OrganizationNotFound(organization=ids[each])
+    return sorted(ids)
 
 
 async def revoke(
@@ -193,6 +269,29 @@ async def revoke(
     return client
 
 
+async def allow_exchange(
+    session: AsyncSession, client_id: str, givers: Collection[str], *, by: str
+) -> Client:
+    """Name the clients, and no others, whose tokens for a person this one may exchange (RFC 8693).
+
+    Tokens that it exchanged from one that is named no more are refused from now on.
+    """
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    if client_id in givers:
+        raise ClientInvalid(faults=[Fault(
+            "/clients", "itself", "自分自身のトークンは交換できません。",
+            "A client does not exchange tokens of its own.",
+        )])  # fmt: skip
+    for giver in sorted(givers):
+        _require_in_force(await get(session, giver))
+    client.exchange_from = sorted(set(givers))
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=by, exchange_from=client.exchange_from,
+    )  # fmt: skip
+    return client
+
+
 def _require_in_force(client: Client) -> None:
     if client.revoked_at is not None:
         raise ClientRevoked(client=client.id)
@@ -203,7 +302,8 @@ def _kids(client: Client) -> list[str]:
 
 
 _FACTS: Final = """
-SELECT c.organization_id, c.zone, c.roles, c.auth_method,
+SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
+       c.exchange_from, c.certificate_bound,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -227,4 +327,8 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         zone=row["zone"],
         auth_method=row["auth_method"],
         revoked=row["revoked"],
+        redirect_uris=frozenset(row["redirect_uris"]),
+        staff_of=frozenset(row["staff_of"]),
+        exchange_from=frozenset(row["exchange_from"]),
+        certificate_bound=row["certificate_bound"],
     )

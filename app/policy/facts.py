@@ -35,6 +35,12 @@ class ClientFacts:
     revoked: bool
     # The member of staff for whom the client acts: organisation, line and roles are then theirs.
     person_id: str | None = None
+    # Where people are sent back to, and whose staff may sign in to it, each with all below.
+    redirect_uris: frozenset[str] = frozenset()
+    staff_of: frozenset[str] = frozenset()
+    # The clients whose tokens for a person it may exchange for its own (RFC 8693).
+    exchange_from: frozenset[str] = frozenset()
+    certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
 
     @property
     def actor(self) -> str:
@@ -52,6 +58,12 @@ class PersonFacts:
     line: frozenset[str]
     roles: frozenset[str]
     disabled: bool
+
+
+def may_sign_in(client: ClientFacts, person: PersonFacts) -> bool:
+    """Whether somebody may sign in to the client now: nobody, unless it says whose staff may."""
+    known = not client.revoked and not person.disabled
+    return known and not client.staff_of.isdisjoint(person.line)
 
 
 def acting_for(client: ClientFacts, person: PersonFacts) -> ClientFacts:
@@ -76,12 +88,13 @@ class Caller:
 
     client: ClientFacts
     scope: frozenset[str]
-    bound: bool = False  # the token is bound to a key of the sender (RFC 9449)
+    bound: bool = False  # the token is bound to a key of the sender (RFC 9449, RFC 8705)
     # The one agreement that the token is for, and its purpose (RFC 9396); None: no certain one.
     agreement_id: str | None = None
     purpose: str | None = None
     # When the person last proved a second factor; None: never in this sign-in, or no person.
     second_factor_at: datetime | None = None
+    proves_each: bool = False  # bound by a proof with each request: DPoP, and not a certificate
 
 
 @dataclass(frozen=True, slots=True)

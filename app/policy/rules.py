@@ -16,6 +16,8 @@ from app.policy.facts import Action, AgreementFacts, Caller
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
 _BEYOND: Final = len(RANK)  # a column of a class that nobody knows is above every reach
 _ZONES: Final = frozenset({"internet", "lgwan", "mynumber"})
+# How a client proves itself by a key that it never sends.
+_BY_KEY: Final = frozenset({"private_key_jwt", "tls_client_auth"})
 
 
 class Reason(StrEnum):
@@ -181,7 +183,7 @@ def _rank(data_class: str) -> int:
 
 def ceiling(caller: Caller) -> int:
     """The highest class that this proof of identity can reach (trust.md, Clients)."""
-    if caller.client.auth_method != "private_key_jwt":
+    if caller.client.auth_method not in _BY_KEY:
         return RANK["internal"]  # a bound token is worth no more than the secret it was got with
     return RANK["personal"] if caller.bound else RANK["restricted"]
 

@@ -14,8 +14,12 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
+from app.oauth.codes import forget_answers
+from app.oauth.pushed import forget_pushed
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
+from app.parties.registrations import forget_undecided
+from app.signin.changes import forget_links
 from app.signin.sessions import forget_sessions
 from app.tables import parts
 
@@ -26,12 +30,16 @@ _LOCK_NOT_GOT: Final = "55P03"
 
 
 async def tidy(database: Database) -> None:
-    """Delete expired assertions, revocations and sessions, the answers kept for retries, and versions let go;
-    files that no run used, and the temporary folders of killed workers."""
+    """Delete expired assertions, revocations, sessions, codes and registrations, the answers kept
+    for retries, and versions let go; files that no run used, and folders of killed workers."""
     await asyncio.to_thread(sweep)
     await forget_used(database.pool)
     await forget_revoked(database.pool)
+    await forget_pushed(database.pool)
+    await forget_answers(database.pool)
     await forget_sessions(database.pool)
+    await forget_undecided(database.pool)
+    await forget_links(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

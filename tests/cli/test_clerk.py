@@ -116,3 +116,15 @@ def test_an_operator_invites_an_organisation_and_sees_the_code_once(home: Home) 
     assert "code_sha256" not in told
     assert "shown only now" in done.stderr
     assert (refused.returncode, "role_not_invited" in refused.stderr) == (1, True)
+
+
+def test_an_operator_lets_clients_register_and_sees_the_token_once(home: Home) -> None:
+    done = home.run("client", "registration-token", "27100", "--uses", "2", "--json")
+    refused = home.run("client", "registration-token", "27100", "--role", "operator")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (len(told["token"]), told["uses_left"], told["roles"]) == (43, 2, [])
+    assert "secret_sha256" not in told
+    assert "shown only now" in done.stderr
+    assert (refused.returncode, "role_not_registered" in refused.stderr) == (1, True)

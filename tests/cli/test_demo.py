@@ -249,7 +249,8 @@ def test_clients_and_agreements_follow_the_rules_of_the_api(
 ) -> None:
     key = tmp_path / "new.jwk"
     add = ("client", "add", "--organization", "271403", "--name", "架空", "--id", "architecture-x")
-    added = home.run(*add, "--new-key", str(key), "--json")
+    people = ("--redirect-uri", "https://app.example/callback", "--staff-of", "27140")
+    added = home.run(*add, *people, "--new-key", str(key), "--json")
     twice = home.run(*add, "--new-key", str(tmp_path / "twice.jwk"))
     (agreement,) = json.loads(home.run("agreement", "list", "--json").stdout)
     change = ("agreement", "suspend", agreement["id"], "--reason", "試験")
@@ -264,6 +265,8 @@ def test_clients_and_agreements_follow_the_rules_of_the_api(
     )
 
     assert json.loads(added.stdout)["id"] == "architecture-x"
+    assert json.loads(added.stdout)["redirect_uris"] == ["https://app.example/callback"]
+    assert json.loads(added.stdout)["staff_of"] == ["271403"]
     assert "d" not in json.loads(added.stdout)["jwks"]["keys"][0]
     assert key.stat().st_mode & 0o777 == 0o600
     assert twice.returncode == 1

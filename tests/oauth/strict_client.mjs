@@ -84,4 +84,106 @@ try {
   told.status_revoked = error.status ?? error.cause?.status ?? String(error)
   told.challenged = error.name
 }
+
+// Somebody signs in to an app: PAR, code and PKCE, the ID token, and all that it is good for.
+const app = { client_id: task.app }
+const provider = await oauth.processDiscoveryResponse(
+  issuer,
+  await oauth.discoveryRequest(issuer, { algorithm: 'oidc', ...loose }),
+)
+const appKey = await crypto.subtle.importKey('jwk', task.app_jwk, algorithm, false, ['sign'])
+const appAuthentication = oauth.PrivateKeyJwt({ key: appKey, kid: task.app_kid })
+const appDPoP = oauth.DPoP(app, await oauth.generateKeyPair('ES256'))
+const verifier = oauth.generateRandomCodeVerifier()
+const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()]
+const pushed = await oauth.processPushedAuthorizationResponse(
+  provider,
+  app,
+  await oauth.pushedAuthorizationRequest(
+    provider,
+    app,
+    appAuthentication,
+    new URLSearchParams({
+      client_id: task.app,
+      response_type: 'code',
+      redirect_uri: task.callback,
+      scope: 'openid profile admin:read',
+      code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+      acr_values: 'urn:urbanos:acr:2',
+      max_age: '900',
+      state,
+      nonce,
+    }),
+    { ...loose, DPoP: appDPoP },
+  ),
+)
+
+// The person's browser: opens the page and presses its first button.
+const browser = { headers: { cookie: task.cookie }, redirect: 'manual' }
+const address = new URL(provider.authorization_endpoint)
+address.search = new URLSearchParams({ client_id: task.app, request_uri: pushed.request_uri })
+const page = await (await fetch(address, browser)).text()
+const [, action, fields] = /<form method="post" action="([^"]+)">(.*?)<\/form>/s.exec(page)
+const sent = [...fields.matchAll(/name="([a-z_]+)" value="([^"]*)"/g)].map(([, name, value]) => [name, value])
+const pressed = await fetch(new URL(action, issuer), {
+  ...browser,
+  method: 'POST',
+  body: new URLSearchParams(sent),
+})
+const back = oauth.validateAuthResponse(provider, app, new URL(pressed.headers.get('location')), state)
+
+const redeem = () =>
+  oauth.authorizationCodeGrantRequest(provider, app, appAuthentication, back, task.callback, verifier, {
+    ...loose,
+    DPoP: appDPoP,
+  })
+const answer = await redeem()
+const granted = await oauth.processAuthorizationCodeResponse(provider, app, answer, {
+  expectedNonce: nonce,
+  maxAge: 900,
+  requireIdToken: true,
+})
+await oauth.validateApplicationLevelSignature(provider, answer, loose)
+const signedIn = { nonce, claims: oauth.getValidatedIdTokenClaims(granted), scope: granted.scope }
+signedIn.userinfo = await oauth.processUserInfoResponse(
+  provider,
+  app,
+  signedIn.claims.sub,
+  await oauth.userInfoRequest(provider, app, granted.access_token, { ...loose, DPoP: appDPoP }),
+)
+const list = await oauth.protectedResourceRequest(
+  granted.access_token, 'GET', new URL('/v1/admin/clients', issuer), undefined, undefined,
+  {
+    ...loose,
+    DPoP: appDPoP,
+    [oauth.customFetch]: async (url, init) => {
+      signedIn.access = await oauth.validateJwtAccessToken(
+        provider,
+        new Request(url, { method: init.method, headers: init.headers }),
+        resource.resource,
+        { ...loose, requireDPoP: true },
+      )
+      return fetch(url, init)
+    },
+  },
+)
+signedIn.status = list.status
+const asked = async () =>
+  oauth.processIntrospectionResponse(
+    provider,
+    app,
+    await oauth.introspectionRequest(provider, app, appAuthentication, granted.access_token, loose),
+  )
+signedIn.introspected = await asked()
+await oauth.processRevocationResponse(
+  await oauth.revocationRequest(provider, app, appAuthentication, granted.access_token, loose),
+)
+signedIn.after_revocation = await asked()
+try {
+  await oauth.processAuthorizationCodeResponse(provider, app, await redeem())
+} catch (error) {
+  signedIn.code_again = error.error
+}
+told.signed_in = signedIn
 process.stdout.write(JSON.stringify(told))

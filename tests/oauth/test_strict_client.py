@@ -1,9 +1,6 @@
 """A strict client written by others (npm oauth4webapi) uses the authorization server unmodified."""
 
-import asyncio
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,11 +10,13 @@ from fastapi import FastAPI
 
 from app.kit.settings import Settings
 from app.models.parties import Role
+from app.oauth.tokens import TWO_FACTORS
 from tests.bench.stage import free_port
+from tests.oauth import npm
+from tests.oauth.signing_in import CALLBACK, an_app, signed_in
 from tests.serving import served
-from tests.world import KENKO, World
+from tests.world import KENKO, SAKAI, World
 
-_PACKAGE = "oauth4webapi@3.8.8"
 _SCRIPT = Path(__file__).with_name("strict_client.mjs")
 
 
@@ -28,27 +27,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(home=home, public_url=f"http://127.0.0.1:{free_port()}")
 
 
-async def _run(*command: str, told: bytes = b"") -> bytes:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "NODE_NO_WARNINGS": "1"},
-    )
-    out, err = await asyncio.wait_for(process.communicate(told), 90)
-    assert process.returncode == 0, err.decode()
-    return out
-
-
 async def test_a_strict_client_gets_uses_binds_introspects_and_revokes_tokens(
     app: FastAPI, settings: Settings, world: World, tmp_path: Path
 ) -> None:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    assert npm and node, "Node.js is needed: apt install nodejs npm (make test does it as root)"
-    await _run(npm, "install", "--silent", "--no-save", "--prefix", str(tmp_path), _PACKAGE)
+    await npm.install(tmp_path, [npm.STRICT_CLIENT])
     party = await world.party(KENKO, Role.STEWARD)
     dataset = await world.dataset(KENKO)
+    app_of_staff = await an_app(world)
+    browser = await signed_in(world, SAKAI, Role.OPERATOR, second_factor=True)
     task = {
         "packages": str(tmp_path),
         "issuer": settings.issuer,
@@ -57,11 +43,16 @@ async def test_a_strict_client_gets_uses_binds_introspects_and_revokes_tokens(
         "kid": party.key.thumbprint(),
         "scope": f"dataset:{dataset}:read",
         "address": f"{settings.issuer}/v1/datasets/{dataset}/records?purpose=own-duty",
+        "app": app_of_staff.id,
+        "app_jwk": app_of_staff.key.as_dict(private=True),
+        "app_kid": app_of_staff.key.thumbprint(),
+        "callback": CALLBACK,
+        "cookie": browser.cookies["Cookie"],
     }
 
     async with served(app, urlsplit(settings.issuer).port or 0):
         told: dict[str, Any] = json.loads(
-            await _run(node, str(_SCRIPT), told=json.dumps(task).encode())
+            await npm.run(npm.node(), str(_SCRIPT), told=json.dumps(task).encode())
         )
 
     assert (told["issuer"], told["resource"]) == (settings.issuer, settings.issuer)
@@ -72,3 +63,14 @@ async def test_a_strict_client_gets_uses_binds_introspects_and_revokes_tokens(
     assert told["introspected"]["active"] and told["introspected"]["client_id"] == party.id
     assert told["after_revocation"] == {"active": False}
     assert told["status_revoked"] == 401
+
+    signed = told["signed_in"]
+    assert signed["claims"]["sub"] == signed["userinfo"]["sub"] == browser.person_id
+    assert signed["claims"]["acr"] == TWO_FACTORS and signed["claims"]["nonce"] == signed["nonce"]
+    assert signed["userinfo"]["name"] == "堺 次郎"
+    assert signed["scope"] == "openid profile admin:read"
+    assert signed["access"]["sub"] == browser.person_id
+    assert signed["introspected"]["acr"] == TWO_FACTORS
+    assert signed["status"] == 200
+    assert signed["after_revocation"] == {"active": False}
+    assert signed["code_again"] == "invalid_grant"

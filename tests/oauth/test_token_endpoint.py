@@ -226,7 +226,7 @@ async def test_a_secret_gets_a_token_and_a_wrong_one_does_not(
         ({"client_assertion_type": "jwt"}, "assertion_type"),
         ({"grant_type": "password"}, "grant_type"),
         ({"grant_type": "refresh_token"}, "grant_type"),
-        ({"grant_type": "authorization_code"}, "grant_type"),
+        ({"grant_type": "implicit"}, "grant_type"),
         ({"scope": ""}, "unreadable"),
         ({"scope": "admin:read  audit:read"}, "unreadable"),
         ({"scope": 'a"b'}, "unreadable"),
@@ -434,7 +434,11 @@ async def test_metadata_names_what_is_really_on(client: httpx.AsyncClient) -> No
     resource = (await client.get("/.well-known/oauth-protected-resource")).json()
 
     assert server["issuer"] == resource["resource"] == ISSUER
-    assert server["grant_types_supported"] == ["client_credentials"]
+    assert server["grant_types_supported"] == [
+        "authorization_code",
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]
     for endpoint in (server["jwks_uri"], resource["jwks_uri"]):
         assert (await client.get(endpoint)).status_code == 200
     assert (await client.post(server["token_endpoint"])).status_code == 400

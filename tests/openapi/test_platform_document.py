@@ -23,6 +23,7 @@ from app.models.parties import AuthMethod, Role
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.oauth.people import acting, somebody
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -276,6 +277,71 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _registration_token(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"organization": "271004-kenko"}
+    made = await stage.send("/v1/admin/registration-tokens", body, stage.admin)
+    return {"Authorization": f"Bearer {made['token']}"}, {}
+
+
+async def _registered(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, _ = await _registration_token(stage)
+    body = OPERATIONS["POST /oauth/register"]["requestBody"]["content"]["application/json"]
+    made = await stage.send("/oauth/register", _example(body), headers)
+    return stage.admin, {"client_id": made["client_id"]}
+
+
+async def _registered_and_second_person(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _registered(stage)
+    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
+    app = await stage.world.party(SAKAI)
+    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
+    at = f"/v1/admin/clients/{path['client_id']}/approve"
+    return at_work.headers(at, "POST"), path
+
+
+async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The app that the example names."""
+    async with stage.world.platform.database.writing() as session:
+        new = clients.NewClient(
+            organization_id=SAKAI, name="試験", id="271004-portal",
+            auth_method=AuthMethod.CLIENT_SECRET_BASIC,
+        )  # fmt: skip
+        await clients.add(session, new, by="test")
+    return await _fresh_client(stage)
+
+
+async def _signed_in_to(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """People sign in to the client that pushes the example's request."""
+    async with stage.world.platform.database.writing() as session:
+        await clients.set_sign_in(
+            session, stage.steward.id, staff_of=[SAKAI], by="test",
+            redirect_uris=["https://app.city.sakai.example/callback"],
+        )  # fmt: skip
+    stage.world.platform.live.changed("client", stage.steward.id)
+    return {}, {}
+
+
+def _somebody(method: str) -> Ready:
+    """A person's token, sent with its proof."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        person_id = await somebody(stage.world, SAKAI)
+        sender = await acting(stage.world, stage.steward, person_id, "openid profile")
+        return sender.headers("/oauth/userinfo", method), {}
+
+    return ready
+
+
+async def _fresh_user(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {
+        "organization_id": "271004-kenko",
+        "name": "架空 花子",
+        "email": f"{secrets.token_hex(4)}@example.jp",
+    }
+    made = await stage.send("/v1/admin/users", body, stage.admin)
+    return stage.admin, {"user_id": made["user"]["id"]}
+
+
 async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
     unit = f"271004-u{secrets.token_hex(4)}"
     body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
@@ -423,6 +489,11 @@ READY: Final[dict[str, Ready]] = {
     "GET /oauth/jwks": _as("nobody"),
     "POST /oauth/token": _as("nobody"),
     "POST /oauth/revoke": _as("nobody"),
+    "POST /oauth/par": _signed_in_to,
+    "GET /oauth/userinfo": _somebody("GET"),
+    "POST /oauth/userinfo": _somebody("POST"),
+    "GET /.well-known/openid-configuration": _as("nobody"),
+    "PUT /v1/admin/clients/{client_id}/sign-in": _fresh_client,
     "POST /oauth/introspect": _as("nobody"),
     "GET /v1/admin/keys": _as("admin"),
     "POST /v1/admin/keys/rotate": _as("admin"),
@@ -443,6 +514,19 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/clients/{client_id}": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "POST /oauth/register": _registration_token,
+    "POST /v1/admin/registration-tokens": _as("admin"),
+    "GET /v1/admin/registrations": _as("admin"),
+    "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
+    "POST /v1/admin/clients/{client_id}/reject": _registered,
+    "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
+    "GET /v1/admin/users": _as("admin"),
+    "POST /v1/admin/users": _as("admin"),
+    "GET /v1/admin/users/{user_id}": _fresh_user,
+    "PUT /v1/admin/users/{user_id}/roles": _fresh_user,
+    "POST /v1/admin/users/{user_id}/disable": _fresh_user,
+    "POST /v1/admin/users/{user_id}/enable": _fresh_user,
+    "POST /v1/admin/users/{user_id}/reset": _fresh_user,
     "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),
@@ -586,7 +670,10 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
     example = _example(operation["requestBody"]["content"][media_type])
     if media_type == "application/x-www-form-urlencoded":
         # An assertion is good for a minute and once, so no document can hold a true one.
-        return {"data": {**example, "client_assertion": stage.steward.assertion()}}
+        own = {"client_assertion": stage.steward.assertion()}
+        if "client_id" in example:
+            own["client_id"] = stage.steward.id
+        return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
     content = example if isinstance(example, str) else json.dumps(example)

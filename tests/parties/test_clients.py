@@ -174,3 +174,62 @@ async def test_the_facts_of_a_client_know_both_parents_and_one_body(world: World
     assert ward.line == {"271276", "271004"}
     with pytest.raises(ClientNotFound):
         await load_client_facts(pool, "nobody")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://app.example/callback",
+        "https://app.example",
+        "https://app.example/callback#part",
+        "https://app.example/*",
+        "https://*.example/callback",
+        "https://APP.example/callback",
+        "https://user@app.example/callback",
+        "https://app.example\\@evil.example/callback",
+        "https://app.example/a/../callback",
+        "https://app.example/a/%2e%2e/callback",
+        "https://app.example/callback?state=mine",
+        "https://app.example/call back",
+        "https://app.example/call\nback",
+        "http://127.0.0.1.evil.example/callback",
+        "http://[::2]/callback",
+        "javascript:alert(1)",
+        "app.example:/callback",
+        "https://app.example/" + "x" * 500,
+    ],
+)
+async def test_nobody_is_sent_to_an_address_that_can_be_read_in_two_ways(
+    client: httpx.AsyncClient, world: World, uri: str
+) -> None:
+    path = f"{BASE}/{(await world.party()).id}/sign-in"
+    told = {"redirect_uris": ["https://app.example/ok", uri], "staff_of": []}
+
+    response = await client.put(path, json=told, headers=await operator(world))
+
+    assert response.status_code == 422
+    assert [each["pointer"] for each in response.json()["errors"]] == ["/redirect_uris/1"]
+
+
+async def test_an_operator_says_who_may_sign_in_to_a_client_and_where_it_leads_back(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    headers = await operator(world)
+    uris = ["http://127.0.0.1:8400/cb", "http://[::1]/cb", "https://app.example:8443/cb?tenant=1"]
+    new = {"organization_id": "27100", "name": "試験", "jwks": {"keys": [public()]}}
+    new |= {"redirect_uris": uris[:1], "staff_of": ["27140"]}
+    made = (await client.post(BASE, json=new, headers=headers)).json()["client"]
+    path = f"{BASE}/{made['id']}/sign-in"
+
+    changed = await client.put(
+        path, json={"redirect_uris": uris, "staff_of": ["271004"]}, headers=headers
+    )
+    unknown = await client.put(
+        path, json={"redirect_uris": [], "staff_of": ["nobody"]}, headers=headers
+    )
+
+    assert (made["redirect_uris"], made["staff_of"]) == (uris[:1], ["271403"])
+    assert changed.json()["redirect_uris"] == sorted(uris)
+    assert changed.json()["staff_of"] == ["271004"]
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "organization_not_found")
+    assert [each["staff_of"] for each in await world.log(Event.CLIENT_CHANGED)] == [["271004"]]

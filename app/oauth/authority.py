@@ -1,0 +1,61 @@
+"""With whose authority a token comes: the registry's word at this moment. Reads no token itself."""
+
+from itertools import pairwise
+from typing import TypeVar
+
+from app.kit.errors import AppError, Kind
+from app.kit.live import LiveCache
+from app.oauth.tokens import InvalidToken, PersonGrant, Verified
+from app.policy.facts import ClientFacts, PersonFacts, acting_for, may_sign_in
+
+Found = TypeVar("Found")
+
+
+class Authority:
+    """Knows the clients and people of tokens. One a process."""
+
+    def __init__(self, clients: LiveCache[ClientFacts], people: LiveCache[PersonFacts]) -> None:
+        self._clients = clients
+        self._people = people
+
+    async def of(self, verified: Verified) -> ClientFacts:
+        """The client of a checked token, acting for its person where it has one.
+
+        Raises `InvalidToken` where the client or the person is out, or what let one client
+        exchange another's token was taken back.
+        """
+        client = await _find(self._clients, verified.client_id, "client")
+        if verified.person is not None and not client.revoked:
+            client = await self._for_person(client, verified.person)
+        if client.revoked or client.organization_id != verified.organization_id:
+            raise InvalidToken(why="client_revoked")
+        return client
+
+    async def _for_person(self, client: ClientFacts, grant: PersonGrant) -> ClientFacts:
+        person = await _find(self._people, grant.person_id, "person")
+        if person.disabled:
+            raise InvalidToken(why="person_disabled")
+        givers = [await _find(self._clients, giver, "client") for giver, _ in grant.via]
+        for giver, taker in pairwise((*givers, client)):
+            why = why_not_exchanged(giver, taker, person)
+            if why is not None:
+                raise InvalidToken(why=why)
+        return acting_for(client, person)
+
+
+def why_not_exchanged(giver: ClientFacts, taker: ClientFacts, person: PersonFacts) -> str | None:
+    """Why `taker` may not act for the person with a token of `giver`'s; None when it may."""
+    if giver.revoked:
+        return "client_revoked"
+    if giver.client_id not in taker.exchange_from:
+        return "exchange_from"
+    return None if may_sign_in(taker, person) else "staff_of"
+
+
+async def _find(cache: LiveCache[Found], key: str, why: str) -> Found:
+    try:
+        return await cache.get(key)
+    except AppError as exc:
+        if exc.kind is not Kind.NOT_FOUND:
+            raise
+        raise InvalidToken(why=why) from exc
