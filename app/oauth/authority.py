@@ -28,18 +28,18 @@ class Authority:
         if verified.person is not None and not client.revoked:
             client = await self._for_person(client, verified.person)
         if client.revoked or client.organization_id != verified.organization_id:
-            raise InvalidToken(why="client_revoked")
+            raise InvalidToken(why="client_revoked", holder=verified.client_id)
         return client
 
     async def _for_person(self, client: ClientFacts, grant: PersonGrant) -> ClientFacts:
         person = await _find(self._people, grant.person_id, "person")
         if person.disabled:
-            raise InvalidToken(why="person_disabled")
+            raise InvalidToken(why="person_disabled", holder=client.client_id)
         givers = [await _find(self._clients, giver, "client") for giver, _ in grant.via]
         for giver, taker in pairwise((*givers, client)):
             why = why_not_exchanged(giver, taker, person)
             if why is not None:
-                raise InvalidToken(why=why)
+                raise InvalidToken(why=why, holder=client.client_id)
         return acting_for(client, person)
 
 

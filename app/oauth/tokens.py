@@ -104,13 +104,6 @@ class Verified:
     person: PersonGrant | None = None
     x5t: str | None = None
 
-    @property
-    def ends_with(self) -> tuple[str, ...]:
-        """The names of the tokens that must not be revoked: this, and those it came from."""
-        if self.person is None or not self.person.via:
-            return (self.jti,)
-        return (self.jti, *(jti for _, jti in self.person.via))
-
 
 def act_of(client_id: str, via: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Who acts, and through whom (RFC 8693, 4.1). The person's own app is the subject's side."""
@@ -179,10 +172,16 @@ class TokenVerifier:
         known = self._remembered.get(token)
         if known is None or known.exp <= clock.now().timestamp():
             return None
-        if any(self._is_revoked.held(jti) is not False for jti in known.ends_with):
+        if self._is_revoked.held(known.jti) is not False:
+            return None
+        if known.person is not None and not self._is_rooted(known.person):
             return None
         keys = self._ring.held()
         return known if keys is not None and known.kid in keys.public else None
+
+    def _is_rooted(self, person: PersonGrant) -> bool:
+        """Whether none of the tokens that it was exchanged from is revoked, as far as is known."""
+        return all(self._is_revoked.held(jti) is False for _, jti in person.via)
 
     async def verify(self, token: str) -> Verified:
         """What the token says, or `InvalidToken` (RFC 9068, 4)."""
@@ -192,7 +191,9 @@ class TokenVerifier:
         self._remembered.pop(token, None)
         verified = await self._check_with_keys(token)
         # By now its signature is right: a forged token costs the database nothing.
-        for jti in verified.ends_with:
+        if await self._is_revoked.get(verified.jti):
+            raise InvalidToken(why="revoked", holder=verified.client_id)
+        for _, jti in verified.person.via if verified.person is not None else ():
             if await self._is_revoked.get(jti):
                 raise InvalidToken(why="revoked", holder=verified.client_id)
         if len(self._remembered) >= _MOST_REMEMBERED:

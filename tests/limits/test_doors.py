@@ -275,6 +275,17 @@ async def test_a_client_asks_of_its_tokens_only_so_often_a_minute(
     assert refusals == [(address, "slow_down")]
 
 
+async def test_guesses_at_registration_tokens_are_counted_by_address(
+    client: httpx.AsyncClient, limited: Limited
+) -> None:
+    limited(Rates(token_address=2))
+
+    answers = [await client.post("/oauth/register", json={}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    assert answers[-1].json()["error"] == "slow_down"
+
+
 async def test_one_patient_client_holds_only_its_share_of_exports(
     client: httpx.AsyncClient, world: World, platform: Platform
 ) -> None:

@@ -1,13 +1,11 @@
-"""A service acts for an official with a token of its own: never for more, never for longer."""
+"""A service gets a token of its own to act for an official: for whom, and for how much."""
 
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -18,67 +16,24 @@ from app.oauth.exchange import ACCESS_TOKEN, GRANT_TYPE
 from app.oauth.scopes import FIXED
 from app.oauth.tokens import TWO_FACTORS
 from app.parties import clients, people
+from tests.oauth.exchanging import (
+    SCOPE,
+    ask,
+    claims_of,
+    exchange,
+    exchanged,
+    official,
+    resigned,
+    revoke,
+    service,
+)
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import TOKEN_PATH, Sender, proof, under
 from tests.oauth.test_one_agreement import get, stocked_by_sender
 from tests.stock import PURPOSE, agreed
-from tests.world import ASSERTION_TYPE, KENKO, SAKAI, Party, World
+from tests.world import KENKO, SAKAI, Party, World
 
-ASKS = "/v1/admin/organizations"
-SCOPE = "admin:read audit:read"
 ALL = " ".join(sorted(FIXED))
-
-
-async def service(world: World, *givers: Party, staff_of: tuple[str, ...] = (SAKAI,)) -> Party:
-    """A client that may exchange the givers' tokens for the staff of some organisations."""
-    party = await world.party(KENKO)
-    async with world.platform.database.writing() as session:
-        (await session.get_one(Client, party.id)).staff_of = list(staff_of)
-        await clients.allow_exchange(session, party.id, [g.id for g in givers], by="test")
-    world.platform.live.changed("client", party.id)
-    return party
-
-
-async def exchange(
-    world: World,
-    party: Party,
-    token: str,
-    scope: str = SCOPE,
-    *,
-    key: ECKey | None = None,
-    without: tuple[str, ...] = (),
-    **form: str,
-) -> httpx.Response:
-    """The answer to an exchange that is right but for what is named."""
-    told = party.form(scope, grant_type=GRANT_TYPE, subject_token=token)
-    told |= {"subject_token_type": ACCESS_TOKEN, **form}
-    shown = proof(key or ECKey.generate_key("P-256"), "POST", TOKEN_PATH)
-    headers = {} if "DPoP" in without else {"DPoP": shown}
-    data = {name: value for name, value in told.items() if name not in without}
-    return await world.client.post(TOKEN_PATH, data=data, headers=headers)
-
-
-async def exchanged(world: World, party: Party, subject: Sender, scope: str = SCOPE) -> Sender:
-    """The party with the token that it got for the subject's."""
-    key = ECKey.generate_key("P-256")
-    response = await exchange(world, party, subject.token, scope, key=key)
-    assert response.status_code == 200, response.text
-    return Sender(party, response.json()["access_token"], response.json(), key)
-
-
-async def ask(world: World, sender: Sender) -> httpx.Response:
-    return await world.client.get(ASKS, headers=sender.headers(ASKS))
-
-
-async def claims_of(world: World, token: str) -> dict[str, Any]:
-    keys = await world.platform.keys.get()
-    return dict(jwt.decode(token, keys.public[keys.current_kid], algorithms=["ES256"]).claims)
-
-
-async def official(world: World, app: Party, scope: str = SCOPE, **how: Any) -> Sender:
-    """The app with a token of an official of Sakai, who is an operator."""
-    person_id = await somebody(world, SAKAI, Role.OPERATOR)
-    return await acting(world, app, person_id, scope, **how)
 
 
 async def test_a_service_acts_for_the_official_with_a_token_of_its_own(world: World) -> None:
@@ -190,28 +145,21 @@ async def _machines(world: World, app: Party) -> str:
     return (await world.token(party, "admin:read"))["Authorization"].partition(" ")[2]
 
 
-async def _resigned(world: World, app: Party, typ: str, **wrong: Any) -> str:
-    said = await claims_of(world, (await official(world, app)).token) | wrong
-    keys = await world.platform.keys.get()
-    header = {"alg": "ES256", "typ": typ, "kid": keys.current_kid}
-    return jwt.encode(header, said, keys.current, algorithms=["ES256"])
-
-
 async def _id_token(world: World, app: Party) -> str:
-    return await _resigned(world, app, "JWT", aud=app.id)
+    return await resigned(world, app, "JWT", aud=app.id)
 
 
 async def _expired(world: World, app: Party) -> str:
     now = int(time.time())
-    return await _resigned(world, app, "at+jwt", iat=now - 300, exp=now - 1)
+    return await resigned(world, app, "at+jwt", iat=now - 300, exp=now - 1)
 
 
 async def _of_another_zone(world: World, app: Party) -> str:
-    return await _resigned(world, app, "at+jwt", zone="lgwan")
+    return await resigned(world, app, "at+jwt", zone="lgwan")
 
 
 async def _of_nobody(world: World, app: Party) -> str:
-    return await _resigned(world, app, "at+jwt", sub="person:" + "0" * 32)
+    return await resigned(world, app, "at+jwt", sub="person:" + "0" * 32)
 
 
 async def _forged(world: World, app: Party) -> str:
@@ -238,16 +186,6 @@ async def _revoked(world: World, app: Party) -> str:
 
 async def _no_token(_world: World, _app: Party) -> str:
     return "x" * 9_000
-
-
-async def revoke(world: World, sender: Sender) -> None:
-    """The client ends its own token."""
-    proves = {
-        "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": sender.party.assertion(),
-    }
-    done = await world.client.post("/oauth/revoke", data={"token": sender.token, **proves})
-    assert done.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -352,7 +290,7 @@ async def test_an_exchanged_token_ends_no_later_than_the_one_it_came_from(world:
     app = await world.party(KENKO)
     party = await service(world, app)
     ends_at = int(time.time()) + 40
-    token = await _resigned(world, app, "at+jwt", exp=ends_at)
+    token = await resigned(world, app, "at+jwt", exp=ends_at)
 
     sender = await exchanged(world, party, replace(await official(world, app), token=token))
 
@@ -360,164 +298,11 @@ async def test_an_exchanged_token_ends_no_later_than_the_one_it_came_from(world:
     assert 1 <= sender.answer["expires_in"] <= 40
 
 
-async def test_the_end_of_a_token_ends_what_was_exchanged_from_it_on_every_replica(
-    world: World, replica: httpx.AsyncClient
-) -> None:
-    app = await world.party(KENKO)
-    first = await official(world, app)
-    party = await service(world, app)
-    third = await service(world, party)
-    second = await exchanged(world, party, first)
-    last = await exchanged(world, third, second)
-    other = await exchanged(world, party, await official(world, app))
-    for each in (second, last, other):
-        assert (await ask(world, each)).status_code == 200
-        assert (await replica.get(ASKS, headers=each.headers(ASKS))).status_code == 200
-
-    await revoke(world, first)
-
-    assert [(await ask(world, each)).status_code for each in (second, last)] == [401, 401]
-    for each in (second, last):
-        until = time.monotonic() + 2
-        while (await replica.get(ASKS, headers=each.headers(ASKS))).status_code == 200:
-            assert time.monotonic() < until
-    assert (await ask(world, other)).status_code == 200
-    assert {e["why"] for e in await world.log(Event.CALL_REFUSED)} == {"revoked"}
-
-
-async def _disable_person(world: World, parties: list[Party], person_id: str) -> None:
-    async with world.platform.database.writing() as session:
-        await people.disable(session, person_id, by="test")
-    world.platform.live.changed("person", person_id)
-
-
-async def _revoke_app(world: World, parties: list[Party], person_id: str) -> None:
-    async with world.platform.database.writing() as session:
-        await clients.revoke(session, parties[0].id, by="test")
-    world.platform.live.changed("client", parties[0].id)
-
-
-async def _take_back(world: World, parties: list[Party], person_id: str) -> None:
-    async with world.platform.database.writing() as session:
-        await clients.allow_exchange(session, parties[1].id, [], by="test")
-    world.platform.live.changed("client", parties[1].id)
-
-
-async def _serve_others(world: World, parties: list[Party], person_id: str) -> None:
-    async with world.platform.database.writing() as session:
-        (await session.get_one(Client, parties[1].id)).staff_of = ["271004"]
-    world.platform.live.changed("client", parties[1].id)
-
-
-@pytest.mark.parametrize(
-    ("end", "why"),
-    [
-        (_disable_person, "person_disabled"),
-        (_revoke_app, "client_revoked"),
-        (_take_back, "exchange_from"),
-        (_serve_others, "staff_of"),
-    ],
-    ids=lambda each: getattr(each, "__name__", each),
-)
-async def test_what_let_it_be_exchanged_must_still_hold_when_it_is_used(
-    world: World, end: Callable[[World, list[Party], str], Awaitable[None]], why: str
-) -> None:
-    app = await world.party(KENKO)
-    party = await service(world, app)
-    third = await service(world, party)
-    first = await official(world, app)
-    second = await exchanged(world, party, first)
-    last = await exchanged(world, third, second)
-    before = [(await ask(world, each)).status_code for each in (second, last)]
-
-    person_id = (await claims_of(world, first.token))["sub"]
-    await end(world, [app, party], person_id)
-
-    assert before == [200, 200]
-    assert [(await ask(world, each)).status_code for each in (second, last)] == [401, 401]
-    assert {e["why"] for e in await world.log(Event.CALL_REFUSED)} == {why}
-
-
-async def test_actors_are_nested_and_a_chain_of_exchanges_has_an_end(world: World) -> None:
-    app = await world.party(KENKO)
-    parties = [app]
-    for _ in range(4):
-        parties.append(await service(world, parties[-1]))
-    sender = await official(world, app)
-
-    for party in parties[1:4]:
-        sender = await exchanged(world, party, sender)
-    refused = await exchange(world, parties[4], sender.token)
-
-    one, two, three = (party.id for party in parties[1:4])
-    act = (await claims_of(world, sender.token))["act"]
-    assert act == {"sub": three, "act": {"sub": two, "act": {"sub": one}}}
-    assert (await ask(world, sender)).status_code == 200
-    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
-    assert "at most 3 exchanges" in refused.json()["error_description"]
-
-
-async def test_introspection_tells_for_whom_and_through_whom_a_token_acts(world: World) -> None:
-    app = await world.party(KENKO)
-    party = await service(world, app)
-    sender = await exchanged(world, party, await official(world, app))
-    answers = []
-    for asker in (party, app):
-        form = {
-            "token": sender.token,
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": asker.assertion(),
-        }
-        answers.append((await world.client.post("/oauth/introspect", data=form)).json())
-
-    told, foreign = answers
-
-    claims = await claims_of(world, sender.token)
-    assert (told["active"], told["act"], told["sub"]) == (True, {"sub": party.id}, claims["sub"])
-    assert (told["acr"], told["auth_time"]) == (claims["acr"], claims["auth_time"])
-    assert "via" not in told
-    assert foreign == {"active": False}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"act": None},
-        {"via": None},
-        {"via": []},
-        {"via": "x"},
-        {"via": [["a"]]},
-        {"via": [["a", 1]]},
-        {"via": [["a", ""]]},
-        {"via": [["a", "b"]] * 4},
-        {"act": {"sub": "somebody-else"}},
-        {"act": "x"},
-        {"act": json.loads('{"act":' * 40 + "1" + "}" * 40)},
-    ],
-    ids=lambda wrong: json.dumps(wrong)[:40],
-)
-async def test_a_token_whose_chain_does_not_add_up_is_no_token(
-    world: World, wrong: dict[str, Any]
-) -> None:
-    app = await world.party(KENKO)
-    good = await exchanged(world, await service(world, app), await official(world, app))
-    said = await claims_of(world, good.token) | wrong
-    keys = await world.platform.keys.get()
-    header = {"alg": "ES256", "typ": "at+jwt", "kid": keys.current_kid}
-    whole = {name: value for name, value in said.items() if value is not None}
-    forged = jwt.encode(header, whole, keys.current, algorithms=["ES256"])
-
-    refused = await ask(world, replace(good, token=forged))
-
-    assert (await ask(world, good)).status_code == 200
-    assert refused.status_code == 401
-
-
 async def test_a_token_for_one_agreement_is_exchanged_for_no_other(world: World) -> None:
     app = await world.party(KENKO)
     party = await service(world, app)
     mine, other = "0" * 8 + "-0000-4000-8000-" + "1" * 12, "0" * 8 + "-0000-4000-8000-" + "2" * 12
-    token = await _resigned(world, app, "at+jwt", agr=mine, pur="care")
+    token = await resigned(world, app, "at+jwt", agr=mine, pur="care")
 
     answers = [
         await exchange(world, party, token),
