@@ -17,7 +17,8 @@ from app.kit.crypto import SecretKeyUnusable
 from app.models.parties import Role
 from app.parties import people
 from app.signin import changes
-from tests.portal.browser import PASSWORD, Browser, browser_of, invited, somebody
+from app.signin.sessions import csrf_of
+from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, invited, somebody
 from tests.world import World
 
 OTHER = "やま ほたる かさ たんぼ みち"
@@ -162,6 +163,22 @@ async def test_a_changed_password_ends_every_other_session(
     assert (await browser.sign_in(who, password=OTHER)).status_code == 303
 
 
+async def test_a_stolen_session_and_a_known_password_change_nothing_without_the_second_factor(
+    browser: Browser, world: World, platform: Platform
+) -> None:
+    who = await somebody(world, totp=True)
+    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
+    typed = {"csrf": csrf_of(secret), "password": PASSWORD, "new": OTHER, "repeated": OTHER}
+
+    shown = await browser.open("/account/password")
+    sent = await browser.http.post("/account/password", data=typed)
+
+    led_to = "/sign-in/second-factor?return_to=%2Faccount%2Fpassword"
+    assert shown.headers["location"] == sent.headers["location"] == led_to
+    assert (await browser.sign_in(who, password=OTHER, code=who.code())).status_code == 403
+
+
 async def test_another_sessions_form_changes_no_password(
     browser: Browser, app: FastAPI, world: World
 ) -> None:
@@ -257,9 +274,7 @@ async def test_who_signs_in_with_a_provider_sets_up_nothing_here(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
-    async with platform.database.writing() as session:
-        person = await people.get(session, who.id)
-        person.provider_id, person.subject = "idp", who.id
+    await give_provider(world, who)
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
@@ -274,16 +289,14 @@ async def test_who_signs_in_with_a_provider_steps_up_there(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
-    async with platform.database.writing() as session:
-        person = await people.get(session, who.id)
-        person.provider_id, person.subject = "idp", who.id
+    await give_provider(world, who)
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
     response = await browser.open("/sign-in/second-factor?return_to=/account")
 
     assert response.status_code == 403
-    assert 'href="/sign-in?return_to=%2Faccount&amp;again=1"' in response.text
+    assert "return_to=%2Faccount" in response.text and "/account/totp" not in response.text
 
 
 async def test_links_that_are_too_old_are_forgotten(

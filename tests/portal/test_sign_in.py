@@ -14,7 +14,15 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.kit import clock
 from app.parties import people
-from tests.portal.browser import PASSWORD, Browser, Somebody, browser_of, forms_of, somebody
+from tests.portal.browser import (
+    PASSWORD,
+    Browser,
+    Somebody,
+    browser_of,
+    forms_of,
+    give_provider,
+    somebody,
+)
 from tests.world import World
 
 
@@ -78,10 +86,9 @@ async def test_an_unknown_address_a_wrong_password_a_lock_and_a_closed_account_l
     known, closed, provided, locked, no_code, bare = [
         await somebody(world, totp=n == 4) for n in range(6)
     ]
+    await give_provider(world, provided)
     async with platform.database.writing() as session:
         await people.disable(session, closed.id, by="test")
-        given = await people.get(session, provided.id)
-        given.password_hash, given.provider_id, given.subject = None, "idp", provided.id
         (await people.get(session, bare.id)).password_hash = None
         (await people.get(session, locked.id)).locked_until = clock.now() + timedelta(minutes=1)
 
@@ -384,6 +391,18 @@ async def test_signing_out_ends_the_session_and_needs_the_sessions_own_form(
     assert kept is not None and await platform.sign_ins.find(secret) is None
     assert browser.session is None
     assert [facts["person"] for facts in await world.log(Event.SIGNED_OUT)] == [who.id]
+
+
+async def test_signing_out_of_a_session_that_ran_out_is_no_error(
+    browser: Browser, world: World, platform: Platform
+) -> None:
+    await browser.sign_in(await somebody(world))
+    shown = await browser.open("/account")
+    await platform.sign_ins.end(browser.session or "")
+
+    response = await browser.send(shown)
+
+    assert (response.status_code, browser.session) == (200, None)
 
 
 async def test_signing_out_everywhere_ends_every_session(
