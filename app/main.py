@@ -64,6 +64,7 @@ from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
 from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
+from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
 from app.kit.store import open_store
 from app.oauth.grants import TokenEndpoint
@@ -162,6 +163,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        stack.push_async_callback(outbound.close)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -170,6 +173,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             live=live,
             log=entries,
             sealer=sealer,
+            outbound=outbound,
             clients=clients,
             people=people,
             sign_ins=Sessions(database),

@@ -16,6 +16,7 @@ from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
+from app.kit.outbound import Outbound
 from app.kit.store import Store
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
@@ -38,6 +39,7 @@ class Platform:
     live: Live
     log: Log
     sealer: Sealer
+    outbound: Outbound
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
