@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
@@ -23,6 +23,7 @@ from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
 from app.parties.clients import ClientNotFound
 from app.parties.people import PersonNotFound
 from app.policy.facts import Caller, ClientFacts, acting_for
+from app.signin.sessions import SECOND_FACTOR_LASTS
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
 
@@ -30,7 +31,6 @@ __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is de
 _UNCOUNTED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _SCHEMES: Final = ("bearer", "dpop")
-_STEP_UP: Final = timedelta(minutes=15)  # how long a second factor covers what needs one
 
 
 class TokenMissing(AppError):
@@ -322,11 +322,11 @@ async def second_factor_of(caller: CallerDep, platform: PlatformDep) -> None:
     if caller.client.person_id is None:
         return
     at = caller.second_factor_at
-    if at is None or clock.now() - at > _STEP_UP:
-        refusal = SecondFactorNeeded(minutes=int(_STEP_UP.total_seconds() // 60))
+    if at is None or clock.now() - at > SECOND_FACTOR_LASTS:
+        refusal = SecondFactorNeeded(minutes=int(SECOND_FACTOR_LASTS.total_seconds() // 60))
         challenge(platform, refusal, error=refusal.code, bound=caller.bound)
         refusal.headers["WWW-Authenticate"] += (
-            f', acr_values="{TWO_FACTORS}", max_age={int(_STEP_UP.total_seconds())}'
+            f', acr_values="{TWO_FACTORS}", max_age={int(SECOND_FACTOR_LASTS.total_seconds())}'
         )
         raise refusal
 

@@ -15,6 +15,7 @@ from app.kit.db import Database
 
 LONGEST: Final = timedelta(hours=8)  # a working day
 IDLE: Final = timedelta(minutes=30)
+SECOND_FACTOR_LASTS: Final = timedelta(minutes=15)  # how long it covers what needs one
 _SEEN_EVERY: Final = timedelta(minutes=1)  # one write a minute and session, not one a request
 _SECRET_CHARS: Final = 43  # 256 random bits
 
@@ -50,6 +51,12 @@ class SignedIn:
     methods: tuple[str, ...]  # RFC 8176
     signed_in_at: datetime
     second_factor_at: datetime | None
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a second factor was proven lately enough for what needs one."""
+        at = self.second_factor_at
+        return at is not None and clock.now() - at <= SECOND_FACTOR_LASTS
 
 
 class Sessions:
