@@ -17,6 +17,7 @@ from app.api import (
     decisions,
     files,
     groups,
+    identity_providers,
     invitations,
     keys,
     log,
@@ -76,6 +77,8 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
+from app.portal import federation
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -96,6 +99,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     needs.router,
     organizations.router,
     clients.router,
+    identity_providers.router,
     invitations.router,
     terms.router,
     quotas.router,
@@ -111,6 +115,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    federation.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -177,6 +182,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             clients=clients,
             people=people,
             sign_ins=Sessions(database),
+            federation=Federation(database, outbound, sealer, issuer=settings.issuer),
             snapshot=snapshot,
             decider=decider,
             limits=limits,

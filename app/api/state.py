@@ -25,6 +25,7 @@ from app.oauth.proofs import Proofs
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 
@@ -43,6 +44,7 @@ class Platform:
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
+    federation: Federation
     keys: KeyRing
     tokens: TokenVerifier
     proofs: Proofs
