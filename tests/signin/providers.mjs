@@ -21,7 +21,7 @@ for (const each of task.providers) {
     clients: [each.client],
     jwks: { keys: [each.key] },
     cookies: { keys: ['for tests'] },
-    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
+    claims: { openid: ['sub', 'amr'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
     scopes: ['openid', 'groups'],
     acrValues: ['urn:example:mfa'],
     conformIdTokenClaims: each.claims_at_userinfo,
