@@ -3,6 +3,7 @@
 Takes no document that is not the issuer's own, and no key that is not the provider's.
 """
 
+import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Discovery:
         self._outbound = outbound
         self._documents: dict[str, tuple[float, Metadata]] = {}
         self._keys: dict[str, tuple[float, Mapping[str, ECKey | RSAKey]]] = {}
+        self._again: dict[str, tuple[float, None]] = {}  # when keys were read for an unknown name
 
     async def metadata(self, issuer: str) -> Metadata:
         """The provider's document, at most ten minutes old."""
@@ -74,12 +76,16 @@ class Discovery:
         For a name that is not known the keys are read again, once a minute at most: whoever sends
         made-up names keeps neither us nor the provider busy.
         """
-        read_at, held = self._keys.get(metadata.jwks_uri, (float("-inf"), {}))
-        age = time.monotonic() - read_at
+        never = float("-inf")
+        read_at, held = self._keys.get(metadata.jwks_uri, (never, {}))
+        again_at, _ = self._again.get(metadata.jwks_uri, (never, None))
+        now = time.monotonic()
         found = _named(held, kid)
-        if age > _KEPT_S or (found is None and age > _KEYS_AGAIN_S):
-            held = await self._read_keys(metadata)
-            found = _named(held, kid)
+        if now - read_at > _KEPT_S:
+            return _named(await self._read_keys(metadata), kid)
+        if found is None and now - again_at > _KEYS_AGAIN_S:
+            _keep(self._again, metadata.jwks_uri, None)
+            return _named(await self._read_keys(metadata), kid)
         return found
 
     async def _read_keys(self, metadata: Metadata) -> Mapping[str, ECKey | RSAKey]:
@@ -142,9 +148,13 @@ def _key(told: object) -> ECKey | RSAKey | None:
     try:
         if told.get("kty") == "EC" and told.get("crv") == "P-256":
             return ECKey.import_key({name: told[name] for name in ("kty", "crv", "x", "y")})
-        if told.get("kty") == "RSA" and len(told["n"]) * 6 // 8 * 8 <= _RSA_BITS.stop:
-            key = RSAKey.import_key({name: told[name] for name in ("kty", "n", "e")})
-            return key if key.public_key.key_size in _RSA_BITS else None
+        if told.get("kty") == "RSA" and _bits(told["n"]) in _RSA_BITS:
+            return RSAKey.import_key({name: told[name] for name in ("kty", "n", "e")})
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return None
+
+
+def _bits(number: str) -> int:
+    """How long a number of a JWK is (RFC 7518, 2: Base64urlUInt)."""
+    return int.from_bytes(base64.urlsafe_b64decode(number + "=" * (-len(number) % 4))).bit_length()

@@ -160,8 +160,8 @@ async def test_two_organisations_staff_sign_in_each_by_their_own_provider(
 
     hanako, jiro = await _facts(platform, in_city), await _facts(platform, in_town)
     assert (back.status_code, back.headers["location"]) == (303, "/account?x=1")
-    assert (hanako.organization_id, hanako.roles) == ("271004-kenko", {"steward", "developer"})
-    assert (jiro.organization_id, jiro.roles) == ("271403", {"auditor"})
+    assert (hanako.organization_id, set(hanako.roles)) == ("271004-kenko", {"steward", "developer"})
+    assert (jiro.organization_id, set(jiro.roles)) == ("271403", {"auditor"})
     entries = await world.log(Event.SIGNED_IN)
     assert [(each["provider"], each["person"]) for each in entries] == [
         (CITY, hanako.person_id),
@@ -207,7 +207,7 @@ async def test_somebody_in_no_group_has_no_role(
     await browser.sign_in(CITY, "plain")
 
     facts = await _facts(platform, browser)
-    assert (facts.organization_id, facts.roles) == ("271004", frozenset())
+    assert (facts.organization_id, set(facts.roles)) == ("271004", set())
 
 
 async def test_who_leaves_a_group_loses_its_roles_at_the_next_sign_in(
@@ -231,8 +231,8 @@ async def test_who_leaves_a_group_loses_its_roles_at_the_next_sign_in(
     await client.put(path, json=vouching, headers=admin)
 
     assert changed.status_code == 200, changed.text
-    assert (before.roles, before.organization_id) == ({"steward"}, "271004-kenko")
-    assert (after.roles, after.organization_id) == (frozenset(), "271004")
+    assert (set(before.roles), before.organization_id) == ({"steward"}, "271004-kenko")
+    assert (set(after.roles), after.organization_id) == (set(), "271004")
     assert after.person_id == before.person_id
 
 
