@@ -36,6 +36,11 @@ test: check
 	  then apt-get install -y -qq --no-install-recommends nodejs npm; \
 	  else echo "make test needs Node.js: apt install nodejs npm (Debian), brew install node (macOS)" >&2; exit 1; \
 	  fi; }
+	@command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
+	  then apt-get install -y -qq --no-install-recommends chromium; \
+	  else echo "make test needs Chromium on the path: apt install chromium (Debian)" >&2; exit 1; \
+	  fi; }
 	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/.installed-dev

@@ -35,6 +35,7 @@ from app.api import (
     resumable,
     terms,
     uploads,
+    users,
     versions,
     writing,
 )
@@ -77,8 +78,9 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.portal import federation
 from app.signin.federation import Federation
+from app.portal import account, federation, set_up, sign_in
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -100,6 +102,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     organizations.router,
     clients.router,
     identity_providers.router,
+    users.router,
     invitations.router,
     terms.router,
     quotas.router,
@@ -116,6 +119,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     operations.router,
     docs_router,
     federation.router,
+    sign_in.router,
+    set_up.router,
+    account.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -183,6 +189,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             people=people,
             sign_ins=Sessions(database),
             federation=Federation(database, outbound, sealer, issuer=settings.issuer),
+            accounts=Accounts(database, sealer, entries),
             snapshot=snapshot,
             decider=decider,
             limits=limits,
@@ -226,6 +233,7 @@ def _rates(settings: Settings) -> Rates:
         client_dataset=settings.rate_client_dataset,
         token_address=settings.rate_token_address,
         token_client=settings.rate_token_client,
+        sign_in_address=settings.rate_sign_in,
     )
 
 

@@ -7,7 +7,15 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-RATES = ("ADDRESS", "CLIENT", "CLIENT_DATASET", "TOKEN_ADDRESS", "TOKEN_CLIENT", "EXPORTS")
+RATES = (
+    "ADDRESS",
+    "CLIENT",
+    "CLIENT_DATASET",
+    "TOKEN_ADDRESS",
+    "TOKEN_CLIENT",
+    "SIGN_IN",
+    "EXPORTS",
+)
 
 
 @asynccontextmanager

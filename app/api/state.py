@@ -26,6 +26,7 @@ from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
 from app.signin.federation import Federation
+from app.signin.accounts import Accounts
 from app.signin.sessions import Sessions
 
 
@@ -45,6 +46,7 @@ class Platform:
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
     federation: Federation
+    accounts: Accounts
     keys: KeyRing
     tokens: TokenVerifier
     proofs: Proofs

@@ -29,6 +29,7 @@ class Rates:
     client_dataset: int = 0
     token_address: int = 0  # at the token endpoint, proven or not
     token_client: int = 0
+    sign_in_address: int = 0  # passwords and codes of people
 
 
 class RateLimited(AppError):
@@ -129,6 +130,18 @@ class Limits:
             # Only the operator limits a dataset as a whole.
             is_quota = quota is not None or outcome.refused.limit.name == "dataset"
             raise _refusal(outcome.refused, is_quota=is_quota)
+
+    async def sign_in(self, origin: str) -> None:
+        """Count one password or code that an address tries. Raises `RateLimited`.
+
+        An account has a lock of its own: this bounds whoever tries one password on every account.
+        """
+        if not self.rates.sign_in_address:
+            return
+        limit = Limit("sign-in-address", f"sign-in:{origin}", self.rates.sign_in_address)
+        outcome = await self.limiter.hit((limit,))
+        if outcome.refused is not None:
+            raise _refusal(outcome.refused, is_quota=False)
 
     async def token_request(self, origin: str) -> None:
         """Count one request at the token endpoint, whoever it is of. Raises `SlowDown`."""

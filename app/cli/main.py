@@ -22,6 +22,7 @@ from app.cli import (
     runs,
     serve,
     token,
+    user,
 )
 from app.cli.words import show_refusal
 from app.kit.errors import AppError
@@ -50,6 +51,7 @@ app = typer.Typer(
 for made, name in (
     (org.app, "org"),
     (client.app, "client"),
+    (user.app, "user"),
     (dataset.app, "dataset"),
     (runs.app, "run"),
     (profile.app, "profile"),

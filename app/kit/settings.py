@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """At the OAuth endpoints of one address, failed authentications as well."""
     rate_token_client: int = Field(default=300, ge=0, le=10**6)
     """At the OAuth endpoints of one client. A token lives minutes: more than 300 is a mistake."""
+    rate_sign_in: int = Field(default=120, ge=0, le=10**6)
+    """Passwords and codes that one address tries: at half past eight a town hall is one address."""
     rate_exports: int = Field(default=8, ge=0, le=64)
     """Whole downloads that one client, or one address without a token, may run at once."""
     rate_store: SecretStr | None = None

@@ -39,6 +39,16 @@ class Person(Base):
     created_by: Mapped[str]
     disabled_at: Mapped[datetime | None]
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is set here."""
+        return self.password_hash is not None
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a second factor is set up here."""
+        return self.totp_confirmed_at is not None
+
 
 class PersonSession(Base):
     """One sign-in of one browser. Of its secret only the hash is kept."""
@@ -52,3 +62,15 @@ class PersonSession(Base):
     second_factor_at: Mapped[datetime | None]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class PersonSetUp(Base):
+    """A link that a person sets their password at, once. Of its secret only the hash is kept."""
+
+    __tablename__ = "person_set_up"
+
+    secret_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"), unique=True)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime]

@@ -18,6 +18,8 @@ from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.layout import both, field, form, html, joined, page
 from app.portal.local_path import leading_to, local_path
 from app.portal.visits import (
+    AGAIN,
+    BY_PROVIDER,
     SIGN_IN,
     find_visitor,
     form_secret,
@@ -31,8 +33,6 @@ from app.signin.federation import SomebodyElse, Told
 from app.signin.sessions import csrf_of
 
 router = page_router()
-WITH: Final = "/sign-in/with"
-AGAIN: Final = "/sign-in/again"
 _Path: Any = Query(default=None, max_length=2_000)
 
 
@@ -63,7 +63,7 @@ class AnswerUnreadable(AppError):
     en = "The identity provider's answer cannot be read. Sign in once more."
 
 
-@router.get(WITH)
+@router.get(BY_PROVIDER)
 async def ask_address(request: Request, return_to: str | None = _Path) -> Response:
     """Asks for the mail address, whose domain says which provider it is."""
     secret = form_secret(request)
@@ -82,7 +82,7 @@ async def ask_address(request: Request, return_to: str | None = _Path) -> Respon
     where = local_path(return_to)
     body = html(
         '{form}<p><a href="{local}">{said}</a></p>',
-        form=form(WITH, csrf_of(secret), inside, "次へ", "Next", return_to=where),
+        form=form(BY_PROVIDER, csrf_of(secret), inside, "次へ", "Next", return_to=where),
         local=leading_to(SIGN_IN, where),
         said=both("パスワードでサインインする", "Sign in with a password"),
     )
@@ -92,7 +92,7 @@ async def ask_address(request: Request, return_to: str | None = _Path) -> Respon
     return response
 
 
-@router.post(WITH)
+@router.post(BY_PROVIDER)
 async def choose_provider(request: Request, session: Reading) -> Response:
     """To the provider of the address's domain."""
     sent = await read_form(request)
@@ -102,11 +102,11 @@ async def choose_provider(request: Request, session: Reading) -> Response:
     provider = await providers.find_by_domain(session, domain)
     if provider is None:
         raise NoProviderForDomain
-    where = leading_to(f"{WITH}/{provider.id}", local_path(sent.get("return_to")))
+    where = leading_to(f"{BY_PROVIDER}/{provider.id}", local_path(sent.get("return_to")))
     return RedirectResponse(where, 303)
 
 
-@router.get(WITH + "/{provider_id}")
+@router.get(BY_PROVIDER + "/{provider_id}")
 async def begin(
     provider_id: str, request: Request, platform: PlatformDep, return_to: str | None = _Path
 ) -> Response:
@@ -114,7 +114,7 @@ async def begin(
     return await _sent_out(request, platform, provider_id, return_to)
 
 
-@router.get(WITH + "/{provider_id}/jwks")
+@router.get(BY_PROVIDER + "/{provider_id}/jwks")
 async def public_keys(provider_id: str, session: Reading) -> Response:
     """The public key that we prove ourselves to this provider with."""
     provider = await providers.get(session, provider_id)

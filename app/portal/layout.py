@@ -36,6 +36,9 @@ class Html(str):
     __slots__ = ()
 
 
+NOTHING: Final = Html()
+
+
 class _Escaping(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         told = super().format_field(value, format_spec)

@@ -3,6 +3,7 @@
 A cookie that somebody planted opens nothing: sessions are made by the sign-in alone.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -15,11 +16,14 @@ from app.portal.local_path import leading_to
 from app.signin.sessions import SignedIn, csrf_of, is_csrf_of
 
 SIGN_IN: Final = "/sign-in"
+BY_PROVIDER: Final = "/sign-in/with"
+AGAIN: Final = "/sign-in/again"  # at the provider of who is signed in
 SECOND_FACTOR: Final = "/sign-in/second-factor"
+TOTP: Final = "/account/totp"
 _SESSION: Final = "urbanos"
 _FORM: Final = "urbanos-form"
 _FORM_LASTS_S: Final = 3_600
-_FORM_SECRET_CHARS: Final = 43
+_FORM_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def form_secret(request: Request) -> str:
     Without it somebody could let a stranger's browser sign in as themselves (login CSRF).
     """
     held = request.cookies.get(_name(request, _FORM), "")
-    return held if len(held) == _FORM_SECRET_CHARS else secrets.token_urlsafe(32)
+    return held if _FORM_SECRET.fullmatch(held) else secrets.token_urlsafe(32)
 
 
 def keep_form(request: Request, response: Response, secret: str) -> None:
@@ -75,7 +79,7 @@ def keep_form(request: Request, response: Response, secret: str) -> None:
 def is_form_of_browser(request: Request, sent: dict[str, str]) -> bool:
     """Whether what was sent before there is a session came from a page of this browser."""
     held = request.cookies.get(_name(request, _FORM), "")
-    return len(held) == _FORM_SECRET_CHARS and is_csrf_of(held, sent.get("csrf"))
+    return bool(_FORM_SECRET.fullmatch(held)) and is_csrf_of(held, sent.get("csrf"))
 
 
 def to_sign_in(request: Request) -> Response:

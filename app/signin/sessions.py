@@ -40,6 +40,10 @@ SELECT $2, person_id, $4, signed_in_at, $3, $3, expires_at FROM old RETURNING pe
 """
 _END: Final = "DELETE FROM person_session WHERE secret_sha256 = $1 RETURNING person_id"
 _END_ALL: Final = "DELETE FROM person_session WHERE person_id = $1"
+_COUNT: Final = """
+SELECT count(*) FROM person_session
+WHERE person_id = $1 AND expires_at > $2 AND seen_at > $3
+"""
 _FORGET: Final = "DELETE FROM person_session WHERE expires_at < $1 OR seen_at < $2"
 
 
@@ -109,6 +113,12 @@ class Sessions:
         """End a session; the person's id, None where there was none."""
         ended: str | None = await self._pool.fetchval(_END, _hash(secret))
         return ended
+
+    async def count(self, person_id: str) -> int:
+        """How many sessions of a person are open."""
+        now = clock.now()
+        open_now: int = await self._pool.fetchval(_COUNT, person_id, now, now - IDLE)
+        return open_now
 
     async def end_all(self, person_id: str) -> None:
         """End every session of a person."""

@@ -17,6 +17,7 @@ from app.models.datasets import IdempotentAnswer
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
 from app.signin.federation import forget_under_way
+from app.signin.changes import forget_links
 from app.signin.sessions import forget_sessions
 from app.tables import parts
 
@@ -34,6 +35,7 @@ async def tidy(database: Database) -> None:
     await forget_revoked(database.pool)
     await forget_sessions(database.pool)
     await forget_under_way(database.pool)
+    await forget_links(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

@@ -248,6 +248,16 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _fresh_user(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {
+        "organization_id": "271004-kenko",
+        "name": "架空 花子",
+        "email": f"{secrets.token_hex(4)}@example.jp",
+    }
+    made = await stage.send("/v1/admin/users", body, stage.admin)
+    return stage.admin, {"user_id": made["user"]["id"]}
+
+
 async def _fresh_unit(stage: Stage) -> tuple[dict[str, str], Path_]:
     unit = f"271004-u{secrets.token_hex(4)}"
     body = {"id": unit, "kind": "unit", "name_ja": "試験", "parent_id": "271004"}
@@ -441,6 +451,13 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/clients/{client_id}": _fresh_client,
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
+    "GET /v1/admin/users": _as("admin"),
+    "POST /v1/admin/users": _as("admin"),
+    "GET /v1/admin/users/{user_id}": _fresh_user,
+    "PUT /v1/admin/users/{user_id}/roles": _fresh_user,
+    "POST /v1/admin/users/{user_id}/disable": _fresh_user,
+    "POST /v1/admin/users/{user_id}/enable": _fresh_user,
+    "POST /v1/admin/users/{user_id}/reset": _fresh_user,
     "POST /v1/admin/decisions/explain": _app_client,
     "GET /v1/admin/organizations": _as("admin"),
     "POST /v1/admin/organizations": _as("admin"),

@@ -1,0 +1,37 @@
+"""`urbanos user`: members of staff at the shell, whose passwords it neither takes nor shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.test_demo import Home, free_port
+
+
+def test_staff_are_added_changed_reset_and_disabled(tmp_path: Path, database_url: str) -> None:
+    home = Home(tmp_path, free_port())
+
+    def run(*words: str) -> Any:
+        done = home.run("user", *words, "--json", URBANOS_DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    who = ("--organization", "271403", "--name", "堺 次郎", "--email", "jiro@example.jp")
+    added = run("add", *who, "--role", "steward")
+    changed = run("roles", "jiro@example.jp", "--role", "auditor")
+    reset = run("reset", "Jiro@example.jp", "--totp")
+    disabled = run("disable", added["id"])
+
+    assert added["link"].startswith(f"{home.url}/set-up?key=")
+    assert reset["link"] != added["link"]
+    assert (added["roles"], changed["roles"]) == (["steward"], ["auditor"])
+    assert disabled["disabled_at"] is not None
+    assert not any("hash" in name or "sealed" in name for name in added)
+
+
+def test_an_unknown_member_of_staff_is_named(tmp_path: Path, database_url: str) -> None:
+    home = Home(tmp_path, free_port())
+
+    done = home.run("user", "show", "nobody@example.jp", URBANOS_DATABASE_URL=database_url)
+
+    assert done.returncode == 1
+    assert "person_not_found" in done.stderr and "nobody@example.jp" in done.stderr
