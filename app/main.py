@@ -78,9 +78,9 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.signin.federation import Federation
 from app.portal import account, federation, set_up, sign_in
 from app.signin.accounts import Accounts
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (

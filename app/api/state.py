@@ -25,8 +25,8 @@ from app.oauth.proofs import Proofs
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
-from app.signin.federation import Federation
 from app.signin.accounts import Accounts
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 

@@ -1,11 +1,12 @@
 """Pages of the sign-in through an organisation's provider. Show nothing that a provider wrote."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from app.api.limits import origin_of
 from app.api.parameters import reads_own_parameters
 from app.api.sessions import PlatformDep, Reading, writing_in
 from app.api.state import Platform
@@ -195,6 +196,7 @@ async def _sent_out(
     *,
     person: str | None = None,
 ) -> Response:
+    await platform.limits.sign_in(origin_of(request.scope))
     browser = form_secret(request)
     address = await platform.federation.begin(
         provider_id, browser, local_path(return_to), step_up_for=person

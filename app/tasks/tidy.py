@@ -16,8 +16,8 @@ from app.kit.folders import sweep
 from app.models.datasets import IdempotentAnswer
 from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
-from app.signin.federation import forget_under_way
 from app.signin.changes import forget_links
+from app.signin.federation import forget_under_way
 from app.signin.sessions import forget_sessions
 from app.tables import parts
 

@@ -257,9 +257,10 @@ async def test_who_signs_in_with_a_provider_sets_up_nothing_here(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
+    provider = await world.provider()
     async with platform.database.writing() as session:
         person = await people.get(session, who.id)
-        person.provider_id, person.subject = "idp", who.id
+        person.provider_id, person.subject = provider, who.id
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
@@ -274,16 +275,17 @@ async def test_who_signs_in_with_a_provider_steps_up_there(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
+    provider = await world.provider()
     async with platform.database.writing() as session:
         person = await people.get(session, who.id)
-        person.provider_id, person.subject = "idp", who.id
+        person.provider_id, person.subject = provider, who.id
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
     response = await browser.open("/sign-in/second-factor?return_to=/account")
 
     assert response.status_code == 403
-    assert 'href="/sign-in?return_to=%2Faccount&amp;again=1"' in response.text
+    assert 'href="/sign-in/again?return_to=%2Faccount"' in response.text
 
 
 async def test_links_that_are_too_old_are_forgotten(
