@@ -11,11 +11,10 @@ from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
-from app.api.state import Platform
 from app.models.parties import AuthMethod, Role
 from app.parties.organizations import normal_id
 from app.signin import providers
-from app.signin.providers import Entry, GroupMeans, Vouching
+from app.signin.providers import Entry, GroupMeans, NewProvider, Vouching
 
 router = APIRouter(
     prefix="/v1/admin/identity-providers", tags=["Identity providers"], max_body_size=LONGEST_BODY
@@ -87,6 +86,13 @@ class ProviderIn(VouchingIn):
         }
     )
 
+    def new(self) -> NewProvider:
+        """As the registry takes it."""
+        return NewProvider(
+            self.id, normal_id(self.organization), self.name, self.issuer, self.client_id,
+            self.told(), self.client_secret,
+        )  # fmt: skip
+
 
 class ProviderOut(OutShape):
     """A provider, with what is to be entered on its side."""
@@ -126,12 +132,8 @@ async def add_provider(
 ) -> dict[str, Any]:
     """Enter `redirect_uri` and, without a secret, `jwks_uri` on the provider's side."""
     platform.outbound.check(body.issuer)
-    new = providers.NewProvider(
-        body.id, normal_id(body.organization), body.name, body.issuer, body.client_id,
-        body.told(), body.client_secret,
-    )  # fmt: skip
     by = caller.client.actor
-    return _shown(platform, await providers.add(session, platform.sealer, new, by=by))
+    return shown(platform.issuer, await providers.add(session, platform.sealer, body.new(), by=by))
 
 
 @router.get(
@@ -150,7 +152,7 @@ async def list_providers(
     """By id, disabled ones too."""
     found = await providers.list_providers(session, after=after(cursor), limit=limit + 1)
     listed = page(found, limit, lambda entry: entry.provider.id)
-    return {**listed, "items": [_shown(platform, entry) for entry in listed["items"]]}
+    return {**listed, "items": [shown(platform.issuer, entry) for entry in listed["items"]]}
 
 
 @router.get(
@@ -164,7 +166,7 @@ async def show_provider(
 ) -> dict[str, Any]:
     """With what is to be entered on its side."""
     found = await providers.get(session, provider_id)
-    return _shown(platform, await providers.entry_of(session, found))
+    return shown(platform.issuer, await providers.entry_of(session, found))
 
 
 @router.put(
@@ -181,7 +183,7 @@ async def set_vouching(
 ) -> dict[str, Any]:
     """Takes the place of all that was said before: domains, groups, roles, second factors."""
     by = caller.client.actor
-    return _shown(platform, await providers.vouch(session, provider_id, body.told(), by=by))
+    return shown(platform.issuer, await providers.vouch(session, provider_id, body.told(), by=by))
 
 
 @router.post(
@@ -196,7 +198,7 @@ async def disable_provider(
 ) -> dict[str, Any]:
     """Nobody signs in by it any more, and the sessions of those who did end."""
     by = caller.client.actor
-    return _shown(platform, await providers.disable(session, provider_id, by=by))
+    return shown(platform.issuer, await providers.disable(session, provider_id, by=by))
 
 
 @router.post(
@@ -211,15 +213,16 @@ async def enable_provider(
 ) -> dict[str, Any]:
     """Its people sign in again; ended sessions stay ended."""
     by = caller.client.actor
-    return _shown(platform, await providers.enable(session, provider_id, by=by))
+    return shown(platform.issuer, await providers.enable(session, provider_id, by=by))
 
 
-def _shown(platform: Platform, entry: Entry) -> dict[str, Any]:
+def shown(issuer: str, entry: Entry) -> dict[str, Any]:
+    """A provider as it is shown: its secret is not, nor the private half of its key."""
     row = entry.provider
     own = ("domains", "redirect_uri", "jwks_uri")
     return {
         **{name: getattr(row, name) for name in ProviderOut.model_fields if name not in own},
         "domains": list(entry.domains),
-        "redirect_uri": f"{platform.issuer}/sign-in/callback/{row.id}",
-        "jwks_uri": row.public_jwk and f"{platform.issuer}/sign-in/with/{row.id}/jwks",
+        "redirect_uri": f"{issuer}/sign-in/callback/{row.id}",
+        "jwks_uri": row.public_jwk and f"{issuer}/sign-in/with/{row.id}/jwks",
     }
