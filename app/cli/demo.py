@@ -81,6 +81,7 @@ def tour(settings: "Settings") -> dict[str, str]:
         f" --scope dataset:demo-inspections:read{away})"
     )
     records = f"{base}/v1/datasets/demo-inspections/records?purpose=disaster-response&limit=2"
+    at = "" if not away else f"URBANOS_PUBLIC_URL={base} "
     shown = '-H "Authorization: Bearer $TOKEN"'
     return {
         "docs": f"{base}/docs",
@@ -90,6 +91,8 @@ def tour(settings: "Settings") -> dict[str, str]:
         "token": token,
         "allowed": f"curl {shown} '{records}'",
         "refused": f"curl {shown} '{records}&fields=key_location'",
+        "staff": f"{at}{urbanos} user add --organization 271403 --name '架空 花子'"
+        " --email hanako@example.jp --role steward",
     }
 
 
@@ -110,6 +113,9 @@ def _guide(settings: "Settings") -> str:
          "allowed"),
         (said("拒否される要求: 協定にない列「鍵の保管場所」",
               "Refused, and told why: a column that was not agreed on"), "refused"),
+        (said(f"職員の登録: 表示されるリンクでパスワードを決め、{settings.issuer}/sign-in へ",
+              f"A member of staff: set a password at the link, then {settings.issuer}/sign-in"),
+         "staff"),
     )  # fmt: skip
     lines = [said(f"起動しました: {settings.issuer}", f"Serving at {settings.issuer}")]
     for title, name in parts:

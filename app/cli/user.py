@@ -38,11 +38,11 @@ def _show_with_link(person: "Person", link: "SetUpLink | None", as_json: bool) -
         )
 
 
-async def _find(session: "AsyncSession", who: str) -> "Person":
+async def _find(session: "AsyncSession", who: str, *, lock: bool = False) -> "Person":
     from app.parties import people  # noqa: PLC0415
 
-    found = await people.find_by_email(session, who) if "@" in who else None
-    return found if found is not None else await people.get(session, who)
+    found = await people.find_by_email(session, who, lock=lock) if "@" in who else None
+    return found if found is not None else await people.get(session, who, lock=lock)
 
 
 @app.command("list")
@@ -153,7 +153,7 @@ def reset(
         from app.signin import changes  # noqa: PLC0415
 
         async with shell.database.writing() as session:
-            person = await _find(session, user)
+            person = await _find(session, user, lock=True)
             await changes.reset(session, person, password=password, totp=totp, by=shell.by)
             if not password:
                 return person, None

@@ -109,3 +109,12 @@ async def somebody(
             sealed = world.platform.sealer.seal(made.secret.encode(), about=about_totp(made.id))
             await changes.set_totp(session, made.id, sealed, 0, keeping="")
     return made
+
+
+async def give_provider(world: World, who: Somebody) -> None:
+    """Let somebody sign in with an organisation's provider, and no longer with a password."""
+    provider = await world.provider()
+    async with world.platform.database.writing() as session:
+        person = await people.get(session, who.id)
+        person.password_hash, person.provider_id, person.subject = None, provider, who.id
+    world.platform.live.changed("person", who.id)

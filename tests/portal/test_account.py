@@ -17,7 +17,7 @@ from app.kit.crypto import SecretKeyUnusable
 from app.models.parties import Role
 from app.parties import people
 from app.signin import changes
-from tests.portal.browser import PASSWORD, Browser, browser_of, invited, somebody
+from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, invited, somebody
 from tests.world import World
 
 OTHER = "やま ほたる かさ たんぼ みち"
@@ -257,10 +257,7 @@ async def test_who_signs_in_with_a_provider_sets_up_nothing_here(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
-    provider = await world.provider()
-    async with platform.database.writing() as session:
-        person = await people.get(session, who.id)
-        person.provider_id, person.subject = provider, who.id
+    await give_provider(world, who)
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
@@ -275,10 +272,7 @@ async def test_who_signs_in_with_a_provider_steps_up_there(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who, _ = await invited(world)
-    provider = await world.provider()
-    async with platform.database.writing() as session:
-        person = await people.get(session, who.id)
-        person.provider_id, person.subject = provider, who.id
+    await give_provider(world, who)
     secret = await platform.sign_ins.open(who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 

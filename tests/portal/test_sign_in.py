@@ -14,7 +14,15 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.kit import clock
 from app.parties import people
-from tests.portal.browser import PASSWORD, Browser, Somebody, browser_of, forms_of, somebody
+from tests.portal.browser import (
+    PASSWORD,
+    Browser,
+    Somebody,
+    browser_of,
+    forms_of,
+    give_provider,
+    somebody,
+)
 from tests.world import World
 
 
@@ -78,11 +86,9 @@ async def test_an_unknown_address_a_wrong_password_a_lock_and_a_closed_account_l
     known, closed, provided, locked, no_code, bare = [
         await somebody(world, totp=n == 4) for n in range(6)
     ]
-    provider = await world.provider()
+    await give_provider(world, provided)
     async with platform.database.writing() as session:
         await people.disable(session, closed.id, by="test")
-        given = await people.get(session, provided.id)
-        given.password_hash, given.provider_id, given.subject = None, provider, provided.id
         (await people.get(session, bare.id)).password_hash = None
         (await people.get(session, locked.id)).locked_until = clock.now() + timedelta(minutes=1)
 
