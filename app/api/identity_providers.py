@@ -196,7 +196,7 @@ async def set_vouching(
 async def disable_provider(
     provider_id: str, caller: AdminWriter, session: Writing, platform: PlatformDep
 ) -> dict[str, Any]:
-    """Nobody signs in by it any more, and the sessions of those who did end."""
+    """Nobody signs in by it; the sessions of those who did end, and their tokens are refused."""
     by = caller.client.actor
     return shown(platform.issuer, await providers.disable(session, provider_id, by=by))
 

@@ -65,7 +65,9 @@ async def settle(session: AsyncSession, vouched: Vouched) -> Person:
     Raises `EmailUnproven`, `EmailBelongsToAnother` or `PersonShutOut`.
     """
     # Two first sign-ins at once make one person: the second waits here.
-    await session.get_one(IdentityProvider, vouched.provider_id, with_for_update=True)
+    provider = await session.get_one(IdentityProvider, vouched.provider_id, with_for_update=True)
+    if provider.disabled_at is not None:
+        raise PersonShutOut
     person: Person | None = await session.scalar(
         select(Person)
         .where(Person.provider_id == vouched.provider_id, Person.subject == vouched.subject)

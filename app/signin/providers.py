@@ -206,7 +206,7 @@ async def vouch(session: AsyncSession, provider_id: str, told: Vouching, *, by: 
 
 
 async def disable(session: AsyncSession, provider_id: str, *, by: str) -> Entry:
-    """Take a provider's word no more, and end the sessions of those who came by it."""
+    """Take a provider's word no more: those who came by it are out, with sessions and tokens."""
     provider = await get(session, provider_id, lock=True)
     if provider.disabled_at is None:
         provider.disabled_at = clock.now()

@@ -48,6 +48,11 @@ def upgrade() -> None:
     )
     for column in ("provider_id", "person_id", "expires_at"):
         op.create_index(f"ix_sign_in_under_way_{column}", "sign_in_under_way", [column])
+    op.execute(
+        "CREATE CONSTRAINT TRIGGER identity_provider_tells AFTER UPDATE OF disabled_at"
+        " ON identity_provider DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+        " EXECUTE FUNCTION tell_change('all', 'id')"
+    )
     op.create_foreign_key(
         "fk_person_provider_id_identity_provider", "person", "identity_provider",
         ["provider_id"], ["id"],

@@ -24,6 +24,7 @@ from app.policy.facts import PersonFacts
 from app.signin.sessions import SignedIn
 from tests.bench.stage import free_port
 from tests.conftest import ISSUER
+from tests.oauth.people import acting
 from tests.signin.external import Browser, External, running
 from tests.world import World
 
@@ -294,15 +295,18 @@ async def test_who_was_shut_out_here_does_not_get_in_by_the_provider(
         await people.enable(session, person, by="test")
 
 
-async def test_a_disabled_provider_lets_nobody_in_and_its_sessions_end(
+async def test_a_disabled_provider_lets_nobody_in_and_shuts_its_people_out(
     external: dict[str, Any],
     open_browser: Open,
     platform: Platform,
     client: httpx.AsyncClient,
     admin: dict[str, str],
+    world: World,
 ) -> None:
     inside, under_way = open_browser(), open_browser()
     await inside.sign_in(TOWN, "jiro")
+    person = (await _session(platform, inside)).person_id
+    app = await acting(world, await world.party("271403"), person, "agreements:write")
     address = await under_way.begin(TOWN)
     path = f"/v1/admin/identity-providers/{TOWN}"
 
@@ -310,11 +314,14 @@ async def test_a_disabled_provider_lets_nobody_in_and_its_sessions_end(
     begun = await open_browser().here.get(f"/sign-in/with/{TOWN}")
     ended = await under_way.here.get(await under_way.at_provider(address, "jiro"))
     gone = await platform.sign_ins.find(inside.here.cookies.get("urbanos"))
+    asked = await client.get("/v1/groups", headers=app.headers("/v1/groups"))
     await client.post(f"{path}/enable", headers=admin)
     again = await inside.sign_in(TOWN, "jiro")
 
     assert "provider_disabled" in begun.text and "provider_disabled" in ended.text
-    assert (gone, again.status_code) == (None, 303)
+    assert (gone, asked.status_code, again.status_code) == (None, 401, 303)
+    let = await client.get("/v1/groups", headers=app.headers("/v1/groups"))
+    assert let.status_code == 200
 
 
 async def test_the_address_leads_to_its_organisations_provider(
