@@ -20,7 +20,7 @@ from app.portal.layout import NOTHING, Html, both, field, form, html, joined, pa
 from app.portal.local_path import HOME, local_path
 from app.portal.set_up import hash_new, new_password_fields
 from app.portal.sign_in import SIGN_OUT, ReturnTo, code_field, leads_out, step_up
-from app.portal.visits import TOTP, Visitor, find_visitor, is_form_of, to_sign_in
+from app.portal.visits import TOTP, Visitor, find_visitor, is_form_of, to_second_factor, to_sign_in
 from app.signin import changes, totp
 from app.signin.accounts import about_totp
 
@@ -70,7 +70,7 @@ def _facts(person: Person, organization: Organization, open_now: int) -> Html:
         (both("開いているセッション", "Open sessions"), html("{it}", it=open_now)),
         (
             both("二要素", "Second factor"),
-            both("設定済み", "set up") if person.totp_confirmed_at else both("未設定", "none"),
+            both("設定済み", "set up") if person.has_second_factor else both("未設定", "none"),
         ),
     )
     lines = joined(html("<dt>{name}</dt><dd>{it}</dd>", name=name, it=it) for name, it in told)
@@ -112,10 +112,26 @@ def _ends(visitor: Visitor) -> Html:
 
 
 @router.get(_PASSWORD)
-async def show_password(request: Request) -> Response:
-    """The form to change one's password."""
+async def show_password(request: Request, platform: PlatformDep) -> Response:
+    """The form to change one's password: for who has a second factor, after that."""
     visitor = await find_visitor(request)
-    return to_sign_in(request) if visitor is None else _password_page(visitor)
+    if visitor is None:
+        return to_sign_in(request)
+    person = await _person(platform, visitor)
+    return to_second_factor(request) if _lacks_second(visitor, person) else _password_page(visitor)
+
+
+async def _person(platform: PlatformDep, visitor: Visitor) -> Person:
+    async with platform.database.reading() as session:
+        return await people.get(session, visitor.person.person_id)
+
+
+def _lacks_second(visitor: Visitor, person: Person) -> bool:
+    """Whether a stolen session and a known password are all that was shown.
+
+    A right password ends the count of failures, so it is not asked for before the code is right.
+    """
+    return person.has_second_factor and not visitor.person.has_second_factor
 
 
 def _old_password() -> Html:
@@ -135,8 +151,9 @@ def _password_page(visitor: Visitor, told: Html = NOTHING, status: int = 200) ->
 async def change_password(request: Request, platform: PlatformDep) -> Response:
     """Change it for who knows the old one. Every other session of the person is ended."""
     visitor, sent = await _sent_by_visitor(request, platform)
-    async with platform.database.reading() as session:
-        person = await people.get(session, visitor.person.person_id)
+    person = await _person(platform, visitor)
+    if _lacks_second(visitor, person):
+        return to_second_factor(request)
     if not await platform.accounts.is_password(
         person.id, sent.get("password", ""), request_id_of(request)
     ):
@@ -163,11 +180,10 @@ async def show_totp(
 
 async def _local(platform: PlatformDep, visitor: Visitor) -> Person:
     """The person, who may set up a second factor here."""
-    async with platform.database.reading() as session:
-        person = await people.get(session, visitor.person.person_id)
+    person = await _person(platform, visitor)
     if person.provider_id is not None:
         raise changes.SignsInElsewhere(person=person.id)
-    if person.totp_confirmed_at is not None:
+    if person.has_second_factor:
         raise changes.SecondFactorSetUp
     return person
 

@@ -206,18 +206,10 @@ async def sign_out(request: Request, platform: PlatformDep) -> Response:
     """End this session, or with `everywhere` every one of the person."""
     sent = await read_form(request)
     visitor = await find_visitor(request)
-    if visitor is None or not is_form_of(visitor, sent):
-        raise FormNotOurs
-    person_id, everywhere = visitor.person.person_id, "everywhere" in sent
-    await platform.sign_ins.end(visitor.secret)
-    if everywhere:
-        await platform.sign_ins.end_all(person_id)
-    await platform.log.write(
-        Event.SIGNED_OUT,
-        person=person_id,
-        everywhere=everywhere,
-        request=request_id_of(request),
-    )
+    if visitor is not None:  # else it ran out by itself
+        if not is_form_of(visitor, sent):
+            raise FormNotOurs
+        await _end(request, platform, visitor, everywhere="everywhere" in sent)
     response = page(
         "サインアウトしました",
         "You are signed out",
@@ -225,3 +217,15 @@ async def sign_out(request: Request, platform: PlatformDep) -> Response:
     )
     forget_session(request, response)
     return response
+
+
+async def _end(
+    request: Request, platform: PlatformDep, visitor: Visitor, *, everywhere: bool
+) -> None:
+    person_id = visitor.person.person_id
+    await platform.sign_ins.end(visitor.secret)
+    if everywhere:
+        await platform.sign_ins.end_all(person_id)
+    await platform.log.write(
+        Event.SIGNED_OUT, person=person_id, everywhere=everywhere, request=request_id_of(request)
+    )

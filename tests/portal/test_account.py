@@ -17,6 +17,7 @@ from app.kit.crypto import SecretKeyUnusable
 from app.models.parties import Role
 from app.parties import people
 from app.signin import changes
+from app.signin.sessions import csrf_of
 from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, invited, somebody
 from tests.world import World
 
@@ -160,6 +161,22 @@ async def test_a_changed_password_ends_every_other_session(
     assert await platform.sign_ins.find(browser.session) is not None
     assert (await browser.sign_in(who)).status_code == 403
     assert (await browser.sign_in(who, password=OTHER)).status_code == 303
+
+
+async def test_a_stolen_session_and_a_known_password_change_nothing_without_the_second_factor(
+    browser: Browser, world: World, platform: Platform
+) -> None:
+    who = await somebody(world, totp=True)
+    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
+    typed = {"csrf": csrf_of(secret), "password": PASSWORD, "new": OTHER, "repeated": OTHER}
+
+    shown = await browser.open("/account/password")
+    sent = await browser.http.post("/account/password", data=typed)
+
+    led_to = "/sign-in/second-factor?return_to=%2Faccount%2Fpassword"
+    assert shown.headers["location"] == sent.headers["location"] == led_to
+    assert (await browser.sign_in(who, password=OTHER, code=who.code())).status_code == 403
 
 
 async def test_another_sessions_form_changes_no_password(

@@ -393,6 +393,18 @@ async def test_signing_out_ends_the_session_and_needs_the_sessions_own_form(
     assert [facts["person"] for facts in await world.log(Event.SIGNED_OUT)] == [who.id]
 
 
+async def test_signing_out_of_a_session_that_ran_out_is_no_error(
+    browser: Browser, world: World, platform: Platform
+) -> None:
+    await browser.sign_in(await somebody(world))
+    shown = await browser.open("/account")
+    await platform.sign_ins.end(browser.session or "")
+
+    response = await browser.send(shown)
+
+    assert (response.status_code, browser.session) == (200, None)
+
+
 async def test_signing_out_everywhere_ends_every_session(
     browser: Browser, world: World, platform: Platform
 ) -> None:
