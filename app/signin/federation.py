@@ -280,8 +280,13 @@ class Federation:
         if answer.status != 200:
             return claims
         told = answer.json_object()
-        # OpenID Connect Core 1.0, 5.3.2: of another subject nothing may be used.
-        return {**told, **claims} if told.get("sub") == claims["sub"] else claims
+        if told.get("sub") != claims["sub"]:
+            return claims  # OpenID Connect Core 1.0, 5.3.2: of another nothing may be used
+        names = ("email", "email_verified", "name", "preferred_username", provider.group_claim)
+        taken = {name: told[name] for name in names if name in told}
+        # One address is never proven by what was said of another.
+        kept = {k: v for k, v in claims.items() if k != "email_verified" or "email" not in taken}
+        return {**kept, **taken}
 
     def _redirect_uri(self, provider_id: str) -> str:
         return f"{self._issuer}/sign-in/callback/{provider_id}"

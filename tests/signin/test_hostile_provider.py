@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +16,11 @@ from fastapi import FastAPI
 from joserfc.jwk import ECKey, OctKey
 from starlette.responses import JSONResponse, Response
 
+from app.api.state import Platform
 from app.audit.events import Event
 from app.kit.settings import Settings
+from app.signin import providers
+from app.signin.providers import Vouching
 from tests.bench.stage import free_port
 from tests.conftest import ISSUER
 from tests.serving import served
@@ -320,6 +324,25 @@ async def test_claims_of_another_subject_at_userinfo_are_not_used(
     answer = await _back(browser, hostile, asked)
 
     assert answer.status_code == status
+
+
+async def test_what_is_said_of_factors_at_userinfo_counts_for_nothing(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform
+) -> None:
+    vouching = Vouching([f"{hostile.name}.example.jp"], acr_values=["mfa"])
+    async with platform.database.writing() as session:
+        await providers.vouch(session, hostile.name, vouching, by="test")
+    email = f"hanako@{hostile.name}.example.jp"
+    hostile.userinfo = {"sub": "hanako", "email": email, "email_verified": True, "acr": "mfa"}
+    asked = await _asked(browser, hostile)
+    claims = hostile.claims(asked["nonce"], email=None, auth_time=int(time.time()))
+    hostile.id_token = hostile.signed(claims)
+
+    let_in = await _back(browser, hostile, asked)
+
+    session_of = await platform.sign_ins.find(browser.cookies.get("urbanos"))
+    assert let_in.status_code == 303
+    assert session_of is not None and session_of.second_factor_at is None
 
 
 @pytest.mark.parametrize(
