@@ -18,6 +18,7 @@ from app.api import (
     decisions,
     files,
     groups,
+    identity_providers,
     invitations,
     keys,
     log,
@@ -73,6 +74,7 @@ from app.kit.db import Database, plain_dsn
 from app.kit.edge import Edge
 from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
+from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
 from app.kit.store import open_store
 from app.oauth import code_grant, exchange
@@ -88,8 +90,9 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.portal import account, authorize, set_up, sign_in
+from app.portal import account, authorize, federation, set_up, sign_in
 from app.signin.accounts import Accounts
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -112,6 +115,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     needs.router,
     organizations.router,
     clients.router,
+    identity_providers.router,
     users.router,
     invitations.router,
     registrations.router,
@@ -130,6 +134,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     log.readers_router,
     operations.router,
     docs_router,
+    federation.router,
     sign_in.router,
     set_up.router,
     account.router,
@@ -193,6 +198,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
         await limits.start()
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        stack.push_async_callback(outbound.close)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -204,9 +211,11 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             live=live,
             log=entries,
             sealer=sealer,
+            outbound=outbound,
             clients=clients,
             people=people,
             sign_ins=Sessions(database),
+            federation=Federation(database, outbound, sealer, issuer=settings.issuer),
             accounts=Accounts(database, sealer, entries),
             snapshot=snapshot,
             decider=decider,

@@ -17,6 +17,7 @@ from app.audit.reading import list_entries
 from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role, Zone
 from app.parties import clients
+from app.signin import providers
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KENKO = "271004-kenko"
@@ -104,6 +105,18 @@ class World:
         self.platform.live.changed("client", added.client.id)
         issuer = self.platform.issuer
         return Party(added.client.id, added.client.organization_id, issuer, key, added.secret)
+
+    async def provider(self, issuer: str | None = None) -> str:
+        """An identity provider of Osaka's for mail addresses of `<id>.example.jp`; its id."""
+        name = f"idp-{secrets.token_hex(4)}"
+        vouching = providers.Vouching([f"{name}.example.jp"])
+        new = providers.NewProvider(
+            name, "271004", "試験", issuer or f"https://{name}.example.jp", "urban-os", vouching,
+            secret="s" * 32,
+        )  # fmt: skip
+        async with self.platform.database.writing() as session:
+            await providers.add(session, self.platform.sealer, new, by="test")
+        return name
 
     async def token(self, party: Party, scope: str) -> dict[str, str]:
         """The Authorization header with a fresh token of the party."""

@@ -21,6 +21,7 @@ _REMEMBERED: Final = {
     "purpose": ("all", "code"),
     "signing_key": ("keys", "state"),
     "person": ("person", "id"),
+    "identity_provider": ("all", "id"),
     "quota": ("quota", "whole"),
 }
 

@@ -18,6 +18,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.edge import Edge
 from app.kit.live import Live, LiveCache
+from app.kit.outbound import Outbound
 from app.kit.store import Store
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
@@ -30,6 +31,7 @@ from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
 from app.policy.facts import ClientFacts, PersonFacts
 from app.signin.accounts import Accounts
+from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 
 
@@ -47,9 +49,11 @@ class Platform:
     live: Live
     log: Log
     sealer: Sealer
+    outbound: Outbound
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     sign_ins: Sessions
+    federation: Federation
     accounts: Accounts
     keys: KeyRing
     tokens: TokenVerifier

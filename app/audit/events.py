@@ -31,6 +31,8 @@ class Event(StrEnum):
     SIGNED_IN = "person.signed_in"
     SIGN_IN_REFUSED = "person.sign_in_refused"
     SIGNED_OUT = "person.signed_out"
+    PROVIDER_ADDED = "provider.added"
+    PROVIDER_CHANGED = "provider.changed"
     KEY_ROTATED = "key.rotated"
     PURPOSE_ADDED = "purpose.added"
     PURPOSE_VIEW_SET = "purpose_view.set"

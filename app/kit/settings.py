@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.kit.outbound import Allowed
 from app.kit.store import Access
 
 _LISTENER: Final = re.compile(
@@ -91,6 +92,23 @@ class Settings(BaseSettings):
     zone at whichever listener: `lgwan=<SHA-256 of the certificate>`, several parted by spaces."""
     mtls_url: str | None = None
     """The address where certificates are asked for, where that is not `public_url` (RFC 8705, 5)."""
+    outbound_allow: str = ""
+    """Hosts and networks, parted by commas, that we connect to although they are not public or do
+    not speak https: `idp.lgwan.example.jp,10.2.0.0/16`. All else goes to public https addresses."""
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_hosts(cls, given: str) -> str:
+        try:
+            Allowed.parse(given)
+        except ValueError:
+            raise PydanticCustomError(
+                "not_hosts",
+                "it is no list of hosts and networks like idp.lgwan.example.jp,10.2.0.0/16",
+                {"ja": "idp.lgwan.example.jp,10.2.0.0/16 のようなホストとネットワークの並びに"
+                       "してください。"},
+            ) from None  # fmt: skip
+        return given
 
     @field_validator("rate_store")
     @classmethod

@@ -167,16 +167,18 @@ async def enable(session: AsyncSession, person_id: str, *, by: str) -> Person:
 
 
 _FACTS: Final = """
-SELECT p.organization_id, p.roles, p.disabled_at IS NOT NULL OR o.valid_to IS NOT NULL AS disabled,
-       body_of(o.id) AS body_id, line_of(o.id) AS line
-FROM person p JOIN organization o ON o.id = p.organization_id WHERE p.id = $1
+SELECT p.organization_id, p.roles, body_of(o.id) AS body_id, line_of(o.id) AS line,
+       num_nonnulls(p.disabled_at, o.valid_to, i.disabled_at) > 0 AS disabled
+FROM person p JOIN organization o ON o.id = p.organization_id
+LEFT JOIN identity_provider i ON i.id = p.provider_id WHERE p.id = $1
 """
 
 
 async def load_person_facts(pool: "asyncpg.Pool[Any]", person_id: str) -> PersonFacts:
     """What the registry says of a member of staff now, or `PersonNotFound`.
 
-    One of an organisation that was closed counts as disabled.
+    One of an organisation that was closed counts as disabled, and one for whom a provider vouches
+    whose word is not taken any more.
     """
     row = await pool.fetchrow(_FACTS, person_id)
     if row is None:

@@ -15,6 +15,8 @@ from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.layout import NOTHING, Html, both, field, form, html, page, told_wrong
 from app.portal.local_path import leading_to, local_path
 from app.portal.visits import (
+    AGAIN,
+    BY_PROVIDER,
     SECOND_FACTOR,
     SIGN_IN,
     TOTP,
@@ -84,7 +86,13 @@ def _sign_in_page(
         code=code_field("確認コード（二要素を設定した人）", "Code, if you set up a second factor", required=False),
     )  # fmt: skip
     sent = form(SIGN_IN, csrf_of(secret), inputs, *_TITLE, return_to=to)
-    body = html("{told}{sent}", told=told, sent=sent)
+    body = html(
+        '{told}{sent}<p><a href="{onward}">{where}</a></p>',
+        told=told,
+        sent=sent,
+        onward=leading_to(BY_PROVIDER, to),
+        where=both("組織のアカウントでサインインする", "Sign in with your organisation's account"),
+    )
     response = page(*_TITLE, body, status=status, forms_lead_out=leads_out(to))
     keep_form(request, response, secret)
     return response
@@ -146,7 +154,7 @@ def _no_second_factor(person: Person, to: str) -> Response:
         told = both("組織の認証基盤で、二要素を使ってサインインし直してください。",
                     "Sign in again at your organisation's provider, with both factors.")  # fmt: skip
         onward, where = (
-            leading_to(SIGN_IN, to) + "&again=1",
+            leading_to(AGAIN, to),
             both("サインインし直す", "Sign in again"),
         )
     else:

@@ -16,6 +16,8 @@ from app.portal.local_path import leading_to
 from app.signin.sessions import SignedIn, csrf_of, is_csrf_of
 
 SIGN_IN: Final = "/sign-in"
+BY_PROVIDER: Final = "/sign-in/with"
+AGAIN: Final = "/sign-in/again"  # at the provider of who is signed in
 SECOND_FACTOR: Final = "/sign-in/second-factor"
 TOTP: Final = "/account/totp"
 _SESSION: Final = "urbanos"

@@ -28,8 +28,9 @@ _FIND: Final = """
 SELECT s.person_id, s.methods, s.signed_in_at, s.second_factor_at, s.seen_at
 FROM person_session s
 JOIN person p ON p.id = s.person_id JOIN organization o ON o.id = p.organization_id
+LEFT JOIN identity_provider i ON i.id = p.provider_id
 WHERE s.secret_sha256 = $1 AND s.expires_at > $2 AND s.seen_at > $3
-  AND p.disabled_at IS NULL AND o.valid_to IS NULL
+  AND num_nonnulls(p.disabled_at, o.valid_to, i.disabled_at) = 0
 """
 _SEEN: Final = "UPDATE person_session SET seen_at = $2 WHERE secret_sha256 = $1"
 # One statement: of two that rotate one session at once, one gets a new one, the other nothing.

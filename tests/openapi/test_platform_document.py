@@ -14,12 +14,14 @@ import httpx
 import pytest
 import pytest_asyncio
 import yaml  # type: ignore[import-untyped]
+from sqlalchemy import delete
 
 from app.api.state import Platform
 from app.catalogue import runs
 from app.cli.openapi import document_text
 from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role
+from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
@@ -386,6 +388,28 @@ async def _terms(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"number": made["number"]}
 
 
+async def _no_provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The example's provider and its domain are free."""
+    async with stage.world.platform.database.writing() as session:
+        await session.execute(delete(ProviderDomain))
+        await session.execute(delete(IdentityProvider))
+    return stage.admin, {}
+
+
+async def _provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    await _no_provider(stage)
+    body = {
+        "id": "osaka-city",
+        "organization": "271004",
+        "name": "試験",
+        "issuer": "https://idp.city.example.jp",
+        "client_id": "urban-os",
+        "domains": [],
+    }
+    made = await stage.send("/v1/admin/identity-providers", body, stage.admin)
+    return stage.admin, {"provider_id": made["id"]}
+
+
 async def _quota(stage: Stage) -> tuple[dict[str, str], Path_]:
     body = {"dataset_id": "shelters", "requests_per_minute": 1_000}
     response = await stage.world.client.put("/v1/admin/quotas", json=body, headers=stage.admin)
@@ -464,6 +488,12 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
     "POST /v1/invitations/accept": _code_at_hand,
+    "GET /v1/admin/identity-providers": _as("admin"),
+    "POST /v1/admin/identity-providers": _no_provider,
+    "GET /v1/admin/identity-providers/{provider_id}": _provider,
+    "PUT /v1/admin/identity-providers/{provider_id}/vouching": _provider,
+    "POST /v1/admin/identity-providers/{provider_id}/disable": _provider,
+    "POST /v1/admin/identity-providers/{provider_id}/enable": _provider,
     "GET /v1/admin/quotas": _as("admin"),
     "PUT /v1/admin/quotas": _as("admin"),
     "DELETE /v1/admin/quotas": _quota,

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pyotp
 from fastapi import FastAPI
-from sqlalchemy import text
 
 from app.models.parties import Role
 from app.parties import people
@@ -113,12 +112,9 @@ async def somebody(
 
 
 async def give_provider(world: World, who: Somebody) -> None:
-    """Let somebody sign in with an organisation's provider, and no longer with a password.
-
-    Which provider that is does not matter here, so the reference to it is not checked.
-    """
+    """Let somebody sign in with an organisation's provider, and no longer with a password."""
+    provider = await world.provider()
     async with world.platform.database.writing() as session:
-        await session.execute(text("SET LOCAL session_replication_role = replica"))
         person = await people.get(session, who.id)
-        person.password_hash, person.provider_id, person.subject = None, "elsewhere", who.id
+        person.password_hash, person.provider_id, person.subject = None, provider, who.id
     world.platform.live.changed("person", who.id)

@@ -1,0 +1,335 @@
+"""The one way out over HTTP: every URL that somebody told us is asked through it.
+
+Never connects to an address that it has not judged, never follows a redirect, and never tells
+anybody what an address answered.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import orjson
+
+from app.kit.errors import AppError, Kind
+
+if TYPE_CHECKING:
+    import httpx
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
+
+_AGENT: Final = "urbanos"
+_PER_HOST: Final = 16
+# IANA gives out global unicast addresses from 2000::/3 alone. What is left out of it carries
+# another address within (Teredo, 6to4), or belongs to nobody (documentation, benchmarks).
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+_NOBODYS_V6: Final = tuple(
+    map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+)
+# Protocol assignments (RFC 6890) and the relays of 6to4 (RFC 7526).
+_NOBODYS_V4: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+
+
+class OutboundRefused(AppError):
+    """The address is none that this platform connects to."""
+
+    kind = Kind.INVALID
+    code = "outbound_refused"
+    ja = (
+        "{host} への接続は許可されていません（{why_ja}）。https の公開アドレスにするか、"
+        "URBANOS_OUTBOUND_ALLOW に加えてください。"
+    )
+    en = (
+        "No connection to {host} is allowed: {why}. Give a public https address, or add it to"
+        " URBANOS_OUTBOUND_ALLOW."
+    )
+
+
+class OutboundUnreachable(AppError):
+    """The other side does not answer, or not in time."""
+
+    kind = Kind.UNAVAILABLE
+    code = "outbound_unreachable"
+    ja = "{host} に接続できないか、時間内に応答がありません。しばらくしてから再試行してください。"
+    en = "{host} cannot be reached or does not answer in time. Try again shortly."
+
+
+class OutboundUnusable(AppError):
+    """The other side answered, but not with what was asked for."""
+
+    kind = Kind.UNAVAILABLE
+    code = "outbound_unusable"
+    ja = "{host} の応答は使えません（{why_ja}）。相手先の管理者に確認してください。"
+    en = "The answer of {host} cannot be used: {why}. Ask who runs it."
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a deployment connects to beyond public addresses by https."""
+
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Allowed":
+        """Hosts and networks parted by commas. Raises `ValueError` for what is neither."""
+        hosts, networks = set(), []
+        for each in filter(None, map(str.strip, text.split(","))):
+            try:
+                networks.append(ip_network(each))
+            except ValueError:
+                if not all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in each):
+                    raise
+                if each.replace(".", "").isdigit():
+                    raise  # a mistyped address and no name
+                hosts.add(each.lower().rstrip("."))
+        return cls(frozenset(hosts), tuple(networks))
+
+    def has(self, host: str, address: Address) -> bool:
+        """Whether this host, or this address of it, is listed."""
+        return host in self.hosts or any(
+            address.version == network.version and address in network for network in self.networks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may come, and how long all of it may take, names and TLS included."""
+
+    most_bytes: int = 256 * 1024
+    seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: never a redirect, never more than was allowed."""
+
+    host: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object, or `OutboundUnusable`."""
+        try:
+            found = orjson.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise OutboundUnusable(
+                host=self.host, why="it is no JSON object", why_ja="JSONオブジェクトでない"
+            )
+        return found
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the open Internet: no network's, machine's or test's own."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        return address in _GLOBAL_V6 and not any(address in each for each in _NOBODYS_V6)
+    is_odd = address.is_multicast or address.is_reserved
+    return address.is_global and not is_odd and not any(address in each for each in _NOBODYS_V4)
+
+
+class Outbound:
+    """Asks others over HTTP. One a process; `close` it at the end.
+
+    A name is resolved once for a connection; each of its addresses is judged, and the connection
+    goes to one of those: there is no second answer that a name's owner could give (DNS rebinding).
+    """
+
+    def __init__(
+        self,
+        allowed: Allowed | None = None,
+        *,
+        trusted: ssl.SSLContext | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._allowed = allowed or Allowed()
+        self._trusted = trusted
+        self._resolve = resolve or _resolve
+        self._client: httpx.AsyncClient | None = None
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        bounds: Bounds = Bounds(),
+    ) -> Answer:
+        """The answer of `url`, whatever its status says, but for a redirect.
+
+        Raises `OutboundRefused`, `OutboundUnreachable` or `OutboundUnusable`.
+        """
+        import aiohttp  # noqa: PLC0415 - slow to import, and many processes never ask anybody
+        import httpx  # noqa: PLC0415
+
+        host = self.check(url)
+        client = self._opened()
+        request = client.build_request(method, url, headers=headers, content=content)
+        request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
+        try:
+            async with asyncio.timeout(bounds.seconds):
+                response = await client.send(request, stream=True)
+                try:
+                    _check_head(host, response)
+                    body = await _body(host, response, bounds.most_bytes)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as exc:
+            raise OutboundUnreachable(host=host) from exc
+        return Answer(host, response.status_code, response.headers, body)
+
+    def check(self, url: str) -> str:
+        """The host of an address that may be asked as far as the address itself tells.
+
+        Raises `OutboundRefused`. A name is judged again by what it resolves to when it is asked.
+        """
+        import httpx  # noqa: PLC0415
+
+        try:
+            parts = httpx.URL(url)
+            host = parts.raw_host.decode("ascii").lower().rstrip(".")
+        except (httpx.InvalidURL, ValueError, TypeError):
+            raise _refused("?", "it is no address", "アドレスの形ではありません") from None
+        if parts.scheme not in ("http", "https") or not host:
+            raise _refused(host or "?", "only https is spoken", "https だけが使えます")
+        if parts.port is not None and not 0 < parts.port < 65536:
+            raise _refused(host, "there is no such port", "そのポートはありません")
+        if parts.userinfo:
+            raise _refused(host, "it holds a password", "パスワードが含まれています")
+        literal = _literal(host)
+        if literal is not None:
+            self._judge(host, literal, is_plain=parts.scheme == "http")
+        return host
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _judge(self, host: str, address: Address, *, is_plain: bool) -> None:
+        if self._allowed.has(host, address):
+            return
+        if is_plain:
+            raise _refused(host, "it is not https", "https ではありません")
+        if not is_public(address):
+            raise _refused(host, "its address is not public", "公開されたアドレスではありません")
+
+    async def addresses(self, host: str, port: int, *, is_plain: bool) -> list[str]:
+        """What a name resolves to, once every address of it has been judged."""
+        name = host.lower().rstrip(".")
+        found = await self._resolve(host, port)
+        if not found:
+            raise OutboundUnreachable(host=name)
+        for each in found:
+            self._judge(name, ip_address(each), is_plain=is_plain)
+        return found
+
+    def _opened(self) -> "httpx.AsyncClient":
+        if self._client is None:
+            import httpx  # noqa: PLC0415
+
+            trusted = self._trusted or ssl.create_default_context()
+            nothing = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            self._client = httpx.AsyncClient(
+                transport=_transport(self, trusted, is_plain=False),
+                mounts={"http://": _transport(self, trusted, is_plain=True)},
+                headers={"User-Agent": _AGENT},
+                cookies=nothing,
+                timeout=None,  # noqa: S113 - `fetch` bounds all of it at once
+                trust_env=False,
+                follow_redirects=False,
+            )
+        return self._client
+
+
+class _Judging:
+    """The resolver of a connector: it gives judged addresses or none."""
+
+    def __init__(self, outbound: Outbound, *, is_plain: bool) -> None:
+        self._outbound = outbound
+        self._is_plain = is_plain
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+        del family  # both are judged, the connector takes what it can use
+        found = await self._outbound.addresses(host, port, is_plain=self._is_plain)
+        return [
+            {
+                "hostname": host,
+                "host": each,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in each else socket.AF_INET,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
+            for each in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _transport(outbound: Outbound, trusted: ssl.SSLContext, *, is_plain: bool) -> Any:
+    import aiohttp  # noqa: PLC0415
+    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=_Judging(outbound, is_plain=is_plain),  # type: ignore[arg-type]
+            use_dns_cache=False,
+            ssl=trusted,
+            limit_per_host=_PER_HOST,
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+
+    return AiohttpTransport(verify=trusted, trust_env=False, client=session)
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    told = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in told))
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _check_head(host: str, response: "httpx.Response") -> None:
+    if 300 <= response.status_code < 400:
+        raise _unusable(host, "it sends elsewhere", "転送（リダイレクト）には従いません")
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise _unusable(host, "it is compressed", "圧縮された応答は受け取りません")
+
+
+async def _body(host: str, response: "httpx.Response", most_bytes: int) -> bytes:
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > most_bytes:
+            raise _unusable(
+                host, f"it is longer than {most_bytes} bytes", f"{most_bytes}バイトより長い"
+            )
+    return bytes(body)
+
+
+def _refused(host: str, why: str, why_ja: str) -> OutboundRefused:
+    return OutboundRefused(host=host, why=why, why_ja=why_ja)
+
+
+def _unusable(host: str, why: str, why_ja: str) -> OutboundUnusable:
+    return OutboundUnusable(host=host, why=why, why_ja=why_ja)

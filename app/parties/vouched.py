@@ -1,0 +1,108 @@
+"""Members of staff whom an identity provider vouches for: added, kept in step, never linked.
+
+Whoever is here already by another way is not taken over: a provider could else become anybody.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.audit import log as audit
+from app.audit.events import Event
+from app.kit.errors import AppError, Kind
+from app.models.parties import Role
+from app.models.people import Person
+from app.models.providers import IdentityProvider
+from app.parties import people
+from app.parties.organizations import OrganizationClosed
+from app.parties.people import NewPerson
+
+
+class EmailUnproven(AppError):
+    """The provider does not say that the address is the person's, or may not say so."""
+
+    kind = Kind.FORBIDDEN
+    code = "email_unproven"
+    ja = "認証プロバイダーが確認した、その組織のドメインのメールアドレスがありません。組織の管理者に連絡してください。"
+    en = "The identity provider vouches for no mail address of its own domain. Ask who runs it."
+
+
+class EmailBelongsToAnother(AppError):
+    """The address is that of somebody who signs in another way."""
+
+    kind = Kind.CONFLICT
+    code = "email_belongs_to_another"
+    ja = "このメールアドレスは別の方法でサインインする職員のものです。運営者に連絡してください。"
+    en = "This mail address is of somebody who signs in another way. Ask the operator."
+
+
+class PersonShutOut(AppError):
+    """The person, or the organisation, is let in no more."""
+
+    kind = Kind.FORBIDDEN
+    code = "person_shut_out"
+    ja = "このアカウントは停止されています。運営者に連絡してください。"
+    en = "This account is disabled. Ask the operator."
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What a provider says of somebody, as the registry reads it."""
+
+    provider_id: str
+    subject: str
+    organization_id: str
+    roles: Collection[Role]
+    name: str
+    email: str | None  # proven, and of a domain that the provider may vouch for; None: neither
+
+
+async def settle(session: AsyncSession, vouched: Vouched) -> Person:
+    """The person as they are from this sign-in on: roles and organisation are the provider's word.
+
+    Raises `EmailUnproven`, `EmailBelongsToAnother` or `PersonShutOut`.
+    """
+    # Two first sign-ins at once make one person: the second waits here.
+    provider = await session.get_one(IdentityProvider, vouched.provider_id, with_for_update=True)
+    if provider.disabled_at is not None:
+        raise PersonShutOut
+    person: Person | None = await session.scalar(
+        select(Person)
+        .where(Person.provider_id == vouched.provider_id, Person.subject == vouched.subject)
+        .with_for_update()
+    )
+    if person is None:
+        return await _added(session, vouched)
+    if person.disabled_at is not None:
+        raise PersonShutOut
+    await _keep_in_step(session, person, vouched)
+    return person
+
+
+async def _added(session: AsyncSession, vouched: Vouched) -> Person:
+    if vouched.email is None:
+        raise EmailUnproven
+    if await people.find_by_email(session, vouched.email) is not None:
+        raise EmailBelongsToAnother
+    new = NewPerson(
+        vouched.organization_id, vouched.name, vouched.email, vouched.roles, vouched.provider_id,
+        vouched.subject,
+    )  # fmt: skip
+    try:
+        return await people.add(session, new, by=f"provider:{vouched.provider_id}")
+    except OrganizationClosed:
+        raise PersonShutOut from None
+
+
+async def _keep_in_step(session: AsyncSession, person: Person, vouched: Vouched) -> None:
+    roles = sorted({role.value for role in vouched.roles})
+    person.name = vouched.name
+    if (person.roles, person.organization_id) == (roles, vouched.organization_id):
+        return
+    person.roles, person.organization_id = roles, vouched.organization_id
+    await audit.append(
+        session, Event.PERSON_CHANGED, person=person.id, roles=roles,
+        organization=person.organization_id, by=f"provider:{vouched.provider_id}",
+    )  # fmt: skip
