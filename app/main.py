@@ -1,11 +1,12 @@
 """The server: makes the objects of one process and mounts the doors. Holds no rule of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.types import ASGIApp
 
 from app.api import (
     access_requests,
@@ -42,6 +43,7 @@ from app.api import (
 from app.api.access import count_request
 from app.api.ckan import door as ckan
 from app.api.docs import router as docs_router
+from app.api.entrance import Entrance
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.oauth import router as oauth_router
@@ -64,6 +66,7 @@ from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.db import Database, plain_dsn
+from app.kit.edge import Edge
 from app.kit.limits import Limiter
 from app.kit.live import Live, LiveCache
 from app.kit.settings import Settings
@@ -181,6 +184,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
+            edge=_edge(settings),
+            mutual_tls=settings.takes_certificates,
+            mtls_url=settings.mtls_url,
             max_upload_bytes=settings.max_upload_bytes,
             database=database,
             live=live,
@@ -226,6 +232,14 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             pushed=PushedRequests(database, door, proofs, settings.issuer),
             answers=Answers(database),
         )
+
+
+def _edge(settings: Settings) -> Edge:
+    return Edge(
+        proxies=settings.trusted_proxies or "",
+        header=settings.client_certificate_header,
+        gateways=settings.gateway_zones,
+    )
 
 
 def _rates(settings: Settings) -> Rates:
@@ -281,6 +295,11 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         app.include_router(router)
     _describe_records(app)
     return app
+
+
+def create_entrance(settings: Settings, applications: Mapping[str, ASGIApp]) -> Entrance:
+    """What stands at one listener, before the application of each zone."""
+    return Entrance(settings.zone, applications, _edge(settings))
 
 
 def _describe_records(app: FastAPI) -> None:

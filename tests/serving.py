@@ -21,9 +21,15 @@ RATES = (
 @asynccontextmanager
 async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
     """The port of a server for an application whose lifespan has begun; any free one for 0."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, lifespan="off", log_level="critical", access_log=False)
-    )
+    config = uvicorn.Config(app, port=port, lifespan="off", log_level="critical", access_log=False)
+    async with serving_as(config) as taken:
+        yield taken
+
+
+@asynccontextmanager
+async def serving_as(config: uvicorn.Config) -> AsyncIterator[int]:
+    """The port of a server that is configured as `urbanos serve` does it."""
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

@@ -1,6 +1,7 @@
 """Who calls and with which session: the dependencies of the doors. Decides nothing about data."""
 
 import contextlib
+import hmac
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
 from app.kit import clock
+from app.kit.certificates import CertificateUnreadable
 from app.kit.errors import AppError, Kind
 from app.models.parties import Role
 from app.oauth.keys import ALGORITHM
@@ -65,6 +67,16 @@ class ProofRefused(InvalidToken):
     en = InvalidProof.en
 
 
+class CertificateNotAsBound(InvalidToken):
+    """A token bound to a certificate came without it, or with another one (RFC 8705, 3)."""
+
+    ja = (
+        "トークンは別のクライアント証明書に結び付いています。取得時の証明書で接続してください"
+        "（{why}）。"
+    )
+    en = "The token is bound to a client certificate: connect with the one it was got with ({why})."
+
+
 class InsufficientScope(AppError):
     """The token lacks the scope that the operation needs (RFC 6750, 3.1)."""
 
@@ -92,7 +104,7 @@ class RoleMissing(AppError):
     en = "The operation needs the role {role}. Ask the operator for it."
 
 
-def _remembered(platform: Platform, token: str) -> Caller | None:
+def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
     """The caller when everything about it is in memory: no await. None says nothing.
 
     Who proves a key with each request is never here: that proof is to be used up first.
@@ -100,6 +112,8 @@ def _remembered(platform: Platform, token: str) -> Caller | None:
     verified = platform.tokens.remembered(token)
     if verified is None or verified.jkt is not None or verified.person is not None:
         return None
+    if verified.x5t is not None:
+        _require_certificate(platform, scope, verified.x5t)
     client = platform.clients.held(verified.client_id)
     if client is None or client.revoked or client.organization_id != verified.organization_id:
         return None
@@ -134,16 +148,18 @@ async def _proven(platform: Platform, scope: Scope) -> Caller | None:
     if shown is None:
         return None
     scheme, token = shown
-    caller = _remembered(platform, token) if scheme == "bearer" else None
-    if caller is not None:
-        return caller
     try:
+        caller = _remembered(platform, token, scope) if scheme == "bearer" else None
+        if caller is not None:
+            return caller
         verified = await platform.tokens.verify(token)
         caller = await _registered(platform, verified)
-        if caller.bound != (scheme == "dpop"):
-            raise TokenNotAsBound(scheme="DPoP" if caller.bound else "Bearer", why="scheme")
+        if caller.proves_each != (scheme == "dpop"):
+            raise TokenNotAsBound(scheme="DPoP" if caller.proves_each else "Bearer", why="scheme")
         if verified.jkt is not None:
             await _prove(platform, scope, token, verified.jkt)
+        if verified.x5t is not None:
+            _require_certificate(platform, scope, verified.x5t)
         return caller
     except InvalidToken as refusal:
         challenge(platform, refusal, error=_error_of(refusal), bound=scheme == "dpop")
@@ -186,14 +202,14 @@ async def _for_person(platform: Platform, client: ClientFacts, person_id: str) -
 
 
 def _caller(client: ClientFacts, verified: Verified) -> Caller:
-    bound = verified.jkt is not None
     return Caller(
         client,
         verified.scope,
-        bound,
+        verified.jkt is not None or verified.x5t is not None,
         verified.agreement_id,
         verified.purpose,
         _second_factor_at(verified.person),
+        proves_each=verified.jkt is not None,
     )
 
 
@@ -201,6 +217,18 @@ def _second_factor_at(person: PersonGrant | None) -> datetime | None:
     if person is None or person.acr != TWO_FACTORS:
         return None
     return datetime.fromtimestamp(person.auth_time, UTC)
+
+
+def _require_certificate(platform: Platform, scope: Scope, x5t: str) -> None:
+    """The request came with the token's certificate (RFC 8705, 3), or `CertificateNotAsBound`."""
+    try:
+        shown = platform.edge.certificate_of(scope)
+    except CertificateUnreadable as wrong:
+        raise CertificateNotAsBound(why="certificate_unreadable") from wrong
+    if shown is None:
+        raise CertificateNotAsBound(why="no_certificate")
+    if not hmac.compare_digest(shown.thumbprint, x5t):
+        raise CertificateNotAsBound(why="certificate")
 
 
 async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None:
@@ -268,7 +296,8 @@ _scheme = OAuth2(
         clientCredentials=OAuthFlowClientCredentials(tokenUrl="/oauth/token", scopes=MEANINGS)
     ),
     scheme_name="clientCredentials",
-    description="client_credentials with private_key_jwt (RFC 7523) or client_secret_basic",
+    description="client_credentials with private_key_jwt (RFC 7523), client_secret_basic or"
+    " tls_client_auth (RFC 8705)",
     auto_error=False,
 )
 _Shown = Annotated[object, Depends(_scheme)]
@@ -305,7 +334,7 @@ def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitabl
         if scope is not None and scope not in caller.scope:
             refusal = InsufficientScope(scope=scope)
             told = {"error": "insufficient_scope", "scope": scope}
-            challenge(platform, refusal, **told, bound=caller.bound)
+            challenge(platform, refusal, **told, bound=caller.proves_each)
             raise refusal
         if role is not None and role not in caller.client.roles:
             raise RoleMissing(role=role.value)
@@ -324,7 +353,7 @@ async def second_factor_of(caller: CallerDep, platform: PlatformDep) -> None:
     at = caller.second_factor_at
     if at is None or clock.now() - at > SECOND_FACTOR_LASTS:
         refusal = SecondFactorNeeded(minutes=int(SECOND_FACTOR_LASTS.total_seconds() // 60))
-        challenge(platform, refusal, error=refusal.code, bound=caller.bound)
+        challenge(platform, refusal, error=refusal.code, bound=caller.proves_each)
         refusal.headers["WWW-Authenticate"] += (
             f', acr_values="{TWO_FACTORS}", max_age={int(SECOND_FACTOR_LASTS.total_seconds())}'
         )

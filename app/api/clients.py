@@ -30,6 +30,16 @@ _URIS: Final = "where people are sent back to who signed in; compared as text"
 _STAFF: Final = "organisations whose staff, and those below, may sign in to it"
 
 
+Subject = Annotated[
+    str | None,
+    Field(
+        max_length=500,
+        description="`tls_client_auth`: whom the certificate names, as RFC 4514 writes it"
+        " (RFC 8705, 2.1.2)",
+    ),
+]
+
+
 class ClientIn(InShape):
     """A client to be added. `private_key_jwt` is the rule."""
 
@@ -43,6 +53,12 @@ class ClientIn(InShape):
     jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
     redirect_uris: _Uris = Field(default=[], description=_URIS)
     staff_of: _Staff = Field(default=[], description=_STAFF)
+    tls_subject: Subject = None
+    certificate_bound: bool | None = Field(
+        default=None,
+        description="whether its tokens are bound to its certificate (RFC 8705, 3.4); if absent:"
+        " those of `tls_client_auth` are",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -69,6 +85,8 @@ class ClientOut(OutShape):
     jwks: dict[str, Any] | None
     redirect_uris: list[str]
     staff_of: list[str]
+    tls_subject: str | None
+    certificate_bound: bool
     created_at: Time
     created_by: str | None
     revoked_at: Time | None

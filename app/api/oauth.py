@@ -5,12 +5,14 @@ from typing import Any, Final, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from app.api.access import METADATA_PATH, PlatformDep
 from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
 from app.api.reach import reach_of
 from app.api.state import Platform
+from app.kit.certificates import Certificate, CertificateUnreadable
 from app.oauth import identity, introspection, pushed, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.authorization import PATH as AUTHORIZE_PATH
@@ -18,6 +20,7 @@ from app.oauth.authorization import PROMPTS
 from app.oauth.details import TYPE as DETAILS_TYPE
 from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
+from app.oauth.refusals import InvalidRequest
 from app.oauth.scopes import IDENTITY, MEANINGS
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
 
@@ -29,7 +32,12 @@ _ENDPOINTS: Final = {
     "revocation_endpoint": revocation.PATH,
     "introspection_endpoint": introspection.PATH,
 }
+_OF_SIGN_IN: Final = {
+    "pushed_authorization_request_endpoint": pushed.PATH,
+    "userinfo_endpoint": identity.USERINFO_PATH,
+}
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
+_BY_CERTIFICATE: Final = "tls_client_auth"  # RFC 8705, 2.1
 # In both documents: what a token may be bound to (RFC 9449, 5.1; RFC 9396, 10; RFC 9728, 2).
 _BINDING: Final = {
     "dpop_signing_alg_values_supported": [ALGORITHM],
@@ -54,6 +62,7 @@ _CODE_FLOW: Final[dict[str, Any]] = {
         *identity.CLAIMS.values(),
     ],
 }  # fmt: skip
+_CERTIFICATE_BOUND: Final = "tls_client_certificate_bound_access_tokens"
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 
 
@@ -164,20 +173,34 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 async def issue_token(request: Request, platform: PlatformDep) -> Response:
     """Client credentials (RFC 6749, 4.4), or the code of somebody who signed in (4.1.3).
 
-    A client proves itself with `private_key_jwt` or `client_secret_basic`; a code needs a key.
+    A client proves itself by `private_key_jwt`, `tls_client_auth` or, but for a code,
+    `client_secret_basic`.
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
-    personal data needs. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
+    personal data needs; a client registered for it gets tokens bound to its certificate (RFC
+    8705), sent as `Bearer`. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
     to one agreement; `resource` (RFC 8707) may only be the issuer. A code is used once, within 60
-    seconds, with the `code_verifier` (RFC 7636) and a DPoP proof; a second use ends its token.
+    seconds, with the `code_verifier` (RFC 7636) and bound to its sender; a second use ends its token.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
     authorization = request.headers.get("authorization")
     proofs = [value for name, value in request.scope["headers"] if name == b"dpop"]
-    granted = await platform.token_endpoint.answer(form, authorization, reach_of(platform), proofs)
+    granted = await platform.token_endpoint.answer(
+        form, authorization, reach_of(platform), proofs, shown_certificate(platform, request.scope)
+    )
     return JSONResponse(_shape(granted).model_dump(exclude_none=True), headers=NO_STORE)
+
+
+def shown_certificate(platform: Platform, scope: Scope) -> Certificate | None:
+    """The certificate that the client asks with, None without; or `InvalidRequest`."""
+    try:
+        return platform.edge.certificate_of(scope)
+    except CertificateUnreadable as wrong:
+        raise InvalidRequest(
+            "certificate_unreadable", mend_ja=wrong.words("ja"), mend_en=wrong.words("en")
+        ) from wrong
 
 
 def _shape(granted: Granted) -> TokenOut:
@@ -210,22 +233,23 @@ async def describe_server(platform: PlatformDep) -> dict[str, Any]:
 
 def server_metadata(platform: Platform) -> dict[str, Any]:
     """RFC 8414, 2, and OpenID Connect Discovery 1.0, 3, in one document."""
+    methods = [*_METHODS, _BY_CERTIFICATE] if platform.mutual_tls else _METHODS
     endpoints: dict[str, Any] = {}
     for name, path in _ENDPOINTS.items():
         endpoints[name] = f"{platform.issuer}{path}"
-        endpoints[f"{name}_auth_methods_supported"] = _METHODS
+        endpoints[f"{name}_auth_methods_supported"] = methods
         endpoints[f"{name}_auth_signing_alg_values_supported"] = [ALGORITHM]
     return {
         "issuer": platform.issuer,
         **endpoints,
-        "pushed_authorization_request_endpoint": f"{platform.issuer}{pushed.PATH}",
+        **{name: platform.issuer + path for name, path in _OF_SIGN_IN.items()},
         "authorization_endpoint": f"{platform.issuer}{AUTHORIZE_PATH}",
-        "userinfo_endpoint": f"{platform.issuer}{identity.USERINFO_PATH}",
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": sorted([*IDENTITY, *MEANINGS]),
         "grant_types_supported": sorted(platform.token_endpoint.grants),
         **_CODE_FLOW,
         **_BINDING,
+        **_mutual_tls(platform),
         "service_documentation": f"{platform.issuer}/docs",
         "ui_locales_supported": ["ja", "en"],
     }
@@ -245,8 +269,22 @@ async def describe_resource(platform: PlatformDep) -> dict[str, Any]:
         "scopes_supported": _scopes(),
         "bearer_methods_supported": ["header"],
         **_BINDING,
+        **({_CERTIFICATE_BOUND: True} if platform.mutual_tls else {}),
         "resource_documentation": f"{platform.issuer}/docs",
     }
+
+
+def _mutual_tls(platform: Platform) -> dict[str, Any]:
+    """What RFC 8705 adds (3.3; 5), only where a client can show a certificate."""
+    if not platform.mutual_tls:
+        return {}
+    told: dict[str, Any] = {_CERTIFICATE_BOUND: True}
+    if platform.mtls_url is not None:
+        base = platform.mtls_url.rstrip("/")
+        told["mtls_endpoint_aliases"] = {
+            name: base + path for name, path in {**_ENDPOINTS, **_OF_SIGN_IN}.items()
+        }
+    return told
 
 
 def _scopes() -> list[str]:

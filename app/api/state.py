@@ -15,6 +15,7 @@ from app.broker.sources import Sources
 from app.broker.write import Writer
 from app.kit.crypto import Sealer
 from app.kit.db import Database
+from app.kit.edge import Edge
 from app.kit.live import Live, LiveCache
 from app.kit.store import Store
 from app.oauth.codes import Answers
@@ -36,6 +37,9 @@ class Platform:
 
     issuer: str
     zone: str
+    edge: Edge
+    mutual_tls: bool  # whether clients of this zone can show a certificate
+    mtls_url: str | None  # where they are asked for one, where that is another address
     max_upload_bytes: int
     database: Database
     live: Live

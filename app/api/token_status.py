@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 from app.api.access import PlatformDep
-from app.api.oauth import NO_STORE, OAuthErrorOut
+from app.api.oauth import NO_STORE, OAuthErrorOut, shown_certificate
 from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
+from app.api.state import Platform
+from app.kit.certificates import Certificate
 from app.oauth import introspection, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.grants import LONGEST_BODY, read_form
@@ -73,10 +75,13 @@ class TokenStatusOut(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"active": False}})
 
 
-async def _read(request: Request) -> tuple[dict[str, str], str | None]:
+async def _read(
+    request: Request, platform: Platform
+) -> tuple[dict[str, str], str | None, Certificate | None]:
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
-    return form, request.headers.get("authorization")
+    certificate = shown_certificate(platform, request.scope)
+    return form, request.headers.get("authorization"), certificate
 
 
 @router.post(
@@ -93,7 +98,7 @@ async def revoke_token(request: Request, platform: PlatformDep) -> Response:
     Authenticate as at `/oauth/token`. A token that is unknown, expired or another client's gets
     the same 200 and nothing happens to it.
     """
-    await platform.revocation.answer(*await _read(request))
+    await platform.revocation.answer(*await _read(request, platform))
     return Response(headers=NO_STORE)
 
 
@@ -111,5 +116,5 @@ async def introspect_token(request: Request, platform: PlatformDep) -> Response:
     Authenticate as at `/oauth/token`. You see your own tokens; an operator's client sees all.
     Of every other token the answer is `active: false`, whatever the reason.
     """
-    status = await platform.introspection.answer(*await _read(request))
+    status = await platform.introspection.answer(*await _read(request, platform))
     return JSONResponse(status, headers=NO_STORE)

@@ -70,14 +70,22 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     staff_of: Annotated[
         list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
     ] = None,
+    tls_subject: Annotated[
+        str | None,
+        typer.Option(help="tls_client_auth: CN=app.city.example.jp,O=Sakai City,C=JP"),
+    ] = None,
+    certificate_bound: Annotated[
+        bool | None,
+        typer.Option("--certificate-bound/--not-certificate-bound", help="Bind its tokens (mTLS)"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a client with one of --new-key, --jwks, --secret. クライアントを登録する。"""
-    if [bool(new_key_file), bool(jwks), secret].count(True) != 1:
+    """Add a client: one of --new-key, --jwks, --secret, --tls-subject. クライアントを登録する。"""
+    if [bool(new_key_file), bool(jwks), secret, bool(tls_subject)].count(True) != 1:
         raise typer.BadParameter(
             said(
-                "--new-key、--jwks、--secret のどれか一つを指定してください。",
-                "Give exactly one of --new-key, --jwks, --secret.",
+                "--new-key、--jwks、--secret、--tls-subject のどれか一つを指定してください。",
+                "Give exactly one of --new-key, --jwks, --secret, --tls-subject.",
             )
         )
     public = public_jwks(new_key(new_key_file)) if new_key_file else _read_jwks(jwks)
@@ -86,13 +94,18 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
         from app.models.parties import AuthMethod, Role, Zone  # noqa: PLC0415
         from app.parties import clients  # noqa: PLC0415
 
+        method = AuthMethod.PRIVATE_KEY_JWT if public else AuthMethod.TLS_CLIENT_AUTH
+        if secret:
+            method = AuthMethod.CLIENT_SECRET_BASIC
         new = clients.NewClient(
             organization_id=organization,
             name=name,
-            auth_method=(AuthMethod.CLIENT_SECRET_BASIC if secret else AuthMethod.PRIVATE_KEY_JWT),
+            auth_method=method,
             roles=[one_of(Role, each, "--role") for each in role or ()],
             zone=one_of(Zone, zone, "--zone"),
             jwks=public,
+            tls_subject=tls_subject,
+            certificate_bound=certificate_bound,
             system=system,
             id=client_id,
             redirect_uris=redirect_uri or (),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHECK_FAILED: Final = 4
 _LEAST_DISK: Final = 2 * 1024**3
 _WAITING_TOO_LONG_S: Final = 60
+_CERTIFICATE_LEAST_DAYS: Final = 30
 _SIGNING_KEYS: Final = "signing keys"
 
 
@@ -42,6 +43,7 @@ def doctor(as_json: Json = False) -> None:
         _python(),
         *_disk(settings),
         *_secret_key(settings, opened),
+        *_tls(settings),
         asyncio.run(_store(settings)),
         *looked,
         _readings(),
@@ -126,6 +128,26 @@ def _secret_key(settings: "Settings", opened: bool) -> Iterator[Finding]:
         return
     yield Finding("secret key", True, said(
         f"{path}（バックアップに含めてください）", f"{path} (keep it in the backup)"
+    ))  # fmt: skip
+
+
+def _tls(settings: "Settings") -> Iterator[Finding]:
+    """Whether the listeners can speak TLS, and for how long."""
+    if settings.tls_certificate is None:
+        return
+    from app.kit import clock  # noqa: PLC0415
+    from app.kit.tls import TlsUnusable, expires_at, server_context  # noqa: PLC0415
+
+    try:
+        server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    except TlsUnusable as wrong:
+        yield Finding("tls certificate", False, said(wrong.words("ja"), wrong.words("en")))
+        return
+    ends = expires_at(settings.tls_certificate)
+    days = (ends - clock.now()).days
+    yield Finding("tls certificate", days >= _CERTIFICATE_LEAST_DAYS, said(
+        f"{settings.tls_certificate} は {ends:%Y-%m-%d} まで有効（残り{days}日、30日前までに更新）",
+        f"{settings.tls_certificate} ends on {ends:%Y-%m-%d}, in {days} days (renew 30 before)",
     ))  # fmt: skip
 
 

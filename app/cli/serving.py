@@ -1,7 +1,7 @@
 """One serving process: the ports, the database, the worker as a child, the HTTP servers. In order.
 
-Each listener has an application of its own, which knows one zone only: nothing that a request
-brings can tell it of another.
+Each zone has an application of its own, which knows one zone only: nothing that a request brings
+can tell it of another. A listener hands on to its zone's, or to that of a gateway that proved itself.
 
 What is started last is stopped first, on Ctrl-C and on SIGTERM alike. A child dies with us, even
 when we are killed: it watches a pipe of which only we hold the other end.
@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
@@ -28,12 +29,14 @@ from app.kit.errors import AppError, Kind
 from app.kit.logs import set_up_logging
 
 if TYPE_CHECKING:
+    from app.kit.edge import Peer
     from app.kit.embedded import EmbeddedServer
     from app.kit.settings import Settings
 
 log = structlog.get_logger()
 Prepare = Callable[["Settings", str], Awaitable[None]]
-Listener = tuple["Settings", socket.socket]  # with what is its own: zone and address
+# With what is its own, zone and address, and how it speaks TLS where it does.
+Listener = tuple["Settings", socket.socket, ssl.SSLContext | None]
 _GRACE_S: Final = 10
 _BACKLOG: Final = 2048
 _NOT_READ: Final = json.dumps(
@@ -96,12 +99,33 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Says in words why a request could not be read: nearly always Japanese in a bare address."""
+    """Tells the application who is at the other end, once a connection; headers have no part in it.
+
+    Says in words why a request could not be read: nearly always Japanese in a bare address.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer = _peer_of(transport, self.client[0] if self.client else None)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["peer"] = self._peer  # type: ignore[typeddict-unknown-key]
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered before the application sees it."""
         self.transport.write(_NO_HTTP)
         self.transport.close()
+
+
+def _peer_of(transport: asyncio.Transport, address: str | None) -> "Peer":
+    # By now the application was imported, and with it all that these need.
+    from app.kit.certificates import certificate_from  # noqa: PLC0415
+    from app.kit.edge import Peer  # noqa: PLC0415
+
+    tls = transport.get_extra_info("ssl_object")
+    der: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+    return Peer(address, certificate_from(der) if der else None)
 
 
 class _Server(uvicorn.Server):
@@ -178,7 +202,7 @@ def serve_until_stopped(
         suppress(asyncio.CancelledError),  # stopped before it began to serve
     ):
         listeners = [
-            (each, taken.enter_context(listening(each.host, each.port)))
+            (each, taken.enter_context(listening(each.host, each.port)), _tls_of(each))
             for each in settings.every_listener
         ]
         runner.run(_serve(settings, listeners, worker, prepare, furnish, ready))
@@ -216,13 +240,15 @@ async def _serve(
                     if all(server.started for server in servers):
                         ready()
 
-                for each, _ in listeners:
-                    app = main.create_app(each, url)
+                apps = {each.zone: main.create_app(each, url) for each in settings.every_zone}
+                for app in apps.values():
                     # Started here and not by uvicorn, which would tell a refusal as a traceback.
                     await started.enter_async_context(app.router.lifespan_context(app))
-                    servers.append(_Server(_config(app, each), each_ready))
+                for each, _, tls in listeners:
+                    entrance = main.create_entrance(each, apps)
+                    servers.append(_Server(_config(entrance, each, tls), each_ready))
                 stopping.servers = servers
-                ports = [port for _, port in listeners]
+                ports = [port for _, port, _ in listeners]
                 await _serve_all(servers, ports)
 
 
@@ -262,10 +288,20 @@ async def _told_of_loss(
         raise stopping.lost
 
 
-def _config(app: Any, settings: "Settings") -> uvicorn.Config:
+def _tls_of(settings: "Settings") -> ssl.SSLContext | None:
+    """How the listener speaks TLS: read before anything slow begins."""
+    if settings.tls_certificate is None:
+        return None
+    from app.kit.tls import server_context  # noqa: PLC0415
+
+    return server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+def _config(app: Any, settings: "Settings", tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_Protocol,
+        ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         ws="none",
         lifespan="off",
         log_config=None,

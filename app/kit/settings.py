@@ -18,6 +18,9 @@ _LISTENER: Final = re.compile(
     r"(internet|lgwan|mynumber)=([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):"
     r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
+# As `openssl x509 -fingerprint -sha256` prints it, or without the colons.
+_GATEWAY: Final = re.compile(r"(internet|lgwan|mynumber)=([0-9A-Fa-f]{2}(?::?[0-9A-Fa-f]{2}){31})")
+_NO_TLS: Final[dict[str, None]] = {"tls_certificate": None, "tls_key": None, "tls_client_ca": None}
 
 
 class Settings(BaseSettings):
@@ -71,6 +74,23 @@ class Settings(BaseSettings):
     """A Valkey or Redis that replicas count in together, `valkey://…`. Unset: each by itself."""
     trusted_proxies: str | None = None
     """Addresses or networks, parted by commas, whose `X-Forwarded-For` is believed. Unset: none."""
+
+    tls_certificate: Path | None = None
+    """The listeners' certificate with its chain, PEM. Unset: plain HTTP, for a proxy before us."""
+    tls_key: Path | None = None
+    """Its private key, PEM, without a passphrase. Unset: it stands in the certificate's file."""
+    tls_client_ca: Path | None = None
+    """The authorities of clients' and gateways' certificates, PEM. Unset: nobody is asked for one."""
+    tls_zones: str = ""
+    """The zones whose listeners speak TLS, parted by spaces. Empty: every listener."""
+    client_certificate_header: Literal["client-cert", "x-ssl-client-cert"] | None = None
+    """Where trusted proxies and gateways name the certificate that their client proved: RFC 9440's,
+    or percent-encoded PEM as nginx makes it. Unset: nobody's header is believed."""
+    gateways: str = ""
+    """Whoever shows this certificate by TLS is the gateway of a zone, and its requests are of that
+    zone at whichever listener: `lgwan=<SHA-256 of the certificate>`, several parted by spaces."""
+    mtls_url: str | None = None
+    """The address where certificates are asked for, where that is not `public_url` (RFC 8705, 5)."""
 
     @field_validator("rate_store")
     @classmethod
@@ -133,6 +153,63 @@ class Settings(BaseSettings):
             )  # fmt: skip
         return text
 
+    @field_validator("tls_key", "tls_client_ca")
+    @classmethod
+    def _has_certificate(cls, path: Path | None, told: ValidationInfo) -> Path | None:
+        if path is not None and told.data.get("tls_certificate") is None:
+            raise PydanticCustomError(
+                "no_certificate",
+                "without URBANOS_TLS_CERTIFICATE there is no TLS",
+                {"ja": "URBANOS_TLS_CERTIFICATE も指定してください。"},
+            )
+        return path
+
+    @field_validator("tls_zones")
+    @classmethod
+    def _are_zones_of_listeners(cls, text: str, told: ValidationInfo) -> str:
+        listeners = told.data.get("listeners", "").split()
+        zones = {told.data.get("zone"), *(each.partition("=")[0] for each in listeners)}
+        if not zones.issuperset(text.split()):
+            raise PydanticCustomError(
+                "not_listening",
+                "it names zones that have no listener",
+                {"ja": "URBANOS_ZONE か URBANOS_LISTENERS にあるゾーンを指定してください。"},
+            )
+        return text
+
+    @field_validator("client_certificate_header")
+    @classmethod
+    def _has_tellers(cls, header: str | None, told: ValidationInfo) -> str | None:
+        if header is not None and not (
+            told.data.get("trusted_proxies") or told.data.get("tls_client_ca")
+        ):
+            raise PydanticCustomError(
+                "no_proxy",
+                "nobody's header is believed without URBANOS_TRUSTED_PROXIES or URBANOS_GATEWAYS",
+                {"ja": "URBANOS_TRUSTED_PROXIES か URBANOS_GATEWAYS も指定してください。"},
+            )
+        return header
+
+    @field_validator("gateways")
+    @classmethod
+    def _are_gateways(cls, text: str, told: ValidationInfo) -> str:
+        given = [_GATEWAY.fullmatch(each) for each in text.split()]
+        prints = [each[2].replace(":", "").lower() for each in given if each]
+        if len(set(prints)) < len(given):
+            raise PydanticCustomError(
+                "not_gateways",
+                "it is no list like 'lgwan=<64 hexadecimal digits>', each certificate once",
+                {"ja": "'lgwan=<証明書のSHA-256（16進64桁）>' のように、証明書ごとに一度だけ"
+                       "指定してください。"},
+            )  # fmt: skip
+        if text and told.data.get("tls_client_ca") is None:
+            raise PydanticCustomError(
+                "no_client_ca",
+                "a gateway proves itself by TLS: set URBANOS_TLS_CLIENT_CA",
+                {"ja": "ゲートウェイはTLSで確認します。URBANOS_TLS_CLIENT_CA も指定してください。"},
+            )
+        return text
+
     @field_validator("store")
     @classmethod
     def _is_store(cls, url: str | None) -> str | None:
@@ -145,7 +222,7 @@ class Settings(BaseSettings):
             )
         return url
 
-    @field_validator("public_url")
+    @field_validator("public_url", "mtls_url")
     @classmethod
     def _is_web_address(cls, url: str | None) -> str | None:
         if url is None:
@@ -168,14 +245,41 @@ class Settings(BaseSettings):
     @property
     def every_listener(self) -> tuple["Settings", ...]:
         """One's own settings and, for each further listener, those with its zone and address."""
+        own = self.model_copy(update=self._tls_of(self.zone))
         further = []
         for each in self.listeners.split():
             zone, _, address = each.partition("=")
             host, _, port = address.rpartition(":")
             its = {"zone": zone, "host": host.strip("[]"), "port": int(port), "listeners": ""}
             # All are one platform: the issuer of tokens and the base of links stay the same.
-            further.append(self.model_copy(update={**its, "public_url": self.issuer}))
-        return (self, *further)
+            its |= {"public_url": self.issuer, **self._tls_of(zone)}
+            further.append(self.model_copy(update=its))
+        return (own, *further)
+
+    @property
+    def every_zone(self) -> tuple["Settings", ...]:
+        """The settings of each zone: of one with a listener, and of one with a gateway alone."""
+        listening = self.every_listener
+        alone = set(self.gateway_zones.values()) - {each.zone for each in listening}
+        its = {"listeners": "", "public_url": self.issuer, **_NO_TLS}
+        return (
+            *listening,
+            *(self.model_copy(update={"zone": zone, **its}) for zone in sorted(alone)),
+        )
+
+    def _tls_of(self, zone: str) -> dict[str, None]:
+        return _NO_TLS if self.tls_zones and zone not in self.tls_zones.split() else {}
+
+    @property
+    def gateway_zones(self) -> dict[bytes, str]:
+        """SHA-256 of each gateway's certificate, with the zone that it stands for."""
+        given = (each.partition("=") for each in self.gateways.split())
+        return {bytes.fromhex(print_.replace(":", "")): zone for zone, _, print_ in given}
+
+    @property
+    def takes_certificates(self) -> bool:
+        """Whether a client of this zone can show a certificate: to us, or to who tells us."""
+        return self.tls_client_ca is not None or self.client_certificate_header is not None
 
     @property
     def store_access(self) -> Access:
@@ -201,4 +305,6 @@ class Settings(BaseSettings):
     @property
     def issuer(self) -> str:
         """The issuer identifier and base of every link (RFC 8414), without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        by_tls = self.tls_certificate is not None and not self._tls_of(self.zone)
+        scheme = "https" if by_tls else "http"
+        return (self.public_url or f"{scheme}://{self.host}:{self.port}").rstrip("/")

@@ -57,6 +57,7 @@ class AuthMethod(StrEnum):
 
     PRIVATE_KEY_JWT = "private_key_jwt"
     CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method, not a secret
+    TLS_CLIENT_AUTH = "tls_client_auth"  # RFC 8705, 2.1
 
 
 class Organization(Base):
@@ -108,8 +109,12 @@ class Client(Base):
     __tablename__ = "client"
     __table_args__ = (
         CheckConstraint(
-            "(auth_method = 'private_key_jwt' AND jwks IS NOT NULL AND secret_hash IS NULL)"
-            " OR (auth_method = 'client_secret_basic' AND secret_hash IS NOT NULL)",
+            "(auth_method = 'private_key_jwt' AND jwks IS NOT NULL"
+            " AND num_nonnulls(secret_hash, tls_subject) = 0)"
+            " OR (auth_method = 'client_secret_basic' AND secret_hash IS NOT NULL"
+            " AND tls_subject IS NULL)"
+            " OR (auth_method = 'tls_client_auth' AND tls_subject IS NOT NULL"
+            " AND num_nonnulls(jwks, secret_hash) = 0)",
             name="one_credential",
         ),
     )
@@ -123,6 +128,9 @@ class Client(Base):
     auth_method: Mapped[str]
     jwks: Mapped[dict[str, Any] | None]  # public keys only, at most two
     secret_hash: Mapped[str | None]  # argon2id
+    tls_subject: Mapped[str | None]  # whom the certificate must name (RFC 4514)
+    # Its tokens are bound to the certificate that it asks with, and it gets no others.
+    certificate_bound: Mapped[bool] = mapped_column(default=False)
     # Where people are sent back to after they signed in; none: nobody signs in to this client.
     redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
     # The organisations whose staff may: each with all that is below it.

@@ -15,6 +15,8 @@ from urllib.parse import unquote_plus
 import orjson
 from joserfc.jwk import ECKey
 
+from app.kit import clock
+from app.kit.certificates import Certificate, is_of
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.live import Live
@@ -23,7 +25,10 @@ from app.oauth.assertions import TYPE, Assertion, read_assertion
 from app.oauth.refusals import InvalidClient, InvalidRequest
 from app.oauth.used import UsedOnce
 
-_LOAD = "SELECT auth_method, jwks, secret_hash FROM client WHERE id = $1 AND revoked_at IS NULL"
+_LOAD = (
+    "SELECT auth_method, jwks, secret_hash, tls_subject FROM client"
+    " WHERE id = $1 AND revoked_at IS NULL"
+)
 _REMEMBER_S: Final = 60
 _MOST_REMEMBERED: Final = 1_000
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 random bits, as the registry makes them
@@ -45,10 +50,11 @@ class Credential:
     method: str
     keys: Mapping[str, ECKey]
     secret_hash: str | None
+    tls_subject: str | None = None
 
 
 class ClientAuthentication:
-    """Checks `private_key_jwt` and `client_secret_basic`. One a process."""
+    """Checks `private_key_jwt`, `client_secret_basic` and `tls_client_auth`. One a process."""
 
     def __init__(self, database: Database, live: Live, issuer: str) -> None:
         self._database = database
@@ -58,8 +64,17 @@ class ClientAuthentication:
         self._remembered: dict[bytes, float] = {}
         self._used = UsedOnce(database)
 
-    async def authenticate(self, form: Mapping[str, str], authorization: str | None) -> str:
-        """The id of the client that proved itself by exactly one method, or `OAuthRefused`."""
+    async def authenticate(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> str:
+        """The id of the client that proved itself by exactly one method, or `OAuthRefused`.
+
+        A certificate is a method of its own only where nothing else is shown: beside a key or a
+        secret it is what the token is bound to (RFC 8705, 4).
+        """
         if "client_secret" in form:
             raise _one_method("client_secret_post")
         asserted = "client_assertion" in form or "client_assertion_type" in form
@@ -67,9 +82,11 @@ class ClientAuthentication:
             raise _one_method("two_methods")
         if asserted:
             return await self._by_assertion(form)
-        if authorization is None:
+        if authorization is not None:
+            return await self._by_secret(form, authorization)
+        if certificate is None or "client_id" not in form:
             raise InvalidClient("no_authentication", client=None)
-        return await self._by_secret(form, authorization)
+        return await self._by_certificate(form["client_id"], certificate)
 
     async def _by_assertion(self, form: Mapping[str, str]) -> str:
         if form.get("client_assertion_type") != TYPE or "client_assertion" not in form:
@@ -95,6 +112,14 @@ class ClientAuthentication:
         """Burn the `jti`: of any number of uses, on any replica, one gets through."""
         if not await self._used.use(assertion.client_id, assertion.jti, assertion.expires_at):
             raise InvalidClient("assertion_replayed", client=assertion.client_id)
+
+    async def _by_certificate(self, client_id: str, certificate: Certificate) -> str:
+        """Who asked the authorities that the listener trusts is named by it (RFC 8705, 2.1)."""
+        credential = await self._find(client_id)
+        subject = credential.tls_subject if credential else None
+        if subject is None or not is_of(certificate, subject, clock.now()):
+            raise InvalidClient("certificate_not_of_client", client=None)
+        return client_id
 
     async def _by_secret(self, form: Mapping[str, str], authorization: str) -> str:
         client_id, secret = _read_basic(authorization)
@@ -133,14 +158,16 @@ class ClientAuthentication:
             raise CredentialUnknown
         jwks: dict[str, Any] = orjson.loads(row["jwks"]) if row["jwks"] else {"keys": []}
         keys = {jwk["kid"]: ECKey.import_key(jwk) for jwk in jwks["keys"]}
-        return Credential(row["auth_method"], keys, row["secret_hash"])
+        return Credential(row["auth_method"], keys, row["secret_hash"], row["tls_subject"])
 
 
 def _one_method(why: str) -> InvalidRequest:
     return InvalidRequest(
         why,
-        mend_ja="認証方式は private_key_jwt か client_secret_basic の一つだけにしてください。",
-        mend_en="authenticate by one method, private_key_jwt or client_secret_basic.",
+        mend_ja="認証方式は private_key_jwt・client_secret_basic・tls_client_auth の一つだけに"
+        "してください。",
+        mend_en="authenticate by one method: private_key_jwt, client_secret_basic or"
+        " tls_client_auth.",
     )
 
 

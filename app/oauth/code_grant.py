@@ -23,7 +23,7 @@ from app.kit.live import Live, LiveCache
 from app.oauth.authorization import Asked
 from app.oauth.codes import hash_of
 from app.oauth.details import Details, read_details
-from app.oauth.grants import Granted, Judged, Reach, judge, nothing_granted
+from app.oauth.grants import Bond, Granted, Judged, Reach, judge, nothing_granted
 from app.oauth.identity import claims_about, id_token
 from app.oauth.keys import KeyRing
 from app.oauth.refusals import InvalidGrant, InvalidRequest, InvalidTarget
@@ -54,7 +54,7 @@ class _Redeeming:
     asked: Asked
     details: Details | None
     row: asyncpg.Record
-    jkt: str
+    bond: Bond
 
 
 class CodeGrant:
@@ -75,12 +75,12 @@ class CodeGrant:
         self._issuer = issuer
 
     async def __call__(
-        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
-        """The tokens for a code, or `OAuthRefused`. `jkt`: the key that the request proved."""
+        """The tokens for a code, or `OAuthRefused`. `bond`: what the request proved to hold."""
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
-        redeeming = await self._find(client, form, jkt)
+        redeeming = await self._find(client, form, bond)
         person = await self._people.get(redeeming.row["person_id"])
         if not may_sign_in(client, person):
             raise _wrong("person", "職員がもう利用できません。", "the person may no longer use it.")
@@ -93,16 +93,15 @@ class CodeGrant:
         return Granted(
             issued,
             judged.scope,
-            bound=True,
+            bound=bool(bond.jkt),
+            to_certificate=bool(bond.x5t),
             details=redeeming.details,
             person_id=person.person_id,
             organization_id=person.organization_id,
             id_token=identity,
         )
 
-    async def _find(
-        self, client: ClientFacts, form: Mapping[str, str], jkt: str | None
-    ) -> _Redeeming:
+    async def _find(self, client: ClientFacts, form: Mapping[str, str], bond: Bond) -> _Redeeming:
         if not form.get("code"):
             raise InvalidRequest("code", mend_ja="code が必要です。", mend_en="code is needed.")
         key = hash_of(form["code"])
@@ -121,14 +120,18 @@ class CodeGrant:
             )
         asked = Asked.from_json(orjson.loads(row["asked"]))
         _check_shown(asked, form)
-        if jkt is None:
-            raise _wrong("unbound", "DPoP プルーフが必要です。", "a DPoP proof is needed.")
-        if asked.jkt is not None and asked.jkt != jkt:
+        if not bond:
+            raise _wrong(
+                "unbound",
+                "DPoP プルーフかクライアント証明書が必要です。",
+                "a DPoP proof or a client certificate is needed.",
+            )
+        if asked.jkt is not None and asked.jkt != bond.jkt:
             raise _wrong(
                 "key", "要求時と同じ鍵で証明してください。", "prove the key of the request."
             )
         details = read_details(asked.details) if asked.details is not None else None
-        return _Redeeming(key, asked, details, row, jkt)
+        return _Redeeming(key, asked, details, row, bond)
 
     async def _sign(
         self, client: ClientFacts, person: PersonFacts, redeeming: _Redeeming, judged: Judged
@@ -142,7 +145,8 @@ class CodeGrant:
             scope=judged.scope,
             epoch=row["epoch"],
             lifetime_s=judged.lifetime_s,
-            jkt=redeeming.jkt,
+            jkt=redeeming.bond.jkt,
+            x5t=redeeming.bond.x5t,
             agreement_id=redeeming.details.agreement_id if redeeming.details else None,
             purpose=judged.purpose,
             person=grant,

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.kit.certificates import Certificate
 from app.kit.db import Database
 from app.kit.live import Live, LiveCache
 from app.oauth import scopes
@@ -67,14 +68,26 @@ class Granted:
     scope: tuple[str, ...]
     bound: bool = False
     details: Details | None = None
+    to_certificate: bool = False  # bound to the sender's certificate: of type Bearer
     # For whom it acts, and what says so to the app that they signed in to.
     person_id: str | None = None
     organization_id: str | None = None  # the person's
     id_token: str | None = None
 
 
-# Judges one kind of grant: the client, its form, the key that it proved.
-Grant = Callable[[ClientFacts, Mapping[str, str], Reach, str | None], Awaitable[Granted]]
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """What a token is bound to: a key, a certificate, or nothing; never to both."""
+
+    jkt: str | None = None
+    x5t: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.jkt or self.x5t)
+
+
+# Judges one kind of grant: the client, its form, what the token is to be bound to.
+Grant = Callable[[ClientFacts, Mapping[str, str], Reach, Bond], Awaitable[Granted]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +169,18 @@ class TokenEndpoint:
         authorization: str | None,
         reach: Reach,
         proofs: Sequence[bytes] = (),
+        certificate: Certificate | None = None,
     ) -> Granted:
         """A token for what is asked and allowed, or `OAuthRefused`; the log has both first."""
         if form.get("grant_type") is None:
             raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
-        client = await self.prove(form, authorization, path=PATH)
+        client = await self.prove(form, authorization, path=PATH, certificate=certificate)
         try:
             grant = self.grants.get(form["grant_type"])
             if grant is None:
                 raise UnsupportedGrantType("grant_type", known=", ".join(self.grants))
-            granted = await grant(client, form, reach, await self._key_of(proofs))
+            bond = await self._bond_of(client, proofs, certificate)
+            granted = await grant(client, form, reach, bond)
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise
@@ -177,22 +192,49 @@ class TokenEndpoint:
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
-            bound=granted.bound or None,
+            bound=granted.bound or granted.to_certificate or None,
             agreement=granted.details.agreement_id if granted.details else None,
         )
         return granted
 
-    async def _key_of(self, proofs: Sequence[bytes]) -> str | None:
-        """The key that the token is to be bound to; without a proof to none (RFC 9449, 5)."""
-        return await self._proofs.take(proofs, "POST", self._issuer + PATH) if proofs else None
+    async def _bond_of(
+        self, client: ClientFacts, proofs: Sequence[bytes], certificate: Certificate | None
+    ) -> Bond:
+        """What the token is to be bound to (RFC 9449, 5; RFC 8705, 3.4).
+
+        A client registered for tokens bound to its certificate gets no others; whoever is not
+        chooses a key by the proof, and by none a bearer token.
+        """
+        if not client.certificate_bound:
+            path = self._issuer + PATH
+            return Bond(await self._proofs.take(proofs, "POST", path)) if proofs else Bond()
+        if certificate is None:
+            raise InvalidRequest(
+                "no_certificate",
+                mend_ja="このクライアントのトークンは証明書に結び付きます。クライアント証明書を"
+                "提示してください。",
+                mend_en="this client's tokens are bound to its certificate: connect with it.",
+            )
+        if proofs:
+            raise InvalidRequest(
+                "two_bonds",
+                mend_ja="トークンは証明書に結び付きます。DPoP ヘッダは送らないでください。",
+                mend_en="the token is bound to the certificate: send no DPoP header.",
+            )
+        return Bond(x5t=certificate.thumbprint)
 
     async def prove(
-        self, form: Mapping[str, str], authorization: str | None, *, path: str
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        *,
+        path: str,
+        certificate: Certificate | None = None,
     ) -> ClientFacts:
         """The client that asks the endpoint `path`, counted; its refusal is in the log."""
         client_id: str | None = None
         try:
-            client_id = await self._authentication.authenticate(form, authorization)
+            client_id = await self._authentication.authenticate(form, authorization, certificate)
             await self._admit(client_id)
             client = await self._clients.get(client_id)
             self._check_client(client)
@@ -222,13 +264,13 @@ class TokenEndpoint:
             raise UnauthorizedClient("zone", client=client.client_id, zone=client.zone)
 
     async def _grant(
-        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, jkt: str | None
+        self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
-        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(jkt))
+        judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(bond))
         keys = await self._ring.get()
         grant = TokenGrant(
             client_id=client.client_id,
@@ -237,11 +279,13 @@ class TokenEndpoint:
             scope=judged.scope,
             epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
             lifetime_s=judged.lifetime_s,
-            jkt=jkt,
+            jkt=bond.jkt,
+            x5t=bond.x5t,
             agreement_id=details.agreement_id if details else None,
             purpose=judged.purpose,
         )
-        return Granted(issue(keys, self._issuer, grant), judged.scope, bool(jkt), details)
+        issued = issue(keys, self._issuer, grant)
+        return Granted(issued, judged.scope, bool(bond.jkt), details, bool(bond.x5t))
 
     async def _judge(
         self,

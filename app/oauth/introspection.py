@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.kit.certificates import Certificate
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
 from app.models.parties import Role
@@ -53,9 +54,14 @@ class Introspection:
         self._clients = clients
         self._people = people
 
-    async def answer(self, form: Mapping[str, str], authorization: str | None) -> dict[str, Any]:
+    async def answer(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> dict[str, Any]:
         """The token's claims, or `active: false` and no word more (RFC 7662, 2.2)."""
-        caller = await self._door.prove(form, authorization, path=PATH)
+        caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         jti, why = None, None
         try:

@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 
 from app.kit import clock
+from app.kit.certificates import Certificate
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.oauth.authorization import Asked, read_authorization
@@ -70,10 +71,14 @@ class PushedRequests:
         self._issuer = issuer
 
     async def push(
-        self, form: Mapping[str, str], authorization: str | None, proofs: Sequence[bytes]
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        proofs: Sequence[bytes],
+        certificate: Certificate | None = None,
     ) -> str:
         """The request URI of a request that is right, or `OAuthRefused`; the log has that first."""
-        client = await self._door.prove(form, authorization, path=PATH)
+        client = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         try:
             uri = self._issuer + PATH
             jkt = await self._proofs.take(proofs, "POST", uri) if proofs else None

@@ -33,8 +33,10 @@ class InvalidClient(OAuthRefused):
 
     kind = Kind.UNAUTHENTICATED
     code = "invalid_client"
-    ja = "クライアント認証に失敗しました。登録した鍵または秘密と、要求の内容を確認してください。"
-    en = "Client authentication failed. Check the registered key or secret and the request."
+    ja = (
+        "クライアント認証に失敗しました。登録した鍵・秘密・証明書と、要求の内容を確認してください。"
+    )
+    en = "Client authentication failed: check the registered key, secret or certificate."
 
 
 class InvalidAssertion(InvalidClient):

@@ -12,6 +12,7 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.audit.log import Log
 from app.kit import clock
+from app.kit.certificates import Certificate
 from app.kit.db import Database
 from app.kit.live import Live
 from app.oauth.grants import TokenEndpoint
@@ -39,9 +40,14 @@ class Revocation:
         self._door = door
         self._tokens = tokens
 
-    async def answer(self, form: Mapping[str, str], authorization: str | None) -> None:
+    async def answer(
+        self,
+        form: Mapping[str, str],
+        authorization: str | None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """End the token if it is the caller's. Nothing tells whether it was (RFC 7009, 2.2)."""
-        caller = await self._door.prove(form, authorization, path=PATH)
+        caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         try:
             verified = await self._tokens.verify(token)

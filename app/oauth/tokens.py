@@ -22,7 +22,8 @@ LIFETIME_PERSONAL_S: Final = 60
 SKEW_S: Final = 30  # between our own clocks; never granted on exp
 _LONGEST_CHARS: Final = 8192
 _MOST_REMEMBERED: Final = 10_000
-_THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638)
+_THUMBPRINT_CHARS: Final = 43  # SHA-256 (RFC 7638; RFC 8705, 3.1)
+_X5T: Final = "x5t#S256"
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 _IS_REVOKED: Final = "SELECT EXISTS (SELECT FROM revoked_token WHERE jti = $1)"
 _TEXTS: Final = ("sub", "client_id", "jti", "scope", "org", "zone")
@@ -71,6 +72,7 @@ class TokenGrant:
     agreement_id: str | None = None
     purpose: str | None = None  # the agreement's
     person: PersonGrant | None = None
+    x5t: str | None = None  # the thumbprint of the sender's certificate (RFC 8705, 3.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Verified:
     agreement_id: str | None = None
     purpose: str | None = None
     person: PersonGrant | None = None
+    x5t: str | None = None
 
 
 def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
@@ -117,6 +120,8 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
     }
     if grant.jkt is not None:
         claims["cnf"] = {"jkt": grant.jkt}
+    elif grant.x5t is not None:
+        claims["cnf"] = {_X5T: grant.x5t}
     if grant.agreement_id is not None:
         claims |= {"agr": grant.agreement_id, "pur": grant.purpose}
     if grant.person is not None:
@@ -196,7 +201,7 @@ class TokenVerifier:
         _require((claims["sub"] == claims["client_id"]) == (person is None), "sub")
         _require(claims["zone"] == self._zone, "zone")
         _require(type(claims.get("ep")) is int, "ep")
-        jkt = _key_bound_to(claims)
+        cnf = _bound_to(claims)
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -207,7 +212,8 @@ class TokenVerifier:
             jti=claims["jti"],
             kid=kid,
             exp=claims["exp"],
-            jkt=jkt,
+            jkt=cnf.get("jkt"),
+            x5t=cnf.get(_X5T),
             agreement_id=claims.get("agr"),
             purpose=claims.get("pur"),
             person=person,
@@ -239,15 +245,19 @@ def _open(token: str, keys: Keys) -> tuple[str, dict[str, Any]]:
     return kid, claims
 
 
-def _key_bound_to(claims: dict[str, Any]) -> str | None:
-    """The key's thumbprint. A bond that we cannot check is a refusal, never a bearer token."""
+def _bound_to(claims: dict[str, Any]) -> dict[str, str]:
+    """The one thumbprint, of a key or of a certificate, by its name; empty for a bearer token.
+
+    A bond that we cannot check is a refusal, never a bearer token.
+    """
     if "cnf" not in claims:
-        return None
+        return {}
     confirmed = claims["cnf"]
-    _require(isinstance(confirmed, dict) and confirmed.keys() == {"jkt"}, "cnf")
-    jkt = confirmed["jkt"]
-    _require(isinstance(jkt, str) and len(jkt) == _THUMBPRINT_CHARS, "cnf")
-    return str(jkt)
+    _require(isinstance(confirmed, dict) and len(confirmed) == 1, "cnf")
+    (how, thumbprint), *_ = confirmed.items()
+    _require(how in ("jkt", _X5T), "cnf")
+    _require(isinstance(thumbprint, str) and len(thumbprint) == _THUMBPRINT_CHARS, "cnf")
+    return {how: thumbprint}
 
 
 def _person_of(claims: dict[str, Any]) -> PersonGrant | None:

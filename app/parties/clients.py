@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
+from app.kit.certificates import normal_subject
 from app.kit.errors import AppError, Fault, Kind
 from app.kit.secret_hash import hash_secret
 from app.models.parties import AuthMethod, Client, Organization, Role, Zone
@@ -70,6 +71,8 @@ class NewClient:
     roles: Sequence[Role] = ()
     zone: Zone = Zone.INTERNET
     jwks: dict[str, Any] | None = None
+    tls_subject: str | None = None
+    certificate_bound: bool | None = None  # None: if it proves itself by its certificate
     system: str | None = None
     id: str | None = None
     redirect_uris: Sequence[str] = ()
@@ -101,7 +104,9 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
     if await session.get(Client, client_id) is not None:
         raise ClientExists(client=client_id)
     jwks = check_jwks(new.jwks) if new.jwks is not None else None
-    secret = secrets.token_urlsafe(32) if jwks is None else None
+    by_secret = new.auth_method is AuthMethod.CLIENT_SECRET_BASIC
+    by_certificate = new.auth_method is AuthMethod.TLS_CLIENT_AUTH
+    secret = secrets.token_urlsafe(32) if by_secret else None
     client = Client(
         id=client_id,
         organization_id=organization.id,
@@ -114,6 +119,10 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         secret_hash=await hash_secret(secret) if secret else None,
         redirect_uris=sorted(set(new.redirect_uris)),
         staff_of=staff_of,
+        tls_subject=normal_subject(new.tls_subject) if new.tls_subject is not None else None,
+        certificate_bound=(
+            by_certificate if new.certificate_bound is None else new.certificate_bound
+        ),
         created_at=clock.now(),
         created_by=by,
     )
@@ -122,6 +131,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         session, Event.CLIENT_ADDED, client=client.id, organization=organization.id, by=by,
         roles=client.roles, method=client.auth_method, kids=_kids(client) or None,
         redirect_uris=client.redirect_uris or None, staff_of=client.staff_of or None,
+        subject=client.tls_subject, certificate_bound=client.certificate_bound or None,
     )  # fmt: skip
     return AddedClient(client, secret)
 
@@ -138,13 +148,38 @@ def _check(new: NewClient, client_id: str) -> None:
             "/jwks", "jwks_required", "private_key_jwt には公開鍵（jwks）が必要です。",
             "private_key_jwt needs the public key (jwks).",
         ))  # fmt: skip
-    if new.auth_method is AuthMethod.CLIENT_SECRET_BASIC and new.jwks is not None:
+    if new.auth_method is not AuthMethod.PRIVATE_KEY_JWT and new.jwks is not None:
         faults.append(Fault(
-            "/jwks", "one_credential", "client_secret_basic では jwks を指定できません。",
-            "client_secret_basic takes no jwks.",
+            "/jwks", "one_credential", f"{new.auth_method} では jwks を指定できません。",
+            f"{new.auth_method} takes no jwks.",
         ))  # fmt: skip
+    faults += _faults_of_subject(new)
     if faults:
         raise ClientInvalid(faults=faults)
+
+
+def _faults_of_subject(new: NewClient) -> list[Fault]:
+    by_certificate = new.auth_method is AuthMethod.TLS_CLIENT_AUTH
+    if new.tls_subject is None:
+        return [Fault(
+            "/tls_subject", "tls_subject_required",
+            "tls_client_auth には証明書のサブジェクト（tls_subject）が必要です。",
+            "tls_client_auth needs the subject of the certificate (tls_subject).",
+        )] if by_certificate else []  # fmt: skip
+    if not by_certificate:
+        return [Fault(
+            "/tls_subject", "one_credential", f"{new.auth_method} では tls_subject を指定できません。",
+            f"{new.auth_method} takes no tls_subject.",
+        )]  # fmt: skip
+    try:
+        normal_subject(new.tls_subject)
+    except ValueError:
+        return [Fault(
+            "/tls_subject", "invalid_subject",
+            "RFC 4514 の形で書いてください: CN=app.city.example.jp,O=堺市,C=JP",
+            "Write it as RFC 4514 says: CN=app.city.example.jp,O=Sakai City,C=JP",
+        )]  # fmt: skip
+    return []
 
 
 async def get(session: AsyncSession, client_id: str, *, lock: bool = False) -> Client:
@@ -179,8 +214,8 @@ async def replace_keys(
     _require_in_force(client)
     if client.auth_method != AuthMethod.PRIVATE_KEY_JWT:
         raise ClientInvalid(faults=[Fault(
-            "/keys", "one_credential", "このクライアントは鍵を使いません（client_secret_basic）。",
-            "This client uses no keys (client_secret_basic).",
+            "/keys", "one_credential", f"このクライアントは鍵を使いません（{client.auth_method}）。",
+            f"This client uses no keys ({client.auth_method}).",
         )])  # fmt: skip
     client.jwks = check_jwks(jwks)
     await audit.append(session, Event.CLIENT_CHANGED, client=client.id, by=by, kids=_kids(client))
@@ -243,7 +278,8 @@ def _kids(client: Client) -> list[str]:
 
 
 _FACTS: Final = """
-SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
+SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.certificate_bound,
+       c.redirect_uris, c.staff_of,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -269,4 +305,5 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         revoked=row["revoked"],
         redirect_uris=frozenset(row["redirect_uris"]),
         staff_of=frozenset(row["staff_of"]),
+        certificate_bound=row["certificate_bound"],
     )

@@ -37,6 +37,7 @@ class ClientFacts:
     # Where people are sent back to, and whose staff may sign in to it, each with all below.
     redirect_uris: frozenset[str] = frozenset()
     staff_of: frozenset[str] = frozenset()
+    certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
 
     @property
     def actor(self) -> str:
@@ -84,12 +85,13 @@ class Caller:
 
     client: ClientFacts
     scope: frozenset[str]
-    bound: bool = False  # the token is bound to a key of the sender (RFC 9449)
+    bound: bool = False  # the token is bound to a key of the sender (RFC 9449, RFC 8705)
     # The one agreement that the token is for, and its purpose (RFC 9396); None: no certain one.
     agreement_id: str | None = None
     purpose: str | None = None
     # When the person last proved a second factor; None: never in this sign-in, or no person.
     second_factor_at: datetime | None = None
+    proves_each: bool = False  # bound by a proof with each request: DPoP, and not a certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from app.policy.facts import Action, AgreementFacts, Caller
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
+# How a client proves itself by a key that it never sends.
+_BY_KEY: Final = frozenset({"private_key_jwt", "tls_client_auth"})
 
 
 class Reason(StrEnum):
@@ -166,7 +168,7 @@ def _judge_caller(facts: Facts) -> Decision:
 
 def ceiling(caller: Caller) -> int:
     """The highest class that this proof of identity can reach (trust.md, Clients)."""
-    if caller.client.auth_method != "private_key_jwt":
+    if caller.client.auth_method not in _BY_KEY:
         return RANK["internal"]  # a bound token is worth no more than the secret it was got with
     return RANK["personal"] if caller.bound else RANK["restricted"]
 

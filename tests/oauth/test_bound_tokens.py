@@ -290,7 +290,11 @@ async def test_a_proof_gets_one_token_and_two_proofs_get_none(
     assert refused == ["proof_replayed", "proof_count"]
 
 
-@pytest.mark.parametrize("cnf", [{}, {"jkt": 7}, {"x5t#S256": "x" * 43}, "x", {"jkt": "short"}])
+@pytest.mark.parametrize(
+    "cnf",
+    [{}, {"jkt": 7}, {"x5t#S1": "x" * 43}, "x", {"jkt": "short"}, {"x5t#S256": "short"},
+     {"jkt": "x" * 43, "x5t#S256": "x" * 43}],
+)  # fmt: skip
 async def test_a_bond_that_cannot_be_checked_is_never_a_bearer_token(
     client: httpx.AsyncClient, world: World, cnf: Any
 ) -> None:
