@@ -36,7 +36,11 @@ _ENDPOINTS: Final = {
     "revocation_endpoint": revocation.PATH,
     "introspection_endpoint": introspection.PATH,
 }
-_ALIASED: Final = {**_ENDPOINTS, "pushed_authorization_request_endpoint": pushed.PATH}
+_OF_SIGN_IN: Final = {
+    "pushed_authorization_request_endpoint": pushed.PATH,
+    "userinfo_endpoint": identity.USERINFO_PATH,
+}
+_ALIASED: Final = {**_ENDPOINTS, **_OF_SIGN_IN}
 _GRANTS: Final = ("client_credentials", CODE, EXCHANGE)
 _METHODS: Final = ["private_key_jwt", "client_secret_basic"]
 _BY_CERTIFICATE: Final = "tls_client_auth"  # RFC 8705, 2.1
@@ -183,14 +187,15 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 async def issue_token(request: Request, platform: PlatformDep) -> Response:
     """Client credentials (RFC 6749, 4.4), or the code of somebody who signed in (4.1.3).
 
-    A client proves itself with `private_key_jwt`, `client_secret_basic` or `tls_client_auth`.
+    A client proves itself by `private_key_jwt`, `tls_client_auth` or, but for a code,
+    `client_secret_basic`.
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
     personal data needs; a client registered for it gets tokens bound to its certificate (RFC
     8705), sent as `Bearer`. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
     to one agreement; `resource` (RFC 8707) may only be the issuer. A code is used once, within 60
-    seconds, with the `code_verifier` (RFC 7636) and a bound token; a second use ends its token.
+    seconds, with the `code_verifier` (RFC 7636) and bound to its sender; a second use ends its token.
 
     With a token exchange (RFC 8693) a service gets a token of its own to act for an official whose
     token an app handed to it: never for more nor for longer, ended with it, and only from apps
@@ -256,9 +261,8 @@ def server_metadata(platform: Platform) -> dict[str, Any]:
     return {
         "issuer": platform.issuer,
         **endpoints,
-        "pushed_authorization_request_endpoint": f"{platform.issuer}{pushed.PATH}",
+        **{name: platform.issuer + path for name, path in _OF_SIGN_IN.items()},
         "authorization_endpoint": f"{platform.issuer}{AUTHORIZE_PATH}",
-        "userinfo_endpoint": f"{platform.issuer}{identity.USERINFO_PATH}",
         "registration_endpoint": f"{platform.issuer}{REGISTRATION_PATH}",
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": sorted([*IDENTITY, *MEANINGS]),

@@ -123,12 +123,9 @@ async def push_request(request: Request, platform: PlatformDep) -> Response:
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
     proofs = [value for name, value in request.scope["headers"] if name == b"dpop"]
-    name = await platform.pushed.push(
-        form,
-        request.headers.get("authorization"),
-        proofs,
-        shown_certificate(platform, request.scope),
-    )
+    certificate = shown_certificate(platform, request.scope)
+    authorization = request.headers.get("authorization")
+    name = await platform.pushed.push(form, authorization, proofs, certificate)
     shape = PushedOut(request_uri=name, expires_in=pushed.LIFETIME_S)
     return JSONResponse(shape.model_dump(), 201, NO_STORE)
 

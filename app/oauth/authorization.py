@@ -105,7 +105,7 @@ def read_authorization(
         max_age_s=_max_age(form),
         prompt=_prompt(form),
         details=details,
-        jkt=_jkt(form, jkt),
+        jkt=_jkt(form, client, jkt),
     )
 
 
@@ -186,7 +186,7 @@ def _prompt(form: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _jkt(form: Mapping[str, str], proven: str | None) -> str | None:
+def _jkt(form: Mapping[str, str], client: ClientFacts, proven: str | None) -> str | None:
     """The key that the code is bound to: named, or proven, or both and the same (RFC 9449, 10)."""
     named = form.get("dpop_jkt")
     if named is not None and not _THUMBPRINT.fullmatch(named):
@@ -200,6 +200,12 @@ def _jkt(form: Mapping[str, str], proven: str | None) -> str | None:
             "dpop_jkt",
             "dpop_jkt と DPoP プルーフの鍵が違います。",
             "dpop_jkt names another key than that of the DPoP proof.",
+        )
+    if client.certificate_bound and (proven or named):
+        raise _wrong(
+            "two_bonds",
+            "トークンは証明書に結び付きます。DPoP は使わないでください。",
+            "the token will be bound to the certificate: leave DPoP out.",
         )
     return proven or named
 

@@ -77,7 +77,7 @@ class CodeGrant:
     async def __call__(
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
-        """The tokens for a code, or `OAuthRefused`. `bond`: what the request proved."""
+        """The tokens for a code, or `OAuthRefused`. `bond`: what the request proved to hold."""
         if form.get("resource", self._issuer) != self._issuer:
             raise InvalidTarget("resource", issuer=self._issuer)
         redeeming = await self._find(client, form, bond)
@@ -121,7 +121,11 @@ class CodeGrant:
         asked = Asked.from_json(orjson.loads(row["asked"]))
         _check_shown(asked, form)
         if not bond:
-            raise _wrong("unbound", "DPoP プルーフが必要です。", "a DPoP proof is needed.")
+            raise _wrong(
+                "unbound",
+                "DPoP プルーフかクライアント証明書が必要です。",
+                "a DPoP proof or a client certificate is needed.",
+            )
         if asked.jkt is not None and asked.jkt != bond.jkt:
             raise _wrong(
                 "key", "要求時と同じ鍵で証明してください。", "prove the key of the request."

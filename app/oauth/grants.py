@@ -182,9 +182,8 @@ class TokenEndpoint:
             grant = self.grants.get(form["grant_type"])
             if grant is None:
                 raise UnsupportedGrantType("grant_type", known=", ".join(self.grants))
-            granted = await grant(
-                client, form, reach, await self._bond_of(client, proofs, certificate)
-            )
+            bond = await self._bond_of(client, proofs, certificate)
+            granted = await grant(client, form, reach, bond)
         except OAuthRefused as refusal:
             await self.record_refusal(refusal, client.client_id)
             raise

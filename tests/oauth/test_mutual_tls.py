@@ -21,7 +21,9 @@ from app.cli.serving import _config, _tls_of
 from app.kit.settings import Settings
 from app.main import create_app, create_entrance
 from app.models.parties import Role, Zone
+from app.oauth.identity import USERINFO_PATH
 from app.oauth.tokens import ONE_FACTOR, PersonGrant, TokenGrant, claims_of, issue
+from app.parties import clients
 from tests.cli.test_demo import free_port
 from tests.conftest import ISSUER
 from tests.oauth.certificates import (
@@ -165,26 +167,31 @@ async def test_a_token_that_acts_for_somebody_is_bound_as_any_other(
     assert [each.status_code for each in answers] == [401, 200, 401]
 
 
-async def test_an_app_of_a_certificate_signs_people_in_without_any_other_key(
+async def test_somebody_signs_in_to_an_app_whose_tokens_are_bound_to_its_certificate(
     world: World, listener: Listener, app_certificate: Shown, other: Shown
 ) -> None:
-    app = await registered(
-        world, "app.city.test", KENKO, redirect_uris=(CALLBACK,), staff_of=(SMARTCITY,)
-    )
-    browser = await signed_in(world, SMARTCITY, Role.OPERATOR)
-    no_key = ("client_assertion", "client_assertion_type")
+    party = await registered(world, "app.city.test")
+    async with world.platform.database.writing() as session:
+        await clients.set_sign_in(
+            session, party.id, redirect_uris=[CALLBACK], staff_of=[SAKAI], by="test"
+        )
+    world.platform.live.changed("client", party.id)
+    browser = await signed_in(world)
+    by_key = ("client_assertion", "client_assertion_type")
     async with listener.by(app_certificate) as mine, listener.by(other) as thief:
-        attempt = Attempt(world, app, at=mine)
-        refused = await Attempt(world, app, at=thief).push(without=no_key)
-        code = await attempt.code(browser, without=no_key, scope="openid admin:read")
-        answer = await attempt.redeem(code, proven=False, without=no_key)
-        stolen = await thief.get(ADMIN, headers=bearer(answer.json()))
-        used = await mine.get(ADMIN, headers=bearer(answer.json()))
+        attempt = Attempt(world, party, at=mine)
+        both = await attempt.push(without=by_key, proven=True)
+        code = await attempt.code(browser, without=by_key)
+        stolen = await attempt.redeem(code, without=by_key, proven=False, client=thief)
+        granted = (await attempt.redeem(code, without=by_key, proven=False)).json()
+        headers = bearer(granted)
+        answers = [await each.get(USERINFO_PATH, headers=headers) for each in (mine, thief)]
 
-    claims = claims_of(answer.json()["access_token"])
-    assert claims["cnf"] == {"x5t#S256": app_certificate.thumbprint}
-    assert claims["sub"] == browser.person_id
-    assert [r.status_code for r in (refused, stolen, used)] == [401, 401, 200]
+    assert (both.status_code, both.json()["error"]) == (400, "invalid_request")
+    assert (stolen.status_code, stolen.json()["error"]) == (401, "invalid_client")
+    assert granted["token_type"] == "Bearer" and granted["id_token"]
+    assert [each.status_code for each in answers] == [200, 401]
+    assert answers[0].json() == {"sub": browser.person_id}
 
 
 async def test_introspection_tells_what_a_token_is_bound_to(
@@ -426,6 +433,7 @@ async def test_the_metadata_tell_of_certificates_where_they_are_taken(
         "revocation_endpoint": f"{MTLS}/oauth/revoke",
         "introspection_endpoint": f"{MTLS}/oauth/introspect",
         "pushed_authorization_request_endpoint": f"{MTLS}/oauth/par",
+        "userinfo_endpoint": f"{MTLS}/oauth/userinfo",
     }
     assert resource["tls_client_certificate_bound_access_tokens"] is True
 
