@@ -26,6 +26,7 @@ Rows = Annotated[
     str | None, typer.Option(help="Only the rows that meet this, as \"ward = '北区'\" (CQL2 Text)")
 ]
 PerDay = Annotated[int | None, typer.Option(min=1, help="Requests a day under the agreement")]
+Member = Annotated[str, typer.Argument(help="The member of the group, by its code")]
 Why = Annotated[str, typer.Option(help="Stands in the log and the agreement")]
 _COLUMNS = ("id", "dataset_id", "consumer_id", "purpose", "state", "valid_until")
 
@@ -193,6 +194,39 @@ def resume(agreement: Id, acting: Acting, reason: Why, as_json: Json = False) ->
 def revoke(agreement: Id, acting: Acting, reason: Why, as_json: Json = False) -> None:
     """End an agreement for good. 取り消す（元に戻せない）。"""
     show_one(_change("revoke", agreement, acting, reason), as_json)
+
+
+@app.command()
+def exclude(
+    agreement: Id, member: Member, acting: Acting, reason: Why, as_json: Json = False
+) -> None:
+    """Stop one member's use of a group's agreement. 参加団体を除外する。"""
+    show_one(_leave_out("exclude", agreement, member, acting, reason), as_json)
+
+
+@app.command()
+def include(
+    agreement: Id, member: Member, acting: Acting, reason: Why, as_json: Json = False
+) -> None:
+    """Let a member use it again. 参加団体の除外を解く。"""
+    show_one(_leave_out("include", agreement, member, acting, reason), as_json)
+
+
+def _leave_out(
+    what: Literal["exclude", "include"], agreement_id: UUID, member: str, acting: str, reason: str
+) -> dict[str, Any]:
+    async def act(shell: Shell) -> dict[str, Any]:
+        from app.agreements import agreements, exclusions  # noqa: PLC0415
+
+        changes = {"exclude": exclusions.exclude, "include": exclusions.include}
+        by = await acting_client(shell, acting)
+        async with shell.database.writing() as session:
+            found = await agreements.get_agreement(session, agreement_id, lock=True)
+            dataset = await terms_of(session, found.dataset_id)
+            done = await changes[what](session, found, dataset, member, reason=reason, by=by)
+            return {**_shown(done), "excluded": done.excluded}
+
+    return run(act)
 
 
 def _change(

@@ -264,6 +264,10 @@ def test_clients_and_agreements_follow_the_rules_of_the_api(
         "agreement", "resume", agreement["id"], "--reason", "試験", "--as", "demo-osaka", "--json"
     )
 
+    alone = home.run(
+        "agreement", "exclude", agreement["id"], "271403", "--reason", "試験", "--as", "demo-osaka"
+    )
+
     assert json.loads(added.stdout)["id"] == "architecture-x"
     assert json.loads(added.stdout)["redirect_uris"] == ["https://app.example/callback"]
     assert json.loads(added.stdout)["staff_of"] == ["271403"]
@@ -273,6 +277,7 @@ def test_clients_and_agreements_follow_the_rules_of_the_api(
     assert not (tmp_path / "twice.jwk").exists()
     assert (stranger.returncode, not_mine.returncode) == (1, 1)
     assert "[not_the_steward]" in not_mine.stderr
+    assert (alone.returncode, "[not_a_group_agreement]" in alone.stderr) == (1, True)
     assert json.loads(suspended.stdout)["state"] == "suspended"
     assert json.loads(resumed.stdout)["state"] == "active"
 
