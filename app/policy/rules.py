@@ -200,7 +200,7 @@ def _agreed_reach(caller: Caller) -> int:
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
     only = caller.agreement_id
-    highest = _agreed_reach(caller)
+    seen = _seen_up_to(facts, _agreed_reach(caller))
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
     best: Allow | None = None
     for agreement, why in _looked_at(facts, caller.client.organization_id):
@@ -209,7 +209,7 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
         if why is not None:
             refusal = _nearer(refusal, why)
             continue
-        columns = agreement.columns & _seen_up_to(facts, highest)
+        columns = agreement.columns & seen
         if best is None or len(columns) > len(best.columns):
             best = Allow(columns, "agreement", agreement.id)
     return refusal if best is None else _what_is_left(facts, caller, best)
