@@ -251,7 +251,7 @@ def _agreed_reach(caller: Caller) -> int:
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
     only = caller.agreement_id
-    highest = _agreed_reach(caller)
+    seen = _seen_up_to(facts, _agreed_reach(caller))
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
     best: tuple[Allow, Allow] | None = None  # as agreed, and as its publisher lets it out
     for agreement, why in _looked_at(facts, caller.client.organization_id):
@@ -260,7 +260,7 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
         if why is not None:
             refusal = _nearer(refusal, why)
             continue
-        columns = agreement.columns & _seen_up_to(facts, highest)
+        columns = agreement.columns & seen
         bounds = (_rows_of(agreement), agreement.per_day)
         agreed = Allow(columns, "agreement", agreement.id, *bounds)
         allowed = _viewed(facts, agreed)
