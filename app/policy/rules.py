@@ -4,6 +4,7 @@ What is judged by is data: the tuples of rules and grounds below, each with a na
 order in which it is asked. What no rule knows (a class, an action, a state, a zone) is a no.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -200,11 +201,17 @@ def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
     return frozenset(name for name, seen_by in facts.dataset.columns if _rank(seen_by) <= rank)
 
 
+def _view_of(facts: Facts) -> PurposeView | None:
+    """What the publisher declared for the purpose that was given."""
+    for view in facts.dataset.views:
+        if view.purpose == facts.purpose:
+            return view
+    return None
+
+
 def _viewed(facts: Facts, allowed: Allow) -> Allow:
     """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
-    if not facts.dataset.views or allowed.ground == "own":
-        return allowed
-    view = next((each for each in facts.dataset.views if each.purpose == facts.purpose), None)
+    view = _view_of(facts) if allowed.ground != "own" else None
     if view is None:
         return allowed
     columns = allowed.columns if view.columns is None else allowed.columns & view.columns
@@ -250,38 +257,38 @@ def _agreed_reach(caller: Caller) -> int:
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
-    only = caller.agreement_id
-    highest = _agreed_reach(caller)
+    only, view = caller.agreement_id, _view_of(facts)
+    seen = _seen_up_to(facts, _agreed_reach(caller))
+    left = seen if view is None or view.columns is None else seen & view.columns
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
-    best: tuple[Allow, Allow] | None = None  # as agreed, and as its publisher lets it out
+    best: AgreementFacts | None = None
     for agreement, why in _looked_at(facts, caller.client.organization_id):
         if only not in (None, agreement.id):
             continue
         if why is not None:
             refusal = _nearer(refusal, why)
-            continue
-        columns = agreement.columns & _seen_up_to(facts, highest)
-        bounds = (_rows_of(agreement), agreement.per_day)
-        agreed = Allow(columns, "agreement", agreement.id, *bounds)
-        allowed = _viewed(facts, agreed)
-        if best is None or _width(allowed) > _width(best[1]):
-            best = agreed, allowed
-    return refusal if best is None else _what_is_left(facts, caller, *best)
+        elif best is None or _width(agreement, left) > _width(best, left):
+            best = agreement
+    if best is None:
+        return refusal
+    bounds = (_rows_of(best), best.per_day)
+    return _what_is_left(facts, caller, Allow(best.columns & seen, "agreement", best.id, *bounds))
 
 
-def _what_is_left(facts: Facts, caller: Caller, agreed: Allow, viewed: Allow) -> Decision:
+def _what_is_left(facts: Facts, caller: Caller, agreed: Allow) -> Decision:
     for rule in AGREED_RULES:
         if not rule.holds(facts, caller, agreed):
             return rule.refuse(facts, caller, agreed)
-    return _some_left(facts, agreed, viewed)
+    return _some_left(facts, agreed, _viewed(facts, agreed))
 
 
-def _width(allowed: Allow) -> tuple[int, int]:
-    """By which one agreement is preferred to another: columns, then fewer conditions on rows.
+def _width(agreement: AgreementFacts, left: frozenset[str]) -> tuple[int, bool, float]:
+    """By which one agreement is preferred: the columns left of it, all rows, requests a day.
 
-    Never both together: a row of the one with a column of the other was agreed in neither.
+    Never two together: a row of the one with a column of the other was agreed in neither.
     """
-    return len(allowed.columns), -len(allowed.rows)
+    per_day = math.inf if agreement.per_day is None else agreement.per_day
+    return len(agreement.columns & left), agreement.rows is None, per_day
 
 
 _NEARNESS: Final = (
