@@ -11,8 +11,9 @@ from app.broker.snapshot import Known
 from app.catalogue.refusals import DatasetNotFound
 from app.kit import clock
 from app.oauth.grants import Reach, Reached
-from app.policy.facts import Action, Caller
-from app.policy.rules import RANK, Allow, DatasetFacts, Facts, class_seen, decide
+from app.policy.facts import Action, Caller, DatasetFacts, Facts
+from app.policy.rules import RANK, class_seen, decide
+from app.policy.verdicts import Allow
 
 _NO_PURPOSE = "*"  # of no view, so that it stands for whichever purpose lets most through
 

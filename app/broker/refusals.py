@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.kit.errors import AppError, Kind
-from app.policy.rules import Deny, Reason
+from app.policy.verdicts import Deny, Reason
 
 _ASK_JA = "利用申請（POST /v1/access-requests）をしてください。"
 _ASK_EN = "Ask for access with POST /v1/access-requests."

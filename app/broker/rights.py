@@ -10,8 +10,9 @@ from app.broker.snapshot import Snapshot
 from app.catalogue.listing import Listed, list_facts
 from app.kit import clock
 from app.kit.db import Database
-from app.policy.facts import Action, AgreementFacts, Caller
-from app.policy.rules import Allow, Facts, Reason, decide
+from app.policy.facts import Action, AgreementFacts, Caller, Facts
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Reason
 
 _SCOPES: Final = frozenset(action.needs for action in Action)
 _ANY_PURPOSE: Final = frozenset({"own", "body"})  # grounds that need no certain purpose

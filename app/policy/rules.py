@@ -6,12 +6,11 @@ order in which it is asked. What no rule knows (a class, an action, a state, a z
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final, Generic, ParamSpec
 
-from app.policy.facts import Action, AgreementFacts, Caller
+from app.policy.facts import Action, AgreementFacts, Caller, DatasetFacts, Facts, PurposeView
+from app.policy.verdicts import Allow, Decision, Deny, Reason
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
@@ -20,98 +19,6 @@ _ZONES: Final = frozenset({"internet", "lgwan", "mynumber"})
 # How a client proves itself by a key that it never sends.
 _BY_KEY: Final = frozenset({"private_key_jwt", "tls_client_auth"})
 
-
-class Reason(StrEnum):
-    """Why a rule refused. Stable: stands in answers and in the log."""
-
-    WITHDRAWN = "dataset_withdrawn"
-    NEVER_BROKERED = "never_brokered"
-    ZONE = "zone_not_allowed"
-    TOKEN_REQUIRED = "token_required"  # noqa: S105 - a reason, not a secret
-    CLIENT_REVOKED = "client_revoked"
-    SCOPE = "insufficient_scope"
-    CLIENT_TOO_WEAK = "client_authentication_too_weak"
-    TOKEN_NOT_BOUND = "token_not_bound"  # noqa: S105
-    PURPOSE_REQUIRED = "purpose_required"
-    PURPOSE_UNKNOWN = "purpose_unknown"
-    NO_AGREEMENT = "no_agreement"
-    AGREEMENT_NOT_NAMED = "agreement_not_named"
-    PURPOSE_NOT_AGREED = "purpose_not_agreed"
-    ACTION_NOT_AGREED = "action_not_agreed"
-    AGREEMENT_NOT_STARTED = "agreement_not_started"
-    AGREEMENT_EXPIRED = "agreement_expired"
-    AGREEMENT_SUSPENDED = "agreement_suspended"
-    AGREEMENT_REVOKED = "agreement_revoked"
-    EXCLUDED = "excluded_from_agreement"
-    NO_COLUMNS = "no_columns_agreed"
-    AGGREGATE_ONLY = "aggregate_only"
-    NOT_FOR_PURPOSE = "not_for_purpose"
-    FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
-
-
-@dataclass(frozen=True, slots=True)
-class PurposeView:
-    """What may leave at most for one purpose, whatever was agreed; None: no bound of that kind."""
-
-    purpose: str
-    columns: frozenset[str] | None = None
-    rows: str | None = None  # CQL2 Text
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetFacts:
-    """What a rule may know of the dataset. `columns` are (field name, data class) in order."""
-
-    id: str
-    data_class: str
-    zone: str
-    publisher_id: str
-    body_id: str  # the local government at the top of the publisher's line
-    columns: tuple[tuple[str, str], ...]
-    withdrawn: bool = False
-    aggregate_only: bool = False  # only its own organisation sees a record
-    views: tuple[PurposeView, ...] = ()  # at most one for a purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One request, frozen. `zone` is the listener's; `agreements` those to look at, in any state."""
-
-    action: Action
-    dataset: DatasetFacts
-    caller: Caller | None
-    purpose: str | None
-    zone: str
-    agreements: tuple[AgreementFacts, ...]
-    purposes: frozenset[str]
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """What may be done: the columns that may leave or be named, and on which ground.
-
-    `rows` are conditions in CQL2 Text, all of which a row must meet to leave, to be counted and to
-    be written; none: every row. They may name columns that the caller may not.
-    """
-
-    columns: frozenset[str]
-    ground: str  # public, own, body, agreement
-    agreement_id: str | None = None
-    rows: tuple[str, ...] = ()
-    per_day: int | None = None  # uses that the agreement allows its consumer in a day
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """A refusal. `named` fills the words that explain it; `rule` is the name of what refused."""
-
-    reason: Reason
-    named: dict[str, str] = field(default_factory=dict)
-    rule: str = field(default="", compare=False)
-
-
-Decision = Allow | Deny
 Asked = ParamSpec("Asked")
 
 

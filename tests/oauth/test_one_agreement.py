@@ -165,10 +165,10 @@ async def test_of_two_agreements_on_open_data_either_may_be_named(world: World) 
     """What everybody may read of it for the other purpose is no answer to that."""
     specs = (*KEYED[:2], ("size", "integer", {"visibility": "restricted"}))
     dataset = await stocked(world, ROWS, specs)
-    party, *first = await consumer(world, dataset)
-    second = await agreed(world, dataset, party, purpose=OTHER_PURPOSE)
+    party, first, _ = await consumer(world, dataset)
+    second, _ = await agreed(world, dataset, party, purpose=OTHER_PURPOSE)
 
-    for agreement, purpose in ((first[0], PURPOSE), (second[0], OTHER_PURPOSE)):
+    for agreement, purpose in ((first, PURPOSE), (second, OTHER_PURPOSE)):
         caller = await sender(
             world, party, f"dataset:{dataset}:read", authorization_details=under(agreement)
         )

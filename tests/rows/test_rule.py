@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, PurposeView, Reason, decide
+from app.policy.facts import (
+    Action,
+    AgreementFacts,
+    Caller,
+    ClientFacts,
+    DatasetFacts,
+    Facts,
+    PurposeView,
+)
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Deny, Reason
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 COLUMNS = ("a", "b", "c")
