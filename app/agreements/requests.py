@@ -48,8 +48,14 @@ class SamePerson(AppError):
 
     kind = Kind.FORBIDDEN
     code = "same_person"
-    ja = "条件を提示した本人は、それを承認できません。別の担当者が承認してください。"
-    en = "Whoever made the offer cannot approve it. Somebody else must."
+    ja = (
+        "申請した本人と条件を提示した本人は、それを承認できません（アプリ自身と、そのアプリを使う人も"
+        "同じとみなします）。別の担当者が承認してください。"
+    )
+    en = (
+        "Whoever asked or made the offer cannot approve it, and an app counts as the people who use"
+        " it. Somebody else must."
+    )
 
 
 class NotRequester(AppError):
@@ -217,6 +223,7 @@ async def approve(
     """
     require_turn(request, Side.PROVIDER, granted.offer)
     require_other_person(request, by)
+    require_not_asker(request, by)
     require_steward(dataset, by)
     start = granted.valid_from or request.valid_from
     end = granted.valid_until or request.valid_until
@@ -270,8 +277,18 @@ def _check_narrower(
 
 
 def require_other_person(request: AccessRequest, by: ClientFacts) -> None:
-    """Raise `SamePerson` where the caller would take an offer of their own."""
-    if by.actor == request.offered_by:
+    """Raise `SamePerson` where the caller would take an offer of their own.
+
+    Of an app that acts for itself nobody knows who moves it: it may be anybody who signs in to it.
+    """
+    is_app_itself = by.client_id in (by.actor, request.offered_by)
+    if by.actor == request.offered_by or (is_app_itself and by.client_id == request.offered_via):
+        raise SamePerson
+
+
+def require_not_asker(request: AccessRequest, by: ClientFacts) -> None:
+    """Raise `SamePerson` where the caller asked for access: somebody else may have submitted it."""
+    if request.amends is None and by.actor == request.requested_by:
         raise SamePerson
 
 

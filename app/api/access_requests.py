@@ -10,9 +10,11 @@ from app.api.access import (
     SCOPED_CODES,
     AgreementsWriter,
     CallerDep,
+    PlatformDep,
     Reading,
     StepUp,
     Writing,
+    second_factor_of,
 )
 from app.api.access_request_shapes import (
     AcceptanceIn,
@@ -228,18 +230,22 @@ async def withdraw_request(
         "not_the_steward",
         "not_the_requester",
         "zone_not_allowed",
+        "insufficient_user_authentication",
     ),
 )
 async def counter_request(
     request_id: UUID,
     other: ProposalIn,
     caller: AgreementsWriter,
+    platform: PlatformDep,
     session: Writing,
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By the side that must answer. Then the other side must, within 30 days."""
     await check_terms_of_use(session, caller)
     request, dataset = await visible_request(session, request_id, caller, dataset_of, lock=True)
+    if request.state == RequestState.REQUESTED:
+        await second_factor_of(caller, platform)  # the provider's offer is its approval, once taken
     return await negotiation.counter(session, request, dataset, other.proposal(), by=caller.client)
 
 
@@ -290,16 +296,20 @@ async def accept_offer(
         "terms_not_accepted",
         "terms_invalid",
         "zone_not_allowed",
+        "insufficient_user_authentication",
     ),
 )
 async def amend_agreement(
     agreement_id: UUID,
     other: ProposalIn,
     caller: AgreementsWriter,
+    platform: PlatformDep,
     session: Writing,
     dataset_of: DatasetOf,
 ) -> AccessRequest:
     """By either side. The agreement stays in force until the other side has said yes."""
     await check_terms_of_use(session, caller)
     found, dataset = await visible_agreement(session, agreement_id, caller, dataset_of, lock=True)
+    if caller.client.organization_id != found.consumer_id:
+        await second_factor_of(caller, platform)  # as with every offer of the provider
     return await negotiation.amend(session, found, dataset, other.proposal(), by=caller.client)

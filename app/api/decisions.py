@@ -15,7 +15,7 @@ from app.broker.snapshot import Known
 from app.catalogue.refusals import DatasetNotFound
 from app.models.parties import Role, Zone
 from app.policy.facts import Action, AgreementFacts, Caller
-from app.policy.rules import Deny, Reason
+from app.policy.verdicts import Deny, Reason
 
 router = APIRouter(prefix="/v1/admin/decisions", tags=["Decisions"], max_body_size=LONGEST_BODY)
 

@@ -11,8 +11,9 @@ from app.broker.snapshot import Known
 from app.catalogue.refusals import DatasetNotFound
 from app.kit import clock
 from app.oauth.grants import Reach, Reached
-from app.policy.facts import Action, Caller
-from app.policy.rules import RANK, Allow, DatasetFacts, Facts, class_seen, decide
+from app.policy.facts import Action, Caller, DatasetFacts, Facts
+from app.policy.rules import RANK, class_seen, decide
+from app.policy.verdicts import Allow
 
 _NO_PURPOSE = "*"  # of no view, so that it stands for whichever purpose lets most through
 
@@ -45,8 +46,9 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
     dataset = known.entry.facts
     mine, now = caller.client.organization_id, clock.now()
     agreements = known.concerning(mine)
-    agreed = {each.purpose for each in agreements if each.is_for(mine, now)}
-    purposes = frozenset(agreed or {_NO_PURPOSE})
+    purpose_of = {each.id: each.purpose for each in agreements if each.is_for(mine, now)}
+    # Views may let more through for a purpose that nothing was agreed for.
+    purposes = frozenset({*purpose_of.values(), _NO_PURPOSE})
     best: Reached | None = None
     for purpose in sorted(purposes):
         verdict = decide(
@@ -62,12 +64,19 @@ def _reached(zone: str, known: Known, caller: Caller, action: Action) -> Reached
             )
         )
         if isinstance(verdict, Allow):
-            of = {a.id: a.purpose for a in agreements}.get(verdict.agreement_id or "")
-            found = Reached(class_seen(dataset, verdict), verdict.agreement_id, of)
+            agreement = verdict.agreement_id
+            of = purpose_of[agreement] if agreement is not None else None
+            found = Reached(class_seen(dataset, verdict), agreement, of)
             best = found if best is None or _is_more(found, best) else best
     return best
 
 
 def _is_more(one: Reached, other: Reached) -> bool:
-    """Whether it sees more: a token lives as long as the most that it may see allows."""
-    return RANK[one.data_class] > RANK[other.data_class]
+    """Whether it sees more: a token lives as long as the most that it may see allows.
+
+    Of open data everybody sees a part, for whichever purpose: an agreement on it is more.
+    """
+    seen, most = RANK[one.data_class], RANK[other.data_class]
+    return seen > most or (
+        seen == most and other.agreement_id is None and one.agreement_id is not None
+    )

@@ -27,8 +27,8 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.policy.cells import NotByCells, check_by_cells
 from app.policy.facts import Action
-from app.policy.rules import Allow
 from app.policy.suppression import Suppression
+from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
 from app.tables.aggregate import Groups
 from app.tables.read import TableReader

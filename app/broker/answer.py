@@ -23,7 +23,7 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.policy.facts import Caller
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
 from app.tables.read import Rows, TableReader
 from app.tables.sql import Reading

@@ -19,7 +19,7 @@ from app.catalogue.refusals import NoVersion, VersionNotFound
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.policy.facts import Action, Caller
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query import cursor as cursors
 from app.query.fields import Field
 from app.query.params import read_moment

@@ -30,7 +30,7 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.models.editions import Edition
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.positions import FeedPosition, decode_feed, digest_of, encode_feed
 from app.query.question import Condition
 from app.query.refusals import InvalidCursor

@@ -14,18 +14,10 @@ from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.kit import clock
 from app.kit.errors import AppError
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import (
-    Allow,
-    DatasetFacts,
-    Deny,
-    Facts,
-    Reason,
-    class_seen,
-    decide,
-    looked_at,
-)
+from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
+from app.policy.rules import class_seen, decide, looked_at
 from app.policy.staleness import still_known
+from app.policy.verdicts import Allow, Deny, Reason
 
 
 @dataclass(frozen=True, slots=True)

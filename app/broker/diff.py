@@ -27,7 +27,7 @@ from app.catalogue.schema_changes import schema_changes
 from app.formats.incoming import key_text
 from app.kit.db import Database
 from app.kit.errors import AppError
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.positions import DiffPosition, decode_diff, digest_of, encode_diff
 from app.query.question import Condition
 from app.query.refusals import InvalidCursor

@@ -19,7 +19,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.live import ALL, Live
 from app.policy.facts import Action
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 
 
 class NoSuchFile(AppError):

@@ -14,8 +14,8 @@ from app.broker.permitted import permitted
 from app.broker.plan import Joined, Plan, asked_rows, etag_of, only_permitted, read_charset
 from app.broker.shape import BOM, media_type, meta
 from app.catalogue.entries import VersionEntry
-from app.policy.rules import Allow
 from app.policy.suppression import Suppression
+from app.policy.verdicts import Allow
 from app.query import cursor as cursors
 from app.query import params
 from app.query.cursor import Cursor

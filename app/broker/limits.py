@@ -17,7 +17,7 @@ from app.kit.live import LiveCache
 from app.oauth.refusals import SlowDown
 from app.parties.quotas import Quotas
 from app.policy.facts import Caller
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 
 _WINDOW_S: Final = 60
 _MOST_TOLD: Final = 10_000

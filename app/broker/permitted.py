@@ -11,7 +11,7 @@ from typing import Final
 from app.agreements.rows import read_rows
 from app.catalogue.entries import VersionEntry
 from app.kit.errors import AppError, Kind
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.fields import Field
 from app.query.question import Both, Condition, Either, Not, Spatial
 

@@ -9,7 +9,7 @@ from app.broker.permitted import permitted_among
 from app.formats.incoming import Incoming
 from app.kit.errors import Fault
 from app.models.datasets import Version
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.fields import Field, place_of
 from app.query.matches import matches
 from app.query.question import Condition

@@ -12,7 +12,7 @@ from app.broker.snapshot import Known
 from app.catalogue.declared import are_joinable
 from app.catalogue.entries import DatasetEntry, VersionEntry
 from app.catalogue.refusals import NoKey
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query import cursor as cursors
 from app.query import params
 from app.query.fields import Field

@@ -10,7 +10,7 @@ from app.audit.usage import Usage
 from app.broker.decide import who_and_what
 from app.broker.snapshot import Known
 from app.policy.facts import Caller
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 
 
 @dataclass(frozen=True, slots=True)

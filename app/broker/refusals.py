@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.kit.errors import AppError, Kind
-from app.policy.rules import Deny, Reason
+from app.policy.verdicts import Deny, Reason
 
 _ASK_JA = "利用申請（POST /v1/access-requests）をしてください。"
 _ASK_EN = "Ask for access with POST /v1/access-requests."
@@ -30,8 +30,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         "The token lacks the scope {scope}. Ask for it when getting a token.",
     ),
     Reason.CLIENT_TOO_WEAK: (
-        "庁内データより上は private_key_jwt で認証したクライアントだけが利用できます。",
-        "Data above internal is for clients that prove themselves with private_key_jwt.",
+        "庁内データより上は、鍵（private_key_jwt か tls_client_auth）で認証したクライアントだけが"
+        "利用できます。",
+        "Data above internal is for clients that prove themselves by a key: with private_key_jwt or"
+        " tls_client_auth.",
     ),
     Reason.TOKEN_NOT_BOUND: (
         "個人情報には送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"

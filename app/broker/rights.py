@@ -10,8 +10,9 @@ from app.broker.snapshot import Snapshot
 from app.catalogue.listing import Listed, list_facts
 from app.kit import clock
 from app.kit.db import Database
-from app.policy.facts import Action, AgreementFacts, Caller
-from app.policy.rules import Allow, Facts, Reason, decide
+from app.policy.facts import Action, AgreementFacts, Caller, Facts
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Reason
 
 _SCOPES: Final = frozenset(action.needs for action in Action)
 _ANY_PURPOSE: Final = frozenset({"own", "body"})  # grounds that need no certain purpose
@@ -93,23 +94,26 @@ def right_of(facts: Facts) -> Right:
     if facts.action is Action.WRITE:
         return _right(facts)
     told = [(each, _right(replace(facts, purpose=each))) for each in _purposes_to_try(facts)]
-    allowed = [(purpose, right) for purpose, right in told if right.allowed]
+    allowed = [each for each in told if each[1].allowed]
     if not allowed:
         return told[0][1] if told else _right(facts)
-    best = allowed[0][1]
-    if best.ground == "public":
-        return best
+    # What everybody may is said only where no purpose gives more.
+    more = [each for each in allowed if each[1].ground != "public"]
+    if not more:
+        return allowed[0][1]
+    best = more[0][1]
     if best.ground in _ANY_PURPOSE and not facts.dataset.views:
         return replace(best, purposes=tuple(sorted(facts.purposes)))
-    return replace(best, purposes=tuple(purpose for purpose, _ in allowed))
+    return replace(best, purposes=tuple(sorted(purpose for purpose, _ in more)))
 
 
 def _purposes_to_try(facts: Facts) -> list[str]:
-    """Where views are declared each purpose may be answered otherwise."""
-    known = sorted(facts.purposes)
+    """Those agreed on first: their refusals tell most. Views may answer each purpose otherwise."""
+    agreed = sorted({each.purpose for each in facts.agreements} & facts.purposes)
+    others = sorted(facts.purposes.difference(agreed))
     if facts.dataset.views:
-        return known
-    return sorted({each.purpose for each in facts.agreements} & facts.purposes) or known[:1]
+        return agreed + others
+    return agreed or others[:1]
 
 
 def _right(facts: Facts) -> Right:

@@ -8,7 +8,8 @@ from app.broker.refusals import refusal_of
 from app.kit.db import Database
 from app.models.datasets import DataClass, Dataset, Upload, Version
 from app.policy.facts import Caller
-from app.policy.rules import RANK, Deny, Reason, ceiling
+from app.policy.rules import RANK, ceiling
+from app.policy.verdicts import Deny, Reason
 from app.tables import uploads
 
 

@@ -16,7 +16,7 @@ from app.catalogue.entries import VersionEntry, load_version
 from app.catalogue.refusals import NoKey
 from app.kit.errors import AppError
 from app.policy.facts import Action
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.fields import Field
 from app.query.question import Condition
 from app.query.refusals import ColumnNotVisible

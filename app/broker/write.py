@@ -28,7 +28,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
 from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, VersionState
 from app.policy.facts import Action, Caller
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.fields import EDGES, Field
 from app.tables import write as tables
 from app.tables.layout import geometry_edges, hosted_table, place_columns, table_name

@@ -13,7 +13,7 @@ from app.catalogue.refusals import DatasetNotFound, VersionNotFound
 from app.catalogue.views import list_views
 from app.models.datasets import Dataset, Version
 from app.models.editions import Edition
-from app.policy.rules import DatasetFacts, PurposeView
+from app.policy.facts import DatasetFacts, PurposeView
 from app.policy.suppression import Suppression
 from app.query.fields import Field
 from app.tables.layout import hosted_table

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.policy.rules import DatasetFacts, PurposeView
+from app.policy.facts import DatasetFacts, PurposeView
 
 # Of the fields only what rules look at: their JSON as a whole would be most of the answer.
 _SELECT: Final = text("""

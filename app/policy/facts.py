@@ -133,6 +133,44 @@ class AgreementFacts:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PurposeView:
+    """What may leave at most for one purpose, whatever was agreed; None: no bound of that kind."""
+
+    purpose: str
+    columns: frozenset[str] | None = None
+    rows: str | None = None  # CQL2 Text
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """What a rule may know of the dataset. `columns` are (field name, data class) in order."""
+
+    id: str
+    data_class: str
+    zone: str
+    publisher_id: str
+    body_id: str  # the local government at the top of the publisher's line
+    columns: tuple[tuple[str, str], ...]
+    withdrawn: bool = False
+    aggregate_only: bool = False  # only its own organisation sees a record
+    views: tuple[PurposeView, ...] = ()  # at most one for a purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One request, frozen. `zone` is the listener's; `agreements` those to look at, in any state."""
+
+    action: Action
+    dataset: DatasetFacts
+    caller: Caller | None
+    purpose: str | None
+    zone: str
+    agreements: tuple[AgreementFacts, ...]
+    purposes: frozenset[str]
+    now: datetime
+
+
 def by_organization(agreements: Iterable[AgreementFacts]) -> dict[str, tuple[AgreementFacts, ...]]:
     """The agreements that an organisation could stand under, some day: for rules to judge."""
     found: dict[str, tuple[AgreementFacts, ...]] = {}

@@ -4,13 +4,13 @@ What is judged by is data: the tuples of rules and grounds below, each with a na
 order in which it is asked. What no rule knows (a class, an action, a state, a zone) is a no.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final, Generic, ParamSpec
 
-from app.policy.facts import Action, AgreementFacts, Caller
+from app.policy.facts import Action, AgreementFacts, Caller, DatasetFacts, Facts, PurposeView
+from app.policy.verdicts import Allow, Decision, Deny, Reason
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
@@ -19,98 +19,6 @@ _ZONES: Final = frozenset({"internet", "lgwan", "mynumber"})
 # How a client proves itself by a key that it never sends.
 _BY_KEY: Final = frozenset({"private_key_jwt", "tls_client_auth"})
 
-
-class Reason(StrEnum):
-    """Why a rule refused. Stable: stands in answers and in the log."""
-
-    WITHDRAWN = "dataset_withdrawn"
-    NEVER_BROKERED = "never_brokered"
-    ZONE = "zone_not_allowed"
-    TOKEN_REQUIRED = "token_required"  # noqa: S105 - a reason, not a secret
-    CLIENT_REVOKED = "client_revoked"
-    SCOPE = "insufficient_scope"
-    CLIENT_TOO_WEAK = "client_authentication_too_weak"
-    TOKEN_NOT_BOUND = "token_not_bound"  # noqa: S105
-    PURPOSE_REQUIRED = "purpose_required"
-    PURPOSE_UNKNOWN = "purpose_unknown"
-    NO_AGREEMENT = "no_agreement"
-    AGREEMENT_NOT_NAMED = "agreement_not_named"
-    PURPOSE_NOT_AGREED = "purpose_not_agreed"
-    ACTION_NOT_AGREED = "action_not_agreed"
-    AGREEMENT_NOT_STARTED = "agreement_not_started"
-    AGREEMENT_EXPIRED = "agreement_expired"
-    AGREEMENT_SUSPENDED = "agreement_suspended"
-    AGREEMENT_REVOKED = "agreement_revoked"
-    EXCLUDED = "excluded_from_agreement"
-    NO_COLUMNS = "no_columns_agreed"
-    AGGREGATE_ONLY = "aggregate_only"
-    NOT_FOR_PURPOSE = "not_for_purpose"
-    FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
-
-
-@dataclass(frozen=True, slots=True)
-class PurposeView:
-    """What may leave at most for one purpose, whatever was agreed; None: no bound of that kind."""
-
-    purpose: str
-    columns: frozenset[str] | None = None
-    rows: str | None = None  # CQL2 Text
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetFacts:
-    """What a rule may know of the dataset. `columns` are (field name, data class) in order."""
-
-    id: str
-    data_class: str
-    zone: str
-    publisher_id: str
-    body_id: str  # the local government at the top of the publisher's line
-    columns: tuple[tuple[str, str], ...]
-    withdrawn: bool = False
-    aggregate_only: bool = False  # only its own organisation sees a record
-    views: tuple[PurposeView, ...] = ()  # at most one for a purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One request, frozen. `zone` is the listener's; `agreements` those to look at, in any state."""
-
-    action: Action
-    dataset: DatasetFacts
-    caller: Caller | None
-    purpose: str | None
-    zone: str
-    agreements: tuple[AgreementFacts, ...]
-    purposes: frozenset[str]
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """What may be done: the columns that may leave or be named, and on which ground.
-
-    `rows` are conditions in CQL2 Text, all of which a row must meet to leave, to be counted and to
-    be written; none: every row. They may name columns that the caller may not.
-    """
-
-    columns: frozenset[str]
-    ground: str  # public, own, body, agreement
-    agreement_id: str | None = None
-    rows: tuple[str, ...] = ()
-    per_day: int | None = None  # uses that the agreement allows its consumer in a day
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """A refusal. `named` fills the words that explain it; `rule` is the name of what refused."""
-
-    reason: Reason
-    named: dict[str, str] = field(default_factory=dict)
-    rule: str = field(default="", compare=False)
-
-
-Decision = Allow | Deny
 Asked = ParamSpec("Asked")
 
 
@@ -200,11 +108,17 @@ def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
     return frozenset(name for name, seen_by in facts.dataset.columns if _rank(seen_by) <= rank)
 
 
+def _view_of(facts: Facts) -> PurposeView | None:
+    """What the publisher declared for the purpose that was given."""
+    for view in facts.dataset.views:
+        if view.purpose == facts.purpose:
+            return view
+    return None
+
+
 def _viewed(facts: Facts, allowed: Allow) -> Allow:
     """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
-    if not facts.dataset.views or allowed.ground == "own":
-        return allowed
-    view = next((each for each in facts.dataset.views if each.purpose == facts.purpose), None)
+    view = _view_of(facts) if allowed.ground != "own" else None
     if view is None:
         return allowed
     columns = allowed.columns if view.columns is None else allowed.columns & view.columns
@@ -250,38 +164,38 @@ def _agreed_reach(caller: Caller) -> int:
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
-    only = caller.agreement_id
+    only, view = caller.agreement_id, _view_of(facts)
     seen = _seen_up_to(facts, _agreed_reach(caller))
+    left = seen if view is None or view.columns is None else seen & view.columns
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
-    best: tuple[Allow, Allow] | None = None  # as agreed, and as its publisher lets it out
+    best: AgreementFacts | None = None
     for agreement, why in _looked_at(facts, caller.client.organization_id):
         if only not in (None, agreement.id):
             continue
         if why is not None:
             refusal = _nearer(refusal, why)
-            continue
-        columns = agreement.columns & seen
-        bounds = (_rows_of(agreement), agreement.per_day)
-        agreed = Allow(columns, "agreement", agreement.id, *bounds)
-        allowed = _viewed(facts, agreed)
-        if best is None or _width(allowed) > _width(best[1]):
-            best = agreed, allowed
-    return refusal if best is None else _what_is_left(facts, caller, *best)
+        elif best is None or _width(agreement, left) > _width(best, left):
+            best = agreement
+    if best is None:
+        return refusal
+    bounds = (_rows_of(best), best.per_day)
+    return _what_is_left(facts, caller, Allow(best.columns & seen, "agreement", best.id, *bounds))
 
 
-def _what_is_left(facts: Facts, caller: Caller, agreed: Allow, viewed: Allow) -> Decision:
+def _what_is_left(facts: Facts, caller: Caller, agreed: Allow) -> Decision:
     for rule in AGREED_RULES:
         if not rule.holds(facts, caller, agreed):
             return rule.refuse(facts, caller, agreed)
-    return _some_left(facts, agreed, viewed)
+    return _some_left(facts, agreed, _viewed(facts, agreed))
 
 
-def _width(allowed: Allow) -> tuple[int, int]:
-    """By which one agreement is preferred to another: columns, then fewer conditions on rows.
+def _width(agreement: AgreementFacts, left: frozenset[str]) -> tuple[int, bool, float]:
+    """By which one agreement is preferred: the columns left of it, all rows, requests a day.
 
-    Never both together: a row of the one with a column of the other was agreed in neither.
+    Never two together: a row of the one with a column of the other was agreed in neither.
     """
-    return len(allowed.columns), -len(allowed.rows)
+    per_day = math.inf if agreement.per_day is None else agreement.per_day
+    return len(agreement.columns & left), agreement.rows is None, per_day
 
 
 _NEARNESS: Final = (

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from app.policy.facts import Action
-from app.policy.rules import Deny, Facts, Reason
+from app.policy.facts import Action, Facts
+from app.policy.verdicts import Deny, Reason
 
 # Seconds since memory and database were last known to agree.
 BOUNDS_S: Final[Mapping[str, int]] = {

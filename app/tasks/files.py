@@ -30,7 +30,8 @@ from app.kit.errors import AppError
 from app.kit.folders import held_folder
 from app.kit.store import Store
 from app.models.datasets import Dataset, DatasetState, Version
-from app.policy.rules import RANK, Allow
+from app.policy.rules import RANK
+from app.policy.verdicts import Allow
 from app.query.fields import geometry_of, place_of
 from app.tables.read import TableReader
 from app.tables.sql import Reading

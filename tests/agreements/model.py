@@ -49,6 +49,7 @@ PEOPLE = {
     "both": Who(CITY, True, "one app", "somebody"),
     "both elsewhere": Who(CITY, True, "other app", "somebody"),
     "colleague": Who(CITY, True, "one app", "somebody else"),
+    "app itself": Who(CITY, True, "one app"),
     "steward": Who(BUREAU, True, "steward"),
     "clerk": Who(BUREAU, False, "clerk"),
     "stranger": Who(OTHER, True, "stranger"),
@@ -70,6 +71,9 @@ class Asked:
     group: bool = False
     author_gone: bool = False
     author_moved: bool = False  # the asking client is in another zone by now
+
+    def __post_init__(self) -> None:
+        self.asked_by = self.offered_by
 
     def shown(self) -> str:
         waits = self.state in ("requested", "countered")
@@ -108,6 +112,16 @@ def _former(asked: Asked) -> str | None:
     return "wrong_agreement_state" if is_late else None
 
 
+def _is_same(who: Who, other: Who) -> bool:
+    """An app that acts for itself is moved by anybody who uses it."""
+    is_app_itself = who.person is None or other.person is None
+    return who.actor == other.actor or (is_app_itself and who.app == other.app)
+
+
+def _asked(asked: Asked, who: Who) -> bool:
+    return asked.amends is None and who.actor == asked.asked_by.actor
+
+
 def ask(who: Who, *, group: bool = False) -> str:
     if who.organization == BUREAU:
         return "terms_invalid own_dataset" + (" group_unknown" if group else "")
@@ -130,7 +144,7 @@ def approve(asked: Asked, who: Who, *, stale: bool = False) -> str:
     return (
         _turn(asked, "requested")
         or ("offer_replaced" if stale else None)
-        or ("same_person" if who.actor == asked.offered_by.actor else None)
+        or ("same_person" if _is_same(who, asked.offered_by) or _asked(asked, who) else None)
         or (None if who.decides else "not_the_steward")
         or _over(asked)
         or ("requester_revoked" if asked.author_gone else None)
@@ -146,7 +160,7 @@ def accept(asked: Asked, who: Who, *, stale: bool = False) -> str:
         or ("offer_replaced" if stale else None)
         or (None if who.consumes else "not_the_requester")
         or (None if who.in_zone else "zone_not_allowed")
-        or ("same_person" if who.actor == asked.offered_by.actor else None)
+        or ("same_person" if _is_same(who, asked.offered_by) else None)
         or _over(asked)
         or ("requester_revoked" if asked.author_gone else None)
         or _former(asked)

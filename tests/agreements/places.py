@@ -153,6 +153,11 @@ class Places:
         await self.ask("draft of another day", draft=True, ago=60)
         await self.ask("requested")
         await self.ask("requested by both", "both")
+        await self.ask("requested by an app itself", "app itself")
+        drafted = await self.ask("drafted by both, submitted", "both", draft=True)
+        made = await self.does(self.drafting("submit"), drafted, "colleague")
+        drafted.state, drafted.due_at = made.state, made.due_at
+        drafted.offered_by = PEOPLE["colleague"]
         await self.ask("bounded", rows="name = '北'", per_day=10, columns=("name",))
         await self.ask("expired", ago=31, days=80)
         await self.ask("over", ago=20, days=19)

@@ -125,6 +125,30 @@ async def test_what_binds_needs_a_second_factor_of_the_last_fifteen_minutes(
         assert await world.log(Event.ACCESS_DECIDED) == []
 
 
+async def test_an_offer_of_the_provider_needs_it_for_it_is_its_approval(world: World) -> None:
+    provider = await somebody(world, KENKO, Role.STEWARD)
+    strong, weak = [
+        await signed_in(world, provider, organization=KENKO, second=each) for each in (True, False)
+    ]
+    consumer = await signed_in(
+        world, await somebody(world, SAKAI, Role.DEVELOPER), organization=SAKAI, second=False
+    )
+    asked = f"{REQUESTS}/{(await requested(world, consumer))['id']}"
+    other, back = {"columns": ["name"]}, {"columns": ["capacity"]}
+
+    countered = [await post(world, each, f"{asked}/counter", other) for each in (weak, strong)]
+    again = await post(world, consumer, f"{asked}/counter", back)
+    made = (await post(world, strong, f"{asked}/approve")).json()
+    amend = f"{AGREEMENTS}/{made['id']}/amend"
+    amended = [await post(world, each, amend, other) for each in (weak, strong, consumer)]
+
+    refused = [countered[0], amended[0]]
+    assert {each.json()["code"] for each in refused} == {"insufficient_user_authentication"}
+    assert [each.status_code for each in countered] == [401, 200]
+    assert again.status_code == 200
+    assert [each.status_code for each in amended] == [401, 201, 201]
+
+
 async def test_revoking_needs_it_and_stopping_for_the_time_being_does_not(world: World) -> None:
     people = [await somebody(world, CITY, Role.STEWARD) for _ in range(2)]
     one, other = [await signed_in(world, each) for each in people]

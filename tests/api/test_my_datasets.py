@@ -11,11 +11,12 @@ from sqlalchemy import event
 
 from app.models.parties import Role, Zone
 from app.parties.seed import OPERATOR
-from tests.stock import PURPOSE, agreed, many, path, stocked
+from tests.stock import KEYED, PURPOSE, agreed, many, path, stocked
 from tests.world import KENKO, SAKAI, World
 
 MINE = "/v1/me/datasets"
 ROWS = [{"no": "1", "name": "架空", "size": 3}]
+SOME_RESTRICTED = (*KEYED[:2], ("size", "integer", {"visibility": "restricted"}))
 CLASSES = ("public", "internal", "restricted", "personal", "specific-personal")
 
 
@@ -85,6 +86,61 @@ async def test_what_is_listed_is_what_an_explanation_says(world: World) -> None:
                 assert told["allowed"] == (explained.json()["decision"] == "allow"), supposed
                 assert told["code"] == (refused and refused["code"]), supposed
                 assert told["ground"] == explained.json()["ground"], supposed
+
+
+async def test_with_views_only_purposes_are_told_for_which_something_leaves(world: World) -> None:
+    dataset = await stocked(world, ROWS, SOME_RESTRICTED, data_class="internal")
+    await viewed(world, dataset, PURPOSE, {"columns": ["name"]})
+    await viewed(world, dataset, "health", {"columns": ["size"]})
+    city = await world.party(SAKAI, Role.DEVELOPER)
+    unit = await world.party("271004-digital", Role.DEVELOPER)
+    for purpose in (PURPOSE, "health"):
+        await agreed(world, dataset, city, purpose=purpose, columns=["no", "name"])
+    known = [each["code"] for each in (await world.client.get("/v1/purposes")).json()]
+
+    told, given = [], []
+    for party in (city, unit):
+        listed = await mine(world, await world.token(party, "agreements:write"))
+        headers = await world.token(party, f"dataset:{dataset}:read")
+        answers = {
+            each: await world.client.get(path(dataset), params={"purpose": each}, headers=headers)
+            for each in known
+        }
+        told.append(listed[dataset]["read"]["purposes"])
+        given.append([each for each, answer in answers.items() if answer.status_code == 200])
+
+    assert told == given
+    assert told == [[PURPOSE], [each for each in known if each != "health"]]
+
+
+async def test_views_hide_neither_an_agreement_nor_why_it_does_not_carry(world: World) -> None:
+    """Other purposes are tried as well, and tell less: public data alone, or no agreement at all."""
+    public = await stocked(world, ROWS, SOME_RESTRICTED)
+    internal = await stocked(world, ROWS, data_class="internal")
+    party = await world.party(SAKAI, Role.DEVELOPER)
+    for dataset in (public, internal):
+        await viewed(world, dataset, "welfare", {"columns": ["no"]})
+    carried, _ = await agreed(world, public, party)
+    ended, steward = await agreed(world, internal, party)
+    await world.client.post(
+        f"/v1/agreements/{ended}/revoke", json={"reason": "試験"}, headers=steward
+    )
+
+    listed = await mine(world, await world.token(party, "agreements:write"))
+
+    assert listed[public]["read"] == {
+        "allowed": True, "ground": "agreement", "agreement": carried, "purposes": [PURPOSE],
+        "code": None,
+    }  # fmt: skip
+    assert listed[internal]["read"]["code"] == "agreement_revoked"
+
+
+async def viewed(world: World, dataset: str, purpose: str, view: dict[str, Any]) -> None:
+    """Declare a view of a purpose."""
+    steward = await world.token(await world.party(KENKO, Role.STEWARD), "catalogue:write")
+    where = f"/v1/datasets/{dataset}/purposes/{purpose}"
+    answer = await world.client.put(where, json=view, headers=steward)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_hidden_ones_are_their_publishers_to_see_and_nobody_lists_without_a_token(

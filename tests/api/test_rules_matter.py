@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 
 from app.policy import rules
-from app.policy.facts import Caller
-from app.policy.rules import Allow
+from app.policy.facts import Caller, Facts
+from app.policy.verdicts import Allow, Decision
 from tests.agreements import test_group_agreements as group
 from tests.api import test_decisions as decisions
 from tests.api import test_rights as rights
@@ -127,11 +127,9 @@ async def test_columns_of_an_agreement_that_are_not_kept_would_be_noticed_here(
 ) -> None:
     judged = rules._what_is_left
 
-    def every_column(
-        facts: rules.Facts, caller: Caller, agreed: Allow, _viewed: Allow
-    ) -> rules.Decision:
+    def every_column(facts: Facts, caller: Caller, agreed: Allow) -> Decision:
         uncut = Allow(rules._seen_up_to(facts, 9), "agreement", agreed.agreement_id)
-        return judged(facts, caller, uncut, uncut)
+        return judged(facts, caller, uncut)
 
     monkeypatch.setattr(rules, "_what_is_left", every_column)
 

@@ -15,7 +15,7 @@ from app.broker.ask import Ask, Representation
 from app.broker.plan import make_plan
 from app.catalogue.entries import VersionEntry, load_entry
 from app.kit import clock
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.geojson import read_geometry
 from app.query.question import Question, Relation, Spatial
 from app.tables.read import TableReader

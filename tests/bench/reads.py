@@ -10,7 +10,7 @@ from app.broker.ask import Ask, Representation
 from app.broker.plan import asked_rows, make_plan
 from app.catalogue.entries import VersionEntry, load_entry
 from app.kit import clock
-from app.policy.rules import Allow
+from app.policy.verdicts import Allow
 from app.query.cursor import Cursor, encode
 from app.tables.read import TableReader
 from app.tables.sql import Reading

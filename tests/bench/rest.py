@@ -13,8 +13,17 @@ from app.audit.events import Event
 from app.audit.log import Log
 from app.audit.verify import verify
 from app.kit.db import plain_dsn
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, by_organization
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, decide
+from app.policy.facts import (
+    Action,
+    AgreementFacts,
+    Caller,
+    ClientFacts,
+    DatasetFacts,
+    Facts,
+    by_organization,
+)
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Deny
 from tests.bench.figures import Figure, rounds
 from tests.bench.stage import Stage, until_answers
 from tests.stock import many

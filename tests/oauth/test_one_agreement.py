@@ -161,6 +161,22 @@ async def test_personal_columns_need_the_agreement_named_too(world: World) -> No
     assert shown == [[{"no": "1"}], [{"no": "1", "phone": "000"}]]
 
 
+async def test_of_two_agreements_on_open_data_either_may_be_named(world: World) -> None:
+    """What everybody may read of it for the other purpose is no answer to that."""
+    specs = (*KEYED[:2], ("size", "integer", {"visibility": "restricted"}))
+    dataset = await stocked(world, ROWS, specs)
+    party, first, _ = await consumer(world, dataset)
+    second, _ = await agreed(world, dataset, party, purpose=OTHER_PURPOSE)
+
+    for agreement, purpose in ((first, PURPOSE), (second, OTHER_PURPOSE)):
+        caller = await sender(
+            world, party, f"dataset:{dataset}:read", authorization_details=under(agreement)
+        )
+        answer = await get(world, caller, dataset, purpose)
+
+        assert answer.json()["records"] == ROWS
+
+
 async def test_nothing_but_what_the_agreement_covers_is_granted_beside_it(world: World) -> None:
     dataset = await world.dataset()
     own = await world.dataset(SAKAI)

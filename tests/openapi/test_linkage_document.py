@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from schemathesis.specs.openapi import definitions
 
-from app.policy.rules import Reason
+from app.policy.verdicts import Reason
 from app.query.fields import FieldType, Visibility
 from app.query.params import DEFAULT_LIMIT, MOST_RADIUS_METRES, MOST_ROWS
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pytest
 
 from app.policy import rules
-from app.policy.facts import Action
-from app.policy.rules import Allow, Deny, Facts, PurposeView, Reason, decide
+from app.policy.facts import Action, Facts, PurposeView
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Deny, Reason
 from tests.policy.test_rules import NOW, plain
 
 TABLES: Final = (

@@ -5,8 +5,9 @@ from itertools import product
 
 import pytest
 
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, Reason, decide
+from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Deny, Reason
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 ZONES = ("internet", "lgwan", "mynumber")

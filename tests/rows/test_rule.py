@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts
-from app.policy.rules import Allow, DatasetFacts, Deny, Facts, PurposeView, Reason, decide
+from app.policy.facts import (
+    Action,
+    AgreementFacts,
+    Caller,
+    ClientFacts,
+    DatasetFacts,
+    Facts,
+    PurposeView,
+)
+from app.policy.rules import decide
+from app.policy.verdicts import Allow, Deny, Reason
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 COLUMNS = ("a", "b", "c")
@@ -84,19 +93,26 @@ def test_the_publisher_itself_is_bounded_by_no_view_and_no_agreement(
     assert decide(own) == Allow(frozenset(COLUMNS), "own")
 
 
-def test_of_two_agreements_the_wider_and_then_the_one_of_all_rows_is_taken() -> None:
+def test_of_two_agreements_the_wider_then_of_all_rows_then_of_most_a_day_is_taken() -> None:
     narrow = replace(AGREED, id="narrow", columns=frozenset("a"))
     some_of_all = replace(AGREED, id="some", rows="x = 1")
     every = replace(AGREED, id="every")
     other = replace(AGREED, id="other", rows="y = 2")
+    few, more = [replace(AGREED, id=f"{each} a day", per_day=each) for each in (5, 50)]
 
     taken = [
         decide(facts(*each))
-        for each in ((narrow, some_of_all), (some_of_all, every), (some_of_all, other))
+        for each in (
+            (narrow, some_of_all),
+            (some_of_all, every),
+            (some_of_all, other),
+            (few, more),
+            (more, every),
+        )
     ]
 
     assert [each.agreement_id for each in taken if isinstance(each, Allow)] == [
-        "some", "every", "some",
+        "some", "every", "some", "50 a day", "every",
     ]  # fmt: skip
 
 

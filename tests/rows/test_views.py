@@ -17,6 +17,10 @@ RECORDS = [
     {"no": "N-2", "name": "sora", "size": 99, "ward": "north", "lat": 34.7, "lon": 135.5},
     {"no": "S-1", "name": "hisui", "size": 10, "ward": "south", "lat": 34.1, "lon": 135.9},
 ]
+OF_TWO_CLASSES = [
+    (name, kind, {**dict(*more), **({"visibility": "restricted"} if name == "ward" else {})})
+    for name, kind, *more in SPECS
+]
 SMALL = {"columns": ["no", "name", "ward"], "rows": "size < 50"}
 
 
@@ -102,6 +106,22 @@ async def test_a_view_is_in_force_and_taken_back_at_once_here_and_in_the_log(wor
     assert (gone.status_code, again.json()["code"]) == (204, "purpose_view_not_found")
     events = await world.log(Event.PURPOSE_VIEW_SET, Event.PURPOSE_VIEW_REMOVED)
     assert [each["purpose"] for each in events] == [PURPOSE, PURPOSE]
+
+
+async def test_a_view_that_leaves_nothing_of_an_agreement_leaves_its_party_a_token(
+    world: World,
+) -> None:
+    """For other purposes the body's own ground still holds."""
+    dataset = await stocked(world, RECORDS, OF_TWO_CLASSES, data_class="internal")
+    party, _ = await consumer_of(world, dataset, None, "271004-digital", columns=["no"])
+    await declare(world, dataset, {"columns": ["ward"]})
+
+    reading = await world.token(party, f"dataset:{dataset}:read")
+    refused = await ask(world, path(dataset), reading)
+    other = await ask(world, path(dataset), reading, purpose="health")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_for_purpose")
+    assert other.status_code == 200
 
 
 @pytest.mark.parametrize(
