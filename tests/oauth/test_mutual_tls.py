@@ -153,6 +153,11 @@ async def test_a_token_that_acts_for_somebody_is_bound_as_any_other(
     world: World, listener: Listener, app_certificate: Shown, other: Shown
 ) -> None:
     party = await registered(world, "app.city.test", SMARTCITY)
+    async with world.platform.database.writing() as session:
+        await clients.set_sign_in(
+            session, party.id, redirect_uris=[], staff_of=[SMARTCITY], by="test"
+        )
+    world.platform.live.changed("client", party.id)
     person = PersonGrant(await somebody(world, SMARTCITY, Role.OPERATOR), ONE_FACTOR, 0)
     grant = TokenGrant(
         client_id=party.id, organization_id=SMARTCITY, zone="internet", scope=("admin:read",),
