@@ -279,9 +279,21 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _at_work(stage: Stage, path: str) -> dict[str, str]:
+    """What an operator in person posts with, who has just proved a second factor."""
+    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
+    app = await stage.world.party(SAKAI)
+    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
+    return at_work.headers(path, "POST")
+
+
+async def _inviter(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return await _at_work(stage, "/v1/admin/registration-tokens"), {}
+
+
 async def _registration_token(stage: Stage) -> tuple[dict[str, str], Path_]:
-    body = {"organization": "271004-kenko"}
-    made = await stage.send("/v1/admin/registration-tokens", body, stage.admin)
+    body, path = {"organization": "271004-kenko"}, "/v1/admin/registration-tokens"
+    made = await stage.send(path, body, await _at_work(stage, path))
     return {"Authorization": f"Bearer {made['token']}"}, {}
 
 
@@ -294,11 +306,7 @@ async def _registered(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 async def _registered_and_second_person(stage: Stage) -> tuple[dict[str, str], Path_]:
     _, path = await _registered(stage)
-    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
-    app = await stage.world.party(SAKAI)
-    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
-    at = f"/v1/admin/clients/{path['client_id']}/approve"
-    return at_work.headers(at, "POST"), path
+    return await _at_work(stage, f"/v1/admin/clients/{path['client_id']}/approve"), path
 
 
 async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -545,7 +553,7 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
     "POST /oauth/register": _registration_token,
-    "POST /v1/admin/registration-tokens": _as("admin"),
+    "POST /v1/admin/registration-tokens": _inviter,
     "GET /v1/admin/registrations": _as("admin"),
     "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
     "POST /v1/admin/clients/{client_id}/reject": _registered,
