@@ -14,6 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import yaml  # type: ignore[import-untyped]
+from joserfc.jwk import ECKey
 from sqlalchemy import delete
 
 from app.api.state import Platform
@@ -26,6 +27,7 @@ from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.oauth.people import acting, somebody
+from tests.oauth.senders import proof
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -36,6 +38,7 @@ OPERATIONS: Final = {
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 }
+_NEW_KEY: Final = ECKey.generate_key("P-256")
 _FIELDS: Final = [
     {"name": "no", "label": "番号", "type": "code", "key": True},
     {"name": "name", "label": "名称", "type": "text", "required": True},
@@ -331,6 +334,10 @@ async def _signed_in_to(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {}, {}
 
 
+async def _holding_a_new_key(_stage: Stage) -> tuple[dict[str, str], Path_]:
+    return {"DPoP": proof(_NEW_KEY, "POST", "/oauth/keys")}, {}
+
+
 def _somebody(method: str) -> Ready:
     """A person's token, sent with its proof."""
 
@@ -527,6 +534,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /oauth/jwks": _as("nobody"),
     "POST /oauth/token": _as("nobody"),
     "POST /oauth/revoke": _as("nobody"),
+    "POST /oauth/keys": _holding_a_new_key,
     "POST /oauth/par": _signed_in_to,
     "GET /oauth/userinfo": _somebody("GET"),
     "POST /oauth/userinfo": _somebody("POST"),
@@ -708,7 +716,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
     example = _example(operation["requestBody"]["content"][media_type])
     if media_type == "application/x-www-form-urlencoded":
         # An assertion is good for a minute and once, so no document can hold a true one.
-        own = {"client_assertion": stage.steward.assertion()}
+        named = {"jkt": _NEW_KEY.thumbprint()}
+        own = {"client_assertion": stage.steward.assertion(cnf=named)}
         if "client_id" in example:
             own["client_id"] = stage.steward.id
         return {"data": {**example, **own}}
