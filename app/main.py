@@ -13,6 +13,7 @@ from app.api import (
     aggregate,
     agreements,
     changes,
+    client_keys,
     clients,
     datasets,
     decisions,
@@ -83,6 +84,7 @@ from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing, open_sealer
+from app.oauth.new_keys import NewKeys
 from app.oauth.proofs import Proofs
 from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
@@ -98,6 +100,7 @@ from app.signin.sessions import Sessions
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
     token_status_router,
+    client_keys.router,
     openid.router,
     keys.router,
     datasets.router,
@@ -252,6 +255,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             token_endpoint=door,
             revocation=Revocation(database, live, entries, door, tokens),
             introspection=Introspection(entries, door, tokens, authority),
+            new_keys=NewKeys(door, proofs, settings.issuer),
             pushed=PushedRequests(database, door, proofs, settings.issuer),
             answers=Answers(database),
         )

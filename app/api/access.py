@@ -18,9 +18,9 @@ from app.kit import clock
 from app.kit.certificates import CertificateUnreadable
 from app.kit.errors import AppError, Kind
 from app.models.parties import Role
+from app.oauth import scopes
 from app.oauth.keys import ALGORITHM
 from app.oauth.refusals import InvalidProof
-from app.oauth.scopes import MEANINGS
 from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
 from app.policy.facts import Caller, ClientFacts
 from app.signin.sessions import SECOND_FACTOR_LASTS
@@ -272,7 +272,9 @@ def challenge(
 # Shown in OpenAPI only: the token itself is read by `find_caller`.
 _scheme = OAuth2(
     flows=OAuthFlows(
-        clientCredentials=OAuthFlowClientCredentials(tokenUrl="/oauth/token", scopes=MEANINGS)
+        clientCredentials=OAuthFlowClientCredentials(
+            tokenUrl="/oauth/token", scopes=scopes.MEANINGS
+        )
     ),
     scheme_name="clientCredentials",
     description="client_credentials with private_key_jwt (RFC 7523), client_secret_basic or"
@@ -304,7 +306,10 @@ OptionalCaller = Annotated[Caller | None, Depends(optional_caller_of)]
 
 
 def require(*, scope: str | None = None, role: Role | None = None) -> Any:
-    """A dependency that gives the caller if its token has `scope` and its client has `role`."""
+    """A dependency that gives the caller if its token has `scope` and its client has `role`.
+
+    Without `role` it has one of those that may carry the scope.
+    """
     return Depends(_requirement(scope, role))
 
 
@@ -315,8 +320,10 @@ def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitabl
             told = {"error": "insufficient_scope", "scope": scope}
             challenge(platform, refusal, **told, bound=caller.proves_each)
             raise refusal
-        if role is not None and role not in caller.client.roles:
-            raise RoleMissing(role=role.value)
+        needed = scopes.FIXED.get(scope or "", frozenset()) if role is None else {role}
+        # Asked of the roles as they are: one that was taken away leaves its scope in the token.
+        if needed and caller.client.roles.isdisjoint(needed):
+            raise RoleMissing(role=" / ".join(sorted(needed)))
         return caller
 
     return required

@@ -155,12 +155,15 @@ def _within(caller: Caller) -> str | None:
         "organization_invalid",
         "organization_closed",
         "registration_not_yours",
+        "registration_by_person",
     ),
 )
 async def make_token(
     body: RegistrationTokenIn, caller: Inviter, session: Writing
 ) -> registrations.MadeToken:
     """Hand the token on by a way you trust. What registers with it waits for another person."""
+    if caller.client.person_id is None:
+        raise registrations.PersonMakesToken
     new = registrations.NewToken(body.organization, body.uses, body.days, body.roles)
     by, within = caller.client.actor, _within(caller)
     return await registrations.make_token(session, new, by=by, within=within)

@@ -25,6 +25,7 @@ from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
 from app.oauth.introspection import Introspection
 from app.oauth.keys import KeyRing
+from app.oauth.new_keys import NewKeys
 from app.oauth.proofs import Proofs
 from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
@@ -62,6 +63,7 @@ class Platform:
     token_endpoint: TokenEndpoint
     revocation: Revocation
     introspection: Introspection
+    new_keys: NewKeys
     pushed: PushedRequests
     answers: Answers
     snapshot: Snapshot

@@ -48,13 +48,15 @@ class Certificate:
     der: bytes
     sha256: bytes
     thumbprint: str  # x5t#S256 (RFC 8705, 3.1)
+    ends_at: datetime
 
 
 def certificate_from(der: bytes) -> Certificate:
     """The certificate of these bytes. Raises `ValueError` where they are none."""
-    x509.load_der_x509_certificate(der)
+    ends_at = x509.load_der_x509_certificate(der).not_valid_after_utc
     digest = hashlib.sha256(der).digest()
-    return Certificate(der, digest, base64.urlsafe_b64encode(digest).decode().rstrip("="))
+    thumbprint = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return Certificate(der, digest, thumbprint, ends_at)
 
 
 def is_of(certificate: Certificate, subject: str, now: datetime) -> bool:

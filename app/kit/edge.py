@@ -6,6 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from app.kit import clock
 from app.kit.certificates import Certificate, CertificateUnreadable, read_header
 
 
@@ -14,7 +15,13 @@ class Peer:
     """The other end of a connection, as the socket knows it, whatever its requests say."""
 
     address: str | None
-    certificate: Certificate | None = None
+    proven: Certificate | None = None  # when the connection, or the session it took up, began
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What it proved, for as long as that is valid: a connection may stay open for days."""
+        proven = self.proven
+        return proven if proven is not None and clock.now() < proven.ends_at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +34,8 @@ class Edge:
 
     def zone_of(self, peer: Peer | None) -> str | None:
         """The zone that a gateway stands for; None for whoever is no gateway."""
-        if peer is None or peer.certificate is None:
-            return None
-        return self.gateways.get(peer.certificate.sha256)
+        certificate = peer.certificate if peer is not None else None
+        return self.gateways.get(certificate.sha256) if certificate is not None else None
 
     def certificate_of(self, scope: Mapping[str, Any]) -> Certificate | None:
         """The client's certificate: by its own TLS, or as a proxy or gateway before us says.

@@ -71,6 +71,17 @@ def read_assertion(text: str, issuer: str) -> Assertion:
     )
 
 
+def key_named_by(text: str) -> tuple[str, object]:
+    """Who signed an assertion, and the key whose thumbprint it names (RFC 7800, 3.4), if any.
+
+    Only for an assertion that proved its client.
+    """
+    parsed = jws.extract_compact(text.encode("ascii"))
+    confirmed = orjson.loads(parsed.payload).get("cnf")
+    named = confirmed.get("jkt") if isinstance(confirmed, dict) else None
+    return parsed.headers()["kid"], named
+
+
 def _check_header(header: dict[str, Any]) -> None:
     if header.get("alg") != ALGORITHM:
         raise _wrong("alg", "alg は ES256 だけです", "alg must be ES256")

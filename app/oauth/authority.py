@@ -21,8 +21,8 @@ class Authority:
     async def of(self, verified: Verified) -> ClientFacts:
         """The client of a checked token, acting for its person where it has one.
 
-        Raises `InvalidToken` where the client or the person is out, or what let one client
-        exchange another's token was taken back.
+        Raises `InvalidToken` where the client or the person is out, or what let the person sign in
+        to the client, or one client exchange another's token, was taken back.
         """
         client = await _find(self._clients, verified.client_id, "client")
         if verified.person is not None and not client.revoked:
@@ -36,20 +36,19 @@ class Authority:
         if person.disabled:
             raise InvalidToken(why="person_disabled", holder=client.client_id)
         givers = [await _find(self._clients, giver, "client") for giver, _ in grant.via]
-        for giver, taker in pairwise((*givers, client)):
-            why = why_not_exchanged(giver, taker, person)
-            if why is not None:
-                raise InvalidToken(why=why, holder=client.client_id)
+        why = _why_not((*givers, client), person)
+        if why is not None:
+            raise InvalidToken(why=why, holder=client.client_id)
         return acting_for(client, person)
 
 
-def why_not_exchanged(giver: ClientFacts, taker: ClientFacts, person: PersonFacts) -> str | None:
-    """Why `taker` may not act for the person with a token of `giver`'s; None when it may."""
-    if giver.revoked:
+def _why_not(chain: tuple[ClientFacts, ...], person: PersonFacts) -> str | None:
+    """Why the last of those who had the person's token from one another may not act; or None."""
+    if any(each.revoked for each in chain):
         return "client_revoked"
-    if giver.client_id not in taker.exchange_from:
+    if any(giver.client_id not in taker.exchange_from for giver, taker in pairwise(chain)):
         return "exchange_from"
-    return None if may_sign_in(taker, person) else "staff_of"
+    return None if all(may_sign_in(each, person) for each in chain) else "staff_of"
 
 
 async def _find(cache: LiveCache[Found], key: str, why: str) -> Found:

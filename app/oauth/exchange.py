@@ -176,18 +176,20 @@ def _only_access_tokens(name: str) -> InvalidRequest:
 
 
 def _details(form: Mapping[str, str], subject: Verified) -> Details | None:
-    """The agreement that the new token is for: the subject token's, where it is for one."""
+    """The agreement that the new token is for: the subject token's, and no other.
+
+    Personal data leaves on a token for one agreement alone: whoever could name one here would see
+    more than the app that the official let act for them.
+    """
     text = form.get("authorization_details")
     asked = read_details(text) if text is not None else None
-    if subject.agreement_id is None:
-        return asked
     if asked is None:
-        return Details(subject.agreement_id, ACTIONS)
+        return Details(subject.agreement_id, ACTIONS) if subject.agreement_id else None
     if asked.agreement_id != subject.agreement_id:
         raise InvalidDetails(
             "other_agreement",
-            mend_ja="subject_token と同じ協定を指定してください。",
-            mend_en="name the agreement of the subject_token.",
+            mend_ja="subject_token の協定だけを指定できます。アプリが /oauth/par で指定します。",
+            mend_en="name the agreement of the subject_token, for which the app asked at /oauth/par.",
         )
     return asked
 

@@ -105,6 +105,12 @@ def read_proof(shown: Sequence[bytes], method: str, uri: str, *, token: str | No
     return Proof(key.thumbprint(), jti, datetime.fromtimestamp(claims["iat"], UTC) + kept)
 
 
+def key_of(shown: bytes) -> dict[str, Any]:
+    """The public key of a proof. Only for one that `Proofs` took."""
+    jwk: dict[str, Any] = jws.extract_compact(shown).headers()["jwk"]
+    return {name: jwk[name] for name in sorted(_KEY)}
+
+
 def hash_of(token: str) -> str:
     """What `ath` must be for a token (RFC 9449, 4.2)."""
     return urlsafe_b64encode(hashlib.sha256(token.encode("ascii")).digest()).decode()

@@ -227,6 +227,7 @@ class TokenVerifier:
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         cnf = _bound_to(claims)
+        _require(bool(cnf) or person is None, "cnf")  # nobody's authority travels unbound
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")

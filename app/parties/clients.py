@@ -223,6 +223,30 @@ async def replace_keys(
     return client
 
 
+async def add_key(
+    session: AsyncSession, client_id: str, jwk: dict[str, Any], *, beside: str
+) -> Client:
+    """Put a key that the client brought beside the one that signed for it; a third one goes.
+
+    Raises `ClientNotFound`, `ClientRevoked`, `KeysInvalid`, or `ClientInvalid` where the key that
+    signed was itself taken away meanwhile.
+    """
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    kept = [key for key in (client.jwks or {"keys": []})["keys"] if key["kid"] == beside]
+    if not kept:
+        raise ClientInvalid(faults=[Fault(
+            "/keys", "key_gone", "署名した鍵は既に登録から外されています。",
+            "The key that signed is registered no more.",
+        )])  # fmt: skip
+    client.jwks = check_jwks({"keys": [*kept, jwk]})
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=client.id, kids=_kids(client),
+        signed_by=beside,
+    )  # fmt: skip
+    return client
+
+
 async def set_sign_in(
     session: AsyncSession,
     client_id: str,

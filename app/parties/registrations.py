@@ -82,6 +82,15 @@ class RegistrationSettled(AppError):
     en = "The registration of {client} was decided or has expired. Register again if need be."
 
 
+class PersonMakesToken(AppError):
+    """Somebody in person makes a token, so that it is known who must not approve."""
+
+    kind = Kind.FORBIDDEN
+    code = "registration_by_person"
+    ja = "登録トークンを発行できるのは、サインインした職員だけです。システムのクライアントでは発行できません。"
+    en = "A member of staff who signed in makes registration tokens; a machine's client does not."
+
+
 class SecondPersonApproves(AppError):
     """A person approves, and another one than whoever made the token."""
 
@@ -113,6 +122,9 @@ async def make_token(
     session: AsyncSession, new: NewToken, *, by: str, within: str | None = None
 ) -> MadeToken:
     """Let software register for an organisation. `within` is a coordinator's body, None all.
+
+    `by` is a person, or whoever is at the machine itself: of a client nobody knows whose hands
+    hold it, and the same could approve.
 
     Raises `OrganizationNotFound`, `OrganizationClosed`, `RegistrationNotYours`, `RoleNotRegistered`.
     """

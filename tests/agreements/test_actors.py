@@ -174,7 +174,7 @@ async def test_revoking_needs_it_and_stopping_for_the_time_being_does_not(world:
     ],
 )
 async def test_an_offer_of_who_is_no_longer_trusted_is_not_taken(world: World, gone: str) -> None:
-    person = await somebody(world, SAKAI)
+    person = await somebody(world, SAKAI, Role.DEVELOPER)
     one = await signed_in(world, person, organization=SAKAI)
     request = await requested(world, one)
     steward = await signed_in(world, await somebody(world, KENKO, Role.STEWARD))

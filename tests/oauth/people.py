@@ -5,7 +5,7 @@ import time
 
 from joserfc.jwk import ECKey
 
-from app.models.parties import Role
+from app.models.parties import Client, Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS, PersonGrant, TokenGrant, issue
 from app.parties import people
 from tests.oauth.senders import Sender
@@ -30,15 +30,22 @@ async def acting(
     *,
     second_factor: bool = False,
     ago_s: int = 0,
+    agreement: tuple[str, str] | None = None,
 ) -> Sender:
     """`app` with a token for somebody who signed in to it `ago_s` seconds ago.
 
-    The token is made as the token endpoint makes it, but for every check of whether it may be.
+    `agreement` is the one that it is for, with its purpose. The token is made as the token
+    endpoint makes it, but for every check of whether it may be; the app is let sign them in.
     """
     platform = world.platform
     person = await platform.people.get(person_id)
+    async with platform.database.writing() as session:
+        client = await session.get_one(Client, app.id)
+        client.staff_of = sorted({*client.staff_of, person.organization_id})
+    platform.live.changed("client", app.id)
     key = ECKey.generate_key("P-256")
     acr = TWO_FACTORS if second_factor else ONE_FACTOR
+    agreement_id, purpose = agreement or (None, None)
     grant = TokenGrant(
         client_id=app.id,
         organization_id=person.organization_id,
@@ -47,6 +54,8 @@ async def acting(
         epoch=0,
         lifetime_s=300,
         jkt=key.thumbprint(),
+        agreement_id=agreement_id,
+        purpose=purpose,
         person=PersonGrant(person_id, acr, int(time.time()) - ago_s),
     )
     issued = issue(await platform.keys.get(), platform.issuer, grant)

@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey
 
 from app.audit.events import Event
 from app.cli.serving import _config, _tls_of
+from app.kit import clock
 from app.kit.settings import Settings
 from app.main import create_app, create_entrance
 from app.models.parties import Role, Zone
@@ -153,6 +154,11 @@ async def test_a_token_that_acts_for_somebody_is_bound_as_any_other(
     world: World, listener: Listener, app_certificate: Shown, other: Shown
 ) -> None:
     party = await registered(world, "app.city.test", SMARTCITY)
+    async with world.platform.database.writing() as session:
+        await clients.set_sign_in(
+            session, party.id, redirect_uris=[], staff_of=[SMARTCITY], by="test"
+        )
+    world.platform.live.changed("client", party.id)
     person = PersonGrant(await somebody(world, SMARTCITY, Role.OPERATOR), ONE_FACTOR, 0)
     grant = TokenGrant(
         client_id=party.id, organization_id=SMARTCITY, zone="internet", scope=("admin:read",),
@@ -270,6 +276,41 @@ async def test_a_certificate_that_does_not_hold_gets_no_connection(
     async with listener.by(wrong) as http:
         with pytest.raises(httpx.TransportError):
             await http.get("/healthz")
+
+
+async def test_a_connection_proves_nobody_any_more_once_its_certificate_has_ended(
+    world: World, listener: Listener, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = authority.issue("brief.city.test", ends_in=timedelta(minutes=2))
+    party = await registered(world, "brief.city.test", SMARTCITY, Role.OPERATOR)
+    async with listener.by(brief) as http:
+        answer = await got(http, form(party, "admin:read"))
+        before = await http.get(ADMIN, headers=bearer(answer))
+        later = clock.now() + timedelta(minutes=3)  # of the 15 that the token lives
+        monkeypatch.setattr(clock, "now", lambda: later)
+
+        used = await http.get(ADMIN, headers=bearer(answer))
+        asked = await http.post(TOKEN_PATH, data=form(party, "admin:read"))
+
+    assert (before.status_code, used.status_code, asked.status_code) == (200, 401, 401)
+    assert "no_certificate" in used.json()["detail"]
+
+
+async def test_a_gateways_connection_is_of_its_zone_no_longer_than_its_certificate_is_valid(
+    world: World, listener: Listener, gateway: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = await registered(world, None, SMARTCITY, Role.OPERATOR, zone=Zone.LGWAN)
+    async with listener.by(gateway) as inside:
+        before = await inside.post(TOKEN_PATH, data=party.form("admin:read"))
+        later = clock.now() + 2 * DAY
+        monkeypatch.setattr(clock, "now", lambda: later)
+
+        by_then = party.assertion(iat=int(later.timestamp()), exp=int(later.timestamp()) + 30)
+        after = await inside.post(
+            TOKEN_PATH, data=party.form("admin:read", client_assertion=by_then)
+        )
+
+    assert (before.status_code, after.json().get("error")) == (200, "unauthorized_client")
 
 
 async def test_a_forged_header_is_read_from_nobody_but_the_proxy(

@@ -112,6 +112,16 @@ async def test_whoever_made_the_token_does_not_approve_nor_does_a_machine_nor_on
     assert await world.log(Event.REGISTRATION_DECIDED) == []
 
 
+async def test_nobody_makes_the_token_as_a_machine_and_approves_in_person(world: World) -> None:
+    machine = await world.token(await world.party(KENKO, Role.OPERATOR), SCOPE)
+
+    refused = await world.client.post(TOKENS, json={"organization": KENKO}, headers=machine)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "registration_by_person")
+    assert await world.log(Event.REGISTRATION_TOKEN_MADE) == []
+    assert [e["code"] for e in await world.log(Event.CALL_REFUSED)] == ["registration_by_person"]
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -59,7 +59,39 @@ async def test_a_service_acts_for_the_official_with_a_token_of_its_own(world: Wo
     assert entry["organization"] == SAKAI
 
 
-async def test_personal_data_is_read_for_an_official_under_the_one_agreement(world: World) -> None:
+async def test_personal_data_is_read_for_an_official_under_the_agreement_of_their_token(
+    world: World,
+) -> None:
+    app = await world.party(KENKO)
+    party = await service(world, app)
+    dataset = await stocked_by_sender(world)
+    consumer = await world.party(SAKAI, Role.DEVELOPER)
+    agreement, _ = await agreed(world, dataset, consumer, columns=["no", "name"])
+    scope = f"dataset:{dataset}:read"
+    signed_in = await official(world, app, scope, agreement=(agreement, PURPOSE))
+    key = ECKey.generate_key("P-256")
+
+    granted = await exchange(world, party, signed_in.token, scope, key=key)
+    sender = Sender(party, granted.json()["access_token"], granted.json(), key)
+    read = await get(world, sender, dataset)
+    named = await exchange(
+        world, party, signed_in.token, scope, authorization_details=under(agreement)
+    )
+    again = await exchange(world, await service(world, party), sender.token, scope)
+
+    assert (granted.status_code, granted.json()["expires_in"]) == (200, 60), granted.text
+    assert (read.status_code, read.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
+    assert named.status_code == 200
+    # Whoever has it from the service has it for the same agreement, asked for or not.
+    claims = await claims_of(world, again.json()["access_token"])
+    assert (claims["agr"], claims["pur"]) == (agreement, PURPOSE)
+    (entry,) = await world.log(Event.RECORDS_READ)
+    assert (entry["client"], entry["agreement"]) == (party.id, agreement)
+
+
+async def test_an_exchange_reaches_no_personal_data_that_the_token_of_the_app_did_not(
+    world: World,
+) -> None:
     app = await world.party(KENKO)
     party = await service(world, app)
     dataset = await stocked_by_sender(world)
@@ -67,24 +99,15 @@ async def test_personal_data_is_read_for_an_official_under_the_one_agreement(wor
     agreement, _ = await agreed(world, dataset, consumer, columns=["no", "name"])
     scope = f"dataset:{dataset}:read"
     signed_in = await official(world, app, scope)
-    key = ECKey.generate_key("P-256")
 
-    without = await exchange(world, party, signed_in.token, scope)
-    granted = await exchange(
-        world, party, signed_in.token, scope, key=key, authorization_details=under(agreement)
+    plain = await exchange(world, party, signed_in.token, scope)
+    named = await exchange(
+        world, party, signed_in.token, scope, authorization_details=under(agreement)
     )
-    sender = Sender(party, granted.json()["access_token"], granted.json(), key)
-    read = await get(world, sender, dataset)
-    again = await exchange(world, await service(world, party), sender.token, scope)
 
-    assert without.json()["error"] == "invalid_scope"
-    assert (granted.status_code, granted.json()["expires_in"]) == (200, 60), granted.text
-    assert (read.status_code, read.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
-    # Whoever has it from the service has it for the same agreement, asked for or not.
-    claims = await claims_of(world, again.json()["access_token"])
-    assert (claims["agr"], claims["pur"]) == (agreement, PURPOSE)
-    (entry,) = await world.log(Event.RECORDS_READ)
-    assert (entry["client"], entry["agreement"]) == (party.id, agreement)
+    assert plain.json()["error"] == "invalid_scope"
+    assert named.json()["error"] == "invalid_authorization_details"
+    assert [e["why"] for e in await world.log(Event.TOKEN_REFUSED)][-1] == "other_agreement"
 
 
 async def test_a_stolen_token_is_worth_nothing_to_a_client_that_nobody_named(world: World) -> None:

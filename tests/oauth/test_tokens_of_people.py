@@ -6,6 +6,7 @@ import httpx
 import pytest
 from joserfc import jwt
 
+from app.audit.events import Event
 from app.models.parties import Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
 from app.parties import people
@@ -76,6 +77,61 @@ async def test_a_persons_token_dies_with_the_app_that_it_was_given_to(world: Wor
 
     assert revoked.status_code == 200
     assert (before.status_code, (await ask(world, sender)).status_code) == (200, 401)
+
+
+async def test_a_token_dies_once_the_app_may_no_longer_sign_the_persons_organisation_in(
+    world: World,
+) -> None:
+    app = await world.party(KENKO)
+    admin = await world.token(await world.party(KENKO, Role.OPERATOR), "admin:write")
+    sender = await acting(world, app, await somebody(world, SAKAI, Role.OPERATOR), "admin:read")
+    before = await ask(world, sender)
+
+    taken = await world.client.put(
+        f"/v1/admin/clients/{app.id}/sign-in",
+        json={"redirect_uris": [], "staff_of": ["271004"]},
+        headers=admin,
+    )
+
+    after = await ask(world, sender)
+    assert (before.status_code, taken.status_code, after.status_code) == (200, 200, 401)
+    assert [entry["why"] for entry in await world.log(Event.CALL_REFUSED)] == ["staff_of"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [("admin:read", PATH), ("audit:read", "/v1/admin/audit")],
+)
+async def test_a_role_that_was_taken_away_opens_nothing_though_the_token_has_its_scope(
+    world: World, scope: str, path: str
+) -> None:
+    app = await world.party(KENKO)
+    person_id = await somebody(world, SAKAI, Role.OPERATOR)
+    sender = await acting(world, app, person_id, scope)
+    before = await world.client.get(path, headers=sender.headers(path))
+
+    async with world.platform.database.writing() as session:
+        await people.set_roles(session, person_id, [Role.STEWARD], by="test")
+    world.platform.live.changed("person", person_id)
+
+    after = await world.client.get(path, headers=sender.headers(path))
+    assert (before.status_code, after.status_code) == (200, 403)
+    assert after.json()["code"] == "role_missing"
+
+
+async def test_no_token_of_a_person_is_taken_that_is_bound_to_nothing(world: World) -> None:
+    app = await world.party(KENKO)
+    good = await acting(world, app, await somebody(world, SAKAI, Role.OPERATOR), "admin:read")
+    keys = await world.platform.keys.get()
+    said = jwt.decode(good.token, keys.public[keys.current_kid], algorithms=["ES256"]).claims
+    del said["cnf"]
+    header = {"alg": "ES256", "typ": "at+jwt", "kid": keys.current_kid}
+    unbound = jwt.encode(header, said, keys.current, algorithms=["ES256"])
+
+    refused = await world.client.get(PATH, headers={"Authorization": f"Bearer {unbound}"})
+
+    assert (await ask(world, good)).status_code == 200
+    assert refused.status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import yaml  # type: ignore[import-untyped]
+from joserfc.jwk import ECKey
 from sqlalchemy import delete
 
 from app.api.state import Platform
@@ -26,6 +27,7 @@ from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.oauth.people import acting, somebody
+from tests.oauth.senders import proof
 from tests.stock import stocked
 from tests.world import SAKAI, Party, World
 
@@ -36,6 +38,7 @@ OPERATIONS: Final = {
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 }
+_NEW_KEY: Final = ECKey.generate_key("P-256")
 _FIELDS: Final = [
     {"name": "no", "label": "番号", "type": "code", "key": True},
     {"name": "name", "label": "名称", "type": "text", "required": True},
@@ -279,9 +282,21 @@ async def _app_client(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {}
 
 
+async def _at_work(stage: Stage, path: str) -> dict[str, str]:
+    """What an operator in person posts with, who has just proved a second factor."""
+    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
+    app = await stage.world.party(SAKAI)
+    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
+    return at_work.headers(path, "POST")
+
+
+async def _inviter(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return await _at_work(stage, "/v1/admin/registration-tokens"), {}
+
+
 async def _registration_token(stage: Stage) -> tuple[dict[str, str], Path_]:
-    body = {"organization": "271004-kenko"}
-    made = await stage.send("/v1/admin/registration-tokens", body, stage.admin)
+    body, path = {"organization": "271004-kenko"}, "/v1/admin/registration-tokens"
+    made = await stage.send(path, body, await _at_work(stage, path))
     return {"Authorization": f"Bearer {made['token']}"}, {}
 
 
@@ -294,11 +309,7 @@ async def _registered(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 async def _registered_and_second_person(stage: Stage) -> tuple[dict[str, str], Path_]:
     _, path = await _registered(stage)
-    person = await somebody(stage.world, SAKAI, Role.OPERATOR)
-    app = await stage.world.party(SAKAI)
-    at_work = await acting(stage.world, app, person, "invitations:write", second_factor=True)
-    at = f"/v1/admin/clients/{path['client_id']}/approve"
-    return at_work.headers(at, "POST"), path
+    return await _at_work(stage, f"/v1/admin/clients/{path['client_id']}/approve"), path
 
 
 async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -321,6 +332,10 @@ async def _signed_in_to(stage: Stage) -> tuple[dict[str, str], Path_]:
         )  # fmt: skip
     stage.world.platform.live.changed("client", stage.steward.id)
     return {}, {}
+
+
+async def _holding_a_new_key(_stage: Stage) -> tuple[dict[str, str], Path_]:
+    return {"DPoP": proof(_NEW_KEY, "POST", "/oauth/keys")}, {}
 
 
 def _somebody(method: str) -> Ready:
@@ -519,6 +534,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /oauth/jwks": _as("nobody"),
     "POST /oauth/token": _as("nobody"),
     "POST /oauth/revoke": _as("nobody"),
+    "POST /oauth/keys": _holding_a_new_key,
     "POST /oauth/par": _signed_in_to,
     "GET /oauth/userinfo": _somebody("GET"),
     "POST /oauth/userinfo": _somebody("POST"),
@@ -545,7 +561,7 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/admin/clients/{client_id}/keys": _fresh_client,
     "POST /v1/admin/clients/{client_id}/revoke": _fresh_client,
     "POST /oauth/register": _registration_token,
-    "POST /v1/admin/registration-tokens": _as("admin"),
+    "POST /v1/admin/registration-tokens": _inviter,
     "GET /v1/admin/registrations": _as("admin"),
     "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
     "POST /v1/admin/clients/{client_id}/reject": _registered,
@@ -700,7 +716,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
     example = _example(operation["requestBody"]["content"][media_type])
     if media_type == "application/x-www-form-urlencoded":
         # An assertion is good for a minute and once, so no document can hold a true one.
-        own = {"client_assertion": stage.steward.assertion()}
+        named = {"jkt": _NEW_KEY.thumbprint()}
+        own = {"client_assertion": stage.steward.assertion(cnf=named)}
         if "client_id" in example:
             own["client_id"] = stage.steward.id
         return {"data": {**example, **own}}

@@ -11,7 +11,8 @@ from app.audit.events import Event
 from app.models.parties import Role
 from app.parties import clients
 from app.parties.clients import ClientNotFound, load_client_facts
-from tests.world import KENKO, World
+from tests.oauth.people import acting, somebody
+from tests.world import KENKO, SAKAI, World
 
 BASE = "/v1/admin/clients"
 
@@ -144,6 +145,35 @@ async def test_a_revoked_client_cannot_be_revoked_or_keyed_again(
 
     assert [a.json()["code"] for a in (again, keyed)] == ["client_already_revoked"] * 2
     assert [e["client"] for e in await world.log(Event.CLIENT_REVOKED)] == [party.id]
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        ("POST", "", {"organization_id": KENKO, "name": "試験", "jwks": {"keys": [public()]}}),
+        ("PUT", "/{id}/keys", {"keys": [public()]}),
+        ("PUT", "/{id}/sign-in", {"redirect_uris": [], "staff_of": [SAKAI]}),
+        ("POST", "/{id}/revoke", None),
+    ],
+    ids=["add", "keys", "sign-in", "revoke"],
+)
+async def test_who_proved_one_factor_gets_no_machine_to_act_for_them_without_the_second(
+    client: httpx.AsyncClient, world: World, method: str, below: str, body: Any
+) -> None:
+    boss = await somebody(world, SAKAI, Role.OPERATOR)
+    app, party = await world.party(SAKAI), await world.party(KENKO)
+    path = BASE + below.format(id=party.id)
+
+    answers = []
+    for both in (False, True):
+        sender = await acting(world, app, boss, "admin:write", second_factor=both)
+        headers = sender.headers(path, method)
+        answers.append(await client.request(method, path, json=body, headers=headers))
+
+    assert answers[0].json()["code"] == "insufficient_user_authentication"
+    assert answers[1].is_success, answers[1].text
+    log = await world.log(Event.CLIENT_ADDED, Event.CLIENT_CHANGED, Event.CLIENT_REVOKED)
+    assert [entry["by"] for entry in log if entry["by"] != "test"] == [boss]
 
 
 async def test_the_reason_of_a_revocation_is_kept_in_the_log(
