@@ -21,8 +21,8 @@ class Authority:
     async def of(self, verified: Verified) -> ClientFacts:
         """The client of a checked token, acting for its person where it has one.
 
-        Raises `InvalidToken` where the client or the person is out, or what let one client
-        exchange another's token was taken back.
+        Raises `InvalidToken` where the client or the person is out, or what let the person sign in
+        to it, or let it exchange another client's token, was taken back.
         """
         client = await _find(self._clients, verified.client_id, "client")
         if verified.person is not None and not client.revoked:
@@ -36,20 +36,24 @@ class Authority:
         if person.disabled:
             raise InvalidToken(why="person_disabled", holder=client.client_id)
         givers = [await _find(self._clients, giver, "client") for giver, _ in grant.via]
-        for giver, taker in pairwise((*givers, client)):
-            why = why_not_exchanged(giver, taker, person)
-            if why is not None:
-                raise InvalidToken(why=why, holder=client.client_id)
+        why = _why_not((*givers, client), person)
+        if why is not None:
+            raise InvalidToken(why=why, holder=client.client_id)
         return acting_for(client, person)
 
 
-def why_not_exchanged(giver: ClientFacts, taker: ClientFacts, person: PersonFacts) -> str | None:
-    """Why `taker` may not act for the person with a token of `giver`'s; None when it may."""
-    if giver.revoked:
-        return "client_revoked"
-    if giver.client_id not in taker.exchange_from:
-        return "exchange_from"
-    return None if may_sign_in(taker, person) else "staff_of"
+def _why_not(handed_on: tuple[ClientFacts, ...], person: PersonFacts) -> str | None:
+    """Why the last of these may not act for the person now; None when it may.
+
+    The first is the app that the person signed in to; each of the others exchanged a token of the
+    one before it. What one of them may do no more, none after it may.
+    """
+    for giver, taker in pairwise(handed_on):
+        if giver.revoked:
+            return "client_revoked"
+        if giver.client_id not in taker.exchange_from:
+            return "exchange_from"
+    return None if all(may_sign_in(each, person) for each in handed_on) else "staff_of"
 
 
 async def _find(cache: LiveCache[Found], key: str, why: str) -> Found:

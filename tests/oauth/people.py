@@ -5,7 +5,7 @@ import time
 
 from joserfc.jwk import ECKey
 
-from app.models.parties import Role
+from app.models.parties import Client, Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS, PersonGrant, TokenGrant, issue
 from app.parties import people
 from tests.oauth.senders import Sender
@@ -22,6 +22,14 @@ async def somebody(world: World, organization: str = SAKAI, *roles: Role) -> str
     return person_id
 
 
+async def let_staff_in(world: World, app: Party, *organizations: str) -> None:
+    """Let the staff of these organisations sign in to the app, besides those who may already."""
+    async with world.platform.database.writing() as session:
+        client = await session.get_one(Client, app.id)
+        client.staff_of = sorted({*client.staff_of, *organizations})
+    world.platform.live.changed("client", app.id)
+
+
 async def acting(
     world: World,
     app: Party,
@@ -33,10 +41,12 @@ async def acting(
 ) -> Sender:
     """`app` with a token for somebody who signed in to it `ago_s` seconds ago.
 
-    The token is made as the token endpoint makes it, but for every check of whether it may be.
+    Their organisation's staff may. The token is made as the token endpoint makes it, but for every
+    other check of whether it may be.
     """
     platform = world.platform
     person = await platform.people.get(person_id)
+    await let_staff_in(world, app, person.organization_id)
     key = ECKey.generate_key("P-256")
     acr = TWO_FACTORS if second_factor else ONE_FACTOR
     grant = TokenGrant(

@@ -6,9 +6,11 @@ import httpx
 import pytest
 from joserfc import jwt
 
-from app.models.parties import Role
+from app.kit import clock
+from app.models.parties import OrganizationKind, Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
-from app.parties import people
+from app.parties import organizations, people
+from app.parties.organizations import NewOrganization
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import Sender
 from tests.world import KENKO, SAKAI, World
@@ -76,6 +78,45 @@ async def test_a_persons_token_dies_with_the_app_that_it_was_given_to(world: Wor
 
     assert revoked.status_code == 200
     assert (before.status_code, (await ask(world, sender)).status_code) == (200, 401)
+
+
+@pytest.mark.parametrize("staff_of", [[], ["271004"]])
+async def test_a_persons_token_dies_when_the_app_is_there_for_other_staff(
+    world: World, staff_of: list[str]
+) -> None:
+    app = await world.party(KENKO)
+    admin = await world.party(KENKO, Role.OPERATOR)
+    sender = await acting(world, app, await somebody(world, SAKAI, Role.OPERATOR), "admin:read")
+    before = await ask(world, sender)
+
+    changed = await world.client.put(
+        f"/v1/admin/clients/{app.id}/sign-in",
+        json={"redirect_uris": [], "staff_of": staff_of},
+        headers=await world.token(admin, "admin:write"),
+    )
+
+    after = await ask(world, sender)
+    assert (before.status_code, changed.status_code, after.status_code) == (200, 200, 401)
+    assert "staff_of" in after.json()["detail"]
+
+
+async def test_a_persons_token_dies_with_the_persons_organisation(world: World) -> None:
+    app = await world.party(KENKO)
+    office = NewOrganization("271403-people", OrganizationKind.UNIT, "人事課", parent_id=SAKAI)
+    async with world.platform.database.writing() as session:
+        await organizations.add(session, office, by="test")
+    person = await somebody(world, office.id, Role.OPERATOR)
+    sender = await acting(world, app, person, "admin:read")
+    before = await ask(world, sender)
+
+    async with world.platform.database.writing() as session:
+        today = clock.now().astimezone(clock.TOKYO).date()
+        await organizations.close(session, office.id, on=today, successor_id=None, by="test")
+    world.platform.live.changed("all", "")
+
+    after = await ask(world, sender)
+    assert (before.status_code, after.status_code) == (200, 401)
+    assert "person_disabled" in after.json()["detail"]
 
 
 @pytest.mark.parametrize(
