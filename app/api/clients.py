@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, StepUp, Writing
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
@@ -139,7 +139,7 @@ class ExchangeIn(InShape):
     response_model=AddedClientOut,
     summary="Add a client",
     responses=problems(
-        *SCOPED_CODES,
+        *ADMIN_CODES,
         "client_invalid",
         "client_exists",
         "jwks_invalid",
@@ -152,7 +152,7 @@ class ExchangeIn(InShape):
 async def add_client(new: ClientIn, caller: AdminWriter, session: Writing) -> clients.AddedClient:
     """A key's `kid` becomes its RFC 7638 thumbprint. A private key is refused."""
     told = clients.NewClient(**new.model_dump())
-    return await clients.add(session, told, by=caller.client.client_id)
+    return await clients.add(session, told, by=caller.client.actor)
 
 
 @router.get(
@@ -191,7 +191,7 @@ async def show_client(client_id: str, caller: AdminReader, session: Reading) -> 
     response_model=ClientOut,
     summary="Replace a client's keys",
     responses=problems(
-        *SCOPED_CODES,
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "client_invalid",
@@ -203,7 +203,7 @@ async def replace_keys(
 ) -> Client:
     """Two slots: put the new key beside the old, change over, then leave the old one out."""
     keys = new.model_dump()
-    return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+    return await clients.replace_keys(session, client_id, keys, by=caller.client.actor)
 
 
 @router.put(
@@ -211,7 +211,7 @@ async def replace_keys(
     response_model=ClientOut,
     summary="Say who may sign in to a client",
     responses=problems(
-        *SCOPED_CODES,
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "redirect_uri_invalid",
@@ -224,7 +224,7 @@ async def set_sign_in(
 ) -> Client:
     """Redirect URIs, and the organisations whose staff may sign in. Nobody's where both are empty."""
     told = new.model_dump()
-    return await clients.set_sign_in(session, client_id, **told, by=caller.client.client_id)
+    return await clients.set_sign_in(session, client_id, **told, by=caller.client.actor)
 
 
 @router.put(
@@ -232,13 +232,11 @@ async def set_sign_in(
     response_model=ClientOut,
     summary="Name the apps whose tokens a client may exchange",
     responses=problems(
-        *SCOPED_CODES,
-        "insufficient_user_authentication",
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "client_invalid",
     ),
-    dependencies=[StepUp],
 )
 async def allow_exchange(
     client_id: str, told: ExchangeIn, caller: AdminWriter, session: Writing
@@ -255,8 +253,8 @@ async def allow_exchange(
     "/{client_id}/revoke",
     response_model=ClientOut,
     summary="Revoke a client",
-    responses=problems(*SCOPED_CODES, "client_not_found", "client_already_revoked"),
+    responses=problems(*ADMIN_CODES, "client_not_found", "client_already_revoked"),
 )
 async def revoke_client(client_id: str, caller: AdminWriter, session: Writing) -> Client:
     """For good. Tokens that it still holds are refused from now on."""
-    return await clients.revoke(session, client_id, by=caller.client.client_id)
+    return await clients.revoke(session, client_id, by=caller.client.actor)

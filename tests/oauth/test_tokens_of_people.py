@@ -6,6 +6,7 @@ import httpx
 import pytest
 from joserfc import jwt
 
+from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import OrganizationKind, Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
@@ -78,6 +79,49 @@ async def test_a_persons_token_dies_with_the_app_that_it_was_given_to(world: Wor
 
     assert revoked.status_code == 200
     assert (before.status_code, (await ask(world, sender)).status_code) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/admin/clients"),
+        ("PUT", "/v1/admin/clients/x/keys"),
+        ("PUT", "/v1/admin/clients/x/sign-in"),
+        ("POST", "/v1/admin/clients/x/revoke"),
+        ("POST", "/v1/admin/organizations"),
+        ("POST", "/v1/admin/invitations"),
+        ("POST", "/v1/admin/keys/rotate"),
+    ],
+)
+async def test_one_factor_makes_nobody_whom_no_second_is_asked_of(
+    world: World, method: str, path: str
+) -> None:
+    app = await world.party(KENKO)
+    person = await somebody(world, SAKAI, Role.OPERATOR)
+    scope = "admin:write invitations:write"
+    once = await acting(world, app, person, scope)
+    both = await acting(world, app, person, scope, second_factor=True)
+
+    answers = [
+        await world.client.request(method, path, json=[], headers=sender.headers(path, method))
+        for sender in (once, both)
+    ]
+
+    assert answers[0].status_code == 401, answers[0].text
+    assert answers[0].json()["code"] == "insufficient_user_authentication"
+    assert answers[1].json()["code"] != "insufficient_user_authentication"
+
+
+async def test_what_an_operator_does_in_person_bears_the_persons_name(world: World) -> None:
+    app = await world.party(KENKO)
+    person = await somebody(world, SAKAI, Role.OPERATOR)
+    boss = await acting(world, app, person, "admin:write", second_factor=True)
+    path = f"/v1/admin/clients/{(await world.party(SAKAI)).id}/revoke"
+
+    await world.client.post(path, headers=boss.headers(path, "POST"))
+
+    (entry,) = await world.log(Event.CLIENT_REVOKED)
+    assert entry["by"] == person
 
 
 @pytest.mark.parametrize("staff_of", [[], ["271004"]])
