@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from app.api.state import Platform
 from app.audit.events import Event
 from app.kit.settings import Settings
+from app.parties import people
 from app.signin import providers
 from app.signin.providers import Vouching
 from tests.bench.stage import free_port
@@ -359,3 +360,51 @@ async def test_an_address_that_is_not_plainly_proven_makes_no_person(
     refused = await _back(browser, hostile, asked)
 
     assert "email_unproven" in refused.text
+
+
+async def _signs_in(hostile: Hostile, browser: httpx.AsyncClient, **claims: Any) -> httpx.Response:
+    asked = await _asked(browser, hostile)
+    hostile.id_token = hostile.signed(hostile.claims(asked["nonce"], **claims))
+    return await _back(browser, hostile, asked)
+
+
+async def test_a_domain_that_was_taken_from_a_provider_lets_none_of_its_people_in_again(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform
+) -> None:
+    before = await _signs_in(hostile, browser)
+    async with platform.database.writing() as session:
+        vouching = Vouching([f"other-{hostile.name}.example.jp"])
+        await providers.vouch(session, hostile.name, vouching, by="test")
+
+    after = await _signs_in(hostile, browser)
+
+    assert (before.status_code, after.status_code) == (303, 403)
+    assert "email_unproven" in after.text
+
+
+async def test_an_address_follows_its_person_and_is_free_for_the_next(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform
+) -> None:
+    old, new = (f"{name}@{hostile.name}.example.jp" for name in ("hanako", "hanako.sato"))
+    await _signs_in(hostile, browser)
+
+    moved = await _signs_in(hostile, browser, email=new)
+    successor = await _signs_in(hostile, browser, sub="successor")
+    back = await _signs_in(hostile, browser, email=old)
+
+    assert [each.status_code for each in (moved, successor, back)] == [303, 303, 409]
+    assert "email_belongs_to_another" in back.text
+    async with platform.database.reading() as session:
+        by_address = [await people.find_by_email(session, each) for each in (old, new)]
+    assert [each and each.subject for each in by_address] == ["successor", "hanako"]
+
+
+@pytest.mark.parametrize("local", ["a b", "x" * 65])
+async def test_an_address_that_is_none_is_not_kept(
+    hostile: Hostile, browser: httpx.AsyncClient, local: str
+) -> None:
+    await _signs_in(hostile, browser)
+
+    refused = await _signs_in(hostile, browser, email=f"{local}@{hostile.name}.example.jp")
+
+    assert (refused.status_code, "person_invalid" in refused.text) == (422, True)
