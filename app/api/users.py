@@ -155,7 +155,7 @@ async def show_user(user_id: str, caller: Operator, session: Reading) -> Person:
     "/{user_id}/roles",
     response_model=UserOut,
     summary="Set a member of staff's roles",
-    responses=problems(*ADMIN_CODES, "person_not_found"),
+    responses=problems(*ADMIN_CODES, "person_not_found", "roles_of_provider"),
 )
 async def set_roles(user_id: str, new: RolesIn, caller: AdminWriter, session: Writing) -> Person:
     """They hold from the next request on, in tokens that are out already too."""
@@ -180,7 +180,7 @@ async def disable_user(user_id: str, caller: AdminWriter, session: Writing) -> P
     responses=problems(*ADMIN_CODES, "person_not_found"),
 )
 async def enable_user(user_id: str, caller: AdminWriter, session: Writing) -> Person:
-    """With the password and the second factor that they had."""
+    """With the password and the second factor that they had; ended sessions stay ended."""
     return await people.enable(session, user_id, by=caller.client.actor)
 
 
