@@ -46,6 +46,7 @@ _WRONG_CODE: Final = told_wrong(
     "Not confirmed. Type the code that is shown next. After several failures the account waits.",
 )
 ReturnTo = Annotated[str | None, Query()]
+Again = Annotated[str | None, Query(description="whoever is signed in is to sign in anew")]
 
 
 def code_field(ja: str, en: str, *, required: bool = True) -> Html:
@@ -60,17 +61,23 @@ def leads_out(return_to: str) -> bool:
 
 @router.get(SIGN_IN)
 async def show_sign_in(
-    request: Request, return_to: ReturnTo = None, again: Annotated[str | None, Query()] = None
+    request: Request, return_to: ReturnTo = None, again: Again = None
 ) -> Response:
     """The form; who is signed in goes on at once, unless they are to prove themselves again."""
     to = local_path(return_to)
     if again is None and await find_visitor(request) is not None:
         return RedirectResponse(to, 303)
-    return _sign_in_page(request, to)
+    return _sign_in_page(request, to, again=again is not None)
 
 
 def _sign_in_page(
-    request: Request, to: str, told: Html = NOTHING, email: str = "", status: int = 200
+    request: Request,
+    to: str,
+    told: Html = NOTHING,
+    email: str = "",
+    status: int = 200,
+    *,
+    again: bool = False,
 ) -> Response:
     secret = form_secret(request)
     inputs = html(
@@ -90,7 +97,7 @@ def _sign_in_page(
         '{told}{sent}<p><a href="{onward}">{where}</a></p>',
         told=told,
         sent=sent,
-        onward=leading_to(BY_PROVIDER, to),
+        onward=leading_to(BY_PROVIDER, to, again=again),
         where=both("組織のアカウントでサインインする", "Sign in with your organisation's account"),
     )
     response = page(*_TITLE, body, status=status, forms_lead_out=leads_out(to))

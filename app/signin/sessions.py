@@ -22,7 +22,7 @@ _SECRET_CHARS: Final = 43  # 256 random bits
 _OPEN: Final = """
 INSERT INTO person_session
     (secret_sha256, person_id, methods, signed_in_at, second_factor_at, seen_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $4, $6)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _FIND: Final = """
 SELECT s.person_id, s.methods, s.signed_in_at, s.second_factor_at, s.seen_at
@@ -71,18 +71,25 @@ class Sessions:
         self._pool: asyncpg.Pool[Any] = database.pool
 
     async def open(
-        self, person_id: str, methods: tuple[str, ...], *, second_factor: bool = False
+        self,
+        person_id: str,
+        methods: tuple[str, ...],
+        *,
+        second_factor: bool = False,
+        signed_in_at: datetime | None = None,
     ) -> str:
         """The secret of a new session, for the browser alone.
 
-        A session is always a new one: a secret that somebody planted opens nothing.
+        A session is always a new one: a secret that somebody planted opens nothing. Apps are told
+        when its person signed in: now, unless that was earlier, elsewhere.
         """
         secret = secrets.token_urlsafe(32)
         now = clock.now()
         proven_at = now if second_factor else None
         await self._pool.execute(
-            _OPEN, _hash(secret), person_id, list(methods), now, proven_at, now + LONGEST
-        )
+            _OPEN, _hash(secret), person_id, list(methods), signed_in_at or now, proven_at, now,
+            now + LONGEST,
+        )  # fmt: skip
         return secret
 
     async def find(self, secret: str | None) -> SignedIn | None:
