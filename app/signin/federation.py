@@ -29,7 +29,7 @@ from app.signin import providers
 from app.signin.claims import Reading, read_claims
 from app.signin.discovery import Discovery, Metadata
 from app.signin.id_tokens import Expected, is_since, verify
-from app.signin.sessions import LONGEST
+from app.signin.sessions import LONGEST, hash_of
 
 LASTS: Final = timedelta(minutes=10)
 _ASSERTION_LASTS_S: Final = 60
@@ -171,7 +171,7 @@ class Federation:
         sealed = self._sealer.seal(kept, about=_about(provider_id))
         now = clock.now()
         await self._pool.execute(
-            _BEGIN, _hash(state), provider_id, _hash(browser), sealed, return_to, step_up_for, now,
+            _BEGIN, hash_of(state), provider_id, hash_of(browser), sealed, return_to, step_up_for, now,
             now + LASTS,
         )  # fmt: skip
         asked = {
@@ -238,7 +238,7 @@ class Federation:
         row = None
         if 0 < len(state) <= _LONGEST:
             row = await self._pool.fetchrow(
-                _TAKE, _hash(state), provider_id, _hash(browser), clock.now()
+                _TAKE, hash_of(state), provider_id, hash_of(browser), clock.now()
             )
         if row is None:
             raise SignInNotBegun
@@ -354,7 +354,3 @@ def _about(provider_id: str) -> str:
 
 def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

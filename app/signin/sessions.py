@@ -87,7 +87,7 @@ class Sessions:
         now = clock.now()
         proven_at = now if second_factor else None
         await self._pool.execute(
-            _OPEN, _hash(secret), person_id, list(methods), signed_in_at or now, proven_at, now,
+            _OPEN, hash_of(secret), person_id, list(methods), signed_in_at or now, proven_at, now,
             now + LONGEST,
         )  # fmt: skip
         return secret
@@ -97,11 +97,11 @@ class Sessions:
         if secret is None or len(secret) != _SECRET_CHARS:
             return None
         now = clock.now()
-        row = await self._pool.fetchrow(_FIND, _hash(secret), now, now - IDLE)
+        row = await self._pool.fetchrow(_FIND, hash_of(secret), now, now - IDLE)
         if row is None:
             return None
         if now - row["seen_at"] > _SEEN_EVERY:
-            await self._pool.execute(_SEEN, _hash(secret), now)
+            await self._pool.execute(_SEEN, hash_of(secret), now)
         return SignedIn(
             row["person_id"], tuple(row["methods"]), row["signed_in_at"], row["second_factor_at"]
         )
@@ -113,13 +113,13 @@ class Sessions:
         """
         new = secrets.token_urlsafe(32)
         person_id = await self._pool.fetchval(
-            _ROTATE, _hash(secret), _hash(new), clock.now(), list(methods)
+            _ROTATE, hash_of(secret), hash_of(new), clock.now(), list(methods)
         )
         return None if person_id is None else new
 
     async def end(self, secret: str) -> str | None:
         """End a session; the person's id, None where there was none."""
-        ended: str | None = await self._pool.fetchval(_END, _hash(secret))
+        ended: str | None = await self._pool.fetchval(_END, hash_of(secret))
         return ended
 
     async def count(self, person_id: str) -> int:
@@ -150,6 +150,9 @@ async def forget_sessions(pool: "asyncpg.Pool[Any]") -> None:
     await pool.execute(_FORGET, now, now - IDLE)
 
 
-def _hash(secret: str) -> bytes:
-    # A plain hash is enough: the secret is random, nobody can guess it from a list.
+def hash_of(secret: str) -> bytes:
+    """What is kept of a secret that we made.
+
+    A plain hash is enough: it is random, nobody can guess it from a list.
+    """
     return hashlib.sha256(secret.encode()).digest()
