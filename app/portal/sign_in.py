@@ -42,8 +42,8 @@ _WRONG: Final = told_wrong(
     "After several failures the account waits for a while.",
 )
 _WRONG_CODE: Final = told_wrong(
-    "確認できません。新しく表示されたコードを入力してください。続けて間違えると、しばらく受け付けません。",
-    "Not confirmed. Type the code that is shown next. After several failures the account waits.",
+    "確認できません。新しく表示されたコードを入力してください。続けて間違えると、サインアウトされます。",
+    "Not confirmed. Type the code that is shown next. After several failures you are signed out.",
 )
 ReturnTo = Annotated[str | None, Query()]
 Again = Annotated[str | None, Query(description="whoever is signed in is to sign in anew")]
@@ -184,7 +184,7 @@ async def prove_second_factor(request: Request, platform: PlatformDep) -> Respon
     await platform.limits.sign_in(origin_of(request.scope))
     person, to = visitor.person, local_path(sent.get("return_to"))
     if not await platform.accounts.is_code(
-        person.person_id, sent.get("code", ""), request_id_of(request)
+        person.person_id, visitor.secret, sent.get("code", ""), request_id_of(request)
     ):
         return _second_factor_page(visitor, to, _WRONG_CODE, status=403)
     return await step_up(request, platform, visitor, to)
