@@ -249,7 +249,7 @@ async def _say(session: AsyncSession, provider: IdentityProvider, told: Vouching
 
 
 async def _check_below(session: AsyncSession, top: str, group: str, organization: str) -> None:
-    """One body's provider puts nobody into another body."""
+    """A provider puts nobody into an organisation that is neither its own nor below that."""
     line = await session.scalar(select(func.line_of(organization)))
     if top not in (line or ()):
         raise _wrong(
