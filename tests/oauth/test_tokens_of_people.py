@@ -41,6 +41,8 @@ async def test_an_app_acts_with_the_roles_of_the_person_and_not_its_own(world: W
     assert [each.status_code for each in answers] == [201, 403], [each.text for each in answers]
     assert answers[0].json()["publisher"]["id"] == SAKAI
     assert answers[1].json()["code"] == "role_missing"
+    (entry,) = await world.log(Event.DATASET_ADDED)
+    assert entry["by"] == clerk
 
 
 def _dataset() -> dict[str, Any]:
