@@ -200,6 +200,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         ).grant
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage)
+        sign_ins = Sessions(database)
         await limits.start()
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
@@ -217,9 +218,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             outbound=outbound,
             clients=clients,
             people=people,
-            sign_ins=Sessions(database),
+            sign_ins=sign_ins,
             federation=Federation(database, outbound, sealer, issuer=settings.issuer),
-            accounts=Accounts(database, sealer, entries),
+            accounts=Accounts(database, sealer, entries, sign_ins),
             snapshot=snapshot,
             decider=decider,
             rights=Rights(database, snapshot, settings.zone),

@@ -348,7 +348,22 @@ async def second_factor_of(caller: CallerDep, platform: PlatformDep) -> None:
 
 StepUp = Depends(second_factor_of)
 AdminReader = Annotated[Caller, require(scope="admin:read")]
-AdminWriter = Annotated[Caller, require(scope="admin:write", role=Role.OPERATOR)]
+Operator = Annotated[Caller, require(scope="admin:read", role=Role.OPERATOR)]
+
+
+async def admin_writer_of(
+    caller: Annotated[Caller, require(scope="admin:write", role=Role.OPERATOR)],
+    platform: PlatformDep,
+) -> Caller:
+    """An operator who, in person, has proven both factors lately.
+
+    One factor must add no client either: that would be an operator whom nobody asks for a second.
+    """
+    await second_factor_of(caller, platform)
+    return caller
+
+
+AdminWriter = Annotated[Caller, Depends(admin_writer_of)]
 AuditReader = Annotated[Caller, require(scope="audit:read")]
 CatalogueWriter = Annotated[Caller, require(scope="catalogue:write", role=Role.STEWARD)]
 OrganizationWriter = Annotated[Caller, require(scope="organization:write")]
@@ -358,3 +373,4 @@ AgreementsWriter = Annotated[Caller, require(scope="agreements:write")]
 # The codes that every operation with a caller may refuse with; for `problems(…)`.
 CALLER_CODES: Final = ("token_required", "invalid_token", "authorization_malformed")
 SCOPED_CODES: Final = (*CALLER_CODES, "insufficient_scope", "role_missing")
+ADMIN_CODES: Final = (*SCOPED_CODES, "insufficient_user_authentication")  # of an `AdminWriter`

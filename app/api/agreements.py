@@ -7,7 +7,15 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field, model_validator
 
 from app.agreements import agreements, exclusions, notices, purposes
-from app.api.access import SCOPED_CODES, AdminWriter, CallerDep, Reading, StepUp, Writing
+from app.api.access import (
+    ADMIN_CODES,
+    SCOPED_CODES,
+    AdminWriter,
+    CallerDep,
+    Reading,
+    StepUp,
+    Writing,
+)
 from app.api.agreement_access import (
     DatasetOf,
     changing_agreement,
@@ -291,8 +299,8 @@ async def list_purposes(session: Reading) -> list[Purpose]:
     status_code=201,
     response_model=PurposeOut,
     summary="Add a purpose of use",
-    responses=problems(*SCOPED_CODES, "purpose_exists"),
+    responses=problems(*ADMIN_CODES, "purpose_exists"),
 )
 async def add_purpose(new: PurposeIn, caller: AdminWriter, session: Writing) -> Purpose:
     """A purpose, once listed, stays."""
-    return await purposes.add_purpose(session, **new.model_dump(), by=caller.client.client_id)
+    return await purposes.add_purpose(session, **new.model_dump(), by=caller.client.actor)

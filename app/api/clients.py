@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, StepUp, Writing
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
@@ -14,9 +14,6 @@ from app.models.parties import AuthMethod, Client, Role, Zone
 from app.parties import clients
 
 router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
-# Whoever adds a client or gives it a key can act as a machine, which no second factor is asked of:
-# so it is asked here.
-_WRITE_CODES: Final = (*SCOPED_CODES, "insufficient_user_authentication")
 EXAMPLE_JWKS: JsonDict = {
     "keys": [
         {
@@ -142,7 +139,7 @@ class ExchangeIn(InShape):
     response_model=AddedClientOut,
     summary="Add a client",
     responses=problems(
-        *_WRITE_CODES,
+        *ADMIN_CODES,
         "client_invalid",
         "client_exists",
         "jwks_invalid",
@@ -151,7 +148,6 @@ class ExchangeIn(InShape):
         "organization_invalid",
         "organization_closed",
     ),
-    dependencies=[StepUp],
 )
 async def add_client(new: ClientIn, caller: AdminWriter, session: Writing) -> clients.AddedClient:
     """A key's `kid` becomes its RFC 7638 thumbprint. A private key is refused."""
@@ -195,13 +191,12 @@ async def show_client(client_id: str, caller: AdminReader, session: Reading) -> 
     response_model=ClientOut,
     summary="Replace a client's keys",
     responses=problems(
-        *_WRITE_CODES,
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "client_invalid",
         "jwks_invalid",
     ),
-    dependencies=[StepUp],
 )
 async def replace_keys(
     client_id: str, new: KeysIn, caller: AdminWriter, session: Writing
@@ -216,14 +211,13 @@ async def replace_keys(
     response_model=ClientOut,
     summary="Say who may sign in to a client",
     responses=problems(
-        *_WRITE_CODES,
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "redirect_uri_invalid",
         "organization_not_found",
         "organization_invalid",
     ),
-    dependencies=[StepUp],
 )
 async def set_sign_in(
     client_id: str, new: SignInIn, caller: AdminWriter, session: Writing
@@ -238,12 +232,11 @@ async def set_sign_in(
     response_model=ClientOut,
     summary="Name the apps whose tokens a client may exchange",
     responses=problems(
-        *_WRITE_CODES,
+        *ADMIN_CODES,
         "client_not_found",
         "client_already_revoked",
         "client_invalid",
     ),
-    dependencies=[StepUp],
 )
 async def allow_exchange(
     client_id: str, told: ExchangeIn, caller: AdminWriter, session: Writing
@@ -260,8 +253,7 @@ async def allow_exchange(
     "/{client_id}/revoke",
     response_model=ClientOut,
     summary="Revoke a client",
-    responses=problems(*_WRITE_CODES, "client_not_found", "client_already_revoked"),
-    dependencies=[StepUp],
+    responses=problems(*ADMIN_CODES, "client_not_found", "client_already_revoked"),
 )
 async def revoke_client(client_id: str, caller: AdminWriter, session: Writing) -> Client:
     """For good. Tokens that it still holds are refused from now on."""

@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import (
+    ADMIN_CODES,
     SCOPED_CODES,
     AdminReader,
     AdminWriter,
@@ -95,13 +96,13 @@ class GroupOut(OutShape):
     status_code=201,
     response_model=GroupOut,
     summary="Enter a tenant group",
-    responses=problems(*SCOPED_CODES, *_ORGANIZATION, "group_invalid", "group_exists"),
+    responses=problems(*ADMIN_CODES, *_ORGANIZATION, "group_invalid", "group_exists"),
 )
 async def add_group(body: GroupIn, caller: AdminWriter, session: Writing) -> dict[str, Any]:
     """Its operator manages what members publish; reading records takes agreements all the same."""
     given = body.model_dump(exclude={"operator"})
     new = groups.NewGroup(**given, operator_id=body.operator)
-    return _shown(await groups.add(session, new, by=caller.client.client_id), [])
+    return _shown(await groups.add(session, new, by=caller.client.actor), [])
 
 
 @router.get(
@@ -124,7 +125,7 @@ async def list_all_groups(
     response_model=MemberOut,
     summary="Enter a membership",
     responses=problems(
-        *SCOPED_CODES, *_ORGANIZATION, "group_not_found", "group_invalid", "already_member"
+        *ADMIN_CODES, *_ORGANIZATION, "group_not_found", "group_invalid", "already_member"
     ),
 )
 async def add_member(
@@ -133,20 +134,20 @@ async def add_member(
     """From its first day on, the group's operator may manage the member's datasets."""
     given = body.model_dump(exclude={"organization"})
     new = groups.NewMember(**given, organization_id=body.organization)
-    return await groups.add_member(session, group_id, new, by=caller.client.client_id)
+    return await groups.add_member(session, group_id, new, by=caller.client.actor)
 
 
 @router.post(
     "/v1/admin/groups/{group_id}/members/{organization_id}/end",
     response_model=GroupOut,
     summary="End a membership",
-    responses=problems(*SCOPED_CODES, "organization_invalid", "group_not_found", "not_a_member"),
+    responses=problems(*ADMIN_CODES, "organization_invalid", "group_not_found", "not_a_member"),
 )
 async def end_membership(
     group_id: str, organization_id: str, caller: AdminWriter, session: Writing
 ) -> dict[str, Any]:
     """At once, and whatever membership is still to come."""
-    by = caller.client.client_id
+    by = caller.client.actor
     group = await groups.end_membership(session, group_id, organization_id, by=by)
     return await _one(session, group)
 

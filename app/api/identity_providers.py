@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, StepUp, Writing
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep
@@ -21,7 +21,6 @@ router = APIRouter(
 )
 _Names = Annotated[tuple[Name, ...], Field(max_length=200)]
 _Roles = Annotated[tuple[Role, ...], Field(max_length=5)]
-_CODES = (*SCOPED_CODES, "insufficient_user_authentication")
 _VOUCHING: JsonDict = {
     "domains": ["city.example.jp"],
     "group_claim": "groups",
@@ -120,13 +119,16 @@ class ProviderOut(OutShape):
     "",
     status_code=201,
     response_model=ProviderOut,
-    dependencies=[StepUp],
     summary="Add an identity provider",
     responses=problems(
-        *_CODES, "organization_invalid", "provider_invalid", "outbound_refused", "provider_exists",
+        *ADMIN_CODES,
+        "organization_invalid",
+        "provider_invalid",
+        "outbound_refused",
+        "provider_exists",
         "domain_taken",
     ),
-)  # fmt: skip
+)
 async def add_provider(
     body: ProviderIn, caller: AdminWriter, session: Writing, platform: PlatformDep
 ) -> dict[str, Any]:
@@ -172,10 +174,13 @@ async def show_provider(
 @router.put(
     "/{provider_id}/vouching",
     response_model=ProviderOut,
-    dependencies=[StepUp],
     summary="Say for whom an identity provider vouches",
     responses=problems(
-        *_CODES, "organization_invalid", "provider_not_found", "provider_invalid", "domain_taken"
+        *ADMIN_CODES,
+        "organization_invalid",
+        "provider_not_found",
+        "provider_invalid",
+        "domain_taken",
     ),
 )
 async def set_vouching(
@@ -189,9 +194,8 @@ async def set_vouching(
 @router.post(
     "/{provider_id}/disable",
     response_model=ProviderOut,
-    dependencies=[StepUp],
     summary="Take an identity provider's word no more",
-    responses=problems(*_CODES, "provider_not_found"),
+    responses=problems(*ADMIN_CODES, "provider_not_found"),
 )
 async def disable_provider(
     provider_id: str, caller: AdminWriter, session: Writing, platform: PlatformDep
@@ -204,9 +208,8 @@ async def disable_provider(
 @router.post(
     "/{provider_id}/enable",
     response_model=ProviderOut,
-    dependencies=[StepUp],
     summary="Take an identity provider's word again",
-    responses=problems(*_CODES, "provider_not_found"),
+    responses=problems(*ADMIN_CODES, "provider_not_found"),
 )
 async def enable_provider(
     provider_id: str, caller: AdminWriter, session: Writing, platform: PlatformDep

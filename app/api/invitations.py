@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
-from app.api.access import SCOPED_CODES, Inviter, PlatformDep, Reading, Writing
+from app.api.access import SCOPED_CODES, Inviter, PlatformDep, Reading, StepUp, Writing
 from app.api.clients import AddedClientOut
 from app.api.dataset_shapes import Email
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
@@ -88,8 +88,10 @@ def _within(caller: Caller) -> str | None:
     status_code=201,
     response_model=MadeInvitationOut,
     summary="Invite an organisation",
+    dependencies=[StepUp],  # what it becomes is a client, whom nobody asks for a second factor
     responses=problems(
         *SCOPED_CODES,
+        "insufficient_user_authentication",
         "organization_not_found",
         "organization_invalid",
         "organization_closed",
@@ -102,7 +104,7 @@ async def invite(
 ) -> invitations.MadeInvitation:
     """Hand the code on by a way you trust: it works once, for 14 days, and is shown only here."""
     new = invitations.NewInvitation(body.organization, body.email, body.roles)
-    by, within = caller.client.client_id, _within(caller)
+    by, within = caller.client.actor, _within(caller)
     return await invitations.invite(session, new, by=by, within=within)
 
 
@@ -130,7 +132,7 @@ async def list_invitations(
 )
 async def take_back(invitation_id: UUID, caller: Inviter, session: Writing) -> Invitation:
     """Its code opens nothing any more."""
-    by, within = caller.client.client_id, _within(caller)
+    by, within = caller.client.actor, _within(caller)
     return await invitations.take_back(session, invitation_id, by=by, within=within)
 
 

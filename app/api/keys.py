@@ -5,7 +5,15 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, PlatformDep, Reading, Writing
+from app.api.access import (
+    ADMIN_CODES,
+    SCOPED_CODES,
+    AdminReader,
+    AdminWriter,
+    PlatformDep,
+    Reading,
+    Writing,
+)
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, OutShape, Time
 from app.models.parties import SigningKey
@@ -52,7 +60,7 @@ async def list_keys(caller: AdminReader, session: Reading) -> dict[str, list[Sig
     "/rotate",
     response_model=KeysOut,
     summary="Rotate the signing keys",
-    responses=problems(*SCOPED_CODES, "rotation_too_soon", "next_key_too_young"),
+    responses=problems(*ADMIN_CODES, "rotation_too_soon", "next_key_too_young"),
 )
 async def rotate_keys(
     how: RotationIn, caller: AdminWriter, session: Writing, platform: PlatformDep
@@ -61,6 +69,6 @@ async def rotate_keys(
 
     In an emergency the caller's own token ends too, when the present key signed it.
     """
-    by = caller.client.client_id
+    by = caller.client.actor
     await keys.rotate(session, platform.sealer, by=by, emergency=how.emergency, early=how.early)
     return {"keys": await keys.list_keys(session)}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Time
@@ -121,7 +121,7 @@ class CloseIn(InShape):
     response_model=OrganizationOut,
     summary="Add an organisation",
     responses=problems(
-        *SCOPED_CODES, "organization_invalid", "organization_exists", "organization_closed"
+        *ADMIN_CODES, "organization_invalid", "organization_exists", "organization_closed"
     ),
 )
 async def add_organization(
@@ -129,7 +129,7 @@ async def add_organization(
 ) -> Organization:
     """Local governments and wards by code, units as `271004-kenko`, all others by a word."""
     told = organizations.NewOrganization(**new.model_dump())
-    return await organizations.add(session, told, by=caller.client.client_id)
+    return await organizations.add(session, told, by=caller.client.actor)
 
 
 @router.get(
@@ -204,7 +204,7 @@ async def list_former_names(
     response_model=OrganizationOut,
     summary="Rename an organisation",
     responses=problems(
-        *SCOPED_CODES, "organization_not_found", "organization_invalid", "organization_closed"
+        *ADMIN_CODES, "organization_not_found", "organization_invalid", "organization_closed"
     ),
 )
 async def rename_organization(
@@ -212,7 +212,7 @@ async def rename_organization(
 ) -> Organization:
     """The id and everything that hangs on it stay."""
     return await organizations.rename(
-        session, organization_id, **new.model_dump(), by=caller.client.client_id
+        session, organization_id, **new.model_dump(), by=caller.client.actor
     )
 
 
@@ -221,7 +221,7 @@ async def rename_organization(
     response_model=OrganizationOut,
     summary="Close an organisation",
     responses=problems(
-        *SCOPED_CODES,
+        *ADMIN_CODES,
         "organization_not_found",
         "organization_invalid",
         "organization_closed",
@@ -233,7 +233,7 @@ async def close_organization(
 ) -> Organization:
     """Its clients are refused from then on."""
     return await organizations.close(
-        session, organization_id, **end.model_dump(), by=caller.client.client_id
+        session, organization_id, **end.model_dump(), by=caller.client.actor
     )
 
 
@@ -242,7 +242,7 @@ async def close_organization(
     response_model=OrganizationOut,
     summary="Have what is published approved by a second person",
     responses=problems(
-        *SCOPED_CODES, "organization_not_found", "organization_invalid", "organization_closed"
+        *ADMIN_CODES, "organization_not_found", "organization_invalid", "organization_closed"
     ),
 )
 async def ask_approval(
@@ -250,5 +250,5 @@ async def ask_approval(
 ) -> Organization:
     """For public data of the organisation and of all below it. Only an operator lifts it again."""
     return await organizations.ask_approval(
-        session, organization_id, approval=asked.approval, by=caller.client.client_id
+        session, organization_id, approval=asked.approval, by=caller.client.actor
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from app.api.access import SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, OutShape, Slug, Time
 from app.models.quotas import Quota
@@ -53,14 +53,14 @@ async def list_quotas(caller: AdminReader, session: Reading) -> Sequence[Quota]:
     "",
     response_model=QuotaOut,
     summary="Set a quota",
-    responses=problems(*SCOPED_CODES, "quota_subject_unknown"),
+    responses=problems(*ADMIN_CODES, "quota_subject_unknown"),
 )
 async def set_quota(body: QuotaIn, caller: AdminWriter, session: Writing) -> Quota:
     """In force on every replica within two seconds. A second quota of a subject replaces the first.
 
     A client's own quota, or its quota on a dataset, may be more than the settings give or less.
     """
-    by = caller.client.client_id
+    by = caller.client.actor
     return await quotas.put(session, **body.model_dump(), by=by)
 
 
@@ -68,10 +68,10 @@ async def set_quota(body: QuotaIn, caller: AdminWriter, session: Writing) -> Quo
     "",
     status_code=204,
     summary="Take a quota back",
-    responses=problems(*SCOPED_CODES, "quota_not_found"),
+    responses=problems(*ADMIN_CODES, "quota_not_found"),
 )
 async def remove_quota(
     caller: AdminWriter, session: Writing, client_id: _Named = None, dataset_id: _Named = None
 ) -> None:
     """Named as it was set. What the settings say holds again."""
-    await quotas.remove(session, client_id, dataset_id, by=caller.client.client_id)
+    await quotas.remove(session, client_id, dataset_id, by=caller.client.actor)

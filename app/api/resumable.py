@@ -209,7 +209,7 @@ async def remove_upload(
     found = await incoming.get(session, upload_id, organization_id=mine, to_remove=True)
     if not await parts.remove(await platform.database.driver_of(session), upload_id):
         raise incoming.UploadInUse(id=upload_id)
-    await incoming.note_removed(session, found, by=caller.client.client_id)
+    await incoming.note_removed(session, found, by=caller.client.actor)
     return Response(status_code=204)
 
 

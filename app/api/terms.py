@@ -7,7 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.access import SCOPED_CODES, AdminWriter, OrganizationWriter, Reading, Writing
+from app.api.access import (
+    ADMIN_CODES,
+    SCOPED_CODES,
+    AdminWriter,
+    OrganizationWriter,
+    Reading,
+    Writing,
+)
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, OutShape, PlainText, Time
 from app.models.onboarding import TermsAcceptance, TermsVersion
@@ -99,12 +106,12 @@ async def show_terms(number: _Number, session: Reading) -> TermsVersion:
     status_code=201,
     response_model=TermsOut,
     summary="Publish a version of the terms of use",
-    responses=problems(*SCOPED_CODES, "terms_invalid"),
+    responses=problems(*ADMIN_CODES, "terms_invalid"),
 )
 async def publish_terms(body: TermsIn, caller: AdminWriter, session: Writing) -> TermsVersion:
     """Whoever comes by invitation must accept what is in force before it hands in data."""
     new = terms.NewTerms(**body.model_dump())
-    return await terms.publish(session, new, by=caller.client.client_id)
+    return await terms.publish(session, new, by=caller.client.actor)
 
 
 @router.post(

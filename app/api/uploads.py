@@ -209,7 +209,7 @@ async def cancel_run(run_id: UUID, caller: CatalogueWriter, session: Writing) ->
     """Stop a load. A queued run ends at once, a running one within seconds: as `failed` with the
     code `cancelled`, and with no version."""
     await Owned.run(session, run_id, caller)
-    return await runs.cancel(session, run_id, by=caller.client.client_id)
+    return await runs.cancel(session, run_id, by=caller.client.actor)
 
 
 @router.get(

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from app.api.access import (
+    ADMIN_CODES,
     SCOPED_CODES,
-    AdminReader,
     AdminWriter,
+    Operator,
     PlatformDep,
     Reading,
-    StepUp,
     Writing,
 )
 from app.api.dataset_shapes import Email
@@ -25,8 +25,6 @@ from app.signin import changes
 
 router = APIRouter(prefix="/v1/admin/users", tags=["Users"], max_body_size=LONGEST_BODY)
 Roles = Annotated[list[Role], Field(max_length=5)]
-# A person who changes what others may do has proven both factors lately.
-_WRITE_CODES = (*SCOPED_CODES, "insufficient_user_authentication")
 
 
 class UserIn(InShape):
@@ -103,9 +101,8 @@ class ResetIn(InShape):
     status_code=201,
     response_model=UserWithLinkOut,
     summary="Add a member of staff",
-    dependencies=[StepUp],
     responses=problems(
-        *_WRITE_CODES,
+        *ADMIN_CODES,
         "person_invalid",
         "person_exists",
         "organization_not_found",
@@ -130,7 +127,7 @@ async def add_user(
     responses=problems(*SCOPED_CODES, "invalid_cursor", "organization_invalid"),
 )
 async def list_users(
-    caller: AdminReader,
+    caller: Operator,
     session: Reading,
     organization: Annotated[str | None, Query(max_length=100)] = None,
     limit: Limit = 100,
@@ -149,7 +146,7 @@ async def list_users(
     summary="Show a member of staff",
     responses=problems(*SCOPED_CODES, "person_not_found"),
 )
-async def show_user(user_id: str, caller: AdminReader, session: Reading) -> Person:
+async def show_user(user_id: str, caller: Operator, session: Reading) -> Person:
     """Their organisation, roles and state, and by what they sign in."""
     return await people.get(session, user_id)
 
@@ -158,8 +155,7 @@ async def show_user(user_id: str, caller: AdminReader, session: Reading) -> Pers
     "/{user_id}/roles",
     response_model=UserOut,
     summary="Set a member of staff's roles",
-    dependencies=[StepUp],
-    responses=problems(*_WRITE_CODES, "person_not_found"),
+    responses=problems(*ADMIN_CODES, "person_not_found", "roles_of_provider"),
 )
 async def set_roles(user_id: str, new: RolesIn, caller: AdminWriter, session: Writing) -> Person:
     """They hold from the next request on, in tokens that are out already too."""
@@ -170,8 +166,7 @@ async def set_roles(user_id: str, new: RolesIn, caller: AdminWriter, session: Wr
     "/{user_id}/disable",
     response_model=UserOut,
     summary="Let a member of staff in no more",
-    dependencies=[StepUp],
-    responses=problems(*_WRITE_CODES, "person_not_found"),
+    responses=problems(*ADMIN_CODES, "person_not_found"),
 )
 async def disable_user(user_id: str, caller: AdminWriter, session: Writing) -> Person:
     """Sessions and tokens are refused from the next request on."""
@@ -182,11 +177,10 @@ async def disable_user(user_id: str, caller: AdminWriter, session: Writing) -> P
     "/{user_id}/enable",
     response_model=UserOut,
     summary="Let a member of staff in again",
-    dependencies=[StepUp],
-    responses=problems(*_WRITE_CODES, "person_not_found"),
+    responses=problems(*ADMIN_CODES, "person_not_found"),
 )
 async def enable_user(user_id: str, caller: AdminWriter, session: Writing) -> Person:
-    """With the password and the second factor that they had."""
+    """With the password and the second factor that they had; ended sessions stay ended."""
     return await people.enable(session, user_id, by=caller.client.actor)
 
 
@@ -194,8 +188,7 @@ async def enable_user(user_id: str, caller: AdminWriter, session: Writing) -> Pe
     "/{user_id}/reset",
     response_model=UserWithLinkOut,
     summary="Reset a member of staff's password or second factor",
-    dependencies=[StepUp],
-    responses=problems(*_WRITE_CODES, "person_not_found", "signs_in_elsewhere"),
+    responses=problems(*ADMIN_CODES, "person_not_found", "signs_in_elsewhere"),
 )
 async def reset_user(
     user_id: str, what: ResetIn, caller: AdminWriter, platform: PlatformDep, session: Writing

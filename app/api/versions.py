@@ -193,7 +193,7 @@ async def roll_back(
     get the real differences."""
     dataset = await Owned.dataset(session, dataset_id, caller)
     version = await versions.get(session, dataset_id, body.to)
-    await versions.roll_back(session, dataset, version, by=caller.client.client_id)
+    await versions.roll_back(session, dataset, version, by=caller.client.actor)
     return version
 
 

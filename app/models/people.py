@@ -62,6 +62,7 @@ class PersonSession(Base):
     second_factor_at: Mapped[datetime | None]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    failures: Mapped[int]  # wrong passwords and codes in a row
 
 
 class PersonSetUp(Base):

@@ -22,7 +22,7 @@ class Authority:
         """The client of a checked token, acting for its person where it has one.
 
         Raises `InvalidToken` where the client or the person is out, or what let the person sign in
-        to the client, or one client exchange another's token, was taken back.
+        to it, or let it exchange another client's token, was taken back.
         """
         client = await _find(self._clients, verified.client_id, "client")
         if verified.person is not None and not client.revoked:
@@ -42,13 +42,17 @@ class Authority:
         return acting_for(client, person)
 
 
-def _why_not(chain: tuple[ClientFacts, ...], person: PersonFacts) -> str | None:
-    """Why the last of those who had the person's token from one another may not act; or None."""
-    if any(each.revoked for each in chain):
+def _why_not(handed_on: tuple[ClientFacts, ...], person: PersonFacts) -> str | None:
+    """Why the last of these may not act for the person now; None when it may.
+
+    The first is the app that the person signed in to; each of the others exchanged a token of the
+    one before it. What one of them may do no more, none after it may.
+    """
+    if any(each.revoked for each in handed_on):
         return "client_revoked"
-    if any(giver.client_id not in taker.exchange_from for giver, taker in pairwise(chain)):
+    if any(giver.client_id not in taker.exchange_from for giver, taker in pairwise(handed_on)):
         return "exchange_from"
-    return None if all(may_sign_in(each, person) for each in chain) else "staff_of"
+    return None if all(may_sign_in(each, person) for each in handed_on) else "staff_of"
 
 
 async def _find(cache: LiveCache[Found], key: str, why: str) -> Found:

@@ -20,9 +20,11 @@ MEANINGS: Final[dict[str, str]] = {
     "catalogue:write": "register and change datasets of one's own organisation",
     "agreements:write": "ask for access; as a steward decide on requests and agreements",
     "organization:write": "accept the terms of use and leave groups for one's own organisation",
-    "invitations:write": "invite organisations; as a coordinator those of one's own body",
-    "admin:read": "read organisations, clients and every agreement",
-    "admin:write": "change organisations and clients; suspend agreements",
+    "invitations:write": "invite organisations and decide on clients that registered themselves;"
+    " as a coordinator those of one's own body",
+    "admin:read": "read organisations, clients, members of staff and every agreement",
+    "admin:write": "change organisations, clients, members of staff and who vouches for them;"
+    " suspend agreements",
     "audit:read": "read and verify the log",
 }
 # Who somebody is, for the app that they signed in to (OpenID Connect Core, 5.4). No machine's.

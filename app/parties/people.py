@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
@@ -18,7 +18,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
 from app.models.parties import Organization, Role
-from app.models.people import Person
+from app.models.people import Person, PersonSession
 from app.parties.organizations import OrganizationClosed, OrganizationNotFound, normal_id
 from app.policy.facts import PersonFacts
 
@@ -53,6 +53,21 @@ class PersonInvalid(AppError):
     en = "What was said of the member of staff is wrong."
 
 
+class RolesOfProvider(AppError):
+    """Roles are the word of the person's provider: what is set here would be gone tomorrow."""
+
+    kind = Kind.CONFLICT
+    code = "roles_of_provider"
+    ja = (
+        "職員 {person} の役割は認証プロバイダー {provider} のグループで決まります。グループの設定を"
+        "変えるか、すぐに止めるには職員を停止してください。"
+    )
+    en = (
+        "The roles of {person} follow from their groups at the provider {provider}. Change what the"
+        " groups mean; to take them at once, disable the person."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NewPerson:
     """What is said of a member of staff to be added."""
@@ -75,11 +90,7 @@ async def add(session: AsyncSession, new: NewPerson, *, by: str) -> Person:
         raise OrganizationNotFound(organization=new.organization_id)
     if organization.valid_to is not None:
         raise OrganizationClosed(organization=organization.id)
-    if not _EMAIL.fullmatch(new.email):
-        raise PersonInvalid(faults=[Fault(
-            "/email", "invalid_email", "メールアドレスの形になっていません。",
-            "This is no mail address.",
-        )])  # fmt: skip
+    check_email(new.email)
     if await find_by_email(session, new.email) is not None:
         raise PersonExists(email=new.email)
     person = Person(
@@ -100,6 +111,15 @@ async def add(session: AsyncSession, new: NewPerson, *, by: str) -> Person:
         roles=person.roles, by=by,
     )  # fmt: skip
     return person
+
+
+def check_email(email: str) -> None:
+    """Raise `PersonInvalid` for what is no mail address."""
+    if not _EMAIL.fullmatch(email):
+        raise PersonInvalid(faults=[Fault(
+            "/email", "invalid_email", "メールアドレスの形になっていません。",
+            "This is no mail address.",
+        )])  # fmt: skip
 
 
 async def get(session: AsyncSession, person_id: str, *, lock: bool = False) -> Person:
@@ -136,8 +156,13 @@ async def list_people(
 async def set_roles(
     session: AsyncSession, person_id: str, roles: Collection[Role], *, by: str
 ) -> Person:
-    """Give a member of staff these roles and no others, from their next request on."""
+    """Give a member of staff these roles and no others, from their next request on.
+
+    Raises `RolesOfProvider`.
+    """
     person = await get(session, person_id, lock=True)
+    if person.provider_id is not None:
+        raise RolesOfProvider(person=person.id, provider=person.provider_id)
     person.roles = sorted({role.value for role in roles})
     await audit.append(
         session, Event.PERSON_CHANGED, person=person.id, roles=person.roles, by=by
@@ -146,13 +171,15 @@ async def set_roles(
 
 
 async def disable(session: AsyncSession, person_id: str, *, by: str) -> Person:
-    """Let a member of staff in no more: sessions and tokens are refused from the next request on.
+    """Let a member of staff in no more: sessions end, tokens are refused from the next request on.
 
     Told of somebody who is out already it changes nothing.
     """
     person = await get(session, person_id, lock=True)
     if person.disabled_at is None:
         person.disabled_at = clock.now()
+        # Whatever stole one finds none again when the person is let in anew.
+        await session.execute(delete(PersonSession).where(PersonSession.person_id == person.id))
         await audit.append(session, Event.PERSON_CHANGED, person=person.id, state="disabled", by=by)
     return person
 

@@ -60,7 +60,7 @@ class Vouched:
 
 
 async def settle(session: AsyncSession, vouched: Vouched) -> Person:
-    """The person as they are from this sign-in on: roles and organisation are the provider's word.
+    """The person as they are from this sign-in on: roles, organisation and address are its word.
 
     Raises `EmailUnproven`, `EmailBelongsToAnother` or `PersonShutOut`.
     """
@@ -68,26 +68,27 @@ async def settle(session: AsyncSession, vouched: Vouched) -> Person:
     provider = await session.get_one(IdentityProvider, vouched.provider_id, with_for_update=True)
     if provider.disabled_at is not None:
         raise PersonShutOut
+    if vouched.email is None:  # each time: a domain may have been taken from the provider
+        raise EmailUnproven
     person: Person | None = await session.scalar(
         select(Person)
         .where(Person.provider_id == vouched.provider_id, Person.subject == vouched.subject)
         .with_for_update()
     )
-    if person is None:
-        return await _added(session, vouched)
-    if person.disabled_at is not None:
+    if person is not None and person.disabled_at is not None:
         raise PersonShutOut
-    await _keep_in_step(session, person, vouched)
+    other = await people.find_by_email(session, vouched.email)
+    if other is not None and other is not person:
+        raise EmailBelongsToAnother
+    if person is None:
+        return await _added(session, vouched, vouched.email)
+    await _keep_in_step(session, person, vouched, vouched.email)
     return person
 
 
-async def _added(session: AsyncSession, vouched: Vouched) -> Person:
-    if vouched.email is None:
-        raise EmailUnproven
-    if await people.find_by_email(session, vouched.email) is not None:
-        raise EmailBelongsToAnother
+async def _added(session: AsyncSession, vouched: Vouched, email: str) -> Person:
     new = NewPerson(
-        vouched.organization_id, vouched.name, vouched.email, vouched.roles, vouched.provider_id,
+        vouched.organization_id, vouched.name, email, vouched.roles, vouched.provider_id,
         vouched.subject,
     )  # fmt: skip
     try:
@@ -96,9 +97,13 @@ async def _added(session: AsyncSession, vouched: Vouched) -> Person:
         raise PersonShutOut from None
 
 
-async def _keep_in_step(session: AsyncSession, person: Person, vouched: Vouched) -> None:
+async def _keep_in_step(
+    session: AsyncSession, person: Person, vouched: Vouched, email: str
+) -> None:
     roles = sorted({role.value for role in vouched.roles})
-    person.name = vouched.name
+    people.check_email(email)
+    # The address too: the one before may be a colleague's by now, and apps are told of it.
+    person.name, person.email = vouched.name, email
     if (person.roles, person.organization_id) == (roles, vouched.organization_id):
         return
     person.roles, person.organization_id = roles, vouched.organization_id

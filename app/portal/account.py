@@ -34,12 +34,12 @@ _ROLES: Final = {
     "auditor": ("監査者", "auditor"),
 }
 _WRONG_PASSWORD: Final = told_wrong(
-    "今のパスワードが違うか、続けて間違えたためしばらく受け付けません。",
-    "The present password is wrong, or the account waits after several failures.",
+    "今のパスワードが違います。続けて間違えると、サインアウトされます。",
+    "The present password is wrong. After several failures you are signed out.",
 )
 _WRONG_EITHER: Final = told_wrong(
-    "パスワードか確認コードが違うか、続けて間違えたためしばらく受け付けません。",
-    "The password or the code is wrong, or the account waits after several failures.",
+    "パスワードか確認コードが違います。続けて間違えると、サインアウトされます。",
+    "The password or the code is wrong. After several failures you are signed out.",
 )
 
 
@@ -155,7 +155,7 @@ async def change_password(request: Request, platform: PlatformDep) -> Response:
     if _lacks_second(visitor, person):
         return to_second_factor(request)
     if not await platform.accounts.is_password(
-        person.id, sent.get("password", ""), request_id_of(request)
+        person.id, visitor.secret, sent.get("password", ""), request_id_of(request)
     ):
         return _password_page(visitor, _WRONG_PASSWORD, status=403)
     hashed, wrong = await hash_new(person, sent)
@@ -235,7 +235,7 @@ async def set_totp(request: Request, platform: PlatformDep) -> Response:
     secret = _shown_secret(platform, visitor, sent)
     step = totp.step_of(secret, sent.get("code", ""), clock.now())
     is_password = await platform.accounts.is_password(
-        person.id, sent.get("password", ""), request_id_of(request)
+        person.id, visitor.secret, sent.get("password", ""), request_id_of(request)
     )
     if step is None or not is_password:
         return await _totp_page(platform, visitor, person, secret, to, _WRONG_EITHER)

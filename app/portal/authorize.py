@@ -137,10 +137,7 @@ def _to_prove(request: Request, lack: _Lack | None, visitor: Visitor | None) -> 
     """To the page where what is lacking is proven, and back."""
     if lack is _Lack.SECOND_FACTOR:
         return to_second_factor(request)
-    response = to_sign_in(request)
-    if visitor is not None:  # who is signed in would be led back at once
-        response.headers["Location"] += "&again=1"
-    return response
+    return to_sign_in(request, again=visitor is not None)  # else they would be led back at once
 
 
 async def _who(platform: Platform, client: ClientFacts, visitor: Visitor) -> Proven | None:

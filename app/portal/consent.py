@@ -26,9 +26,9 @@ WORDS: Final[dict[str, str]] = {
     "catalogue:write": "所属組織のデータセットを登録・変更すること",
     "agreements:write": "利用を申請し、申請と協定について決定すること",
     "organization:write": "所属組織として利用規約に同意し、グループから脱退すること",
-    "invitations:write": "組織を招待すること",
-    "admin:read": "組織・クライアント・すべての協定を見ること",
-    "admin:write": "組織・クライアントを変更し、協定を停止すること",
+    "invitations:write": "組織を招待し、クライアントの登録を承認すること",
+    "admin:read": "組織・クライアント・職員・すべての協定を見ること",
+    "admin:write": "組織・クライアント・職員・認証プロバイダーを変更し、協定を停止すること",
     "audit:read": "監査ログを読み、検証すること",
 }
 

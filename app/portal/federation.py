@@ -1,8 +1,5 @@
 """Pages of the sign-in through an organisation's provider. Show nothing that a provider wrote."""
 
-from typing import Any
-
-from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -18,6 +15,7 @@ from app.parties.vouched import Vouched, settle
 from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.layout import both, field, form, html, joined, page
 from app.portal.local_path import leading_to, local_path
+from app.portal.sign_in import Again, ReturnTo
 from app.portal.visits import (
     AGAIN,
     BY_PROVIDER,
@@ -34,7 +32,6 @@ from app.signin.federation import SomebodyElse, Told
 from app.signin.sessions import csrf_of
 
 router = page_router()
-_Path: Any = Query(default=None, max_length=2_000)
 
 
 class NoProviderForDomain(AppError):
@@ -65,7 +62,9 @@ class AnswerUnreadable(AppError):
 
 
 @router.get(BY_PROVIDER)
-async def ask_address(request: Request, return_to: str | None = _Path) -> Response:
+async def ask_address(
+    request: Request, return_to: ReturnTo = None, again: Again = None
+) -> Response:
     """Asks for the mail address, whose domain says which provider it is."""
     secret = form_secret(request)
     inside = joined(
@@ -81,9 +80,10 @@ async def ask_address(request: Request, return_to: str | None = _Path) -> Respon
         )
     )
     where = local_path(return_to)
+    kept = {"return_to": where, **({} if again is None else {"again": "1"})}
     body = html(
         '{form}<p><a href="{local}">{said}</a></p>',
-        form=form(BY_PROVIDER, csrf_of(secret), inside, "次へ", "Next", return_to=where),
+        form=form(BY_PROVIDER, csrf_of(secret), inside, "次へ", "Next", **kept),
         local=leading_to(SIGN_IN, where),
         said=both("パスワードでサインインする", "Sign in with a password"),
     )
@@ -103,16 +103,22 @@ async def choose_provider(request: Request, session: Reading) -> Response:
     provider = await providers.find_by_domain(session, domain)
     if provider is None:
         raise NoProviderForDomain
-    where = leading_to(f"{BY_PROVIDER}/{provider.id}", local_path(sent.get("return_to")))
+    where = leading_to(
+        f"{BY_PROVIDER}/{provider.id}", local_path(sent.get("return_to")), again="again" in sent
+    )
     return RedirectResponse(where, 303)
 
 
 @router.get(BY_PROVIDER + "/{provider_id}")
 async def begin(
-    provider_id: str, request: Request, platform: PlatformDep, return_to: str | None = _Path
+    provider_id: str,
+    request: Request,
+    platform: PlatformDep,
+    return_to: ReturnTo = None,
+    again: Again = None,
 ) -> Response:
     """To a provider, and back to what was asked for."""
-    return await _sent_out(request, platform, provider_id, return_to)
+    return await _sent_out(request, platform, provider_id, return_to, again=again is not None)
 
 
 @router.get(BY_PROVIDER + "/{provider_id}/jwks")
@@ -124,9 +130,7 @@ async def public_keys(provider_id: str, session: Reading) -> Response:
 
 
 @router.get(AGAIN)
-async def step_up(
-    request: Request, platform: PlatformDep, return_to: str | None = _Path
-) -> Response:
+async def step_up(request: Request, platform: PlatformDep, return_to: ReturnTo = None) -> Response:
     """To the provider of who is signed in, for a second factor; and back."""
     visitor = await find_visitor(request)
     if visitor is None:
@@ -184,7 +188,7 @@ async def _let_in(request: Request, platform: Platform, told: Told) -> str:
     elif visitor is not None:
         await platform.sign_ins.end(visitor.secret)
     return secret or await platform.sign_ins.open(
-        person.id, told.methods, second_factor=told.second_factor
+        person.id, told.methods, second_factor=told.second_factor, signed_in_at=told.signed_in_at
     )
 
 
@@ -194,12 +198,13 @@ async def _sent_out(
     provider_id: str,
     return_to: str | None,
     *,
+    again: bool = False,
     person: str | None = None,
 ) -> Response:
     await platform.limits.sign_in(origin_of(request.scope))
     browser = form_secret(request)
     address = await platform.federation.begin(
-        provider_id, browser, local_path(return_to), step_up_for=person
+        provider_id, browser, local_path(return_to), again=again, step_up_for=person
     )
     response = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
     keep_form(request, response, browser)

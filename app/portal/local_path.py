@@ -24,6 +24,6 @@ def local_path(asked: str | None) -> str:
     return HOME if _ODD.search(path) else asked
 
 
-def leading_to(page: str, return_to: str) -> str:
-    """The address of a page that leads back to `return_to`."""
-    return f"{page}?return_to={quote(return_to, safe='')}"
+def leading_to(page: str, return_to: str, *, again: bool = False) -> str:
+    """The address of a page that leads back to `return_to`; `again`: of a sign-in that is to be new."""
+    return f"{page}?return_to={quote(return_to, safe='')}{'&again=1' if again else ''}"

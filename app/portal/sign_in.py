@@ -42,10 +42,11 @@ _WRONG: Final = told_wrong(
     "After several failures the account waits for a while.",
 )
 _WRONG_CODE: Final = told_wrong(
-    "確認できません。新しく表示されたコードを入力してください。続けて間違えると、しばらく受け付けません。",
-    "Not confirmed. Type the code that is shown next. After several failures the account waits.",
+    "確認できません。新しく表示されたコードを入力してください。続けて間違えると、サインアウトされます。",
+    "Not confirmed. Type the code that is shown next. After several failures you are signed out.",
 )
 ReturnTo = Annotated[str | None, Query()]
+Again = Annotated[str | None, Query(description="whoever is signed in is to sign in anew")]
 
 
 def code_field(ja: str, en: str, *, required: bool = True) -> Html:
@@ -60,17 +61,23 @@ def leads_out(return_to: str) -> bool:
 
 @router.get(SIGN_IN)
 async def show_sign_in(
-    request: Request, return_to: ReturnTo = None, again: Annotated[str | None, Query()] = None
+    request: Request, return_to: ReturnTo = None, again: Again = None
 ) -> Response:
     """The form; who is signed in goes on at once, unless they are to prove themselves again."""
     to = local_path(return_to)
     if again is None and await find_visitor(request) is not None:
         return RedirectResponse(to, 303)
-    return _sign_in_page(request, to)
+    return _sign_in_page(request, to, again=again is not None)
 
 
 def _sign_in_page(
-    request: Request, to: str, told: Html = NOTHING, email: str = "", status: int = 200
+    request: Request,
+    to: str,
+    told: Html = NOTHING,
+    email: str = "",
+    status: int = 200,
+    *,
+    again: bool = False,
 ) -> Response:
     secret = form_secret(request)
     inputs = html(
@@ -90,7 +97,7 @@ def _sign_in_page(
         '{told}{sent}<p><a href="{onward}">{where}</a></p>',
         told=told,
         sent=sent,
-        onward=leading_to(BY_PROVIDER, to),
+        onward=leading_to(BY_PROVIDER, to, again=again),
         where=both("組織のアカウントでサインインする", "Sign in with your organisation's account"),
     )
     response = page(*_TITLE, body, status=status, forms_lead_out=leads_out(to))
@@ -177,7 +184,7 @@ async def prove_second_factor(request: Request, platform: PlatformDep) -> Respon
     await platform.limits.sign_in(origin_of(request.scope))
     person, to = visitor.person, local_path(sent.get("return_to"))
     if not await platform.accounts.is_code(
-        person.person_id, sent.get("code", ""), request_id_of(request)
+        person.person_id, visitor.secret, sent.get("code", ""), request_id_of(request)
     ):
         return _second_factor_page(visitor, to, _WRONG_CODE, status=403)
     return await step_up(request, platform, visitor, to)

@@ -82,9 +82,9 @@ def is_form_of_browser(request: Request, sent: dict[str, str]) -> bool:
     return bool(_FORM_SECRET.fullmatch(held)) and is_csrf_of(held, sent.get("csrf"))
 
 
-def to_sign_in(request: Request) -> Response:
-    """To the sign-in, and back to what was asked for."""
-    return RedirectResponse(leading_to(SIGN_IN, _asked(request)), 303)
+def to_sign_in(request: Request, *, again: bool = False) -> Response:
+    """To the sign-in, and back to what was asked for. `again`: who is signed in signs in anew."""
+    return RedirectResponse(leading_to(SIGN_IN, _asked(request), again=again), 303)
 
 
 def to_second_factor(request: Request) -> Response:

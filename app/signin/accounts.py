@@ -5,6 +5,7 @@ equally long over each.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.signin import totp
 from app.signin.passwords import is_password_of
+from app.signin.sessions import Sessions
 
 FREE_FAILURES: Final = 5  # then a lock, twice as long with each further one
 FIRST_LOCK_S: Final = 30
@@ -65,10 +67,11 @@ class Proven:
 class Accounts:
     """Judges what people sign in with. One a process."""
 
-    def __init__(self, database: Database, sealer: Sealer, log: Log) -> None:
+    def __init__(self, database: Database, sealer: Sealer, log: Log, sign_ins: Sessions) -> None:
         self._pool: asyncpg.Pool[Any] = database.pool
         self._sealer = sealer
         self._log = log
+        self._sign_ins = sign_ins
 
     async def sign_in(self, email: str, password: str, code: str, request: str) -> Proven | None:
         """Who has signed in. None for everybody else, for whatever reason.
@@ -79,55 +82,62 @@ class Accounts:
         row = await self._pool.fetchrow(_FIND, email)
         person_id = row["id"] if row is not None else None
         methods: tuple[str, ...] = ("pwd",)
-        why = await self._why_not(row, password)
+        counting = self._count(row["id"] if row is not None and row["may_sign_in"] else "")
+        why = await self._why_not(row, password, counting)
         if why is None and row is not None and row["totp_confirmed_at"] is not None:
             why = None if await self._use_code(row, code) else "code"
             methods = ("pwd", "otp")
-        if not await self._settle(person_id, why, request):
+        if why is not None:
+            await self._refused(person_id, why, request)
             return None
+        await self._pool.execute(_CLEAR, person_id)
         await self._log.write(Event.SIGNED_IN, person=person_id, methods=methods, request=request)
         return Proven(str(person_id), methods)
 
-    async def is_password(self, person_id: str, password: str, request: str) -> bool:
-        """Whether somebody who is signed in knows their password. Failures count."""
+    async def is_password(self, person_id: str, secret: str, password: str, request: str) -> bool:
+        """Whether who holds the session of this secret knows the password. Failures count."""
         row = await self._pool.fetchrow(_GET, person_id)
-        return await self._settle(person_id, await self._why_not(row, password), request)
+        why = await self._why_not(row, password, self._sign_ins.take_try(secret))
+        return await self._settle(person_id, secret, why, request)
 
-    async def is_code(self, person_id: str, code: str, request: str) -> bool:
-        """Whether somebody who is signed in has shown their second factor. Failures count."""
+    async def is_code(self, person_id: str, secret: str, code: str, request: str) -> bool:
+        """Whether who holds the session of this secret has the second factor. Failures count."""
         row = await self._pool.fetchrow(_GET, person_id)
         why: str | None = "code"
         if row is None or row["totp_confirmed_at"] is None:
             why = "none"
-        elif not await self._count(person_id):
+        elif not await self._sign_ins.take_try(secret):
             why = "locked"
         elif await self._use_code(row, code):
             why = None
-        return await self._settle(person_id, why, request)
+        return await self._settle(person_id, secret, why, request)
 
-    async def _settle(self, person_id: str | None, why_not: str | None, request: str) -> bool:
-        """Forget the failures of who was right; put the refusal of who was not into the log."""
+    async def _settle(self, person_id: str, secret: str, why_not: str | None, request: str) -> bool:
+        """Forget the failures of who was right in a session; note those of who was not."""
         if why_not is None:
-            await self._pool.execute(_CLEAR, person_id)
+            await self._sign_ins.forget_tries(secret)
             return True
-        await self._log.write(Event.SIGN_IN_REFUSED, person=person_id, why=why_not, request=request)
+        await self._refused(person_id, why_not, request)
         return False
 
-    async def _why_not(self, row: "asyncpg.Record | None", password: str) -> str | None:
+    async def _refused(self, person_id: str | None, why: str, request: str) -> None:
+        await self._log.write(Event.SIGN_IN_REFUSED, person=person_id, why=why, request=request)
+
+    async def _why_not(
+        self, row: "asyncpg.Record | None", password: str, counting: Awaitable[bool]
+    ) -> str | None:
         """Why the password opens nothing now: for the log alone.
 
         The try is counted while the hash is made, which takes much longer: that it was counted,
         or that there is nobody to count it for, cannot be told from outside.
         """
-        may_sign_in = row is not None and row["may_sign_in"]
-        person_id = row["id"] if row is not None and may_sign_in else ""
         counted, is_right = await asyncio.gather(
-            self._count(person_id),
+            counting,
             is_password_of(row["password_hash"] if row is not None else None, password),
         )
         if row is None:
             return "unknown"
-        if not may_sign_in:
+        if not row["may_sign_in"]:
             return "closed"
         if not counted:
             return "locked"

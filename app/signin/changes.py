@@ -3,7 +3,6 @@
 A password comes by a link that works once; nobody else ever knows it. Each change ends sessions.
 """
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.people import Person, PersonSession, PersonSetUp
 from app.signin.passwords import check_password, hash_password
+from app.signin.sessions import hash_of
 
 LINK_LASTS: Final = timedelta(hours=24)
 _PATH: Final = "/set-up"
@@ -74,7 +74,7 @@ async def make_link(session: AsyncSession, person: Person, issuer: str, *, by: s
     await session.execute(delete(PersonSetUp).where(PersonSetUp.person_id == person.id))
     session.add(
         PersonSetUp(
-            secret_sha256=_hash(secret),
+            secret_sha256=hash_of(secret),
             person_id=person.id,
             created_at=now,
             created_by=by,
@@ -109,7 +109,7 @@ async def find_by_link(session: AsyncSession, key: str) -> Person:
     found: Person | None = await session.scalar(
         select(Person)
         .join(PersonSetUp, PersonSetUp.person_id == Person.id)
-        .where(PersonSetUp.secret_sha256 == _hash(key), PersonSetUp.expires_at > clock.now())
+        .where(PersonSetUp.secret_sha256 == hash_of(key), PersonSetUp.expires_at > clock.now())
         .where(Person.disabled_at.is_(None), Person.provider_id.is_(None))
     )
     if found is None:
@@ -117,23 +117,17 @@ async def find_by_link(session: AsyncSession, key: str) -> Person:
     return found
 
 
-async def use_link(session: AsyncSession, key: str, hashed: str) -> str:
-    """Set the password that a link stands for, once; the person's id. Raises `SetUpRefused`."""
+async def use_link(session: AsyncSession, key: str, hashed: str) -> None:
+    """Set the password that a link stands for, once. Raises `SetUpRefused`."""
     person = await find_by_link(session, key)
     used = await session.scalar(
         delete(PersonSetUp)
-        .where(PersonSetUp.secret_sha256 == _hash(key))
+        .where(PersonSetUp.secret_sha256 == hash_of(key))
         .returning(PersonSetUp.person_id)
     )
     if used is None:  # another was faster
         raise SetUpRefused
-    await _set_password(session, person.id, hashed, keeping=None)
-    return person.id
-
-
-async def set_password(session: AsyncSession, person_id: str, hashed: str, *, keeping: str) -> None:
-    """Change the password of somebody who has shown the old one; only this session stays open."""
-    await _set_password(session, person_id, hashed, keeping=keeping)
+    await set_password(session, person.id, hashed)
 
 
 async def hash_for(person: Person, password: str) -> str:
@@ -166,9 +160,10 @@ async def set_totp(
     )
 
 
-async def _set_password(
-    session: AsyncSession, person_id: str, hashed: str, *, keeping: str | None
+async def set_password(
+    session: AsyncSession, person_id: str, hashed: str, *, keeping: str | None = None
 ) -> None:
+    """Change a password, and end every session but the one that is `keeping` it open."""
     await session.execute(
         update(Person)
         .where(Person.id == person_id)
@@ -185,15 +180,10 @@ async def _end_sessions(
 ) -> None:
     ended = delete(PersonSession).where(PersonSession.person_id == person_id)
     if keeping is not None:
-        ended = ended.where(PersonSession.secret_sha256 != _hash(keeping))
+        ended = ended.where(PersonSession.secret_sha256 != hash_of(keeping))
     await session.execute(ended)
 
 
 async def forget_links(pool: "asyncpg.Pool[Any]") -> None:
     """Delete links that are too old to open anything."""
     await pool.execute("DELETE FROM person_set_up WHERE expires_at < $1", clock.now())
-
-
-def _hash(secret: str) -> bytes:
-    # A plain hash is enough: the secret is random, nobody can guess it from a list.
-    return hashlib.sha256(secret.encode()).digest()

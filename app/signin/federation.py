@@ -29,6 +29,7 @@ from app.signin import providers
 from app.signin.claims import Reading, read_claims
 from app.signin.discovery import Discovery, Metadata
 from app.signin.id_tokens import Expected, is_since, verify
+from app.signin.sessions import LONGEST, hash_of
 
 LASTS: Final = timedelta(minutes=10)
 _ASSERTION_LASTS_S: Final = 60
@@ -111,6 +112,7 @@ class Told:
     provider_id: str
     subject: str
     reading: Reading
+    signed_in_at: datetime  # there: it may have been long before they came here
     second_factor: bool  # proven in this very sign-in
     return_to: str
     step_up_for: str | None
@@ -128,6 +130,7 @@ class _Begun:
     return_to: str
     person_id: str | None
     begun_at: datetime
+    again: bool
 
 
 class Federation:
@@ -144,11 +147,18 @@ class Federation:
         self._discovery = Discovery(outbound)
 
     async def begin(
-        self, provider_id: str, browser: str, return_to: str, *, step_up_for: str | None = None
+        self,
+        provider_id: str,
+        browser: str,
+        return_to: str,
+        *,
+        again: bool = False,
+        step_up_for: str | None = None,
     ) -> str:
         """The address of the provider that this browser is to be sent to.
 
-        `step_up_for` is the person who is to sign in anew there, with a second factor.
+        `again`: a session that is open there already will not do. `step_up_for` is the person who
+        is to sign in anew there, with a second factor.
         """
         entry = await self._entry(provider_id)
         provider = entry.provider
@@ -156,10 +166,12 @@ class Federation:
             raise NoSecondFactor
         metadata = await self._discovery.metadata(provider.issuer)
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        sealed = self._sealer.seal(orjson.dumps([nonce, verifier]), about=_about(provider_id))
+        again = again or step_up_for is not None
+        kept = orjson.dumps([nonce, verifier, again])
+        sealed = self._sealer.seal(kept, about=_about(provider_id))
         now = clock.now()
         await self._pool.execute(
-            _BEGIN, _hash(state), provider_id, _hash(browser), sealed, return_to, step_up_for, now,
+            _BEGIN, hash_of(state), provider_id, hash_of(browser), sealed, return_to, step_up_for, now,
             now + LASTS,
         )  # fmt: skip
         asked = {
@@ -172,7 +184,7 @@ class Federation:
             "code_challenge": _b64(hashlib.sha256(verifier.encode()).digest()),
             "code_challenge_method": "S256",
         }
-        if step_up_for:
+        if again:
             asked |= {"prompt": "login", "max_age": "0"}
         if step_up_for and provider.acr_values:
             asked["acr_values"] = " ".join(provider.acr_values)
@@ -194,7 +206,7 @@ class Federation:
             provider.issuer,
             provider.client_id,
             begun.nonce,
-            begun.begun_at.timestamp() if begun.person_id else None,
+            begun.begun_at.timestamp() if begun.again else None,
         )
 
         async def find_key(kid: str | None) -> Any:
@@ -204,12 +216,15 @@ class Federation:
         claims = await self._completed(provider, metadata, claims, got.get("access_token"))
         reading = read_claims(claims, provider, entry.domains)
         # Somebody who proved two factors at the provider this morning has not proven them now.
-        is_proven = reading.second_factor and is_since(claims, begun.begun_at.timestamp())
+        is_now = is_since(claims, begun.begun_at.timestamp())
+        is_proven = reading.second_factor and is_now
         if begun.person_id and not is_proven:
             raise NoSecondFactor
+        now = clock.now()
         return Told(
-            provider.id, claims["sub"], reading, is_proven, begun.return_to, begun.person_id
-        )
+            provider.id, claims["sub"], reading, now if is_now else _signed_in_at(claims, now),
+            is_proven, begun.return_to, begun.person_id,
+        )  # fmt: skip
 
     async def _entry(self, provider_id: str) -> providers.Entry:
         async with self._database.reading() as session:
@@ -223,14 +238,14 @@ class Federation:
         row = None
         if 0 < len(state) <= _LONGEST:
             row = await self._pool.fetchrow(
-                _TAKE, _hash(state), provider_id, _hash(browser), clock.now()
+                _TAKE, hash_of(state), provider_id, hash_of(browser), clock.now()
             )
         if row is None:
             raise SignInNotBegun
-        nonce, verifier = orjson.loads(
+        nonce, verifier, again = orjson.loads(
             self._sealer.unseal(row["sealed"], about=_about(provider_id))
         )
-        return _Begun(nonce, verifier, row["return_to"], row["person_id"], row["begun_at"])
+        return _Begun(nonce, verifier, row["return_to"], row["person_id"], row["begun_at"], again)
 
     async def _redeem(
         self, provider: IdentityProvider, metadata: Metadata, code: str, verifier: str
@@ -304,6 +319,16 @@ def _check_answer(answer: Mapping[str, str], metadata: Metadata) -> None:
         raise ProviderRefused(why="code")
 
 
+def _signed_in_at(claims: Mapping[str, Any], now: datetime) -> datetime:
+    """When the provider says that somebody signed in there; as long ago as can be where it does not.
+
+    An app that wants a sign-in of now must not be told of this morning's as one.
+    """
+    ago_s = now.timestamp() - claims.get("auth_time", 0)
+    is_told = 0 <= ago_s <= LONGEST.total_seconds()
+    return now - (timedelta(seconds=ago_s) if is_told else LONGEST)
+
+
 def _assertion(provider: IdentityProvider, private_jwk: dict[str, Any]) -> str:
     key = ECKey.import_key(private_jwk)
     now = int(time.time())
@@ -329,7 +354,3 @@ def _about(provider_id: str) -> str:
 
 def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -153,7 +153,7 @@ async def add(session: AsyncSession, sealer: Sealer, new: NewProvider, *, by: st
     domains = await _take(session, provider, new.vouching)
     await audit.append(
         session, Event.PROVIDER_ADDED, provider=provider.id, organization=provider.organization_id,
-        issuer=provider.issuer, domains=list(domains), by=by,
+        issuer=provider.issuer, **_vouched(provider, domains), by=by,
     )  # fmt: skip
     return Entry(provider, domains)
 
@@ -199,9 +199,8 @@ async def vouch(session: AsyncSession, provider_id: str, told: Vouching, *, by: 
     await session.execute(delete(ProviderDomain).where(ProviderDomain.provider_id == provider.id))
     domains = await _take(session, provider, told)
     await audit.append(
-        session, Event.PROVIDER_CHANGED, provider=provider.id, domains=list(domains),
-        groups=sorted(provider.groups), by=by,
-    )  # fmt: skip
+        session, Event.PROVIDER_CHANGED, provider=provider.id, **_vouched(provider, domains), by=by
+    )
     return Entry(provider, domains)
 
 
@@ -250,7 +249,7 @@ async def _say(session: AsyncSession, provider: IdentityProvider, told: Vouching
 
 
 async def _check_below(session: AsyncSession, top: str, group: str, organization: str) -> None:
-    """One body's provider puts nobody into another body."""
+    """A provider puts nobody into an organisation that is neither its own nor below that."""
     line = await session.scalar(select(func.line_of(organization)))
     if top not in (line or ()):
         raise _wrong(
@@ -297,7 +296,19 @@ def _check(new: NewProvider) -> None:
         )  # fmt: skip
 
 
+def _vouched(provider: IdentityProvider, domains: Sequence[str]) -> dict[str, Any]:
+    """All that a provider's word gives, for the log: who may become what, and from when on."""
+    names = ("group_claim", "groups", "default_roles", "acr_values", "amr_values")
+    return {"domains": list(domains), **{name: getattr(provider, name) for name in names}}
+
+
 def _check_vouching(told: Vouching) -> None:
+    if Role.OPERATOR in told.default_roles:
+        raise _wrong(
+            "/default_roles", "operator_for_everybody",
+            "運営者の役割は全員には与えられません。groups でグループを指定してください。",
+            "Nobody becomes an operator by being anybody's staff: name a group in groups.",
+        )  # fmt: skip
     for place, domain in enumerate(told.domains):
         if not _DOMAIN.fullmatch(domain.lower()):
             raise _wrong(

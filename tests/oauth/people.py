@@ -22,6 +22,14 @@ async def somebody(world: World, organization: str = SAKAI, *roles: Role) -> str
     return person_id
 
 
+async def let_staff_in(world: World, app: Party, *organizations: str) -> None:
+    """Let the staff of these organisations sign in to the app, besides those who may already."""
+    async with world.platform.database.writing() as session:
+        client = await session.get_one(Client, app.id)
+        client.staff_of = sorted({*client.staff_of, *organizations})
+    world.platform.live.changed("client", app.id)
+
+
 async def acting(
     world: World,
     app: Party,
@@ -34,15 +42,12 @@ async def acting(
 ) -> Sender:
     """`app` with a token for somebody who signed in to it `ago_s` seconds ago.
 
-    `agreement` is the one that it is for, with its purpose. The token is made as the token
-    endpoint makes it, but for every check of whether it may be; the app is let sign them in.
+    `agreement` is the one that it is for, with its purpose. Their organisation's staff may sign in.
+    The token is made as the token endpoint makes it, but for every other check of whether it may be.
     """
     platform = world.platform
     person = await platform.people.get(person_id)
-    async with platform.database.writing() as session:
-        client = await session.get_one(Client, app.id)
-        client.staff_of = sorted({*client.staff_of, person.organization_id})
-    platform.live.changed("client", app.id)
+    await let_staff_in(world, app, person.organization_id)
     key = ECKey.generate_key("P-256")
     acr = TWO_FACTORS if second_factor else ONE_FACTOR
     agreement_id, purpose = agreement or (None, None)

@@ -75,6 +75,12 @@ async def _serve_others(world: World, parties: list[Party], person_id: str) -> N
     world.platform.live.changed("client", parties[1].id)
 
 
+async def _app_of_others(world: World, parties: list[Party], person_id: str) -> None:
+    async with world.platform.database.writing() as session:
+        (await session.get_one(Client, parties[0].id)).staff_of = ["271004"]
+    world.platform.live.changed("client", parties[0].id)
+
+
 @pytest.mark.parametrize(
     ("end", "why"),
     [
@@ -82,6 +88,7 @@ async def _serve_others(world: World, parties: list[Party], person_id: str) -> N
         (_revoke_app, "client_revoked"),
         (_take_back, "exchange_from"),
         (_serve_others, "staff_of"),
+        (_app_of_others, "staff_of"),
     ],
     ids=lambda each: getattr(each, "__name__", each),
 )

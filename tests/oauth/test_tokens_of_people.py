@@ -7,9 +7,11 @@ import pytest
 from joserfc import jwt
 
 from app.audit.events import Event
-from app.models.parties import Role
+from app.kit import clock
+from app.models.parties import OrganizationKind, Role
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
-from app.parties import people
+from app.parties import organizations, people
+from app.parties.organizations import NewOrganization
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import Sender
 from tests.world import KENKO, SAKAI, World
@@ -39,6 +41,8 @@ async def test_an_app_acts_with_the_roles_of_the_person_and_not_its_own(world: W
     assert [each.status_code for each in answers] == [201, 403], [each.text for each in answers]
     assert answers[0].json()["publisher"]["id"] == SAKAI
     assert answers[1].json()["code"] == "role_missing"
+    (entry,) = await world.log(Event.DATASET_ADDED)
+    assert entry["by"] == clerk
 
 
 def _dataset() -> dict[str, Any]:
@@ -132,6 +136,88 @@ async def test_no_token_of_a_person_is_taken_that_is_bound_to_nothing(world: Wor
 
     assert (await ask(world, good)).status_code == 200
     assert refused.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/admin/clients"),
+        ("PUT", "/v1/admin/clients/x/keys"),
+        ("PUT", "/v1/admin/clients/x/sign-in"),
+        ("POST", "/v1/admin/clients/x/revoke"),
+        ("POST", "/v1/admin/organizations"),
+        ("POST", "/v1/admin/invitations"),
+        ("POST", "/v1/admin/keys/rotate"),
+    ],
+)
+async def test_one_factor_makes_nobody_whom_no_second_is_asked_of(
+    world: World, method: str, path: str
+) -> None:
+    app = await world.party(KENKO)
+    person = await somebody(world, SAKAI, Role.OPERATOR)
+    scope = "admin:write invitations:write"
+    once = await acting(world, app, person, scope)
+    both = await acting(world, app, person, scope, second_factor=True)
+
+    answers = [
+        await world.client.request(method, path, json=[], headers=sender.headers(path, method))
+        for sender in (once, both)
+    ]
+
+    assert answers[0].status_code == 401, answers[0].text
+    assert answers[0].json()["code"] == "insufficient_user_authentication"
+    assert answers[1].json()["code"] != "insufficient_user_authentication"
+
+
+async def test_what_an_operator_does_in_person_bears_the_persons_name(world: World) -> None:
+    app = await world.party(KENKO)
+    person = await somebody(world, SAKAI, Role.OPERATOR)
+    boss = await acting(world, app, person, "admin:write", second_factor=True)
+    path = f"/v1/admin/clients/{(await world.party(SAKAI)).id}/revoke"
+
+    await world.client.post(path, headers=boss.headers(path, "POST"))
+
+    (entry,) = await world.log(Event.CLIENT_REVOKED)
+    assert entry["by"] == person
+
+
+@pytest.mark.parametrize("staff_of", [[], ["271004"]])
+async def test_a_persons_token_dies_when_the_app_is_there_for_other_staff(
+    world: World, staff_of: list[str]
+) -> None:
+    app = await world.party(KENKO)
+    admin = await world.party(KENKO, Role.OPERATOR)
+    sender = await acting(world, app, await somebody(world, SAKAI, Role.OPERATOR), "admin:read")
+    before = await ask(world, sender)
+
+    changed = await world.client.put(
+        f"/v1/admin/clients/{app.id}/sign-in",
+        json={"redirect_uris": [], "staff_of": staff_of},
+        headers=await world.token(admin, "admin:write"),
+    )
+
+    after = await ask(world, sender)
+    assert (before.status_code, changed.status_code, after.status_code) == (200, 200, 401)
+    assert "staff_of" in after.json()["detail"]
+
+
+async def test_a_persons_token_dies_with_the_persons_organisation(world: World) -> None:
+    app = await world.party(KENKO)
+    office = NewOrganization("271403-people", OrganizationKind.UNIT, "人事課", parent_id=SAKAI)
+    async with world.platform.database.writing() as session:
+        await organizations.add(session, office, by="test")
+    person = await somebody(world, office.id, Role.OPERATOR)
+    sender = await acting(world, app, person, "admin:read")
+    before = await ask(world, sender)
+
+    async with world.platform.database.writing() as session:
+        today = clock.now().astimezone(clock.TOKYO).date()
+        await organizations.close(session, office.id, on=today, successor_id=None, by="test")
+    world.platform.live.changed("all", "")
+
+    after = await ask(world, sender)
+    assert (before.status_code, after.status_code) == (200, 401)
+    assert "person_disabled" in after.json()["detail"]
 
 
 @pytest.mark.parametrize(

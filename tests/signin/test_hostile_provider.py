@@ -2,8 +2,11 @@
 
 import base64
 import hmac
+import html
+import re
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,11 +21,15 @@ from starlette.responses import JSONResponse, Response
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.kit import clock
 from app.kit.settings import Settings
+from app.parties import people
 from app.signin import providers
 from app.signin.providers import Vouching
+from app.signin.sessions import LONGEST
 from tests.bench.stage import free_port
 from tests.conftest import ISSUER
+from tests.portal.browser import forms_of
 from tests.serving import served
 from tests.signin.hostile import CLIENT, Hostile, HostileServer, elsewhere, unsigned
 from tests.world import World
@@ -359,3 +366,96 @@ async def test_an_address_that_is_not_plainly_proven_makes_no_person(
     refused = await _back(browser, hostile, asked)
 
     assert "email_unproven" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "ago"),
+    [(0, timedelta(0)), (-3_600, timedelta(hours=1)), (None, LONGEST), (-10**9, LONGEST),
+     (3_600, LONGEST), (10**15, LONGEST), (-10**15, LONGEST)],
+)  # fmt: skip
+async def test_a_session_that_was_open_at_the_provider_is_no_sign_in_of_now(
+    hostile: Hostile,
+    browser: httpx.AsyncClient,
+    platform: Platform,
+    auth_time: int | None,
+    ago: timedelta,
+) -> None:
+    told = {} if auth_time is None else {"auth_time": int(time.time()) + auth_time}
+
+    let_in = await _signs_in(hostile, browser, **told)
+
+    found = await platform.sign_ins.find(browser.cookies.get("urbanos"))
+    assert let_in.status_code == 303 and found is not None
+    assert abs(clock.now() - found.signed_in_at - ago) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("auth_time", [None, -3_600])
+async def test_who_is_to_sign_in_anew_does_so_at_the_provider_too(
+    hostile: Hostile, browser: httpx.AsyncClient, auth_time: int | None
+) -> None:
+    told = {} if auth_time is None else {"auth_time": int(time.time()) + auth_time}
+    form = await browser.get("/sign-in?again=1")
+    onward = re.search(r'href="([^"]*)"', form.text)
+    assert onward is not None
+    asking = await browser.get(html.unescape(onward[1]))
+    _, fields = forms_of(asking)[0]
+    sent = await browser.post(
+        "/sign-in/with", data={**fields, "email": f"a@{hostile.name}.example.jp"}
+    )
+
+    led = await browser.get(sent.headers["location"])
+    query = parse_qs(urlsplit(led.headers["location"]).query)
+    asked = {name: each[0] for name, each in query.items()}
+    hostile.id_token = hostile.signed(hostile.claims(asked["nonce"], **told))
+    refused = await _back(browser, hostile, asked)
+
+    assert (asked["prompt"], asked["max_age"]) == ("login", "0")
+    assert (refused.status_code, "auth_time" in refused.text) == (401, True)
+
+
+async def _signs_in(hostile: Hostile, browser: httpx.AsyncClient, **claims: Any) -> httpx.Response:
+    asked = await _asked(browser, hostile)
+    hostile.id_token = hostile.signed(hostile.claims(asked["nonce"], **claims))
+    return await _back(browser, hostile, asked)
+
+
+async def test_a_domain_that_was_taken_from_a_provider_lets_none_of_its_people_in_again(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform
+) -> None:
+    before = await _signs_in(hostile, browser)
+    async with platform.database.writing() as session:
+        vouching = Vouching([f"other-{hostile.name}.example.jp"])
+        await providers.vouch(session, hostile.name, vouching, by="test")
+
+    after = await _signs_in(hostile, browser)
+
+    assert (before.status_code, after.status_code) == (303, 403)
+    assert "email_unproven" in after.text
+
+
+async def test_an_address_follows_its_person_and_is_free_for_the_next(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform
+) -> None:
+    old, new = (f"{name}@{hostile.name}.example.jp" for name in ("hanako", "hanako.sato"))
+    await _signs_in(hostile, browser)
+
+    moved = await _signs_in(hostile, browser, email=new)
+    successor = await _signs_in(hostile, browser, sub="successor")
+    back = await _signs_in(hostile, browser, email=old)
+
+    assert [each.status_code for each in (moved, successor, back)] == [303, 303, 409]
+    assert "email_belongs_to_another" in back.text
+    async with platform.database.reading() as session:
+        by_address = [await people.find_by_email(session, each) for each in (old, new)]
+    assert [each and each.subject for each in by_address] == ["successor", "hanako"]
+
+
+@pytest.mark.parametrize("local", ["a b", "x" * 65])
+async def test_an_address_that_is_none_is_not_kept(
+    hostile: Hostile, browser: httpx.AsyncClient, local: str
+) -> None:
+    await _signs_in(hostile, browser)
+
+    refused = await _signs_in(hostile, browser, email=f"{local}@{hostile.name}.example.jp")
+
+    assert (refused.status_code, "person_invalid" in refused.text) == (422, True)

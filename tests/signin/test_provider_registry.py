@@ -52,6 +52,7 @@ async def admin(world: World) -> dict[str, str]:
         ({"groups": {"g": {"organization": "270008"}}}, "/groups/g/organization"),
         ({"groups": {"g": {"roles": ["king"]}}}, "/groups/g/roles/0"),
         ({"groups": {"g": {"roles": ["steward"]}}, "group_claim": None}, "/group_claim"),
+        ({"default_roles": ["steward", "operator"]}, "/default_roles"),
         ({"secret": "x"}, "/secret"),
     ],
 )
@@ -93,6 +94,26 @@ async def test_a_domain_is_vouched_for_by_one_provider(
         "domain_taken",
         "provider_exists",
     ]
+
+
+async def test_the_log_tells_which_roles_a_providers_word_gives(
+    client: httpx.AsyncClient, admin: dict[str, str], world: World
+) -> None:
+    body = _body(default_roles=["developer"], amr_values=["otp"])
+    groups = {"bosses": {"organization": None, "roles": ["operator"]}}
+    vouching = {name: body[name] for name in ("domains", "group_claim")}
+
+    await client.post(PATH, json=body, headers=admin)
+    await client.put(
+        f"{PATH}/{body['id']}/vouching", json={**vouching, "groups": groups}, headers=admin
+    )
+
+    (added,), (changed,) = (
+        await world.log(Event.PROVIDER_ADDED),
+        await world.log(Event.PROVIDER_CHANGED),
+    )
+    assert (added["default_roles"], added["amr_values"]) == (["developer"], ["otp"])
+    assert (changed["groups"], changed["default_roles"]) == (groups, [])
 
 
 async def test_its_secret_is_sealed_and_shown_nowhere(

@@ -7,10 +7,12 @@ import pytest
 
 from app.api.state import Platform
 from app.kit import clock
-from app.models.parties import Role
-from app.parties import people
+from app.models.parties import OrganizationKind, Role
+from app.parties import organizations, people
+from app.parties.organizations import NewOrganization
+from app.signin.passwords import hash_password
 from app.signin.sessions import IDLE, LONGEST, csrf_of, is_csrf_of
-from tests.world import KENKO
+from tests.world import KENKO, SAKAI
 
 
 async def somebody(platform: Platform) -> str:
@@ -74,6 +76,28 @@ async def test_a_disabled_persons_session_opens_nothing(platform: Platform) -> N
         await people.disable(session, person_id, by="test")
 
     assert await platform.sign_ins.find(secret) is None
+
+
+async def test_a_closed_organisations_staff_are_out_at_once_and_come_in_no_more(
+    platform: Platform,
+) -> None:
+    unit = NewOrganization("271403-closed", OrganizationKind.UNIT, "閉課", parent_id=SAKAI)
+    email = f"{secrets.token_hex(4)}@example.jp"
+    async with platform.database.writing() as session:
+        await organizations.add(session, unit, by="test")
+        new = people.NewPerson(unit.id, "堺 次郎", email)
+        person = await people.add(session, new, by="test")
+        person.password_hash = await hash_password("umi hotaru kasa")
+    secret = await platform.sign_ins.open(person.id, ("pwd",))
+    before = await platform.accounts.sign_in(email, "umi hotaru kasa", "", "r")
+
+    async with platform.database.writing() as session:
+        today = clock.now().astimezone(clock.TOKYO).date()
+        await organizations.close(session, unit.id, on=today, successor_id=None, by="test")
+
+    assert before is not None
+    assert await platform.sign_ins.find(secret) is None
+    assert await platform.accounts.sign_in(email, "umi hotaru kasa", "", "r") is None
 
 
 async def test_a_form_of_one_session_is_none_of_another(platform: Platform) -> None:

@@ -11,7 +11,7 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.models.parties import Role
 from tests.oauth.people import acting
-from tests.portal.browser import PASSWORD, Browser, browser_of, somebody
+from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, somebody
 from tests.world import SAKAI, World
 
 BASE = "/v1/admin/users"
@@ -80,13 +80,14 @@ async def test_nobody_but_an_operator_touches_members_of_staff(
 ) -> None:
     who = await somebody(world)
     steward = await world.token(await world.party(SAKAI, Role.STEWARD), "catalogue:write")
+    coordinator = await world.token(await world.party(SAKAI, Role.COORDINATOR), "admin:read")
 
     asked = [
         await client.request(method, BASE + path.format(id=who.id), json=body, headers=headers)
-        for headers in ({}, steward)
+        for headers in ({}, steward, coordinator)
     ]
 
-    assert [response.status_code for response in asked] == [401, 403]
+    assert [response.status_code for response in asked] == [401, 403, 403]
 
 
 async def test_an_operator_in_person_needs_a_second_factor_to_give_roles(
@@ -126,6 +127,31 @@ async def test_a_disabled_persons_session_and_token_are_refused_at_once(
     assert (await browser.sign_in(who)).status_code == 403
     await client.post(f"{BASE}/{who.id}/enable", headers=headers)
     assert (await browser.sign_in(who)).status_code == 303
+
+
+async def test_a_session_that_was_ended_stays_so_when_the_person_is_let_in_again(
+    client: httpx.AsyncClient, world: World, platform: Platform
+) -> None:
+    who, headers = await somebody(world), await operator(world)
+    secret = await platform.sign_ins.open(who.id, ("pwd",))
+
+    await client.post(f"{BASE}/{who.id}/disable", headers=headers)
+    await client.post(f"{BASE}/{who.id}/enable", headers=headers)
+
+    assert await platform.sign_ins.find(secret) is None
+
+
+async def test_roles_that_a_provider_gives_are_not_set_here(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    who, headers = await somebody(world, Role.STEWARD), await operator(world)
+    await give_provider(world, who)
+
+    refused = await client.put(f"{BASE}/{who.id}/roles", json={"roles": []}, headers=headers)
+    shown = await client.get(f"{BASE}/{who.id}", headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "roles_of_provider")
+    assert shown.json()["roles"] == ["steward"]
 
 
 async def test_a_reset_takes_password_factor_and_sessions(
