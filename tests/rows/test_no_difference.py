@@ -18,16 +18,15 @@ OURS: Final[list[dict[str, Any]]] = [
     for at, (name, size) in enumerate([("aoba", 10), ("midori", 20), ("sora", None)])
 ]
 # Each in the way of some question: far away, at a limit of numbers, between and beside ours.
+ELSEWHERE: Final[list[tuple[str, int, str | None, dict[str, Any]]]] = [
+    ("aoba", 15, "south", PLACE),
+    ("%_\\", 0, None, {"lat": 24.1, "lon": 153.9}),
+    ("", 2**63 - 1, "south", {"lat": 34.7, "lon": 135.5001}),
+    ("ﾐﾄﾞﾘ", -(2**63), "south", {"lat": None, "lon": None}),
+]
 THEIRS: Final[list[dict[str, Any]]] = [
     {"no": f"S-{at}", "name": name, "size": size, "ward": ward, **place}
-    for at, (name, size, ward, place) in enumerate(
-        [
-            ("aoba", 15, "south", PLACE),
-            ("%_\\", 0, None, {"lat": 24.1, "lon": 153.9}),
-            ("", 2**63 - 1, "south", {"lat": 34.7, "lon": 135.5001}),
-            ("ﾐﾄﾞﾘ", -(2**63), "south", {"lat": None, "lon": None}),
-        ]
-    )
+    for at, (name, size, ward, place) in enumerate(ELSEWHERE)
 ]
 RECORDS: Final = "/v1/datasets/{id}/records"
 QUESTIONS: Final[list[tuple[str, Mapping[str, str]]]] = [
