@@ -31,7 +31,11 @@ _ROWS = Annotated[
 ]
 _PER_DAY = Annotated[
     int | None,
-    Field(ge=1, le=2_000_000_000, description="Requests a day, of all clients of the consumer"),
+    Field(
+        ge=1,
+        le=2_000_000_000,
+        description="Requests a day, of all clients of the consumer, or of each member",
+    ),
 ]
 
 

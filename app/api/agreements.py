@@ -55,7 +55,9 @@ class AgreementOut(OutShape):
     actions: list[str]
     columns: list[str]
     rows: str | None = Field(description="Only the rows that meet this (CQL2 Text); null: all")
-    per_day: int | None = Field(description="Requests a day, of all clients of the consumer")
+    per_day: int | None = Field(
+        description="Requests a day, of all clients of the consumer, or of each member"
+    )
     valid_from: Time
     valid_until: Time
     state: str

@@ -175,7 +175,7 @@ async def publish_version(
     """Make a version the one that readers get. Earlier ones stay readable by number."""
     dataset = await Owned.dataset(session, dataset_id, caller)
     version = await versions.get(session, dataset_id, number)
-    by = caller.client.client_id
+    by = caller.client.actor  # the one who loaded it may use several apps
     await versions.publish(session, dataset, version, by=by, confirmed=confirm)
     return version
 

@@ -19,11 +19,11 @@ class SecondPersonNeeded(AppError):
     code = "second_person_needed"
     ja = (
         "{publisher} では、版を登録した担当とは別のスチュワードが公開を承認します。"
-        "データセット {dataset} の版 {number} は {loader} が登録したため、別のクライアントで公開してください。"
+        "データセット {dataset} の版 {number} は {loader} が登録したため、別の担当か、別のクライアントが公開してください。"
     )
     en = (
         "{publisher} has a second steward approve what is published. Version {number} of the dataset"
-        " {dataset} was loaded by {loader}: have another client publish it."
+        " {dataset} was loaded by {loader}: have somebody else, or another client, publish it."
     )
 
 
@@ -76,7 +76,7 @@ async def check_records(session: AsyncSession, dataset: Dataset) -> None:
 
 
 async def _loaders_of(session: AsyncSession, version: Version) -> list[str]:
-    """The clients whose files became the version: its own, and of those that it corrects."""
+    """The people, or clients, whose files became the version: its own, and of those that it corrects."""
     found: list[str] = []
     run_id = version.run_id
     while run_id is not None:

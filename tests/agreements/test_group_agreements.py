@@ -81,12 +81,12 @@ async def shared(world: World) -> Shared:
     return await share(world)
 
 
-async def share(world: World) -> Shared:
+async def share(world: World, **terms: Any) -> Shared:
     group = await grouped(world)
     dataset = await stocked(world, RECORDS, data_class="internal")
     _, office = await acting(world, OFFICE, Role.DEVELOPER)
     _, steward = await acting(world, KENKO, Role.STEWARD)
-    asked = await ask(world, dataset, office, group=group, purpose=PURPOSE)
+    asked = await ask(world, dataset, office, group=group, purpose=PURPOSE, **terms)
     assert asked.status_code == 201, asked.text
     made = await world.client.post(
         f"{REQUESTS}/{asked.json()['id']}/approve", json={}, headers=steward
@@ -176,6 +176,16 @@ async def test_one_member_is_left_out_at_once_while_the_others_go_on(shared: Sha
         (TOWN, "excluded"),
         (TOWN, "included"),
     ]
+
+
+async def test_each_member_has_the_requests_of_a_day_to_itself(world: World) -> None:
+    shared = await share(world, per_day=1)
+    (_, one), (_, other) = await shared.reader(TOWN), await shared.reader(SAKAI)
+    _, again = await shared.reader(TOWN)
+
+    told = [await shared.reads(each) for each in (one, again, other)]
+
+    assert told == [(200, None), (429, "day_used_up"), (200, None)]
 
 
 async def test_who_was_left_out_stays_so_in_the_next_version(shared: Shared) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.audit.events import Event
 from app.models.parties import Role
+from tests.oauth.people import acting, somebody
 from tests.stock import declared, path
 from tests.world import KENKO, World
 
@@ -61,6 +62,35 @@ async def test_whoever_loaded_a_version_does_not_publish_it_and_another_does(
     assert entry["license"] == "CC-BY-4.0"
     assert entry["loaded_by"] != entry["by"]
     assert (await client.get(path(dataset))).status_code == 200
+
+
+async def test_who_loaded_it_is_the_person_whatever_app_is_used(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    await asks(world, "second_person")
+    dataset, _, publishing = await loaded(world)
+    apps = [await world.party(KENKO) for _ in range(2)]
+    people = [await somebody(world, KENKO, Role.STEWARD) for _ in range(2)]
+    one, same, other = [
+        await acting(world, app, person, "catalogue:write")
+        for app, person in ((apps[0], people[0]), (apps[1], people[0]), (apps[0], people[1]))
+    ]
+    loading, publishing = f"/v1/datasets/{dataset}/versions", publishing.replace("/1/", "/2/")
+    sent = await client.post(loading, content=MORE, headers=one.headers(loading, "POST"))
+    await world.ended(await second(world), sent.json()["id"])
+    rejects = f"/v1/runs/{sent.json()['id']}/rejects.csv"
+
+    shown = await client.get(rejects, headers=one.headers(rejects))
+    alone, approved = [
+        await client.post(publishing, headers=each.headers(publishing, "POST"))
+        for each in (same, other)
+    ]
+
+    assert shown.status_code == 200, shown.text
+    assert (alone.status_code, alone.json()["code"]) == (403, "second_person_needed")
+    assert approved.status_code == 200, approved.text
+    entry = (await world.log(Event.VERSION_PUBLISHED))[-1]
+    assert [entry["loaded_by"], entry["by"]] == people
 
 
 async def test_correcting_anothers_file_makes_nobody_of_the_two_a_second_person(

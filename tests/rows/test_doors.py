@@ -48,7 +48,7 @@ DOORS: Final[dict[str, list[dict[str, str]]]] = {
     "/v1/datasets/{dataset_id}/aggregate": [
         {"group_by": "name", "metrics": "count,sum(size),max(size),min(lat),count_distinct(no)"},
         {"metrics": "count,sum(size)"},
-        {"group_by": "mesh3", "metrics": "count"},
+        {"group_by": "mesh3(geometry)", "metrics": "count"},
         {"group_by": "name", "f": "csv"},
     ],
     "/v1/datasets/{dataset_id}/changes": [{}, {"limit": "1"}],
