@@ -370,6 +370,12 @@ OrganizationWriter = Annotated[Caller, require(scope="organization:write")]
 Inviter = Annotated[Caller, require(scope="invitations:write")]
 AgreementsWriter = Annotated[Caller, require(scope="agreements:write")]
 
+
+def inviting_within(caller: Caller) -> str | None:
+    """The body that an `Inviter` lets in for; None: every one, for an operator."""
+    return None if Role.OPERATOR in caller.client.roles else caller.client.body_id
+
+
 # The codes that every operation with a caller may refuse with; for `problems(…)`.
 CALLER_CODES: Final = ("token_required", "invalid_token", "authorization_malformed")
 SCOPED_CODES: Final = (*CALLER_CODES, "insufficient_scope", "role_missing")

@@ -6,7 +6,15 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
-from app.api.access import SCOPED_CODES, Inviter, PlatformDep, Reading, StepUp, Writing
+from app.api.access import (
+    SCOPED_CODES,
+    Inviter,
+    PlatformDep,
+    Reading,
+    StepUp,
+    Writing,
+    inviting_within,
+)
 from app.api.clients import AddedClientOut
 from app.api.dataset_shapes import Email
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
@@ -15,7 +23,6 @@ from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
 from app.models.onboarding import Invitation
 from app.models.parties import Role, Zone
 from app.parties import clients, invitations
-from app.policy.facts import Caller
 
 router = APIRouter(tags=["Invitations"], max_body_size=LONGEST_BODY)
 
@@ -78,11 +85,6 @@ class AcceptanceIn(InShape):
     )
 
 
-def _within(caller: Caller) -> str | None:
-    """The body that the caller may invite into; None: every one."""
-    return None if Role.OPERATOR in caller.client.roles else caller.client.body_id
-
-
 @router.post(
     "/v1/admin/invitations",
     status_code=201,
@@ -97,14 +99,16 @@ def _within(caller: Caller) -> str | None:
         "organization_closed",
         "invitation_not_yours",
         "role_not_invited",
+        "insufficient_user_authentication",
     ),
+    dependencies=[StepUp],  # what accepts it is a client, of which no second factor is asked
 )
 async def invite(
     body: InvitationIn, caller: Inviter, session: Writing
 ) -> invitations.MadeInvitation:
     """Hand the code on by a way you trust: it works once, for 14 days, and is shown only here."""
     new = invitations.NewInvitation(body.organization, body.email, body.roles)
-    by, within = caller.client.actor, _within(caller)
+    by, within = caller.client.actor, inviting_within(caller)
     return await invitations.invite(session, new, by=by, within=within)
 
 
@@ -119,7 +123,7 @@ async def list_invitations(
 ) -> dict[str, Any]:
     """Open, accepted and ended ones; a coordinator sees those of its own body."""
     found = await invitations.list_invitations(
-        session, within=_within(caller), after=after_id(cursor), limit=limit + 1
+        session, within=inviting_within(caller), after=after_id(cursor), limit=limit + 1
     )
     return page(found, limit, lambda invitation: invitation.id)
 
@@ -132,7 +136,7 @@ async def list_invitations(
 )
 async def take_back(invitation_id: UUID, caller: Inviter, session: Writing) -> Invitation:
     """Its code opens nothing any more."""
-    by, within = caller.client.actor, _within(caller)
+    by, within = caller.client.actor, inviting_within(caller)
     return await invitations.take_back(session, invitation_id, by=by, within=within)
 
 

@@ -7,7 +7,15 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from app.api.access import SCOPED_CODES, Inviter, PlatformDep, Reading, RoleMissing, StepUp, Writing
+from app.api.access import (
+    SCOPED_CODES,
+    Inviter,
+    PlatformDep,
+    Reading,
+    StepUp,
+    Writing,
+    inviting_within,
+)
 from app.api.clients import EXAMPLE_JWKS
 from app.api.oauth import NO_STORE, REGISTRATION_PATH, OAuthErrorOut
 from app.api.paging import Cursor, Limit, PageOut, after, page
@@ -20,7 +28,6 @@ from app.oauth.refusals import InvalidClientMetadata, InvalidRedirectUri, Invali
 from app.parties import registrations
 from app.parties.client_keys import KeysInvalid
 from app.parties.redirects import RedirectInvalid
-from app.policy.facts import Caller
 
 router = APIRouter(tags=["Clients"], max_body_size=LONGEST_BODY)
 _LONGEST_TOKEN: Final = 200
@@ -135,15 +142,6 @@ _REGISTERING: Final[dict[str, Any]] = {
 }
 
 
-def _within(caller: Caller) -> str | None:
-    """The body that the caller decides for, None for every one; asked of its roles as they are."""
-    if Role.OPERATOR in caller.client.roles:
-        return None
-    if Role.COORDINATOR not in caller.client.roles:
-        raise RoleMissing(role=Role.COORDINATOR.value)
-    return caller.client.body_id
-
-
 @router.post(
     "/v1/admin/registration-tokens",
     status_code=201,
@@ -165,7 +163,7 @@ async def make_token(
     if caller.client.person_id is None:
         raise registrations.PersonMakesToken
     new = registrations.NewToken(body.organization, body.uses, body.days, body.roles)
-    by, within = caller.client.actor, _within(caller)
+    by, within = caller.client.actor, inviting_within(caller)
     return await registrations.make_token(session, new, by=by, within=within)
 
 
@@ -246,7 +244,11 @@ async def list_registrations(
 ) -> dict[str, Any]:
     """What waits and what was decided; a coordinator sees those of its own body."""
     found = await registrations.list_registrations(
-        session, state=state, within=_within(caller), after=after(cursor), limit=limit + 1
+        session,
+        state=state,
+        within=inviting_within(caller),
+        after=after(cursor),
+        limit=limit + 1,
     )
     return page(found, limit, lambda each: each.client_id)
 
@@ -262,7 +264,7 @@ async def list_registrations(
 )
 async def approve(client_id: str, caller: Inviter, session: Writing) -> ClientRegistration:
     """By a member of staff who is not the one that made its registration token."""
-    person, within = caller.client.person_id, _within(caller)
+    person, within = caller.client.person_id, inviting_within(caller)
     return await registrations.approve(session, client_id, person_id=person, within=within)
 
 
@@ -275,5 +277,5 @@ async def approve(client_id: str, caller: Inviter, session: Writing) -> ClientRe
 )
 async def reject(client_id: str, caller: Inviter, session: Writing) -> ClientRegistration:
     """For good: the vendor may register again while its token has uses left."""
-    by, within = caller.client.actor, _within(caller)
+    by, within = caller.client.actor, inviting_within(caller)
     return await registrations.reject(session, client_id, by=by, within=within)

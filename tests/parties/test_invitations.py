@@ -17,6 +17,7 @@ from app.models.parties import Role
 from app.parties import invitations
 from app.parties.seed import OPERATOR
 from tests.conftest import ISSUER
+from tests.oauth.people import acting, somebody
 from tests.world import KENKO, World
 
 VILLAGE = "273830"
@@ -56,6 +57,23 @@ async def invited(world: World, **more: Any) -> dict[str, Any]:
 
 def public() -> dict[str, Any]:
     return {"keys": [dict(ECKey.generate_key("P-256").as_dict(private=False))]}
+
+
+async def test_who_proved_one_factor_invites_nobody_not_even_a_machine_of_their_own(
+    world: World,
+) -> None:
+    boss, app = await somebody(world, KENKO, Role.COORDINATOR), await world.party(KENKO)
+    body = {"organization": KENKO, "email": "soumu@example.jp"}
+
+    answers = []
+    for both in (False, True):
+        sender = await acting(world, app, boss, "invitations:write", second_factor=both)
+        headers = sender.headers(BASE, "POST")
+        answers.append(await world.client.post(BASE, json=body, headers=headers))
+
+    assert answers[0].json()["code"] == "insufficient_user_authentication"
+    assert answers[1].status_code == 201, answers[1].text
+    assert [e["by"] for e in await world.log(Event.INVITATION_MADE)] == [boss]
 
 
 async def test_a_village_comes_in_with_its_code_and_a_secret_shown_once(
