@@ -176,24 +176,3 @@ def test_help_shows_scopes_as_they_are_typed(home: Home) -> None:
     said = home.run("token", "--help").stdout
 
     assert "dataset:{id}:read" in said
-
-
-def test_every_scope_given_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from typer.testing import CliRunner  # noqa: PLC0415
-
-    from app.cli import token  # noqa: PLC0415
-    from app.cli.main import app  # noqa: PLC0415
-
-    asked = []
-
-    def ask(*words: object) -> dict[str, str]:
-        asked.append(words[-1])
-        return {"access_token": "t"}
-
-    monkeypatch.setattr(token, "_ask", ask)
-    done = CliRunner().invoke(
-        app, ["token", "--client", "x", "--key", "k", "--scope", "a b", "--scope", "c"]
-    )
-
-    assert done.exit_code == 0
-    assert asked == ["a b c"]
