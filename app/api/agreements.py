@@ -295,4 +295,4 @@ async def list_purposes(session: Reading) -> list[Purpose]:
 )
 async def add_purpose(new: PurposeIn, caller: AdminWriter, session: Writing) -> Purpose:
     """A purpose, once listed, stays."""
-    return await purposes.add_purpose(session, **new.model_dump(), by=caller.client.client_id)
+    return await purposes.add_purpose(session, **new.model_dump(), by=caller.client.actor)

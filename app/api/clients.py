@@ -152,7 +152,7 @@ class ExchangeIn(InShape):
 async def add_client(new: ClientIn, caller: AdminWriter, session: Writing) -> clients.AddedClient:
     """A key's `kid` becomes its RFC 7638 thumbprint. A private key is refused."""
     told = clients.NewClient(**new.model_dump())
-    return await clients.add(session, told, by=caller.client.client_id)
+    return await clients.add(session, told, by=caller.client.actor)
 
 
 @router.get(
@@ -203,7 +203,7 @@ async def replace_keys(
 ) -> Client:
     """Two slots: put the new key beside the old, change over, then leave the old one out."""
     keys = new.model_dump()
-    return await clients.replace_keys(session, client_id, keys, by=caller.client.client_id)
+    return await clients.replace_keys(session, client_id, keys, by=caller.client.actor)
 
 
 @router.put(
@@ -224,7 +224,7 @@ async def set_sign_in(
 ) -> Client:
     """Redirect URIs, and the organisations whose staff may sign in. Nobody's where both are empty."""
     told = new.model_dump()
-    return await clients.set_sign_in(session, client_id, **told, by=caller.client.client_id)
+    return await clients.set_sign_in(session, client_id, **told, by=caller.client.actor)
 
 
 @router.put(
@@ -259,4 +259,4 @@ async def allow_exchange(
 )
 async def revoke_client(client_id: str, caller: AdminWriter, session: Writing) -> Client:
     """For good. Tokens that it still holds are refused from now on."""
-    return await clients.revoke(session, client_id, by=caller.client.client_id)
+    return await clients.revoke(session, client_id, by=caller.client.actor)

@@ -194,7 +194,7 @@ async def register_dataset(
     """Enter a dataset of your own organisation. Its records come by file or by POST /records."""
     new = new_dataset(body, caller.client.organization_id)
     await Owned.check_may_publish(session, new.publisher_id, caller)
-    dataset = await datasets.register(session, new, by=caller.client.client_id)
+    dataset = await datasets.register(session, new, by=caller.client.actor)
     return (await _shown(session, platform.issuer, dataset))[0]
 
 
@@ -214,7 +214,7 @@ async def change_dataset(
     """Change the description. Class and zone stay: they take a new dataset. Fields, mapping and
     reading are for the next file: versions that exist stay as they are."""
     await Owned.dataset(session, dataset_id, caller)
-    changed = await datasets.change(session, dataset_id, _changes(body), by=caller.client.client_id)
+    changed = await datasets.change(session, dataset_id, _changes(body), by=caller.client.actor)
     return (await _shown(session, platform.issuer, changed))[0]
 
 
@@ -234,7 +234,7 @@ async def withdraw_dataset(
     """End a dataset: readers get 410 with the reason; the log and the rows stay, and its id is
     given to no other."""
     await Owned.dataset(session, dataset_id, caller)
-    by = caller.client.client_id
+    by = caller.client.actor
     ended = await datasets.withdraw(session, dataset_id, reason=body.reason, by=by)
     return (await _shown(session, platform.issuer, ended))[0]
 
@@ -257,7 +257,7 @@ async def reinstate_dataset(
 ) -> dict[str, Any]:
     """Readers get the dataset again by its own addresses; the reason stands in the log."""
     await Owned.dataset(session, dataset_id, caller)
-    by = caller.client.client_id
+    by = caller.client.actor
     again = await datasets.reinstate(session, dataset_id, reason=body.reason, by=by)
     return (await _shown(session, platform.issuer, again))[0]
 

@@ -118,7 +118,7 @@ async def explain_decision(
     explained = await platform.decider.explain(known, supposed)
     shown = _shown(explained)
     await platform.log.write(
-        Event.DECISION_EXPLAINED, by=caller.client.client_id, client=asked.client,
+        Event.DECISION_EXPLAINED, by=caller.client.actor, client=asked.client,
         dataset=asked.dataset, purpose=asked.purpose, decision=shown.decision,
     )  # fmt: skip
     return shown

@@ -101,7 +101,7 @@ async def add_group(body: GroupIn, caller: AdminWriter, session: Writing) -> dic
     """Its operator manages what members publish; reading records takes agreements all the same."""
     given = body.model_dump(exclude={"operator"})
     new = groups.NewGroup(**given, operator_id=body.operator)
-    return _shown(await groups.add(session, new, by=caller.client.client_id), [])
+    return _shown(await groups.add(session, new, by=caller.client.actor), [])
 
 
 @router.get(
@@ -133,7 +133,7 @@ async def add_member(
     """From its first day on, the group's operator may manage the member's datasets."""
     given = body.model_dump(exclude={"organization"})
     new = groups.NewMember(**given, organization_id=body.organization)
-    return await groups.add_member(session, group_id, new, by=caller.client.client_id)
+    return await groups.add_member(session, group_id, new, by=caller.client.actor)
 
 
 @router.post(
@@ -146,7 +146,7 @@ async def end_membership(
     group_id: str, organization_id: str, caller: AdminWriter, session: Writing
 ) -> dict[str, Any]:
     """At once, and whatever membership is still to come."""
-    by = caller.client.client_id
+    by = caller.client.actor
     group = await groups.end_membership(session, group_id, organization_id, by=by)
     return await _one(session, group)
 
@@ -180,7 +180,7 @@ async def leave_group(
     group_id: str, caller: OrganizationWriter, session: Writing
 ) -> dict[str, Any]:
     """The operator's rights end with this call; nobody has to agree."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     return await _one(session, await groups.end_membership(session, group_id, mine, by=by))
 
 

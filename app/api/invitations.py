@@ -102,7 +102,7 @@ async def invite(
 ) -> invitations.MadeInvitation:
     """Hand the code on by a way you trust: it works once, for 14 days, and is shown only here."""
     new = invitations.NewInvitation(body.organization, body.email, body.roles)
-    by, within = caller.client.client_id, _within(caller)
+    by, within = caller.client.actor, _within(caller)
     return await invitations.invite(session, new, by=by, within=within)
 
 
@@ -130,7 +130,7 @@ async def list_invitations(
 )
 async def take_back(invitation_id: UUID, caller: Inviter, session: Writing) -> Invitation:
     """Its code opens nothing any more."""
-    by, within = caller.client.client_id, _within(caller)
+    by, within = caller.client.actor, _within(caller)
     return await invitations.take_back(session, invitation_id, by=by, within=within)
 
 

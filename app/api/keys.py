@@ -61,6 +61,6 @@ async def rotate_keys(
 
     In an emergency the caller's own token ends too, when the present key signed it.
     """
-    by = caller.client.client_id
+    by = caller.client.actor
     await keys.rotate(session, platform.sealer, by=by, emergency=how.emergency, early=how.early)
     return {"keys": await keys.list_keys(session)}

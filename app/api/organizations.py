@@ -129,7 +129,7 @@ async def add_organization(
 ) -> Organization:
     """Local governments and wards by code, units as `271004-kenko`, all others by a word."""
     told = organizations.NewOrganization(**new.model_dump())
-    return await organizations.add(session, told, by=caller.client.client_id)
+    return await organizations.add(session, told, by=caller.client.actor)
 
 
 @router.get(
@@ -212,7 +212,7 @@ async def rename_organization(
 ) -> Organization:
     """The id and everything that hangs on it stay."""
     return await organizations.rename(
-        session, organization_id, **new.model_dump(), by=caller.client.client_id
+        session, organization_id, **new.model_dump(), by=caller.client.actor
     )
 
 
@@ -233,7 +233,7 @@ async def close_organization(
 ) -> Organization:
     """Its clients are refused from then on."""
     return await organizations.close(
-        session, organization_id, **end.model_dump(), by=caller.client.client_id
+        session, organization_id, **end.model_dump(), by=caller.client.actor
     )
 
 
@@ -250,5 +250,5 @@ async def ask_approval(
 ) -> Organization:
     """For public data of the organisation and of all below it. Only an operator lifts it again."""
     return await organizations.ask_approval(
-        session, organization_id, approval=asked.approval, by=caller.client.client_id
+        session, organization_id, approval=asked.approval, by=caller.client.actor
     )

@@ -13,7 +13,7 @@ from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, Run
 from app.models.parties import Role
-from app.parties import clients, groups, terms
+from app.parties import clients, groups, people, terms
 from app.parties.clients import ClientNotFound
 from app.policy.facts import Caller
 
@@ -158,8 +158,12 @@ def _is_all_public(dataset: Dataset) -> bool:
 
 
 async def _is_started_by(session: AsyncSession, run: Run, organization_id: str) -> bool:
+    by = run.created_by
+    person = await people.find(session, by)
+    if person is not None:
+        return person.organization_id == organization_id
     try:
-        client = await clients.get(session, run.created_by)
+        client = await clients.get(session, by)
     except ClientNotFound:  # the operator's shell, or a task of ours
         return False
     return client.organization_id == organization_id

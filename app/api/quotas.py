@@ -60,7 +60,7 @@ async def set_quota(body: QuotaIn, caller: AdminWriter, session: Writing) -> Quo
 
     A client's own quota, or its quota on a dataset, may be more than the settings give or less.
     """
-    by = caller.client.client_id
+    by = caller.client.actor
     return await quotas.put(session, **body.model_dump(), by=by)
 
 
@@ -74,4 +74,4 @@ async def remove_quota(
     caller: AdminWriter, session: Writing, client_id: _Named = None, dataset_id: _Named = None
 ) -> None:
     """Named as it was set. What the settings say holds again."""
-    await quotas.remove(session, client_id, dataset_id, by=caller.client.client_id)
+    await quotas.remove(session, client_id, dataset_id, by=caller.client.actor)

@@ -129,7 +129,7 @@ async def begin_upload(
     runs.check_can_load(dataset)
     begun = await incoming.begin(
         session, dataset, (length, named.filename, metadata), most=platform.max_upload_bytes,
-        organization_id=caller.client.organization_id, by=caller.client.client_id,
+        organization_id=caller.client.organization_id, by=caller.client.actor,
     )  # fmt: skip
     return Response(
         status_code=201, headers={"Location": f"/v1/uploads/{begun.id}", **_until(begun)}
@@ -209,7 +209,7 @@ async def remove_upload(
     found = await incoming.get(session, upload_id, organization_id=mine, to_remove=True)
     if not await parts.remove(await platform.database.driver_of(session), upload_id):
         raise incoming.UploadInUse(id=upload_id)
-    await incoming.note_removed(session, found, by=caller.client.client_id)
+    await incoming.note_removed(session, found, by=caller.client.actor)
     return Response(status_code=204)
 
 

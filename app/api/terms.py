@@ -104,7 +104,7 @@ async def show_terms(number: _Number, session: Reading) -> TermsVersion:
 async def publish_terms(body: TermsIn, caller: AdminWriter, session: Writing) -> TermsVersion:
     """Whoever comes by invitation must accept what is in force before it hands in data."""
     new = terms.NewTerms(**body.model_dump())
-    return await terms.publish(session, new, by=caller.client.client_id)
+    return await terms.publish(session, new, by=caller.client.actor)
 
 
 @router.post(
@@ -117,5 +117,5 @@ async def accept_terms(
     number: _Number, caller: OrganizationWriter, session: Writing
 ) -> TermsAcceptance:
     """For your organisation, as its steward or coordinator. A second time changes nothing."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     return await terms.accept(session, number, organization_id=mine, by=by)

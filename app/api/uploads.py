@@ -180,7 +180,7 @@ async def _start(
         file = await incoming.take(session, file, dataset, organization_id=mine)
     run = await runs.start(
         session, dataset, run_id=uuid4(), upload=file, how=asked.how,
-        by=caller.client.client_id,
+        by=caller.client.actor,
     )  # fmt: skip
     driver = await platform.database.driver_of(session)
     await queue.enqueue(driver, queue.LOAD, run_id=str(run.id))
@@ -209,7 +209,7 @@ async def cancel_run(run_id: UUID, caller: CatalogueWriter, session: Writing) ->
     """Stop a load. A queued run ends at once, a running one within seconds: as `failed` with the
     code `cancelled`, and with no version."""
     await Owned.run(session, run_id, caller)
-    return await runs.cancel(session, run_id, by=caller.client.client_id)
+    return await runs.cancel(session, run_id, by=caller.client.actor)
 
 
 @router.get(

@@ -175,7 +175,7 @@ async def publish_version(
     """Make a version the one that readers get. Earlier ones stay readable by number."""
     dataset = await Owned.dataset(session, dataset_id, caller)
     version = await versions.get(session, dataset_id, number)
-    by = caller.client.client_id
+    by = caller.client.actor
     await versions.publish(session, dataset, version, by=by, confirmed=confirm)
     return version
 
@@ -193,7 +193,7 @@ async def roll_back(
     get the real differences."""
     dataset = await Owned.dataset(session, dataset_id, caller)
     version = await versions.get(session, dataset_id, body.to)
-    await versions.roll_back(session, dataset, version, by=caller.client.client_id)
+    await versions.roll_back(session, dataset, version, by=caller.client.actor)
     return version
 
 

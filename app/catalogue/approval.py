@@ -19,11 +19,11 @@ class SecondPersonNeeded(AppError):
     code = "second_person_needed"
     ja = (
         "{publisher} では、版を登録した担当とは別のスチュワードが公開を承認します。"
-        "データセット {dataset} の版 {number} は {loader} が登録したため、別のクライアントで公開してください。"
+        "データセット {dataset} の版 {number} は {loader} が登録したため、別のクライアントか別の職員が公開してください。"
     )
     en = (
         "{publisher} has a second steward approve what is published. Version {number} of the dataset"
-        " {dataset} was loaded by {loader}: have another client publish it."
+        " {dataset} was loaded by {loader}: have another client or colleague publish it."
     )
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from app.audit.events import Event
 from app.models.parties import Role
+from tests.oauth.people import acting, somebody
+from tests.oauth.signing_in import an_app
 from tests.stock import declared, path
 from tests.world import KENKO, World
 
@@ -61,6 +63,29 @@ async def test_whoever_loaded_a_version_does_not_publish_it_and_another_does(
     assert entry["license"] == "CC-BY-4.0"
     assert entry["loaded_by"] != entry["by"]
     assert (await client.get(path(dataset))).status_code == 200
+
+
+async def test_a_second_app_makes_nobody_a_second_person_and_a_colleague_in_the_same_app_is_one(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    await asks(world, "second_person")
+    dataset, _, _ = await loaded(world)
+    one, other = [await somebody(world, KENKO, Role.STEWARD) for _ in range(2)]
+    first, second_app = [await an_app(world, staff_of=(KENKO,)) for _ in range(2)]
+    sending = f"/v1/datasets/{dataset}/versions"
+    loader = await acting(world, first, one, "catalogue:write")
+    sent = await client.post(sending, content=MORE, headers=loader.headers(sending, "POST"))
+    run = await world.ended(await second(world), sent.json()["id"])
+    publishing = f"{sending}/{run['version_number']}/publish"
+
+    answers = []
+    for app, person in ((first, one), (second_app, one), (first, other)):
+        caller = await acting(world, app, person, "catalogue:write")
+        answers.append(await client.post(publishing, headers=caller.headers(publishing, "POST")))
+
+    assert [each.status_code for each in answers] == [403, 403, 200], answers[-1].text
+    entry = (await world.log(Event.VERSION_PUBLISHED))[-1]
+    assert (entry["loaded_by"], entry["by"]) == (one, other)
 
 
 async def test_correcting_anothers_file_makes_nobody_of_the_two_a_second_person(
