@@ -176,3 +176,13 @@ def test_help_shows_scopes_as_they_are_typed(home: Home) -> None:
     said = home.run("token", "--help").stdout
 
     assert "dataset:{id}:read" in said
+
+
+def test_a_certificate_that_is_none_is_a_wrong_setting(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.pem"
+    file.write_text("none", "utf-8")
+
+    done = home.run("serve", "--no-worker", URBANOS_TLS_CERTIFICATE=str(file))
+
+    assert done.returncode == 2
+    assert "[tls_unusable] URBANOS_TLS_CERTIFICATE" in done.stderr
