@@ -82,6 +82,7 @@ class Owned:
             operator=mine,
             member=publisher_id,
             client=caller.client.client_id,
+            person=caller.client.person_id,
         )
 
     @staticmethod

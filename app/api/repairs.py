@@ -103,6 +103,7 @@ async def _note(platform: Platform, caller: Caller, run: Run, cells: int) -> Non
         run=str(run.id),
         cells=cells,
         client=caller.client.client_id,
+        person=caller.client.person_id,
         organization=caller.client.organization_id,
     )
 
