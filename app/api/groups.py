@@ -181,7 +181,7 @@ async def leave_group(
     group_id: str, caller: OrganizationWriter, session: Writing
 ) -> dict[str, Any]:
     """The operator's rights end with this call; nobody has to agree."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     return await _one(session, await groups.end_membership(session, group_id, mine, by=by))
 
 

@@ -81,6 +81,7 @@ async def record_refusal(request: Request, error: AppError) -> None:
     await request.app.state.platform.log.write(
         Event.CALL_REFUSED,
         client=caller.client.client_id if caller else error.named.get("holder"),
+        person=caller.client.person_id if caller else None,
         organization=caller.client.organization_id if caller else None,
         code=error.code,
         why=error.named.get("why"),

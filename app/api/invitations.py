@@ -99,9 +99,7 @@ class AcceptanceIn(InShape):
         "organization_closed",
         "invitation_not_yours",
         "role_not_invited",
-        "insufficient_user_authentication",
     ),
-    dependencies=[StepUp],  # what accepts it is a client, of which no second factor is asked
 )
 async def invite(
     body: InvitationIn, caller: Inviter, session: Writing

@@ -107,9 +107,7 @@ async def raise_need(
     """Any client may ask. The question is public, and so is the answer."""
     new = NewNeed(body.title, body.text, body.municipality, body.dataset)
     client = caller.client
-    need = await needs.raise_need(
-        session, new, asker_id=client.organization_id, by=client.client_id
-    )
+    need = await needs.raise_need(session, new, asker_id=client.organization_id, by=client.actor)
     return (await _shown(session, platform.issuer, [need]))[0]
 
 
@@ -154,7 +152,7 @@ async def reply_to_need(
     need_id: UUID, body: ReplyIn, caller: CatalogueWriter, platform: PlatformDep, session: Writing
 ) -> Any:
     """A steward of the body that is addressed answers; a second thought is a second reply."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     need = await needs.reply(session, need_id, body.text, organization_id=mine, by=by)
     return (await _shown(session, platform.issuer, [need]))[0]
 
@@ -169,7 +167,7 @@ async def close_need(
     need_id: UUID, body: CloseIn, caller: CatalogueWriter, platform: PlatformDep, session: Writing
 ) -> Any:
     """The need is met by a published dataset, of whatever publisher: who asked finds it linked."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     need = await needs.close(session, need_id, body.dataset, organization_id=mine, by=by)
     return (await _shown(session, platform.issuer, [need]))[0]
 

@@ -12,9 +12,9 @@ from app.catalogue import datasets, runs
 from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, Run
-from app.models.parties import Client, Role
-from app.models.people import Person
-from app.parties import groups, terms
+from app.models.parties import Role
+from app.parties import clients, groups, people, terms
+from app.parties.clients import ClientNotFound
 from app.policy.facts import Caller
 
 
@@ -82,6 +82,7 @@ class Owned:
             operator=mine,
             member=publisher_id,
             client=caller.client.client_id,
+            person=caller.client.person_id,
         )
 
     @staticmethod
@@ -158,8 +159,12 @@ def _is_all_public(dataset: Dataset) -> bool:
 
 
 async def _is_started_by(session: AsyncSession, run: Run, organization_id: str) -> bool:
-    found: Client | Person | None = await session.get(Client, run.created_by)
-    if found is None:
-        found = await session.get(Person, run.created_by)
-    # None: the operator's shell, or a task of ours.
-    return found is not None and found.organization_id == organization_id
+    by = run.created_by
+    person = await people.find(session, by)
+    if person is not None:
+        return person.organization_id == organization_id
+    try:
+        client = await clients.get(session, by)
+    except ClientNotFound:  # the operator's shell, or a task of ours
+        return False
+    return client.organization_id == organization_id

@@ -39,7 +39,7 @@ def registrar_of(caller: CallerDep, platform: PlatformDep) -> Registrar:
     if not is_operator and Role.STEWARD not in client.roles:
         raise RoleMissing(role=Role.STEWARD.value)
     return Registrar(
-        by=client.client_id,
+        by=client.actor,
         organization_id=client.organization_id,
         body_id=client.body_id,
         is_operator=is_operator,

@@ -103,6 +103,7 @@ async def _note(platform: Platform, caller: Caller, run: Run, cells: int) -> Non
         run=str(run.id),
         cells=cells,
         client=caller.client.client_id,
+        person=caller.client.person_id,
         organization=caller.client.organization_id,
     )
 
@@ -158,5 +159,5 @@ async def decide_on_repair(
 ) -> Any:  # fmt: skip
     """Good for every later load of the dataset, until it is decided otherwise."""
     dataset = await Owned.dataset(session, dataset_id, caller)
-    by = caller.client.client_id
+    by = caller.client.actor
     return await repairs.decide(session, dataset, field, rule, choice=body.decision, by=by)

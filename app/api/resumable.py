@@ -129,7 +129,7 @@ async def begin_upload(
     runs.check_can_load(dataset)
     begun = await incoming.begin(
         session, dataset, (length, named.filename, metadata), most=platform.max_upload_bytes,
-        organization_id=caller.client.organization_id, by=caller.client.client_id,
+        organization_id=caller.client.organization_id, by=caller.client.actor,
     )  # fmt: skip
     return Response(
         status_code=201, headers={"Location": f"/v1/uploads/{begun.id}", **_until(begun)}

@@ -124,5 +124,5 @@ async def accept_terms(
     number: _Number, caller: OrganizationWriter, session: Writing
 ) -> TermsAcceptance:
     """For your organisation, as its steward or coordinator. A second time changes nothing."""
-    mine, by = caller.client.organization_id, caller.client.client_id
+    mine, by = caller.client.organization_id, caller.client.actor
     return await terms.accept(session, number, organization_id=mine, by=by)

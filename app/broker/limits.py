@@ -126,7 +126,8 @@ class Limits:
         refusal = _refusal(outcome.refused, is_quota=quota is not None)
         if self.is_news(refusal.code, client_id):
             await self._log.write(
-                Event.CALL_REFUSED, client=client_id, organization=caller.client.organization_id,
+                Event.CALL_REFUSED, client=client_id, person=caller.client.person_id,
+                organization=caller.client.organization_id,
                 code=refusal.code, limit=outcome.refused.limit.name, request=request,
             )  # fmt: skip
         raise refusal

@@ -31,6 +31,7 @@ class Sources:
             "dataset": dataset.id,
             "version": version.number,
             "client": caller.client.client_id,
+            "person": caller.client.person_id,
             "consumer": caller.client.organization_id,
             "request": request_id,
         }

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="OAuth clients. OAuthクライアント。")
 Id = Annotated[str, typer.Argument(metavar="CLIENT")]
+RedirectUris = Annotated[
+    list[str] | None, typer.Option(help="Where people are sent back to; several times")
+]
+StaffOf = Annotated[
+    list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
+]
 _COLUMNS = ("id", "organization_id", "name", "roles", "auth_method", "revoked_at")
 
 
@@ -64,13 +70,11 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
         Path | None, typer.Option("--new-key", help="Make a key pair; the private half goes here")
     ] = None,
     jwks: Annotated[Path | None, typer.Option(help="File with the client's public keys")] = None,
-    secret: Annotated[bool, typer.Option("--secret", help="client_secret_basic")] = False,
-    redirect_uri: Annotated[
-        list[str] | None, typer.Option(help="Where people are sent back to; several times")
-    ] = None,
-    staff_of: Annotated[
-        list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
-    ] = None,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="Make a secret (client_secret_basic)")
+    ] = False,
+    redirect_uri: RedirectUris = None,
+    staff_of: StaffOf = None,
     tls_subject: Annotated[
         str | None,
         typer.Option(help="tls_client_auth: CN=app.city.example.jp,O=Sakai City,C=JP"),
@@ -89,6 +93,7 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
                 "Give exactly one of --new-key, --jwks, --secret, --tls-subject.",
             )
         )
+    _check_staff(redirect_uri, staff_of)
     public = public_jwks(new_key(new_key_file)) if new_key_file else _read_jwks(jwks)
 
     async def act(shell: Shell) -> tuple["Client", str | None]:
@@ -127,6 +132,26 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     show_one({**_shown(made), **({"secret": shown_once} if shown_once else {})}, as_json)
 
 
+@app.command("sign-in")
+def sign_in(
+    client: Id,
+    redirect_uri: RedirectUris = None,
+    staff_of: StaffOf = None,
+    as_json: Json = False,
+) -> None:
+    """Say anew who signs in to a client, and where they are sent back to. サインインの設定を置き換える。"""
+
+    async def act(shell: Shell) -> "Client":
+        from app.parties import clients  # noqa: PLC0415
+
+        told = {"redirect_uris": redirect_uri or (), "staff_of": staff_of or ()}
+        async with shell.database.writing() as session:
+            return await clients.set_sign_in(session, client, **told, by=shell.by)
+
+    _check_staff(redirect_uri, staff_of)
+    show_one(_shown(run(act)), as_json)
+
+
 @app.command("registration-token")
 def registration_token(
     organization: Annotated[str, typer.Argument(help="271004-kenko")],
@@ -152,6 +177,17 @@ def registration_token(
         "トークンは今だけ表示されます。登録されたクライアントは、職員が承認するまで使えません。",
         "The token is shown only now. What registers with it waits until a person approves it.",
     )
+
+
+def _check_staff(redirect_uris: list[str] | None, staff_of: list[str] | None) -> None:
+    """A client with an address to send people back to, and nobody who may sign in, is a slip."""
+    if redirect_uris and not staff_of:
+        raise typer.BadParameter(
+            said(
+                "--redirect-uri には --staff-of（サインインできる職員の組織）も必要です。",
+                "With --redirect-uri say whose staff may sign in: --staff-of.",
+            )
+        )
 
 
 def _read_jwks(path: Path | None) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from app.cli import (
     token,
     user,
 )
+from app.cli.shell import USAGE
 from app.cli.words import show_refusal
 from app.kit.errors import AppError
 
@@ -37,6 +38,7 @@ _EXIT_CODES: Final = {
     "embedded_database_failed": DATABASE_UNREACHABLE,
     "embedded_database_ended": DATABASE_UNREACHABLE,
     "secret_key_unusable": SECRET_KEY_UNUSABLE,
+    "tls_unusable": USAGE,
 }
 
 app = typer.Typer(

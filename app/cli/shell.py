@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from app.cli.words import note
+from app.cli.words import note, said
 
 if TYPE_CHECKING:
     from app.kit.db import Database
@@ -134,4 +134,8 @@ def one_of(choices: type[Choice], value: str, option: str) -> Choice:
         return choices(value)
     except ValueError:
         known = ", ".join(choices)
-        raise typer.BadParameter(f"{value!r} != {known}", param_hint=option) from None
+        told = said(
+            f"{value!r} はありません。{known} のどれかにしてください。",
+            f"There is no {value!r}. Give one of {known}.",
+        )
+        raise typer.BadParameter(told, param_hint=option) from None

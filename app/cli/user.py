@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.shell import Shell, members, one_of, run
-from app.cli.words import Json, note, show_many, show_one
+from app.cli.words import Json, note, said, show_many, show_one
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Members of staff who sign in. サインインする職員。")
 Who = Annotated[str, typer.Argument(metavar="USER", help="Id or mail address")]
-Roles = Annotated[list[str] | None, typer.Option("--role", help="May be given several times")]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role", help="operator, coordinator, steward, developer or auditor; several times"
+    ),
+]
 _COLUMNS = ("id", "organization_id", "name", "email", "roles", "has_second_factor", "disabled_at")
 _HIDDEN = ("password_hash", "totp_sealed", "totp_step", "totp_confirmed_at", "failures")
 
@@ -99,8 +104,20 @@ def add(
 
 
 @app.command()
-def roles(user: Who, role: Roles = None, as_json: Json = False) -> None:
+def roles(
+    user: Who,
+    role: Roles = None,
+    none: Annotated[bool, typer.Option("--none", help="Take every role")] = False,
+    as_json: Json = False,
+) -> None:
     """Give these roles and no others. 役割を置き換える。"""
+    if none == bool(role):
+        raise typer.BadParameter(
+            said(
+                "--role で新しい役割をすべて指定するか、--none ですべて外してください。",
+                "Give every role that is to hold by --role, or take all by --none.",
+            )
+        )
 
     async def act(shell: Shell) -> "Person":
         from app.models.parties import Role  # noqa: PLC0415
@@ -148,6 +165,13 @@ def reset(
     as_json: Json = False,
 ) -> None:
     """Take a password, a second factor or both; ends all sessions. パスワード・二要素を再設定する。"""
+    if not (password or totp):
+        raise typer.BadParameter(
+            said(
+                "--no-password だけでは何も再設定されません。--totp も指定してください。",
+                "With --no-password alone nothing is taken: add --totp.",
+            )
+        )
 
     async def act(shell: Shell) -> "tuple[Person, SetUpLink | None]":
         from app.signin import changes  # noqa: PLC0415

@@ -96,6 +96,10 @@ class Allowed:
             address.version == network.version and address in network for network in self.networks
         )
 
+    def may_have(self, host: str) -> bool:
+        """Whether a name is listed, or could resolve to what is."""
+        return host in self.hosts or bool(self.networks)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -206,9 +210,11 @@ class Outbound:
             raise _refused(host, "there is no such port", "そのポートはありません")
         if parts.userinfo:
             raise _refused(host, "it holds a password", "パスワードが含まれています")
-        literal = _literal(host)
+        literal, is_plain = _literal(host), parts.scheme == "http"
         if literal is not None:
-            self._judge(host, literal, is_plain=parts.scheme == "http")
+            self._judge(host, literal, is_plain=is_plain)
+        elif is_plain and not self._allowed.may_have(host):
+            raise _not_https(host)
         return host
 
     async def close(self) -> None:
@@ -220,7 +226,7 @@ class Outbound:
         if self._allowed.has(host, address):
             return
         if is_plain:
-            raise _refused(host, "it is not https", "https ではありません")
+            raise _not_https(host)
         if not is_public(address):
             raise _refused(host, "its address is not public", "公開されたアドレスではありません")
 
@@ -325,6 +331,10 @@ async def _body(host: str, response: "httpx.Response", most_bytes: int) -> bytes
                 host, f"it is longer than {most_bytes} bytes", f"{most_bytes}バイトより長い"
             )
     return bytes(body)
+
+
+def _not_https(host: str) -> OutboundRefused:
+    return _refused(host, "it is not https", "https ではありません")
 
 
 def _refused(host: str, why: str, why_ja: str) -> OutboundRefused:

@@ -324,9 +324,11 @@ def nothing_granted(details: Details | None) -> OAuthRefused:
         )
     return InvalidScope(
         "nothing_granted",
-        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。",
+        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。個人情報には"
+        " DPoP か証明書に結び付くトークンが必要で、他組織のものは authorization_details で協定を指定します。",
         mend_en="check roles, organisation and agreements in force; ask for access with"
-        " POST /v1/access-requests.",
+        " POST /v1/access-requests. Personal data needs a token bound by DPoP or a certificate, and"
+        " of another organisation's the agreement in authorization_details.",
     )
 
 

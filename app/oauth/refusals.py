@@ -34,9 +34,13 @@ class InvalidClient(OAuthRefused):
     kind = Kind.UNAUTHENTICATED
     code = "invalid_client"
     ja = (
-        "クライアント認証に失敗しました。登録した鍵・秘密・証明書と、要求の内容を確認してください。"
+        "クライアント認証に失敗しました。登録した鍵・秘密・証明書と、要求の内容、"
+        "登録が承認済みであることを確認してください。"
     )
-    en = "Client authentication failed: check the registered key, secret or certificate."
+    en = (
+        "Client authentication failed: check the registered key, secret or certificate, and that the"
+        " client has been approved."
+    )
 
 
 class InvalidAssertion(InvalidClient):

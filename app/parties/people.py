@@ -130,6 +130,12 @@ async def get(session: AsyncSession, person_id: str, *, lock: bool = False) -> P
     return person
 
 
+async def find(session: AsyncSession, person_id: str) -> Person | None:
+    """The member of staff of this id, where it is one's."""
+    found: Person | None = await session.get(Person, person_id)
+    return found
+
+
 async def find_by_email(session: AsyncSession, email: str, *, lock: bool = False) -> Person | None:
     """Who has this address, in capitals or not."""
     statement = select(Person).where(func.lower(Person.email) == email.lower())

@@ -34,6 +34,9 @@ from app.signin.sessions import SignedIn
 
 router = page_router()
 _NAMES: Final = frozenset({"client_id", "request_uri"})
+_STAFF_OF: Final = "staff_of"
+# To the app's developer, who would look for the mistake at the person's side.
+_NOT_ITS_STAFF: Final = "Whoever signed in belongs to no organisation whose staff may sign in to this client (staff_of)."
 
 
 class OnlyPushed(AppError):
@@ -67,7 +70,7 @@ async def authorize(request: Request, platform: PlatformDep) -> Response:
         return _to_prove(request, lack, visitor)
     who = await _who(platform, client, visitor)
     if who is None:
-        return await _refuse(platform, pending, "access_denied", "staff_of", visitor)
+        return await _refuse(platform, pending, "access_denied", _STAFF_OF, visitor)
     if "consent" in pending.asked.prompt or not await platform.answers.has_consented(pending, who):
         if silent:
             return await _refuse(platform, pending, "consent_required", "prompt_none", visitor)
@@ -88,7 +91,7 @@ async def answer(request: Request, platform: PlatformDep) -> Response:
         raise FormNotOurs  # the page was not shown to whom could not answer it
     who = await _who(platform, client, visitor)
     if who is None:
-        return await _refuse(platform, pending, "access_denied", "staff_of", visitor)
+        return await _refuse(platform, pending, "access_denied", _STAFF_OF, visitor)
     if sent.get("answer") != consent.ALLOW:
         return await _refuse(platform, pending, "access_denied", "person", visitor)
     return await _give(platform, pending, who)
@@ -166,7 +169,8 @@ async def _refuse(
     """Tell the app that there is no code (RFC 6749, 4.1.2.1)."""
     person_id = visitor.person.person_id if visitor else None
     await platform.answers.refuse(pending, error, why, person_id)
-    return _back(pending.asked.answered(platform.issuer, error=error))
+    told = {"error": error, **({"error_description": _NOT_ITS_STAFF} if why == _STAFF_OF else {})}
+    return _back(pending.asked.answered(platform.issuer, **told))
 
 
 def _back(address: str) -> Response:

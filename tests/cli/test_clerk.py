@@ -128,3 +128,19 @@ def test_an_operator_lets_clients_register_and_sees_the_token_once(home: Home) -
     assert "secret_sha256" not in told
     assert "shown only now" in done.stderr
     assert (refused.returncode, "role_not_registered" in refused.stderr) == (1, True)
+
+
+def test_an_app_that_people_are_sent_back_to_has_somebody_who_may_sign_in(home: Home) -> None:
+    app = ("--organization", "271004", "--name", "防災アプリ", "--id", "bosai")
+    address = ("--redirect-uri", "https://app.city.example.jp/callback")
+    key = home.folder / "bosai.jwk"
+
+    nobody = home.run("client", "add", *app, "--new-key", str(key), *address)
+    added = home.run("client", "add", *app, "--new-key", str(key))
+    told = home.run("client", "sign-in", "bosai", *address, "--staff-of", "271004", "--json")
+    ended = home.run("client", "sign-in", "bosai", *address)
+
+    assert (nobody.returncode, ended.returncode) == (2, 2)
+    assert "--staff-of" in nobody.stderr
+    assert added.returncode == 0, added.stderr
+    assert json.loads(told.stdout)["staff_of"] == ["271004"]

@@ -178,22 +178,11 @@ def test_help_shows_scopes_as_they_are_typed(home: Home) -> None:
     assert "dataset:{id}:read" in said
 
 
-def test_every_scope_given_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from typer.testing import CliRunner  # noqa: PLC0415
+def test_a_certificate_that_is_none_is_a_wrong_setting(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.pem"
+    file.write_text("none", "utf-8")
 
-    from app.cli import token  # noqa: PLC0415
-    from app.cli.main import app  # noqa: PLC0415
+    done = home.run("serve", "--no-worker", URBANOS_TLS_CERTIFICATE=str(file))
 
-    asked = []
-
-    def ask(*words: object) -> dict[str, str]:
-        asked.append(words[-1])
-        return {"access_token": "t"}
-
-    monkeypatch.setattr(token, "_ask", ask)
-    done = CliRunner().invoke(
-        app, ["token", "--client", "x", "--key", "k", "--scope", "a b", "--scope", "c"]
-    )
-
-    assert done.exit_code == 0
-    assert asked == ["a b c"]
+    assert done.returncode == 2
+    assert "[tls_unusable] URBANOS_TLS_CERTIFICATE" in done.stderr

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.test_demo import Home, free_port
 
 
@@ -35,3 +37,23 @@ def test_an_unknown_member_of_staff_is_named(tmp_path: Path, database_url: str) 
 
     assert done.returncode == 1
     assert "person_not_found" in done.stderr and "nobody@example.jp" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        (("roles", "jiro@example.jp"), "--none"),
+        (("roles", "jiro@example.jp", "--none", "--role", "steward"), "--none"),
+        (("roles", "jiro@example.jp", "--role", "stewrd"), "steward"),
+        (("reset", "jiro@example.jp", "--no-password"), "--totp"),
+    ],
+)
+def test_what_would_take_more_or_less_than_was_meant_is_wrong_use(
+    tmp_path: Path, database_url: str, words: tuple[str, ...], mend: str
+) -> None:
+    home = Home(tmp_path, free_port())
+
+    done = home.run("user", *words, URBANOS_DATABASE_URL=database_url)
+
+    assert done.returncode == 2
+    assert mend in done.stderr

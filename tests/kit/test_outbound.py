@@ -121,6 +121,24 @@ async def test_what_is_no_https_address_is_refused(url: str) -> None:
             await outbound.fetch("GET", url)
 
 
+@pytest.mark.parametrize(
+    ("allow", "refused"), [("", True), ("other.example.jp", True), ("idp.lgwan", False),
+                           ("10.0.0.0/8", False)]
+)  # fmt: skip
+def test_a_plain_address_is_refused_before_it_is_asked_unless_the_deployment_may_list_it(
+    allow: str, refused: bool
+) -> None:
+    outbound = Outbound(Allowed.parse(allow))
+    try:
+        outbound.check("http://idp.lgwan/")
+        told = ""
+    except OutboundRefused as refusal:
+        told = refusal.words("en")
+
+    assert ("it is not https" in told) == refused
+    assert ("URBANOS_OUTBOUND_ALLOW" in told) == refused
+
+
 async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
     async with going_out(names={"idp.example.jp": ["8.8.8.8", "10.0.0.1"]}) as outbound:
         with pytest.raises(OutboundRefused):

@@ -174,6 +174,7 @@ async def test_an_app_is_for_the_staff_that_it_names_and_no_other(world: World) 
 
     assert "code" in let
     assert [each["error"] for each in answers] == ["access_denied"] * 2
+    assert all("(staff_of)" in each["error_description"] for each in answers)
     refused = await world.log(Event.CODE_REFUSED)
     assert [each["why"] for each in refused] == ["staff_of"] * 2
     assert refused[0]["person"] == outside.person_id

@@ -96,6 +96,7 @@ async def test_another_organisations_personal_data_is_not_granted_without_naming
     )
 
     assert unnamed.json()["error"] == "invalid_scope"
+    assert "the agreement in authorization_details" in unnamed.json()["error_description"]
     assert unbound.json()["error"] == "invalid_authorization_details"
 
 

@@ -14,6 +14,7 @@ from app.parties import organizations, people
 from app.parties.organizations import NewOrganization
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import Sender
+from tests.stock import path, stocked
 from tests.world import KENKO, SAKAI, World
 
 PATH = "/v1/admin/organizations"
@@ -52,6 +53,32 @@ def _dataset() -> dict[str, Any]:
         "steward": {"name": "試験"},
         "update_frequency": "irregular",
     }
+
+
+async def test_the_log_names_the_person_who_read_or_was_refused_and_the_app_that_asked(
+    world: World,
+) -> None:
+    dataset = await stocked(world, [{"no": "1", "name": "a", "size": 1}], data_class="internal")
+    app = await world.party(KENKO)
+    clerk, outsider = await somebody(world, KENKO), await somebody(world, SAKAI)
+    scope = f"dataset:{dataset}:read catalogue:write"
+
+    where, versions = path(dataset), f"/v1/datasets/{dataset}/versions"
+    readers = [await acting(world, app, each, scope) for each in (clerk, outsider)]
+    answers = [
+        await world.client.get(where, params={"purpose": "own-duty"}, headers=each.headers(where))
+        for each in readers
+    ]
+    sent = await world.client.post(versions, headers=readers[1].headers(versions, "POST"))
+
+    assert [each.status_code for each in (*answers, sent)] == [200, 403, 403]
+    for event, who in (
+        (Event.RECORDS_READ, clerk),
+        (Event.RECORDS_REFUSED, outsider),
+        (Event.CALL_REFUSED, outsider),
+    ):
+        entries = await world.log(event)
+        assert [(each["client"], each["person"]) for each in entries] == [(app.id, who)], event
 
 
 async def test_a_disabled_persons_token_is_refused_from_the_next_request_on(world: World) -> None:
