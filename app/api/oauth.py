@@ -23,6 +23,7 @@ from app.oauth.exchange import ACCESS_TOKEN
 from app.oauth.exchange import GRANT_TYPE as EXCHANGE
 from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
+from app.oauth.new_keys import PATH as KEYS_PATH
 from app.oauth.refusals import InvalidRequest
 from app.oauth.scopes import IDENTITY, MEANINGS
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
@@ -264,6 +265,7 @@ def server_metadata(platform: Platform) -> dict[str, Any]:
         **{name: platform.issuer + path for name, path in _OF_SIGN_IN.items()},
         "authorization_endpoint": f"{platform.issuer}{AUTHORIZE_PATH}",
         "registration_endpoint": f"{platform.issuer}{REGISTRATION_PATH}",
+        "client_keys_endpoint": f"{platform.issuer}{KEYS_PATH}",  # ours: no RFC names one
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
         "scopes_supported": sorted([*IDENTITY, *MEANINGS]),
         "grant_types_supported": sorted(platform.token_endpoint.grants),

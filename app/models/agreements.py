@@ -53,6 +53,29 @@ class Purpose(Base):
     name_en: Mapped[str]
 
 
+class AccessRequestOffer(Base):
+    """One offer of one side, as it was made. Never changed, never taken away."""
+
+    __tablename__ = "access_request_offer"
+    __table_args__ = (CheckConstraint("per_day >= 1", name="per_day"),)
+
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("access_request.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    side: Mapped[str]
+    purpose: Mapped[str]
+    legal_basis: Mapped[str]
+    actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    rows: Mapped[str | None]
+    per_day: Mapped[int | None]
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime]
+    reason: Mapped[str | None]
+    made_by: Mapped[str]
+    made_via: Mapped[str]
+    made_at: Mapped[datetime]
+
+
 class AccessRequest(Base):
     """What a consumer asks of a provider. Its terms are those of the newest offer."""
 
@@ -93,27 +116,17 @@ class AccessRequest(Base):
     )
 
 
-class AccessRequestOffer(Base):
-    """One offer of one side, as it was made. Never changed, never taken away."""
+class AgreementExclusion(Base):
+    """That a member may not use its group's agreement, in whatever version, until let in again."""
 
-    __tablename__ = "access_request_offer"
-    __table_args__ = (CheckConstraint("per_day >= 1", name="per_day"),)
+    __tablename__ = "agreement_exclusion"
 
-    request_id: Mapped[UUID] = mapped_column(ForeignKey("access_request.id"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    side: Mapped[str]
-    purpose: Mapped[str]
-    legal_basis: Mapped[str]
-    actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    rows: Mapped[str | None]
-    per_day: Mapped[int | None]
-    valid_from: Mapped[datetime]
-    valid_until: Mapped[datetime]
-    reason: Mapped[str | None]
-    made_by: Mapped[str]
-    made_via: Mapped[str]
-    made_at: Mapped[datetime]
+    series: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), primary_key=True)
+    dataset_id: Mapped[str]
+    reason: Mapped[str]
+    excluded_at: Mapped[datetime]
+    excluded_by: Mapped[str]
 
 
 class Agreement(Base):
@@ -178,19 +191,6 @@ class Agreement(Base):
     def excluded(self) -> list[str]:
         """The members of the group that may not use it."""
         return [each.organization_id for each in self.exclusions]
-
-
-class AgreementExclusion(Base):
-    """That a member may not use its group's agreement, in whatever version, until let in again."""
-
-    __tablename__ = "agreement_exclusion"
-
-    series: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), primary_key=True)
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), primary_key=True)
-    dataset_id: Mapped[str]
-    reason: Mapped[str]
-    excluded_at: Mapped[datetime]
-    excluded_by: Mapped[str]
 
 
 class AgreementNotice(Base):
