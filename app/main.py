@@ -56,6 +56,7 @@ from app.api.opendata import descriptions, harvests
 from app.api.operations import Metrics
 from app.api.state import Platform
 from app.api.token_status import router as token_status_router
+from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
@@ -170,6 +171,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await live.start()
         stack.push_async_callback(live.stop)
         await ring.start()
+        keeper = LogKeeper(database.pool, sealer, origin_of(settings.issuer))
+        await keeper.start()
+        stack.push_async_callback(keeper.stop)
         usage = Usage(database.pool)
         await usage.start()
         stack.push_async_callback(usage.stop)
@@ -210,6 +214,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database=database,
             live=live,
             log=entries,
+            log_keeper=keeper,
             sealer=sealer,
             outbound=outbound,
             clients=clients,
