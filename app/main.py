@@ -22,6 +22,7 @@ from app.api import (
     invitations,
     keys,
     log,
+    log_proofs,
     my_datasets,
     needs,
     onboarding,
@@ -57,6 +58,7 @@ from app.api.operations import Metrics
 from app.api.state import Platform
 from app.api.token_status import router as token_status_router
 from app.audit.checkpoints import LogKeeper, origin_of
+from app.audit.cosignatures import witnesses_of
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
@@ -133,6 +135,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     my_datasets.router,
     log.router,
     log.readers_router,
+    log_proofs.router,
     operations.router,
     docs_router,
     federation.router,
@@ -171,7 +174,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await live.start()
         stack.push_async_callback(live.stop)
         await ring.start()
-        keeper = LogKeeper(database.pool, sealer, origin_of(settings.issuer))
+        origin, witnesses = origin_of(settings.issuer), witnesses_of(settings.log_witnesses)
+        keeper = LogKeeper(database.pool, sealer, origin, witnesses)
         await keeper.start()
         stack.push_async_callback(keeper.stop)
         usage = Usage(database.pool)

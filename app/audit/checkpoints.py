@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.audit import tree
 from app.audit.merkle import EMPTY_ROOT
-from app.audit.notes import LOG, Checkpoint, Note, Signer
+from app.audit.notes import LOG, Checkpoint, Note, Signer, Verifier
 from app.audit.tree import LogBroken
 from app.kit import clock
 from app.kit.crypto import Sealer
@@ -59,7 +59,14 @@ class Signed:
 class LogKeeper:
     """Grows the tree and signs it, in the background. One a process; one at a time works."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", sealer: Sealer, origin: str) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        sealer: Sealer,
+        origin: str,
+        witnesses: tuple[Verifier, ...] = (),
+    ) -> None:
+        self.witnesses = witnesses  # whose signatures are taken
         self._pool = pool
         self._sealer = sealer
         self._origin = origin
