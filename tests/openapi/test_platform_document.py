@@ -561,6 +561,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/access-requests/{request_id}/withdraw": _request_of_mine,
     "GET /v1/admin/audit": _as("admin"),
     "GET /v1/admin/audit/verify": _as("admin"),
+    "GET /v1/admin/audit/export": _as("admin"),
     "GET /v1/log/checkpoint": _as("nobody"),
     "GET /v1/log/key": _as("nobody"),
     "GET /v1/log/proofs/inclusion": _signed_log,
@@ -675,6 +676,7 @@ READY: Final[dict[str, Ready]] = {
 # What these operations cannot be asked without, by name, by address or by its last part.
 _ASKED: Final = {
     "DELETE /v1/admin/quotas": {"dataset_id": "shelters"},
+    "/v1/admin/audit/export": {"from": "1"},
     "/v1/log/proofs/inclusion": {"index": "0"},
     "/v1/log/proofs/consistency": {"from": "1"},
     "/v1/profiles/{name}/diff": {"from": "1", "to": "2"},
