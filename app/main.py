@@ -151,6 +151,8 @@ _DESCRIPTION: Final = """\
 A regional data-linkage platform: municipal datasets, brokered under OAuth scopes and agreements.
 Public data needs no token. Errors are RFC 9457 problem documents in Japanese, or in English by
 `Accept-Language: en`.
+An answer that stands in the log, a refusal too, names its entry: `Linkage-Receipt: n`. That it is
+in the signed log, `GET /v1/log/proofs/inclusion?index=n-1` proves within a minute.
 """
 
 
