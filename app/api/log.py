@@ -77,7 +77,11 @@ class VerdictOut(BaseModel):
     responses=problems(*SCOPED_CODES),
 )
 async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
-    """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named."""
+    """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named.
+
+    A chain that was computed anew shows by the tree that was grown behind it
+    (`entry_rewritten`) and by what was signed of that tree (`checkpoint_differs`).
+    """
     return await verify(platform.database.pool)
 
 

@@ -71,7 +71,8 @@ class Verifier:
         """The key of a vkey line. Raises `NoteRefused`."""
         name, key_id, encoded = [*text.strip().split("+", 2), "", ""][:3]
         key = _decoded(encoded)
-        if not name or len(key) != 1 + _KEY_BYTES or key[0] not in (LOG, WITNESS):
+        is_name = name and not any(sign.isspace() for sign in name)
+        if not is_name or len(key) != 1 + _KEY_BYTES or key[0] not in (LOG, WITNESS):
             raise NoteRefused.of("検証鍵の形式ではありません。", "this is no Ed25519 verifier key")
         made = cls(name, key[0], key[1:])
         if made.id.hex() != key_id:

@@ -188,11 +188,14 @@ def _signer(path: Path, name: str | None) -> "Signer":
         Verifier.parse(str(made.verifier))  # a name that no key can have is refused here
         _write(path, f"{made.secret()}\n")
     try:
-        return Signer.parse(path.read_text("utf-8"))
+        found = Signer.parse(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as exc:
         raise WitnessFileUnusable(
             path=path, why=f"{exc}. Make one with --name", why_ja=f"{exc}。--name で作成できます。"
         ) from exc
+    if found.kind != WITNESS:
+        raise WitnessFileUnusable(path=path, why="it is the key of a log", why_ja="ログの鍵です。")
+    return found
 
 
 def _remembered(path: Path) -> State | None:

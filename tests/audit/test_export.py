@@ -17,13 +17,16 @@ import pytest
 import pytest_asyncio
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from app.audit.events import Event
 from app.audit.merkle import Frontier, entry_hash, leaf_hash
-from app.audit.notes import LOG, WITNESS, Checkpoint, Note, Signer
+from app.audit.notes import LOG, WITNESS, Checkpoint, Note, Signer, Verifier
+from app.kit.settings import Settings
 from app.models.parties import Role
+from tests.cli.test_demo import Home
 from tests.database import REPO
 from tests.world import World
 
@@ -52,7 +55,7 @@ def by_library(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-@settings(max_examples=40)
+@tries(max_examples=40)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200), st.integers(0, 511))
 def test_signatures_are_judged_as_the_library_judges_them(
     seed: bytes, message: bytes, bit: int
@@ -109,6 +112,23 @@ def test_points_of_small_order_are_judged_as_the_library_judges_them(
 ])  # fmt: skip
 def test_what_encodes_no_point_is_no_key(encoded: bytes) -> None:
     assert not script.is_signed(encoded, b"x", SMALL[0] + bytes(32))
+
+
+def test_a_note_of_another_implementation_is_read_and_verified() -> None:
+    # The example of golang.org/x/mod/sumdb/note.
+    key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    note = (
+        "If you think cryptography is the answer to your problem,\n"
+        "then you don't know what your problem is.\n\n"
+        "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    )
+
+    assert Note.parse(note).is_signed_by(Verifier.parse(key))
+    assert script.check_note(note, script.read_key(key)) == Note.parse(note).text
+    for other in (note.replace("think", "thank"), note.replace("x08go/Z", "x08go/Y")):
+        assert not Note.parse(other).is_signed_by(Verifier.parse(key))
+        with pytest.raises(script.Finding):
+            script.check_note(other, script.read_key(key))
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -194,6 +214,23 @@ async def test_the_script_alone_tells_in_both_languages_and_by_its_exit(
     assert (code, "改変" in said, "was changed" in said) == (1, True, True)
     assert run("no.jsonl")[0] == 2
     assert run("absent.jsonl")[0] == 2
+
+
+async def test_the_operators_command_exports_and_the_script_verifies(
+    auditor: dict[str, str], settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    home, file = Home(settings.home, 1), tmp_path / "log.jsonl"
+
+    done = home.run(
+        "audit", "export", "--from", "4", str(file),
+        URBANOS_DATABASE_URL=database_url, URBANOS_PUBLIC_URL=str(settings.public_url),
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "verify_log.py" in done.stderr
+    assert found(file.read_bytes()) == ""
+    assert lines_of(file.read_bytes())[0]["first"] == 4
+    assert file.stat().st_mode & 0o77 == 0
 
 
 async def test_no_byte_of_the_file_can_be_another(

@@ -1,7 +1,9 @@
 """The stored tree keeps up with the entries, and a log that was changed is never signed."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from app.audit import tree
+from app.audit import checkpoints, tree
 from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.events import Event
 from app.audit.merkle import Frontier, leaf_hash
@@ -93,6 +95,49 @@ async def test_hundreds_of_entries_over_many_steps_are_one_tree(
 
     for size in (1, 255, 256, 257, last - 1):
         assert await tree.roots_of(pool, [(0, size)]) == [await root_now(world, size)]
+
+
+async def test_the_keeper_goes_on_after_a_loss_and_after_a_damage(
+    owned: LogKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow, troubles = tree.grow, [ConnectionResetError(), LogBroken(3), LogBroken(3)]
+
+    async def troubled(pool: "asyncpg.Pool[Any]") -> bool:
+        if troubles:
+            raise troubles.pop()
+        return await grow(pool)
+
+    monkeypatch.setattr(tree, "grow", troubled)
+    monkeypatch.setattr(checkpoints, "_LOOK_S", 0.01)
+    monkeypatch.setattr(checkpoints, "_SIGNED_EVERY", timedelta(0))
+    await owned._pool.execute("SELECT log_append($1)", ["{}"])
+    await owned.start()
+    async with asyncio.timeout(5):
+        while (await owned.checkpoint()).size < 9:  # noqa: ASYNC110 - it happens beside us
+            await asyncio.sleep(0.01)
+    await owned.stop()
+
+    assert troubles == []
+    assert (await verify(owned._pool)).is_whole
+
+
+@pytest.mark.parametrize(
+    ("age", "written", "signs"),
+    [(25, True, False), (31, True, True), (3_500, False, False), (3_700, False, True)],
+)
+async def test_what_was_written_is_signed_within_a_minute_and_what_stands_each_hour(
+    owned: LogKeeper, age: int, written: bool, signs: bool
+) -> None:
+    await owned._pool.execute(
+        "UPDATE log_checkpoint SET confirmed_at = now() - make_interval(secs => $1)", age
+    )
+    before = await owned.checkpoint()
+    if written:
+        await owned._pool.execute("SELECT log_append($1)", ["{}"])
+
+    await owned.keep(now=False)
+
+    assert ((await owned.checkpoint()) != before) is signs
 
 
 async def test_one_of_two_keepers_grows_the_tree_and_both_sign_the_same(world: World) -> None:
