@@ -91,11 +91,8 @@ class Envelope:
                 status = message["status"]
                 headers = message["headers"] = list(message.get("headers", ()))
                 present = {name for name, _ in headers}
-                own = (
-                    *added,
-                    *scope.get("limits", ()),
-                    *_receipt(receipt),
-                )  # limits: where they stand
+                # Limits: where they stand.
+                own = (*added, *scope.get("limits", ()), *_receipt(receipt))
                 headers.extend(pair for pair in own if pair[0] not in present)
             await send(message)
 

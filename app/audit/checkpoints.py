@@ -39,6 +39,10 @@ SELECT * FROM log_checkpoint WHERE size = (SELECT max(size) FROM log_cosignature
 _COSIGNATURES: Final = (
     "SELECT line FROM log_cosignature WHERE size = $1 ORDER BY signed_at, witness"
 )
+_UNSIGNED: Final = """
+SELECT extract(epoch FROM now() - (body::jsonb ->> 'at')::timestamptz)::float8 FROM log_entry
+WHERE seq = (SELECT coalesce(max(size), 0) + 1 FROM log_checkpoint)
+"""
 _SIGN: Final = """
 INSERT INTO log_checkpoint (size, root, note, signed_at, confirmed_at) VALUES ($1, $2, $3, $4, $4)
 ON CONFLICT (size) DO UPDATE SET confirmed_at = EXCLUDED.confirmed_at
@@ -172,3 +176,9 @@ async def newest(pool: "asyncpg.Pool[Any]", *, is_witnessed: bool = False) -> Si
     lines = [line for (line,) in await pool.fetch(_COSIGNATURES, row["size"])]
     note = row["note"] + "".join(f"{line}\n" for line in lines)
     return Signed(row["size"], row["root"], note, row["signed_at"], row["confirmed_at"])
+
+
+async def unsigned_seconds(pool: "asyncpg.Pool[Any]") -> float:
+    """How long the oldest entry waits to be signed; 0 where none waits."""
+    waited: float | None = await pool.fetchval(_UNSIGNED)
+    return max(waited or 0.0, 0.0)

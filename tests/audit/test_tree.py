@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -138,6 +139,19 @@ async def test_what_was_written_is_signed_within_a_minute_and_what_stands_each_h
     await owned.keep(now=False)
 
     assert ((await owned.checkpoint()) != before) is signs
+
+
+async def test_an_entry_that_waits_to_be_signed_shows_in_the_figures(
+    owned: LogKeeper, client: httpx.AsyncClient
+) -> None:
+    pool = owned._pool
+    signed = await checkpoints.unsigned_seconds(pool)
+    body = '{"at":"2026-04-01T00:00:00Z","event":"x"}'
+    await pool.execute("SELECT log_append($1)", [body, body])
+
+    assert signed == 0
+    assert await checkpoints.unsigned_seconds(pool) > 60
+    assert "urbanos_log_unsigned_seconds " in (await client.get("/metrics")).text
 
 
 async def test_one_of_two_keepers_grows_the_tree_and_both_sign_the_same(world: World) -> None:
