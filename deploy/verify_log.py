@@ -297,6 +297,8 @@ def read_header(file: BinaryIO) -> Header:
             raise TypeError
         previous = bytes.fromhex(str(line["previous"]))
         hashes = [bytes.fromhex(str(one)) for one in proof]
+        if any(len(one) != 32 for one in (previous, *hashes)):
+            raise ValueError
         return Header(str(line["key"]), str(line["checkpoint"]), first, last, previous, hashes)
     except (KeyError, TypeError, ValueError):
         raise Finding("1 行目が壊れています。", "The first line is damaged.") from None

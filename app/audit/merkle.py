@@ -98,10 +98,15 @@ def outside_spans(first: int, end: int, size: int) -> list[Span]:
 # --- what a proof proves -------------------------------------------------------------------------
 
 
+def _may_be(proof: Sequence[bytes], spans: Sequence[Span]) -> bool:
+    """Whether a proof has the right shape: hashes of other lengths could be parted elsewhere."""
+    return len(proof) == len(spans) and all(len(node) == HASH_BYTES for node in proof)
+
+
 def root_by_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes]) -> bytes | None:
     """The root of the tree in which `proof` puts the leaf; None where it is no such proof."""
     spans = inclusion_spans(index, size)
-    if not 0 <= index < size or len(spans) != len(proof):
+    if not 0 <= index < size or not _may_be(proof, spans):
         return None
     for (_, hi), other in zip(spans, proof, strict=True):
         leaf = node_hash(other, leaf) if hi <= index else node_hash(leaf, other)
@@ -115,7 +120,7 @@ def is_consistent(
     if not 0 <= old <= new:
         return False
     spans = consistency_spans(old, new)
-    if len(spans) != len(proof):
+    if not _may_be(proof, spans):
         return False
     if old == new:
         return old_root == new_root

@@ -96,12 +96,12 @@ async def look(
 ) -> str:
     """Look once: the line that cosigns what was seen, which was kept, and sent to the log.
 
-    Raises `LogNotSigned`, `LogRolledBack`, `LogForked`; what the log showed is kept as evidence.
+    Raises `LogNotSigned`, `LogRolledBack`, `LogForked`; what the log signed is kept as evidence.
     """
     import time  # noqa: PLC0415
 
     from app.audit.notes import Note, Verifier  # noqa: PLC0415
-    from app.audit.witness import LogForked, LogNotSigned, LogRolledBack, read  # noqa: PLC0415
+    from app.audit.witness import LogForked, LogRolledBack, read  # noqa: PLC0415
 
     state = _remembered(path) or State(log_key or (await _get(client, "/v1/log/key")).strip())
     if log_key is not None and log_key.strip() != state.key:
@@ -110,7 +110,7 @@ async def look(
     try:
         seen = read(note, Verifier.parse(state.key))
         await _check_growth(client, state, note)
-    except (LogNotSigned, LogRolledBack, LogForked):
+    except (LogRolledBack, LogForked):
         _write(path.with_name(f"{path.name}.refused"), note)
         raise
     _write(path, json.dumps({"key": state.key, "note": note}, ensure_ascii=False))

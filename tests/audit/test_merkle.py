@@ -107,6 +107,15 @@ def test_a_consistency_proof_is_the_standards_and_knows_a_fork(
         assert not is_consistent(old, before, new, after, flipped(proof, at))
 
 
+def test_hashes_of_other_lengths_are_no_proof() -> None:
+    (left, right), root = LEAVES[:2], naive(LEAVES[:2])
+
+    assert root_by_inclusion(1, 2, right, [left]) == root
+    assert root_by_inclusion(1, 2, right[8:], [left + right[:8]]) is None
+    assert not is_consistent(1, left, 2, root, [right, b""])
+    assert not is_consistent(1, left, 2, root, [right[:31]])
+
+
 def test_every_log_begins_with_the_empty_one_and_with_no_other_root() -> None:
     after = naive(LEAVES[:5])
 
