@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from app.cli.words import language
 from app.cli.words import note as tell
 from app.kit.errors import AppError, Kind
 
@@ -78,7 +79,8 @@ async def _watch(
 ) -> None:
     import httpx  # noqa: PLC0415
 
-    async with httpx.AsyncClient(base_url=log, timeout=_TIMEOUT_S) as client:
+    spoken = {"Accept-Language": language()}
+    async with httpx.AsyncClient(base_url=log, timeout=_TIMEOUT_S, headers=spoken) as client:
         while True:
             try:
                 typer.echo(await look(client, signer, path, log_key=log_key))
@@ -168,8 +170,17 @@ async def _send(client: "httpx.AsyncClient", cosignature: dict[str, Any]) -> Non
     except httpx.HTTPError as exc:
         raise LogUnreachable(url=str(client.base_url), why=type(exc).__name__) from exc
     if not answer.is_success:
-        tell(f"ログは副署を受け取りませんでした（{answer.status_code}）: {answer.text[:300]}",
-             f"The log did not take the cosignature ({answer.status_code}): {answer.text[:300]}")  # fmt: skip
+        why = _detail(answer.text)
+        tell(f"ログは副署を受け取りませんでした（{answer.status_code}）: {why}",
+             f"The log did not take the cosignature ({answer.status_code}): {why}")  # fmt: skip
+
+
+def _detail(problem: str) -> str:
+    """The words of a refusal."""
+    try:
+        return str(json.loads(problem)["detail"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ async def test_the_command_looks_once_and_says_its_key(
     assert (no_key[0], "--name" in no_key[2]) == (1, True)
     assert first[0] == 0 and first[1].startswith("— witness.example/w1 ")
     assert "witness.example/w1+" in first[2]
+    assert "no key of witness.example/w1 is among URBANOS_LOG_WITNESSES" in first[2]
     assert (tmp_path / "key").stat().st_mode & 0o77 == 0
     assert (suspicious[0], "log_not_signed" in suspicious[2]) == (4, True)
 
