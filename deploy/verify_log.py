@@ -12,11 +12,19 @@ What is verified, in this order:
   3. They are, at their places, in the Merkle tree (RFC 6962) whose root was signed:
          leaf = SHA-256(0x00 ‖ hash of the entry), node = SHA-256(0x01 ‖ left ‖ right).
   4. A checkpoint that somebody kept from before (--known) speaks of the same log.
+検証の順序:
+  1. チェックポイントに、ログの鍵と、指定した立会人全員の正しい署名があること。
+  2. 記録が欠番なく続き、各記録のハッシュが SHA-256(直前の記録のハッシュ ‖ 記録の本文) であること。
+  3. それらの記録が、署名されたルートを持つマークル木の所定の位置にあること。
+  4. 以前から保管されているチェックポイント（--known）が、同じログのものであること。
 
 KEY is what the log's operator published (GET /v1/log/key) and what YOU kept or got from somebody
 else: a file that was forged as a whole carries a forged key as well.
+KEY には、運営者が公開し、あなたが別途保管または入手した鍵を指定してください。ファイル全体が偽造
+された場合、ファイル内の鍵も偽物です。
 
 Exit: 0 all is as it was written, 1 something is not, 2 it could not be read or compared.
+終了コード: 0 正常、1 異常あり、2 読み取りまたは比較ができない。
 
 The file is JSON, a line each. The first line says what the file is; every other line is one entry:
   {"format": "urbanos-log-1", "key": …, "checkpoint": …, "first": 5, "last": 9,

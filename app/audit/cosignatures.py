@@ -1,6 +1,7 @@
 """What witnesses signed of our checkpoints: taken from known witnesses only, and never changed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,9 +30,20 @@ class CosignatureRefused(AppError):
 
 def witnesses_of(keys: str) -> tuple[Verifier, ...]:
     """The witnesses that a deployment knows, from their keys parted by blanks. `NoteRefused`."""
-    found = tuple(Verifier.parse(key) for key in keys.split())
-    if any(witness.kind != WITNESS for witness in found):
-        raise NoteRefused.of("立会人の鍵（種別4）ではありません。", "this is no key of a witness")
+    return tuple(_witness(key) for key in keys.split())
+
+
+def _witness(key: str) -> Verifier:
+    found = None
+    with suppress(NoteRefused):
+        found = Verifier.parse(key)
+    if found is None or found.kind != WITNESS:
+        raise NoteRefused.of(
+            f"URBANOS_LOG_WITNESSES の {key[:100]!r} は立会人の鍵ではありません。"
+            "urbanos witness が表示する行を指定してください。",
+            f"{key[:100]!r} of URBANOS_LOG_WITNESSES is no key of a witness:"
+            " give the line that `urbanos witness` shows",
+        )
     return found
 
 

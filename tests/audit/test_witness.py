@@ -13,9 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
+from app.audit.cosignatures import witnesses_of
 from app.audit.events import Event
 from app.audit.merkle import Frontier, consistency_spans, leaf_hash, root_by_inclusion
-from app.audit.notes import LOG, WITNESS, Checkpoint, Note, Signer, Verifier
+from app.audit.notes import LOG, WITNESS, Checkpoint, Note, NoteRefused, Signer, Verifier
 from app.audit.witness import LogForked, LogNotSigned, LogRolledBack
 from app.cli.witness import WitnessFileUnusable, look
 from app.models.parties import Role
@@ -89,6 +90,17 @@ async def test_only_a_known_witness_with_a_true_signature_is_heard(
     body = {"size": signed.size + 1, "signature": str(watcher.cosign(text, now))}
     assert (await client.post("/v1/log/cosignatures", json=body)).status_code == 422
     assert len(Note.parse((await world.platform.log_keeper.checkpoint()).note).signatures) == 1
+
+
+def test_witnesses_are_set_by_the_keys_that_the_command_shows() -> None:
+    one, two = new("w.example/1", WITNESS).verifier, new("w.example/2", WITNESS).verifier
+
+    assert witnesses_of(f"{one}  {two}\n") == (one, two)
+    assert witnesses_of("") == ()
+    wrong = str(one).replace("w.example", "v.example")
+    for keys in ("x", f"{one} {wrong}", str(new("a.example/log", LOG).verifier), f"{one}A"):
+        with pytest.raises(NoteRefused, match="URBANOS_LOG_WITNESSES"):
+            witnesses_of(keys)
 
 
 async def test_a_receipt_leads_to_the_proof_that_its_entry_is_in_the_signed_log(
