@@ -23,6 +23,7 @@ from app.api import (
     invitations,
     keys,
     log,
+    log_proofs,
     my_datasets,
     needs,
     onboarding,
@@ -57,6 +58,8 @@ from app.api.opendata import descriptions, harvests
 from app.api.operations import Metrics
 from app.api.state import Platform
 from app.api.token_status import router as token_status_router
+from app.audit.checkpoints import LogKeeper, origin_of
+from app.audit.cosignatures import witnesses_of
 from app.audit.log import Log
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
@@ -135,6 +138,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     my_datasets.router,
     log.router,
     log.readers_router,
+    log_proofs.router,
     operations.router,
     docs_router,
     federation.router,
@@ -150,6 +154,8 @@ _DESCRIPTION: Final = """\
 A regional data-linkage platform: municipal datasets, brokered under OAuth scopes and agreements.
 Public data needs no token. Errors are RFC 9457 problem documents in Japanese, or in English by
 `Accept-Language: en`.
+An answer that stands in the log, a refusal too, names its entry: `Linkage-Receipt: n`. That it is
+in the signed log, `GET /v1/log/proofs/inclusion?index=n-1` proves within a minute.
 """
 
 
@@ -173,6 +179,10 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await live.start()
         stack.push_async_callback(live.stop)
         await ring.start()
+        origin, witnesses = origin_of(settings.issuer), witnesses_of(settings.log_witnesses)
+        keeper = LogKeeper(database.pool, sealer, origin, witnesses)
+        await keeper.start()
+        stack.push_async_callback(keeper.stop)
         usage = Usage(database.pool)
         await usage.start()
         stack.push_async_callback(usage.stop)
@@ -214,6 +224,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database=database,
             live=live,
             log=entries,
+            log_keeper=keeper,
             sealer=sealer,
             outbound=outbound,
             clients=clients,

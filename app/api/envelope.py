@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problem import MEDIA_TYPE, language_of, problem_bytes
+from app.audit import receipts
 
 log = structlog.get_logger("access")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -74,6 +75,7 @@ class Envelope:
         began = time.perf_counter()
         request_id = scope["request_id"] = _request_id(scope["headers"])
         added = (*self._headers, (b"x-request-id", request_id.encode()))
+        receipt = receipts.begin()
         status = 0
         too_large = False
 
@@ -89,7 +91,8 @@ class Envelope:
                 status = message["status"]
                 headers = message["headers"] = list(message.get("headers", ()))
                 present = {name for name, _ in headers}
-                own = (*added, *scope.get("limits", ()))  # limits: where they stand
+                # Limits: where they stand.
+                own = (*added, *scope.get("limits", ()), *_receipt(receipt))
                 headers.extend(pair for pair in own if pair[0] not in present)
             await send(message)
 
@@ -121,6 +124,13 @@ class Envelope:
             request=scope["request_id"],
             client=caller.client.client_id if caller is not None else None,
         )
+
+
+def _receipt(receipt: receipts.Receipt) -> tuple[tuple[bytes, bytes], ...]:
+    """The entry of the log that this answer made, by which a proof can be asked for later."""
+    if receipt.number is None:
+        return ()
+    return ((b"linkage-receipt", str(receipt.number).encode()),)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:

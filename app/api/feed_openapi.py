@@ -14,7 +14,8 @@ _HEADERS: Final = {
     "Link": {"schema": {"type": "string"}, "description": 'rel="next" while more is waiting'},
     "Linkage-Receipt": {
         "schema": {"type": "integer"},
-        "description": "Number of the log's entry; given for everything above public",
+        "description": "Number n of the log's entry, given for everything above public:"
+        " /v1/log/proofs/inclusion?index=n-1 proves it",
     },
 }
 _TIME: Final = {"type": "string", "format": "date-time"}

@@ -1,9 +1,11 @@
 """The door to the log: read and verified, never changed."""
 
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
+from starlette.responses import StreamingResponse
 
 from app.api.access import SCOPED_CODES, AuditReader, CatalogueWriter
 from app.api.dataset_shapes import DatasetId
@@ -12,11 +14,13 @@ from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep, Reading
 from app.api.shapes import Time
+from app.audit import export
 from app.audit.events import Event
 from app.audit.reading import Reader, list_entries, list_readers
 from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
+_LARGEST: Final = 2**63 - 1
 readers_router = APIRouter(prefix="/v1/datasets", tags=["Audit"])
 
 
@@ -73,8 +77,48 @@ class VerdictOut(BaseModel):
     responses=problems(*SCOPED_CODES),
 )
 async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
-    """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named."""
+    """Walk the hash chain: one changed, cut or inserted entry shows, and its number is named.
+
+    A chain that was computed anew shows by the tree that was grown behind it
+    (`entry_rewritten`) and by what was signed of that tree (`checkpoint_differs`).
+    """
     return await verify(platform.database.pool)
+
+
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    summary="Export the log for verification",
+    responses={
+        **problems(*SCOPED_CODES, "log_size_unknown", "log_damaged"),
+        200: {"content": {export.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    },
+)
+async def export_log(
+    caller: AuditReader,
+    platform: PlatformDep,
+    first: Annotated[int, Query(alias="from", ge=1, le=_LARGEST, description="an entry's number")],
+    last: Annotated[
+        int | None,
+        Query(alias="to", ge=1, le=_LARGEST, description="default: the newest that is signed"),
+    ] = None,
+) -> StreamingResponse:
+    """Entries with the proof that they are in the signed log: lines of JSON.
+
+    `deploy/verify_log.py` verifies the file without this server.
+    """
+    pool, keeper = platform.database.pool, platform.log_keeper
+    signed = await keeper.checkpoint()
+    head, last = await export.head(pool, signed, await keeper.key(), first, last)
+    return StreamingResponse(
+        _lines(head, export.entries(pool, first, last)), media_type=export.MEDIA_TYPE
+    )
+
+
+async def _lines(head: bytes, entries: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for some in entries:
+        yield some
 
 
 class ReaderOut(BaseModel):

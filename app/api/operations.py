@@ -21,6 +21,7 @@ from app.api.envelope import Traffic
 from app.api.problem import problems
 from app.api.shapes import Time
 from app.api.state import Platform
+from app.audit.checkpoints import unsigned_seconds
 from app.catalogue import files, indexing
 from app.jobs import queue
 from app.kit import clock
@@ -197,12 +198,14 @@ class _Work(Collector):
 
     async def _count(self) -> dict[str, tuple[str, float]]:
         waiting, oldest_s = await queue.backlog(self._database.pool)
+        unsigned_s = await unsigned_seconds(self._database.pool)
         async with self._database.reading() as session:
             standing = await files.standing(session)
             words = await indexing.behind(session)
         return {
             "urbanos_jobs_waiting": ("Jobs that wait for a worker", waiting),
             "urbanos_jobs_oldest_seconds": ("How long the oldest of them waits", oldest_s),
+            "urbanos_log_unsigned_seconds": ("How long the oldest entry is unsigned", unsigned_s),
             "urbanos_files_waiting": ("Datasets that wait for ready-made files", standing.waiting),
             "urbanos_files_overdue": ("Those that wait for half an hour", standing.overdue),
             "urbanos_files_failed": ("Files that could not be made", standing.failed),

@@ -54,7 +54,8 @@ _HEADERS: Final = {
     "Link": {"schema": {"type": "string"}, "description": 'rel="next" where more follows'},
     "Linkage-Receipt": {
         "schema": {"type": "integer"},
-        "description": "Number of the log's entry; given for everything above public",
+        "description": "Number n of the log's entry, given for everything above public:"
+        " /v1/log/proofs/inclusion?index=n-1 proves it",
     },
 }
 

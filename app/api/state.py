@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.audit.checkpoints import LogKeeper
 from app.audit.log import Log
 from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
@@ -49,6 +50,7 @@ class Platform:
     database: Database
     live: Live
     log: Log
+    log_keeper: LogKeeper
     sealer: Sealer
     outbound: Outbound
     clients: LiveCache[ClientFacts]

@@ -11,8 +11,10 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import text
+from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import receipts
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
@@ -43,7 +45,14 @@ async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
     statement of a change.
     """
     await session.flush()
-    await session.execute(_APPEND, {"bodies": [body_of(event, **facts)]})
+    number = await session.scalar(_APPEND, {"bodies": [body_of(event, **facts)]})
+    receipt = receipts.current()
+    if receipt is not None:
+
+        def committed(_session: object) -> None:
+            receipt.number = number
+
+        listen(session.sync_session, "after_commit", committed, once=True)
 
 
 @dataclass(slots=True)
@@ -81,7 +90,11 @@ class Log:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(body_of(event, **facts), done))
         self._some.set()
-        return await done
+        number = await done
+        receipt = receipts.current()
+        if receipt is not None:
+            receipt.number = number
+        return number
 
     async def _write_for_ever(self) -> None:
         while True:

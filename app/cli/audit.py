@@ -1,22 +1,21 @@
-"""`urbanos audit`: is the log as it was written. Reads only."""
+"""`urbanos audit`: is the log as it was written, and a file that lets others see it. Reads only."""
 
-from typing import TYPE_CHECKING
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from app.cli.shell import Shell, run
-from app.cli.words import Json, said, show_json
+from app.cli.words import Json, note, said, show_json
 
 if TYPE_CHECKING:
+    from app.audit.checkpoints import Signed
     from app.audit.verify import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="The audit log. 監査ログ。")
 CHECK_FAILED = 4
-
-
-@app.callback()
-def group() -> None:
-    """Keep `verify` a command of a group: a group of one would become the command itself."""
 
 
 @app.command("verify")
@@ -47,3 +46,53 @@ def verify_log(as_json: Json = False) -> None:
         )
     if not found.is_whole:
         raise typer.Exit(CHECK_FAILED)
+
+
+@app.command("export")
+def export_log(
+    file: Annotated[Path, typer.Argument(help="Where to write; `-` for standard output")],
+    first: Annotated[int, typer.Option("--from", min=1, help="Number of the first entry")] = 1,
+    last: Annotated[
+        int | None, typer.Option("--to", min=1, help="Of the last; default: the newest")
+    ] = None,
+) -> None:
+    """Write entries with their proof, for deploy/verify_log.py. 検証用に書き出す。"""
+
+    async def act(shell: Shell) -> int:
+        from app.audit import export  # noqa: PLC0415
+
+        pool = shell.database.pool
+        signed, key = await _signed(shell)
+        head, end = await export.head(pool, signed, key, first, last)
+        with _new(file) as written:
+            written.write(head)
+            async for lines in export.entries(pool, first, end):
+                written.write(lines)
+        return end
+
+    end = run(act)
+    note(
+        f"記録 {first}～{end} を書き出しました。検証: python3 deploy/verify_log.py {file}",
+        f"Wrote entries {first} to {end}. Verify them: python3 deploy/verify_log.py {file}",
+    )
+
+
+def _new(file: Path) -> AbstractContextManager[BinaryIO]:
+    """The file that is written: for its owner alone, because it says who read what."""
+    if file == Path("-"):
+        return nullcontext(sys.stdout.buffer)
+    file.touch(mode=0o600)
+    return file.open("wb")
+
+
+async def _signed(shell: Shell) -> "tuple[Signed, str]":
+    """The newest checkpoint, of all that is written where it fits, and the key of the log."""
+    from app.audit.checkpoints import LogKeeper, origin_of  # noqa: PLC0415
+    from app.audit.tree import LogBroken  # noqa: PLC0415
+    from app.oauth.keys import open_sealer  # noqa: PLC0415
+
+    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+    keeper = LogKeeper(shell.database.pool, sealer, origin_of(shell.settings.issuer))
+    with suppress(LogBroken):  # whoever verifies the file sees where
+        await keeper.keep()
+    return await keeper.checkpoint(), await keeper.key()

@@ -24,6 +24,7 @@ from app.cli import (
     serve,
     token,
     user,
+    witness,
 )
 from app.cli.shell import USAGE
 from app.cli.words import show_refusal
@@ -31,12 +32,16 @@ from app.kit.errors import AppError
 
 REFUSED: Final = 1
 DATABASE_UNREACHABLE: Final = 3
+CHECK_FAILED: Final = 4
 SECRET_KEY_UNUSABLE: Final = 5
 # Refusals that a supervisor can act on; all others are 1.
 _EXIT_CODES: Final = {
     "database_unavailable": DATABASE_UNREACHABLE,
     "embedded_database_failed": DATABASE_UNREACHABLE,
     "embedded_database_ended": DATABASE_UNREACHABLE,
+    "log_not_signed": CHECK_FAILED,
+    "log_rolled_back": CHECK_FAILED,
+    "log_forked": CHECK_FAILED,
     "secret_key_unusable": SECRET_KEY_UNUSABLE,
     "tls_unusable": USAGE,
 }
@@ -75,6 +80,7 @@ for command in (
     openapi.openapi,
     doctor.doctor,
     quality.quality,
+    witness.witness,
 ):
     app.command()(command)
 

@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     zone at whichever listener: `lgwan=<SHA-256 of the certificate>`, several parted by spaces."""
     mtls_url: str | None = None
     """The address where certificates are asked for, where that is not `public_url` (RFC 8705, 5)."""
+    log_witnesses: str = ""
+    """Keys of the witnesses of the log, parted by blanks, as `urbanos witness` shows them."""
     outbound_allow: str = ""
     """Hosts and networks, parted by commas, that we connect to although they are not public or do
     not speak https: `idp.lgwan.example.jp,10.2.0.0/16`. All else goes to public https addresses."""

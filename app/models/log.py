@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, SmallInteger
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -38,3 +38,51 @@ class UsageMinute(Base):
     client_id: Mapped[str] = mapped_column(primary_key=True)  # empty: no token was shown
     minute: Mapped[datetime] = mapped_column(primary_key=True)
     reads: Mapped[int] = mapped_column(BigInteger)
+
+
+class LogTile(Base):
+    """Hashes of the Merkle tree: 256 neighbours of one level, fewer in a level's last tile.
+
+    Level 0 holds the leaves; a hash above is the root of a whole tile below. A tile only grows.
+    """
+
+    __tablename__ = "log_tile"
+
+    level: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogKey(Base):
+    """The one key that signs checkpoints. Its name is the log's: neither changes, ever."""
+
+    __tablename__ = "log_key"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    verifier: Mapped[str]  # the public half as C2SP writes it
+    sealed_private: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+
+
+class LogCheckpoint(Base):
+    """How large the log was and what its root was then, signed. One root a size, for ever."""
+
+    __tablename__ = "log_checkpoint"
+
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
+    note: Mapped[str]
+    signed_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime]  # when the tree was last found to have this root
+
+
+class LogCosignature(Base):
+    """What a witness signed of a checkpoint. `line` is its signature as a note holds it."""
+
+    __tablename__ = "log_cosignature"
+
+    size: Mapped[int] = mapped_column(ForeignKey("log_checkpoint.size"), primary_key=True)
+    witness: Mapped[str] = mapped_column(primary_key=True)  # its verifier key
+    line: Mapped[str]
+    signed_at: Mapped[datetime]  # as the witness says

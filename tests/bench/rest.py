@@ -1,6 +1,8 @@
 """Benchmarks of the rest: memory and start of a server, tokens, decisions, the log."""
 
 import asyncio
+import subprocess
+import sys
 import time
 import timeit
 from dataclasses import replace
@@ -9,6 +11,8 @@ from urllib.parse import urlencode
 
 import psutil
 
+from app.audit import export
+from app.audit.checkpoints import newest
 from app.audit.events import Event
 from app.audit.log import Log
 from app.audit.verify import verify
@@ -26,6 +30,7 @@ from app.policy.rules import decide
 from app.policy.verdicts import Allow, Deny
 from tests.bench.figures import Figure, rounds
 from tests.bench.stage import Stage, until_answers
+from tests.database import REPO
 from tests.stock import many
 
 _TOKENS = 1_500
@@ -183,11 +188,33 @@ async def log(stage: Stage) -> list[Figure]:
     verdict = await verify(stage.database.pool)
     taken = time.perf_counter() - began
     assert verdict.is_whole, verdict
+    by_script = [await _by_script(stage, verdict.entries)] if stage.is_soak else []
     return [
         Figure("log entries, 16 writers", "entries/s", few),
         Figure("log entries, 500 writers", "entries/s", many),
         Figure(f"log verified, {verdict.entries:,} entries", "s", (taken,)),
+        *by_script,
     ]
+
+
+async def _by_script(stage: Stage, entries: int) -> Figure:
+    """The time of the script that a court's expert runs, over every entry."""
+    pool, file = stage.database.pool, stage.folder / "log.jsonl"
+    async with asyncio.timeout(180):  # the platform grows the tree and signs it
+        while (signed := await newest(pool)) is None or signed.size < entries:  # noqa: ASYNC110
+            await asyncio.sleep(1)
+    key = await pool.fetchval("SELECT verifier FROM log_key")
+    head, last = await export.head(pool, signed, key, 1, None)
+    with file.open("wb") as written:
+        written.write(head)
+        async for lines in export.entries(pool, 1, last):
+            written.write(lines)
+    command = [sys.executable, str(REPO / "deploy" / "verify_log.py"), str(file), "--key", key]
+    began = time.perf_counter()
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    return Figure(
+        f"log verified by the script, {last:,} entries", "s", (time.perf_counter() - began,)
+    )
 
 
 async def _write(entries: Log, number: int) -> None:

@@ -3,9 +3,10 @@
 import base64
 import json
 import secrets
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,12 @@ import httpx
 import pytest
 import pytest_asyncio
 import yaml  # type: ignore[import-untyped]
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import ECKey
 from sqlalchemy import delete
 
 from app.api.state import Platform
+from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs
 from app.cli.openapi import document_text
 from app.models.datasets import Dataset
@@ -100,7 +103,9 @@ class Stage:
     own: dict[str, str]
     other: dict[str, str]
     run: dict[str, Any]
-    code: str = ""  # of an invitation, for the one example that no document can hold
+    # Of an invitation and a witness: what no document can hold a true example of.
+    code: str = ""
+    cosignature: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -480,6 +485,23 @@ async def _ready_file(stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
     return {}, {"dataset_id": dataset, "name": f"{dataset}.csv"}
 
 
+async def _signed_log(stage: Stage) -> tuple[dict[str, str], Path_]:
+    await stage.world.platform.log_keeper.keep()
+    return {}, {}
+
+
+async def _cosigned(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """By a witness that the server knows; its name and signature are no text for a document."""
+    keeper = stage.world.platform.log_keeper
+    await keeper.keep()
+    witness = Signer("witness.example", WITNESS, Ed25519PrivateKey.generate())
+    keeper.witnesses = (witness.verifier,)
+    signed = await keeper.checkpoint()
+    line = witness.cosign(Note.parse(signed.note).text, int(time.time()))
+    stage.cosignature = {"size": signed.size, "signature": str(line)}
+    return {}, {}
+
+
 READY: Final[dict[str, Ready]] = {
     "GET /api/3/action/{name}": _as("nobody", name="package_list"),
     "POST /api/3/action/{name}": _as("nobody", name="package_search"),
@@ -555,6 +577,12 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/access-requests/{request_id}/withdraw": _request_of_mine,
     "GET /v1/admin/audit": _as("admin"),
     "GET /v1/admin/audit/verify": _as("admin"),
+    "GET /v1/admin/audit/export": _as("admin"),
+    "GET /v1/log/checkpoint": _as("nobody"),
+    "GET /v1/log/key": _as("nobody"),
+    "GET /v1/log/proofs/inclusion": _signed_log,
+    "GET /v1/log/proofs/consistency": _signed_log,
+    "POST /v1/log/cosignatures": _cosigned,
     "GET /v1/admin/clients": _as("admin"),
     "POST /v1/admin/clients": _as("admin"),
     "GET /v1/admin/clients/{client_id}": _fresh_client,
@@ -664,6 +692,9 @@ READY: Final[dict[str, Ready]] = {
 # What these operations cannot be asked without, by name, by address or by its last part.
 _ASKED: Final = {
     "DELETE /v1/admin/quotas": {"dataset_id": "shelters"},
+    "/v1/admin/audit/export": {"from": "1"},
+    "/v1/log/proofs/inclusion": {"index": "0"},
+    "/v1/log/proofs/consistency": {"from": "1"},
     "/v1/profiles/{name}/diff": {"from": "1", "to": "2"},
     "/v1/profiles/{name}/convert": {"from": "1", "to": "2"},
     "changes": {"purpose": "own-duty"},
@@ -723,5 +754,7 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
+    if operation["summary"] == "Send a witness's cosignature":
+        example = stage.cosignature
     content = example if isinstance(example, str) else json.dumps(example)
     return {"content": content.encode()}
