@@ -1,0 +1,283 @@
+"""The boundary that no individual number (個人番号) crosses: every address, header and body.
+
+It stands before every door, keeps nothing of what it sees, and never repeats a number: a refusal
+says where. Files are let through, for their worker looks at them in whatever form they are packed.
+What is signed or sealed (tokens, proofs, cookies) is not looked at: there numbers come by chance.
+"""
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.access import find_caller
+from app.api.handlers import refused
+from app.api.sessions import platform_of
+from app.formats.individual_number import REFUSED, Watch, holds_number, is_split, mask, may_hold
+from app.kit.errors import AppError, Fault, Kind
+from app.oauth.tokens import InvalidToken
+
+# Standard headers that hold secrets, or nothing that anybody keeps or passes on.
+_PASSED_OVER: Final = frozenset(
+    {
+        b"authorization", b"dpop", b"cookie", b"host", b"accept", b"accept-encoding",
+        b"accept-language", b"connection", b"content-length", b"content-type",
+    }
+)  # fmt: skip
+_FILES: Final = re.compile(r"/v1/(?:datasets/[^/]+/versions|uploads(?:/[^/]+)?)/?")
+_KEPT_BYTES: Final = 32 << 20  # as many as any door takes: to say where a number stands
+_QUICK_BYTES: Final = 1 << 16  # read again while all others wait
+_MOST_PLACES: Final = 20
+_NAME_CHARACTERS: Final = 60
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+class IndividualNumberRefused(AppError):
+    """Something that came holds an individual number."""
+
+    kind = Kind.INVALID
+    code = REFUSED
+    ja = (
+        "個人番号（マイナンバー）と読める12桁の数字が含まれるため、受け付けず、何も保存していません。"
+        "場所: {where_ja}。取り除いて送り直してください。"
+    )
+    en = (
+        "There are digits that read as an individual number (My Number), so this was refused and "
+        "nothing of it is kept. Where: {where_en}. Take it out and send it again."
+    )
+
+    def __init__(self, where: "Where") -> None:
+        faults = [Fault(each, REFUSED, *_FAULT) for each in where.pointers]
+        super().__init__(faults=faults, where_ja=where.ja, where_en=where.en)
+        self.where = where.en
+
+
+_FAULT: Final = (
+    "個人番号は受け付けません。取り除いてください。",
+    "An individual number is not taken. Take it out.",
+)
+
+
+class Where:
+    """A place, in words and as pointers; the number itself is never part of it."""
+
+    __slots__ = ("en", "ja", "pointers")
+
+    def __init__(self, ja: str, en: str, pointers: tuple[str, ...] = ()) -> None:
+        self.ja, self.en, self.pointers = ja, en, pointers
+
+
+def checked_name(name: str | None) -> str | None:
+    """A file's name as its sender gives it; None for an empty one. Raises `IndividualNumberRefused`."""
+    if name and holds_number(name.encode("utf-8", "replace")):
+        raise IndividualNumberRefused(Where("ファイル名", "the file's name"))
+    return name or None
+
+
+class NumberGuard:
+    """Pure ASGI, because the hottest path goes through it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        where = _in_head(scope)
+        if where is not None:
+            response = await _refuse(Request(scope), IndividualNumberRefused(where))
+            await response(scope, receive, send)
+            return
+        if scope["method"] not in ("GET", "HEAD") and not _FILES.fullmatch(scope["path"]):
+            receive = _Body(scope, receive).receive
+        await self._app(scope, receive, send)
+
+
+async def _refuse(request: Request, refusal: AppError) -> Response:
+    """Counted like every request, and in the log before it leaves."""
+    try:
+        with suppress(InvalidToken):
+            await find_caller(platform_of(request), request.scope)
+    except AppError as other:  # too many
+        return await refused(request, other)
+    return await refused(request, refusal)
+
+
+def _in_head(scope: Scope) -> Where | None:
+    """Where the address or a header holds a number. Costs less than a microsecond where none does."""
+    query: bytes = scope["query_string"]
+    path: str = scope["path"]
+    if b"%" in query:
+        query = unquote_to_bytes(query.replace(b"+", b" "))
+    parts = [value for name, value in scope["headers"] if name not in _PASSED_OVER]
+    parts += (path.encode("utf-8", "replace"), query)
+    if not may_hold(b"\n".join(parts)):
+        return None
+    return _place_in_head(scope)
+
+
+def _place_in_head(scope: Scope) -> Where | None:
+    if holds_number(scope["path"].encode("utf-8", "replace")):
+        return Where("URLのパス", "the path of the address")
+    query = unquote_to_bytes(scope["query_string"].replace(b"+", b" "))
+    if holds_number(query):
+        return Where("URLのパラメーター", "the query of the address")
+    for name, value in scope["headers"]:
+        # Names that do not come in UTF-8 come percent-encoded (RFC 8187).
+        if name not in _PASSED_OVER and (
+            holds_number(value) or (b"%" in value and holds_number(unquote_to_bytes(value)))
+        ):
+            shown = mask(name.decode("latin-1"))[:_NAME_CHARACTERS]
+            return Where(f"ヘッダー {shown}", f"the header {shown}")
+    return None
+
+
+class _Body:
+    """A request's body on its way to its door, which gets no piece that has not been looked at."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._watch = Watch()
+        self._kind = _media_type(scope)
+        self._kept: bytearray | None = bytearray()
+        self._rest = b""  # of a form: an escape that was cut
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            return message
+        body: bytes = message.get("body", b"")
+        last = not message.get("more_body", False)
+        if self._kept is not None:
+            self._kept += body
+            if len(self._kept) > _KEPT_BYTES:
+                self._kept = None
+        lines = self._watch.feed(self._text(body, last=last), last=last)
+        if lines:
+            raise IndividualNumberRefused(await self._where(lines, last=last))
+        if last and self._kept and _GAP.search(self._kept) and self._kind != _FORM:
+            if len(self._kept) > _QUICK_BYTES:
+                await asyncio.to_thread(self._check_split)
+            else:
+                self._check_split()
+        return message
+
+    def _text(self, body: bytes, *, last: bool) -> bytes:
+        if self._kind != _FORM:
+            return body
+        body = self._rest + body.replace(b"+", b" ")
+        cut = body.rfind(b"%", -2) if not last else -1
+        self._rest = body[cut:] if cut >= 0 else b""
+        return unquote_to_bytes(body[:cut] if cut >= 0 else body)
+
+    async def _where(self, lines: list[int], *, last: bool) -> Where:
+        """By pointer or field where the body is small enough to be read as a whole."""
+        while not last and self._kept is not None:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                break
+            self._kept += message.get("body", b"")
+            last = not message.get("more_body", False)
+            if len(self._kept) > _KEPT_BYTES:
+                self._kept = None
+        pointers = self._pointers() if self._kept is not None else ()
+        if pointers:
+            shown = ", ".join(pointers)
+            return Where(f"本文の {shown}", f"{shown} of the body", pointers)
+        return Where(f"本文の {lines[0]} 行目", f"line {lines[0]} of the body")
+
+    def _pointers(self) -> tuple[str, ...]:
+        body = bytes(self._kept or b"")
+        if self._kind == _FORM:
+            pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+            named = (mask(name) for name, value in pairs if _holds(value) or _holds(name))
+            return tuple(name[:_NAME_CHARACTERS] for name in named)[:_MOST_PLACES]
+        found: list[str] = []
+        for at, value in _values(body):
+            _walk(value, at, found)
+        return tuple(found[:_MOST_PLACES])
+
+    def _check_split(self) -> None:
+        """A record whose neighbouring values are what stands on one card: 1234 5678 | 9018."""
+        found: list[str] = []
+        for at, value in _values(bytes(self._kept or b"")):
+            _walk_split(value, at, found)
+        if found:
+            shown = ", ".join(found[:_MOST_PLACES])
+            where = Where(f"本文の {shown}", f"{shown} of the body", tuple(found[:_MOST_PLACES]))
+            raise IndividualNumberRefused(where)
+
+
+# One cell of a card's number, in JSON: four digits, a sign, four digits.
+_FOUR: Final = rb"(?:[0-9]|\xef\xbc[\x90-\x99]|\\u(?:003|[fF][fF]1)[0-9]){4}"
+_GAP: Final = re.compile(rb'"\s*' + _FOUR + rb'[^0-9"]{1,6}' + _FOUR + rb'\s*"')
+
+
+def _media_type(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind: str = value.partition(b";")[0].strip().lower().decode("latin-1")
+            return kind
+    return ""
+
+
+def _values(body: bytes) -> list[tuple[str, Any]]:
+    """(pointer, value): the body as JSON, or its lines; nothing where it is neither."""
+    try:
+        return [("", orjson.loads(body))]
+    except orjson.JSONDecodeError:
+        pass
+    found = []
+    for at, line in enumerate(body.splitlines()):
+        try:
+            found.append((f"/{at}", orjson.loads(line)))
+        except orjson.JSONDecodeError:
+            continue
+    return found
+
+
+def _holds(value: object) -> bool:
+    return holds_number(str(value).encode("utf-8", "replace"))
+
+
+def _walk(value: Any, at: str, found: list[str]) -> None:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            place = f"{at}/{_named(name)}"
+            if _holds(name):
+                found.append(place)
+            _walk(each, place, found)
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            _walk(each, f"{at}/{number}", found)
+    elif _holds(int(value) if isinstance(value, float) and value.is_integer() else value):
+        found.append(at)
+
+
+def _walk_split(value: Any, at: str, found: list[str]) -> None:
+    if not isinstance(value, dict | list):
+        return
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    before: Any = None
+    for name, each in pairs:
+        place = f"{at}/{_named(str(name))}"
+        if _is_piece(before) and _is_piece(each) and is_split(str(before), str(each)):
+            found.append(place)
+        _walk_split(each, place, found)
+        before = each
+
+
+def _is_piece(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _named(name: str) -> str:
+    """A member's name as a pointer has it (RFC 6901, 3)."""
+    return mask(name)[:_NAME_CHARACTERS].replace("~", "~0").replace("/", "~1")
