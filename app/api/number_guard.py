@@ -19,7 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.access import find_caller
 from app.api.handlers import refused
 from app.api.sessions import platform_of
-from app.formats.individual_number import REFUSED, Watch, holds_number, is_split, mask, may_hold
+from app.formats.individual_number import (
+    REFUSED,
+    Watch,
+    holds_number,
+    is_split,
+    mask,
+    may_hold,
+)
 from app.kit.errors import AppError, Fault, Kind
 from app.oauth.tokens import InvalidToken
 
@@ -33,6 +40,8 @@ _PASSED_OVER: Final = frozenset(
 _FILES: Final = re.compile(r"/v1/(?:datasets/[^/]+/versions|uploads(?:/[^/]+)?)/?")
 _KEPT_BYTES: Final = 32 << 20  # as many as any door takes: to say where a number stands
 _QUICK_BYTES: Final = 1 << 16  # read again while all others wait
+# All bytes but those of digits, full-width ones too (EF BC 90 to 99).
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789") - set(range(0x90, 0x9A)))
 _MOST_PLACES: Final = 20
 _NAME_CHARACTERS: Final = 60
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -90,7 +99,7 @@ class NumberGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        where = _in_head(scope)
+        where = in_head(scope)
         if where is not None:
             response = await _refuse(Request(scope), IndividualNumberRefused(where))
             await response(scope, receive, send)
@@ -110,7 +119,7 @@ async def _refuse(request: Request, refusal: AppError) -> Response:
     return await refused(request, refusal)
 
 
-def _in_head(scope: Scope) -> Where | None:
+def in_head(scope: Scope) -> Where | None:
     """Where the address or a header holds a number. Costs less than a microsecond where none does."""
     query: bytes = scope["query_string"]
     path: str = scope["path"]
@@ -118,7 +127,8 @@ def _in_head(scope: Scope) -> Where | None:
         query = unquote_to_bytes(query.replace(b"+", b" "))
     parts = [value for name, value in scope["headers"] if name not in _PASSED_OVER]
     parts += (path.encode("utf-8", "replace"), query)
-    if not may_hold(b"\n".join(parts)):
+    whole = b"\n".join(parts)
+    if len(whole.translate(None, _NO_DIGITS)) < 12 or not may_hold(whole):
         return None
     return _place_in_head(scope)
 
@@ -140,7 +150,7 @@ def _place_in_head(scope: Scope) -> Where | None:
 
 
 class _Body:
-    """A request's body on its way to its door, which gets no piece that has not been looked at."""
+    """A request's body on its way to its door, which gets the last piece once all were looked at."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive

@@ -21,7 +21,8 @@ _BLOCK: Final = 1 << 16  # fits a processor's nearest memory: larger ones are sl
 # How far two blocks overlap: the longest way to write a number, its \uXXXX escapes and all, with
 # what must be seen at either side of it to know that it is one.
 _MARGIN: Final = 256
-OVERLAP: Final = 2 * _MARGIN + 32
+_SEAM: Final = 32  # so much of the text is looked at with both blocks
+OVERLAP: Final = 2 * _MARGIN + _SEAM
 
 _SPACES: Final = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 _DASHES: Final = "‐‑‒–—―−ー－ｰ﹣\u2043\u2500"
@@ -49,6 +50,7 @@ _COARSE: Final = bytes(
     else (ord("e") if byte in b"eE" else byte if byte in b"\\u&#" else ord("x"))
     for byte in range(256)
 )
+# Digits, what may stand between them, and all else.
 _SHAPE: Final = bytes(
     ord("0") if byte in _ASCII_DIGITS else ord("-") if byte in b" -" else ord("x")
     for byte in range(256)
@@ -103,56 +105,49 @@ def may_hold(data: bytes) -> bool:
 
 def holds_number(data: bytes) -> bool:
     """Whether UTF-8 text holds a number."""
-    return next(lines_before(data), None) is not None
-
-
-def lines_before(data: bytes, *, first: bool = True, last: bool = True) -> Iterator[int]:
-    """How many line ends stand before each number in UTF-8 text.
-
-    `first`, `last`: whether the text begins and ends here. Near a cut nothing is told, for more
-    digits may follow it: look again at the last `OVERLAP` bytes with what comes then.
-    """
-    passed = at = 0
-    while at < len(data):
-        block = data[at : at + _BLOCK]
-        if may_hold(block):
-            plain = _plain(block)
-            low = 0 if first and at == 0 else len(_plain(block[:_MARGIN]))
-            is_end = last and at + _BLOCK >= len(data)
-            high = len(plain) - (0 if is_end else len(_plain(block[-_MARGIN:])))
-            for place in _places(plain):
-                if low <= place < high:
-                    yield passed + plain.count(b"\n", 0, place)
-        if at + _BLOCK >= len(data):
-            return
-        passed += block.count(b"\n", 0, _BLOCK - OVERLAP)
-        at += _BLOCK - OVERLAP
+    return may_hold(data) and bool(Watch().feed(data, last=True))
 
 
 class Watch:
-    """Looks at a stream of UTF-8 as it passes by. Holds no more than its last few hundred bytes."""
+    """Looks at a stream of UTF-8 as it passes by. Holds no more than one block of it."""
 
-    __slots__ = ("_begun", "_held", "_lines")
+    __slots__ = ("_begun", "_held", "_lines", "_was_near")
 
     def __init__(self) -> None:
         self._held = b""
-        self._begun = False  # something has passed that is held no longer
-        self._lines = 0  # line ends in it
+        self._lines = 0  # line ends in what has passed and is held no longer
+        self._begun = False  # something has
+        self._was_near = False  # the end of the block before, which this one begins with
 
     def feed(self, piece: bytes, *, last: bool = False) -> list[int]:
-        """The lines (from 1) of the numbers that can be told now."""
-        self._held += piece
-        if len(self._held) < OVERLAP and not last:
-            return []
-        found = [
-            self._lines + before + 1
-            for before in lines_before(self._held, first=not self._begun, last=last)
-        ]
-        gone = len(self._held) - OVERLAP
-        if gone > 0:
-            self._lines += self._held.count(b"\n", 0, gone)
-            self._held, self._begun = self._held[gone:], True
+        """The lines (from 1) of the numbers that can be told now; of all with the last piece.
+
+        Near a cut nothing is told before what comes behind it is seen: it may be more digits.
+        """
+        data, at = self._held + piece, 0
+        found: list[int] = []
+        while len(data) - at > _BLOCK:
+            found += self._look(data[at : at + _BLOCK], is_end=False)
+            passed = at + _BLOCK - OVERLAP
+            self._lines += data.count(b"\n", at, passed)
+            self._begun, at = True, passed
+        self._held = data[at:]
+        if last:
+            found += self._look(self._held, is_end=True)
         return found
+
+    def _look(self, block: bytes, *, is_end: bool) -> Iterator[int]:
+        was_near, self._was_near = self._was_near, False
+        if not may_hold(block):
+            return
+        plain = _plain(block)
+        low = len(_plain(block[:_MARGIN])) if self._begun else 0
+        high = len(plain) - (0 if is_end else len(_plain(block[-_MARGIN:])))
+        for place in sorted(_places(plain)):
+            if not low <= place < high or (was_near and place < low + _SEAM):
+                continue  # told with the block before or behind
+            self._was_near = self._was_near or (place >= high - _SEAM and not is_end)
+            yield self._lines + plain.count(b"\n", 0, place) + 1
 
 
 def _plain(block: bytes) -> bytes:

@@ -131,14 +131,14 @@ def check_found(table: Table, found: Sequence[tuple[str, list[int]]]) -> None:
             places.setdefault(label, []).extend(lines)
     if places:
         raise refused(list(places.items()))
+    if not all(lines for _, lines in found):  # a member's own name
+        raise refused(found)
     if table.format in _TEXTS and len(found) == 1:
         name, lines = found[0]
         left = sorted(set(lines) - cells.excused)
         if left:
             raise refused([(name, left)])
-    elif sum(len(lines) for _, lines in found) > cells.excuses or not all(
-        lines for _, lines in found
-    ):
+    elif sum(len(lines) for _, lines in found) > cells.excuses:
         raise refused(found)
 
 

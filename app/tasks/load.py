@@ -226,6 +226,8 @@ async def _set_apart(database: Database, order: Order, refused: "FileRefused") -
     async with database.writing() as session:
         await uploads.forget_bytes(await database.driver_of(session), order.upload_id)
         run = await runs.get(session, order.run_id, lock=True)
+        run.columns = run.profile = run.header = None
+        run.notices = []  # nor what was noted of its cells before the number was met
         await runs.fail(session, run, refused.code, refused.words("ja"), refused.words("en"))
 
 

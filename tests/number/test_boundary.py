@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -31,6 +31,15 @@ SPECS: tuple[Spec, ...] = (
     ("note", "text", {"label": "備考"}),
 )
 FORMS = [PROBE, WIDE, SPACED, HYPHENED, "1234－5678－9018", f"架空{PROBE}番", "1234 5678-9018"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _askers_own_log() -> Iterator[None]:
+    """What the asking side of these tests writes of its own addresses is no log of ours."""
+    asking = logging.getLogger("httpx")
+    asking.setLevel(logging.WARNING)
+    yield
+    asking.setLevel(logging.NOTSET)
 
 
 async def nowhere(platform: Platform, settings: Settings) -> None:
@@ -82,7 +91,7 @@ async def test_a_record_that_holds_a_number_is_refused_by_pointer_and_kept_nowhe
         (b'[{"no": "P-1", "name": 123456789018}]', "/0/name"),
         (b'[{"no": "P-1", "name": 123456789018.0}]', "/0/name"),
         (b'[{"no": "P-1", "name": 1.23456789018e11}]', "/0/name"),
-        (rb'[{"no": "P-1", "name": "\u0031\uff12\u00333456789018"}]', "/0/name"),
+        (rb'[{"no": "P-1", "name": "\u0031\uff12\u0033456789018"}]', "/0/name"),
         (b'[{"no": "P-1", "name": "1234 5678", "note": "9018"}]', "/0/note"),
         (b'[{"no": "P-1", "name": "1234", "note": "5678-9018"}]', "/0/note"),
         (b'[{"no": "P-1", "123456789018": "x"}]', "/0/************"),
@@ -262,7 +271,7 @@ async def test_a_file_that_holds_one_fails_by_column_and_line_and_nothing_of_it_
         " AS chunks FROM upload u JOIN run r ON r.upload_id = u.id WHERE r.id = $1::uuid",
         run["id"],
     )
-    assert tuple(kept.values()) == (len(content), "", 0)
+    assert kept is not None and tuple(kept.values()) == (len(content), "", 0)
     ended = (await world.log(Event.RUN_FINISHED))[-1]
     assert (ended["run"], ended["error"]) == (run["id"], CODE)
     await nowhere(platform, settings)
