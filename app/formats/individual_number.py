@@ -282,10 +282,9 @@ def masked(value: Any) -> Any:
     """The same value with the digits of every number in it, at any depth, as asterisks."""
     if isinstance(value, str):
         return mask(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return mask(str(value)) if _MOST_PLAIN < value < 10**_DIGITS else value
-    if isinstance(value, float):
-        return masked(int(value)) if value.is_integer() and abs(value) < 10**_DIGITS else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shown = str(int(value)) if 0 < value < 10**_DIGITS and value == int(value) else ""
+        return mask(shown) if holds_number(shown.encode()) else value
     if isinstance(value, dict):
         return {masked(name): masked(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -296,9 +295,6 @@ def masked(value: Any) -> Any:
 def masked_json(line: bytes) -> bytes:
     """A JSON document, such as an entry of a log, with the digits of every number as asterisks."""
     return orjson.dumps(masked(orjson.loads(line))) if may_hold(line) else line
-
-
-_MOST_PLAIN: Final = 10**10  # below, even leading noughts make no twelve digits that anyone has
 
 
 def mask(text: str) -> str:
