@@ -4,7 +4,7 @@ Twelve digits whose last one is the check digit of 番号法施行令第8条の�
 half or full width, in one piece or parted evenly. One hit is enough, wherever it stands; columns of
 codes are told apart by `code_columns`. What else has twelve digits is told by what stands around it: longer runs
 (corporate numbers, codes of goods), decimals, times of day (202401101600), UUIDs and digests,
-mobile numbers with +81.
+mobile numbers with +81, permits (第…号).
 """
 
 import re
@@ -72,6 +72,7 @@ _POWER: Final = re.compile(rb"(?<![0-9.])([1-9])\.([0-9]{9,11})[eE]\+?11(?![0-9]
 _POWERS: Final = (b"E11", b"E+11", b"e11", b"e+11")
 _DATE: Final = re.compile(rb"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
 _TIME: Final = re.compile(_DATE.pattern + rb"(?:[01][0-9]|2[0-4])[0-5][0-9]")
+_NUMBER_OF: Final = "第".encode(), "号".encode()  # of a permit (古物商許可), never of a person
 _LETTER: Final = re.compile(rb"[A-Za-z_]")
 _HEXADECIMAL: Final = b"0123456789abcdefABCDEF"
 _UUID: Final = re.compile(
@@ -200,8 +201,10 @@ def _stands_whole(plain: bytes, at: int) -> bool:
     digits = plain[at : at + _DIGITS]
     if not is_number(digits) or _TIME.fullmatch(digits):
         return False
-    before, after = plain[max(at - 2, 0) : at], plain[at + _DIGITS : at + _DIGITS + 20]
-    if before[-1:] == b"." and before[:1].isdigit():
+    before, after = plain[max(at - 3, 0) : at], plain[at + _DIGITS : at + _DIGITS + 20]
+    if before == _NUMBER_OF[0] and after.startswith(_NUMBER_OF[1]):
+        return False
+    if before[-1:] == b"." and before[-2:-1].isdigit():
         return False  # the fraction of a decimal
     if after[:1] == b"." and after[1:2].isdigit() and re.match(rb"\.0+(?![0-9])", after) is None:
         return False
