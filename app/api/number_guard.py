@@ -64,7 +64,6 @@ class IndividualNumberRefused(AppError):
     def __init__(self, where: "Where") -> None:
         faults = [Fault(each, REFUSED, *_FAULT) for each in where.pointers]
         super().__init__(faults=faults, where_ja=where.ja, where_en=where.en)
-        self.where = where.en
 
 
 _FAULT: Final = (

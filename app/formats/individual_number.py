@@ -2,14 +2,13 @@
 
 Twelve digits whose last one is the check digit of 番号法施行令第8条の検査用数字 (総務省令第85号, 5),
 half or full width, in one piece or parted evenly. One hit is enough, wherever it stands; columns of
-codes are told apart by `code_columns`. What else has twelve digits is told by what stands around it: longer runs
-(corporate numbers, codes of goods), decimals, times of day (202401101600), UUIDs and digests,
-mobile numbers with +81, permits (第…号).
+codes are told apart by `code_columns`. What else has twelve digits is told by what stands around
+it: longer runs (corporate numbers, codes of goods), decimals, times of day (202401101600), UUIDs
+and digests, mobile numbers with +81, permits (第…号).
 """
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -308,12 +307,6 @@ def mask(text: str) -> str:
     hidden = _LOOSE.sub(lambda found: _DIGIT.sub("*", found[0]), text)
     # Written in a way that only a reader of escapes would see: nothing of it is worth keeping.
     return hidden if not holds_number(hidden.encode("utf-8", "replace")) else "*" * _DIGITS
-
-
-@lru_cache(maxsize=1_024)
-def is_clean_name(name: str) -> bool:
-    """Whether a name that comes again and again (of a file, a column) holds no number."""
-    return not holds_number(name.encode("utf-8", "replace"))
 
 
 def makes_number(cells: tuple[str, ...]) -> bool:

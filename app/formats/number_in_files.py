@@ -7,7 +7,7 @@ most rows of the columns make numbers: two quantities that make one by chance ar
 Columns of twelve-digit codes are told by `code_columns`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -34,8 +34,10 @@ _DEEPEST: Final = 3  # archives in archives
 _SHOWN: Final = 20  # lines
 _SHOWN_NAME: Final = 60  # characters
 _PLAIN: Final = Encoding("utf-8", 0, ambiguous=False, size=0)
+_BINARY: Final = frozenset({"geopackage", "xls", "xlsb"})  # with no text to look through
 # Every cell of these stands in the text that was looked through.
 _TEXTS: Final = frozenset({"csv"})
+_PARTS_OF_WORKBOOKS: Final = ("xl/", "docProps/", "_rels/")
 _LEAST_GAP: Final = 9  # 1234 5678
 _LEAST_BYTES: Final = 10  # of a cell that holds a number: in a double of 64 bits
 _SAMPLE: Final = 256  # rows that tell whether columns are worth a look together
@@ -110,7 +112,7 @@ def _lines(file: StoredFile) -> list[int]:
 
 def _encoding(file: StoredFile) -> Encoding | None:
     """How the text is read; None where it is no text. A spoilt text is looked at all the same."""
-    if file.suffix in (".xml", ".rels"):  # parts of workbooks: always UTF-8, and large
+    if (file.name or "").startswith(_PARTS_OF_WORKBOOKS):  # always UTF-8, and large
         return _PLAIN
     try:
         return text_encoding(file.open)
@@ -147,6 +149,19 @@ def check_labels(labels: Sequence[str]) -> None:
     for at, label in enumerate(labels, 1):
         if holds_number(label.encode("utf-8", "replace")):
             raise refused([(f"#{at}", [])])
+
+
+def check_others(tables: Callable[[], Sequence[Table]], chosen: Table) -> None:
+    """Refuse a file of a binary format whose other tables hold a number: it is kept as a whole.
+
+    Raises `FileRefused`.
+    """
+    for table in tables() if chosen.format in _BINARY else ():
+        if table.name != chosen.name:
+            check_labels((table.name, *table.head.labels))
+            cells = Cells(table)
+            for batch in table.batches():
+                cells.check(batch)
 
 
 class Cells:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.formats.guidance import FileRefused
     from app.formats.intake import Survey
     from app.formats.stored import StoredFile
+    from app.formats.told import Told
 
 
 class AlreadyLoaded(Exception):
@@ -79,17 +80,17 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
     async with database.pool.acquire() as connection:
         with path.open("wb") as file:
             await uploads.copy_to(connection, order.upload_id, file)
-    stored = StoredFile(path, path.parent, order.filename)
+    stored, told = StoredFile(path, path.parent, order.filename), Told.from_json(*order.told)
     survey = partial(
         intake.survey,
         stored,
         declared=order.declared,
         mapping=order.mapping,
-        told=Told.from_json(*order.told),
+        told=told,
         layouts=order.layouts,
         rules=order.rules,
     )
-    found = await asyncio.to_thread(_survey, stored, survey)
+    found = await asyncio.to_thread(_survey, stored, told, survey)
     found = replace(found, sources=refusing(found.sources, order.refused))
     await _note_survey(database, order.run_id, found)
     try:
@@ -101,18 +102,20 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
         await _fail_with_rejects(database, order, found)
 
 
-def _survey(file: "StoredFile", survey: Callable[[], "Survey"]) -> "Survey":
+def _survey(file: "StoredFile", told: "Told", survey: Callable[[], "Survey"]) -> "Survey":
     """How the file is read, unless it holds an individual number: nothing is noted of one that does.
 
     Raises `FileRefused`.
     """
     from app.formats import number_in_files as numbers  # noqa: PLC0415
     from app.formats.guidance import FileRefused  # noqa: PLC0415
+    from app.formats.opening import open_tables  # noqa: PLC0415
 
     places = numbers.look_through(file)
     try:
         found = survey()
         numbers.check_labels(found.table.head.labels)
+        numbers.check_others(partial(open_tables, file, told), found.table)
         if places:
             numbers.check_found(found.table, places)
     except FileRefused as unread:

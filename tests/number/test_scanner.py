@@ -1,12 +1,22 @@
 """What reads as an individual number and what does not, wherever the text is cut."""
 
 import random
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from app.formats.code_columns import CodeColumn
+from app.formats.guidance import FileRefused
 from app.formats.individual_number import Watch, holds_number, is_number, is_split, mask
+from app.formats.number_in_files import check_others
+from app.formats.opening import open_tables
+from app.formats.stored import StoredFile
+from app.formats.told import Told
+from tests.formats.test_geo_readers import geopackage
 from tests.number.searched import HYPHENED, PROBE, SPACED, WIDE
 
 NUMBERS: Final = [
@@ -105,6 +115,21 @@ def test_a_stream_tells_the_same_lines_however_it_is_cut(seed: int) -> None:
     found += watch.feed(b"", last=True)
 
     assert found == lines
+
+
+def test_a_layer_that_nobody_asked_for_is_looked_at_too(tmp_path: Path) -> None:
+    path = geopackage(tmp_path, "one", "two")
+    tables = partial(open_tables, StoredFile(path, tmp_path), Told())
+    check_others(tables, tables()[0])
+
+    with closing(sqlite3.connect(path)) as database:
+        for (name,) in [*database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]:
+            database.execute(f'DROP TRIGGER "{name}"')  # their functions are GDAL's
+        database.execute("UPDATE two SET 名称 = ?", (SPACED,))
+        database.commit()
+
+    with pytest.raises(FileRefused, match="名称: 1"):
+        check_others(tables, tables()[0])
 
 
 def test_two_cells_are_one_number_where_one_shows_the_gap_of_the_card() -> None:
