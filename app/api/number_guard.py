@@ -7,8 +7,10 @@ What is signed or sealed (tokens, proofs, cookies) is not looked at: there numbe
 
 import asyncio
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from itertools import islice, pairwise
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
@@ -30,6 +32,7 @@ from app.formats.individual_number import (
 from app.kit.errors import AppError, Fault, Kind
 from app.oauth.tokens import InvalidToken
 
+_T = TypeVar("_T")
 # Standard headers that hold secrets, or nothing that anybody keeps or passes on.
 _PASSED_OVER: Final = frozenset(
     {
@@ -44,6 +47,7 @@ _QUICK_BYTES: Final = 1 << 16  # read again while all others wait
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789") - set(range(0x90, 0x9A)))
 _MOST_PLACES: Final = 20
 _NAME_CHARACTERS: Final = 60
+_POINTER_CHARACTERS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -172,10 +176,7 @@ class _Body:
         if lines:
             raise IndividualNumberRefused(await self._where(lines, last=last))
         if last and self._kept and _GAP.search(self._kept) and self._kind != _FORM:
-            if len(self._kept) > _QUICK_BYTES:
-                await asyncio.to_thread(self._check_split)
-            else:
-                self._check_split()
+            await self._aside(self._check_split)
         return message
 
     def _text(self, body: bytes, *, last: bool) -> bytes:
@@ -196,11 +197,17 @@ class _Body:
             last = not message.get("more_body", False)
             if len(self._kept) > _KEPT_BYTES:
                 self._kept = None
-        pointers = self._pointers() if self._kept is not None else ()
+        pointers = await self._aside(self._pointers) if self._kept is not None else ()
         if pointers:
             shown = ", ".join(pointers)
             return Where(f"本文の {shown}", f"{shown} of the body", pointers)
         return Where(f"本文の {lines[0]} 行目", f"line {lines[0]} of the body")
+
+    async def _aside(self, work: Callable[[], _T]) -> _T:
+        """Do it in a thread where all others would wait for long."""
+        if len(self._kept or b"") > _QUICK_BYTES:
+            return await asyncio.to_thread(work)
+        return work()
 
     def _pointers(self) -> tuple[str, ...]:
         body = bytes(self._kept or b"")
@@ -208,20 +215,17 @@ class _Body:
             pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
             named = (mask(name) for name, value in pairs if _holds(value) or _holds(name))
             return tuple(name[:_NAME_CHARACTERS] for name in named)[:_MOST_PLACES]
-        found: list[str] = []
-        for at, value in _values(body):
-            _walk(value, at, found)
-        return tuple(found[:_MOST_PLACES])
+        found = (place for at, value in _values(body) for place in _with_numbers(value, at))
+        return tuple(place[:_POINTER_CHARACTERS] for place in islice(found, _MOST_PLACES))
 
     def _check_split(self) -> None:
         """A record whose neighbouring values are what stands on one card: 1234 5678 | 9018."""
-        found: list[str] = []
-        for at, value in _values(bytes(self._kept or b"")):
-            _walk_split(value, at, found)
+        body = bytes(self._kept or b"")
+        split = (place for at, value in _values(body) for place in _split_over(value, at))
+        found = tuple(place[:_POINTER_CHARACTERS] for place in islice(split, _MOST_PLACES))
         if found:
-            shown = ", ".join(found[:_MOST_PLACES])
-            where = Where(f"本文の {shown}", f"{shown} of the body", tuple(found[:_MOST_PLACES]))
-            raise IndividualNumberRefused(where)
+            shown = ", ".join(found)
+            raise IndividualNumberRefused(Where(f"本文の {shown}", f"{shown} of the body", found))
 
 
 # One cell of a card's number, in JSON: four digits, a sign, four digits.
@@ -256,31 +260,48 @@ def _holds(value: object) -> bool:
     return holds_number(str(value).encode("utf-8", "replace"))
 
 
-def _walk(value: Any, at: str, found: list[str]) -> None:
+def _children(value: Any, at: str) -> list[tuple[str, Any, Any]]:
+    """(pointer, name, value) of what stands in an object or a list, in its order."""
     if isinstance(value, dict):
-        for name, each in value.items():
-            place = f"{at}/{_named(name)}"
-            if _holds(name):
-                found.append(place)
-            _walk(each, place, found)
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            _walk(each, f"{at}/{number}", found)
-    elif _holds(int(value) if isinstance(value, float) and value.is_integer() else value):
-        found.append(at)
+        return [(f"{at}/{_named(name)}", name, each) for name, each in value.items()]
+    if isinstance(value, list):
+        return [(f"{at}/{number}", None, each) for number, each in enumerate(value)]
+    return []
 
 
-def _walk_split(value: Any, at: str, found: list[str]) -> None:
-    if not isinstance(value, dict | list):
-        return
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    before: Any = None
-    for name, each in pairs:
-        place = f"{at}/{_named(str(name))}"
-        if _is_piece(before) and _is_piece(each) and is_split(str(before), str(each)):
-            found.append(place)
-        _walk_split(each, place, found)
-        before = each
+def _inside(value: Any, at: str) -> Iterator[list[tuple[str, Any, Any]]]:
+    """The children of every object and list. Without recursion: senders nest as deep as they like."""
+    waiting = [(at, value)]
+    while waiting:
+        place, each = waiting.pop()
+        children = _children(each, place)
+        if children:
+            yield children
+        waiting += [(where, child) for where, _, child in reversed(children)]
+
+
+def _with_numbers(value: Any, at: str) -> Iterator[str]:
+    """The pointers of members that hold a number in their value or name."""
+    if _is_number(value):
+        yield at
+    for children in _inside(value, at):
+        for place, name, each in children:
+            if (name is not None and _holds(name)) or _is_number(each):
+                yield place
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return False
+    return _holds(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _split_over(value: Any, at: str) -> Iterator[str]:
+    """The pointers of members that make a number with the one before them."""
+    for children in _inside(value, at):
+        for (_, _, before), (place, _, each) in pairwise(children):
+            if _is_piece(before) and _is_piece(each) and is_split(str(before), str(each)):
+                yield place
 
 
 def _is_piece(value: object) -> bool:

@@ -87,13 +87,15 @@ async def test_a_record_that_holds_a_number_is_refused_by_pointer_and_kept_nowhe
 
 @pytest.mark.parametrize(
     ("body", "place"),
-    [
+    ids=range(9),
+    argvalues=[
         (b'[{"no": "P-1", "name": 123456789018}]', "/0/name"),
         (b'[{"no": "P-1", "name": 123456789018.0}]', "/0/name"),
         (b'[{"no": "P-1", "name": 1.23456789018e11}]', "/0/name"),
         (rb'[{"no": "P-1", "name": "\u0031\uff12\u0033456789018"}]', "/0/name"),
         (b'[{"no": "P-1", "name": "1234 5678", "note": "9018"}]', "/0/note"),
         (b'[{"no": "P-1", "name": "1234", "note": "5678-9018"}]', "/0/note"),
+        (b"[" * 1_000 + b'"123456789018"' + b"]" * 1_000, "/0/0/0/0"),
         (b'[{"no": "P-1", "123456789018": "x"}]', "/0/************"),
         (b'[{"no": "P-1", "name": "123456789018"', "line 1"),
     ],
