@@ -22,14 +22,14 @@ from app.api.access import find_caller
 from app.api.handlers import refused
 from app.api.sessions import platform_of
 from app.formats.individual_number import (
-    REFUSED,
     Watch,
     holds_number,
     is_split,
     mask,
     may_hold,
 )
-from app.kit.errors import AppError, Fault, Kind
+from app.formats.number_refusal import IndividualNumberRefused, Where
+from app.kit.errors import AppError
 from app.oauth.tokens import InvalidToken
 
 _T = TypeVar("_T")
@@ -49,40 +49,6 @@ _MOST_PLACES: Final = 20
 _NAME_CHARACTERS: Final = 60
 _POINTER_CHARACTERS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
-
-
-class IndividualNumberRefused(AppError):
-    """Something that came holds an individual number."""
-
-    kind = Kind.INVALID
-    code = REFUSED
-    ja = (
-        "個人番号（マイナンバー）と読める12桁の数字が含まれるため、受け付けず、何も保存していません。"
-        "場所: {where_ja}。取り除いて送り直してください。"
-    )
-    en = (
-        "There are digits that read as an individual number (My Number), so this was refused and "
-        "nothing of it is kept. Where: {where_en}. Take it out and send it again."
-    )
-
-    def __init__(self, where: "Where") -> None:
-        faults = [Fault(each, REFUSED, *_FAULT) for each in where.pointers]
-        super().__init__(faults=faults, where_ja=where.ja, where_en=where.en)
-
-
-_FAULT: Final = (
-    "個人番号は受け付けません。取り除いてください。",
-    "An individual number is not taken. Take it out.",
-)
-
-
-class Where:
-    """A place, in words and as pointers; the number itself is never part of it."""
-
-    __slots__ = ("en", "ja", "pointers")
-
-    def __init__(self, ja: str, en: str, pointers: tuple[str, ...] = ()) -> None:
-        self.ja, self.en, self.pointers = ja, en, pointers
 
 
 def checked_name(name: str | None) -> str | None:

@@ -8,7 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from app.api.number_guard import IndividualNumberRefused, checked_name
+from app.api.number_guard import checked_name
+from app.formats.number_refusal import IndividualNumberRefused
 from app.kit.errors import AppError, Kind
 from app.tables.uploads import UploadTooLarge, UploadTruncated
 

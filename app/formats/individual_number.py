@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
 REFUSED: Final = "individual_number_refused"  # the code of every refusal for one
 _DIGITS: Final = 12
 _WEIGHTS: Final = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
@@ -296,7 +294,11 @@ def masked(value: Any) -> Any:
 
 def masked_json(line: bytes) -> bytes:
     """A JSON document, such as an entry of a log, with the digits of every number as asterisks."""
-    return orjson.dumps(masked(orjson.loads(line))) if may_hold(line) else line
+    if not may_hold(line):
+        return line
+    import orjson  # noqa: PLC0415 - the command line begins with this module, and must begin at once
+
+    return orjson.dumps(masked(orjson.loads(line)))
 
 
 def mask(text: str) -> str:
