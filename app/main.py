@@ -52,6 +52,7 @@ from app.api.docs import router as docs_router
 from app.api.entrance import Entrance
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
+from app.api.number_guard import NumberGuard
 from app.api.oauth import router as oauth_router
 from app.api.ogc import doors as ogc
 from app.api.opendata import descriptions, harvests
@@ -326,6 +327,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install(app)
+    app.add_middleware(NumberGuard)  # within the envelope, before every door
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)

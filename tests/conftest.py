@@ -104,7 +104,7 @@ async def template(embedded: DatabaseServer) -> DatabaseServer:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def database_url(template: DatabaseServer) -> AsyncIterator[str]:
     """A database of this module's own, with all organisations and nothing else."""
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     yield await template.make_database(name, template=TEMPLATE)
     await template.drop_database(name)
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.formats.individual_number import holds_number
+
 _TOLD_BY: Final = (
     re.compile(r"eyJ[\w-]{6,}\.[\w-]+\.[\w-]+"),  # a JWT: access token, assertion or proof
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -15,8 +17,10 @@ _TOO_MUCH: Final = "sqlalchemy"
 
 
 def holds_secret(line: str) -> bool:
-    """Whether a line holds what looks like a token or a private key."""
-    return any(pattern.search(line) for pattern in _TOLD_BY)
+    """Whether a line holds what looks like a token, a private key or an individual number."""
+    return any(pattern.search(line) for pattern in _TOLD_BY) or holds_number(
+        line.encode("utf-8", "replace")
+    )
 
 
 class SecretWatch(logging.Handler):

@@ -136,7 +136,7 @@ class World:
         fields: list[dict[str, Any]] | None = None,
     ) -> str:
         """A catalogue entry without records; its id."""
-        dataset_id = f"d-{secrets.token_hex(6)}"
+        dataset_id = f"d-{secrets.token_hex(5)}"
         now = datetime.now(UTC)
         declared = fields or [
             {"name": name, "column": name, "label": name, "type": "text"} for name in columns

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problem import MEDIA_TYPE, language_of, problem_bytes
 from app.audit import receipts
+from app.formats.individual_number import holds_number
 
 log = structlog.get_logger("access")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -136,7 +137,7 @@ def _receipt(receipt: receipts.Receipt) -> tuple[tuple[bytes, bytes], ...]:
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id":
-            if _REQUEST_ID.fullmatch(value):
+            if _REQUEST_ID.fullmatch(value) and not holds_number(value):
                 return value.decode()
             break
     return os.urandom(16).hex()

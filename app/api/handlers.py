@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from app.api.input_words import faults_of
 from app.api.problem import STATUS, language_of, problem_response, request_id_of, response_of
 from app.audit.events import Event
+from app.formats.individual_number import REFUSED as NUMBER_REFUSED
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
 from app.oauth.refusals import InvalidClient, OAuthRefused
@@ -66,6 +67,11 @@ def install(app: FastAPI) -> None:
 
 async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101 - as registered
+    return await refused(request, error)
+
+
+async def refused(request: Request, error: AppError) -> Response:
+    """The answer of a refusal, which is in the log by then where it has to be."""
     try:
         await record_refusal(request, error)
     except DatabaseUnavailable as away:
@@ -74,8 +80,9 @@ async def _app_error(request: Request, error: Exception) -> Response:
 
 
 async def record_refusal(request: Request, error: AppError) -> None:
-    """Write a refusal of rights to the log unless the code that raised it has done so."""
-    if error.kind not in _RIGHTS or error.logged:
+    """Write a refusal of rights, or of an individual number, to the log unless the code that raised
+    it has done so."""
+    if (error.kind not in _RIGHTS and error.code != NUMBER_REFUSED) or error.logged:
         return
     caller = request.scope.get("caller")
     await request.app.state.platform.log.write(
@@ -85,6 +92,7 @@ async def record_refusal(request: Request, error: AppError) -> None:
         organization=caller.client.organization_id if caller else None,
         code=error.code,
         why=error.named.get("why"),
+        where=error.named.get("where_en"),
         method=request.method,
         path=request.url.path[:200],
         request=request_id_of(request),
@@ -133,6 +141,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered
+    if isinstance(error.__cause__, AppError):  # met while FastAPI read the body
+        return await refused(request, error.__cause__)
     code, ja, en = _HTTP.get(error.status_code, _HTTP[400])
     headers = dict(error.headers or {})
     if error.status_code == 405:

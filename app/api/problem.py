@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.formats.individual_number import mask
 from app.kit.errors import AppError, Fault, Kind
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -139,7 +140,7 @@ def problem_response(
         status=status,
         code=code,
         detail=words[language == "en"],
-        instance=request.url.path,
+        instance=mask(request.url.path),
         request_id=request_id_of(request),
         language=language,
         faults=faults,
@@ -173,6 +174,7 @@ _ALWAYS: Final = {
     "unknown_parameter": 400,
     "invalid_parameter": 400,
     "invalid_input": 422,
+    "individual_number_refused": 422,
     "rate_limited": 429,
     "database_unavailable": 503,
 }

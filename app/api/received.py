@@ -8,6 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from app.api.number_guard import checked_name
+from app.formats.number_refusal import IndividualNumberRefused
 from app.kit.errors import AppError, Kind
 from app.tables.uploads import UploadTooLarge, UploadTruncated
 
@@ -41,7 +43,8 @@ class UploadAndBody(AppError):
 
 
 async def file_of(request: Request, *, most: int) -> tuple[str | None, AsyncIterator[bytes]]:
-    """The file's name and bytes. Raises `UploadTooLarge`, `FileMissing`, `UploadTruncated`.
+    """The file's name and bytes. Raises `UploadTooLarge`, `FileMissing`, `UploadTruncated`,
+    `IndividualNumberRefused` for the name.
 
     What is announced as too large is refused before a byte is read; a form, which lies on disk
     before its file is known, is read no further than the limit.
@@ -52,13 +55,17 @@ async def file_of(request: Request, *, most: int) -> tuple[str | None, AsyncIter
         raise UploadTooLarge(most=most)
     if not is_form:
         _, _, name = request.headers.get("content-disposition", "").partition("filename=")
-        return unquote(name.strip('" '))[:255] or None, body_of(request)
+        return checked_name(unquote(name.strip('" '))[:255]), body_of(request)
     form = await _counted(request, allowed, most).form(max_files=1, max_fields=10)
     file = form.get("file")
     if not isinstance(file, UploadFile):
         await form.close()
         raise FileMissing
-    return file.filename, _pieces(file)
+    try:
+        return checked_name(file.filename), _pieces(file)
+    except IndividualNumberRefused:
+        await form.close()
+        raise
 
 
 def announced_bytes(request: Request) -> int | None:

@@ -5,6 +5,7 @@ import binascii
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from app.api.number_guard import checked_name
 from app.kit.errors import AppError, Kind
 from app.tables.parts import Checksum
 
@@ -75,7 +76,7 @@ def check_version(shown: str | None) -> None:
 
 
 def metadata_of(header: str) -> Named:
-    """The pairs of Upload-Metadata (tus 1.0.0, creation). Raises `MetadataWrong`."""
+    """The pairs of Upload-Metadata (tus 1.0.0, creation). Raises `MetadataWrong`, `IndividualNumberRefused`."""
     found: dict[str, str] = {}
     for pair in header.split(","):
         key, _, value = pair.strip().partition(" ")
@@ -85,6 +86,8 @@ def metadata_of(header: str) -> Named:
     dataset = found.get("dataset")
     if not dataset:
         raise MetadataWrong
+    for value in found.values():
+        checked_name(value)
     return Named(dataset, found.get("filename", "")[:255] or None)
 
 

@@ -1,6 +1,6 @@
 """The append-only log: hash-chained entries, written before what they speak of leaves.
 
-An entry holds who, what, why and how many; never a payload, a token or a row.
+An entry holds who, what, why and how many; never a payload, a token or a row, nor an individual number.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import receipts
 from app.audit.events import Event
+from app.formats.individual_number import masked_json
 from app.kit import clock
 from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 
@@ -29,7 +30,8 @@ def body_of(event: Event, **facts: Any) -> str:
     known = {name: _plain(value) for name, value in facts.items() if value is not None}
     known["event"] = event.value
     known["at"] = clock.now()
-    return orjson.dumps(known, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z).decode()
+    body = orjson.dumps(known, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+    return masked_json(body).decode()
 
 
 def _plain(value: Any) -> Any:

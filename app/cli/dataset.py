@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.shell import Shell, members, run
+from app.cli.shell import Shell, members, run, told_in
 from app.cli.words import Json, show_many, show_one
 from app.kit.errors import AppError, Kind
 
@@ -125,7 +125,7 @@ def _read(path: Path) -> "NewDataset":
     from app.api.input_words import faults_of  # noqa: PLC0415
 
     try:
-        return new_dataset(DatasetIn.model_validate_json(path.read_bytes()), None)
+        return new_dataset(DatasetIn.model_validate_json(told_in(path)), None)
     except OSError as exc:
         raise typer.BadParameter(f"{path}: {exc.strerror}") from exc
     except ValidationError as exc:

@@ -1,6 +1,7 @@
 """The operator's command `urbanos`: groups of commands and their exit codes. Holds no command."""
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import typer
@@ -28,6 +29,8 @@ from app.cli import (
 )
 from app.cli.shell import USAGE
 from app.cli.words import show_refusal
+from app.formats.individual_number import holds_number
+from app.formats.number_refusal import IndividualNumberRefused, Where
 from app.kit.errors import AppError
 
 REFUSED: Final = 1
@@ -85,9 +88,19 @@ for command in (
     app.command()(command)
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Raises `IndividualNumberRefused`: what is typed here is stored like what comes by HTTP."""
+    for at, word in enumerate(words, 1):
+        if holds_number(word.encode("utf-8", "replace")):
+            raise IndividualNumberRefused(
+                Where(f"コマンドの{at}番目の語", f"word {at} of the command")
+            )
+
+
 def main() -> None:
     """Run one command. A refusal is told in words, with its exit code and no traceback."""
     try:
+        _check_words(sys.argv[1:])
         app()
     except AppError as refusal:
         show_refusal(refusal)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.shell import Shell, run
+from app.cli.shell import Shell, run, told_in
 from app.cli.words import Json, show_many, show_one
 from app.kit.errors import AppError, Kind
 
@@ -149,7 +149,7 @@ def _read(path: Path, shape: "type[Shape]") -> "Shape":
     from app.api.input_words import faults_of  # noqa: PLC0415
 
     try:
-        return shape.model_validate_json(path.read_bytes())
+        return shape.model_validate_json(told_in(path))
     except OSError as exc:
         raise typer.BadParameter(f"{path}: {exc.strerror}") from exc
     except ValidationError as exc:

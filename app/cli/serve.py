@@ -61,6 +61,7 @@ def work(
 
 
 async def _work(*, makes_files: bool) -> None:
+    from app.formats.individual_number import masked_json  # noqa: PLC0415
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
@@ -68,7 +69,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, masked_json)
     async with address_of(settings) as url:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)

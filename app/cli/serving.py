@@ -24,6 +24,7 @@ import uvicorn
 
 from app.cli.pacing import PacedProtocol, answer
 from app.cli.shell import embedded_server
+from app.formats.individual_number import masked_json
 from app.kit.errors import AppError, Kind
 from app.kit.logs import set_up_logging
 
@@ -220,7 +221,7 @@ async def _serve(
             if furnish is not None:
                 await furnish(settings, url)
             main = await importing
-            set_up_logging(settings.log_level)
+            set_up_logging(settings.log_level, masked_json)
             async with AsyncExitStack() as started:
                 servers: list[_Server] = []
 

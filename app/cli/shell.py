@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from app.cli.words import note, said
+from app.formats.individual_number import Watch
+from app.formats.number_refusal import IndividualNumberRefused, Where
 
 if TYPE_CHECKING:
     from app.kit.db import Database
@@ -50,6 +53,17 @@ def read_settings(**given: Any) -> "Settings":
             note(f"設定 URBANOS_{name} に誤りがあります: {told}",
                  f"The setting URBANOS_{name} is wrong: {error['msg']}")  # fmt: skip
         raise typer.Exit(USAGE) from exc
+
+
+def told_in(path: Path) -> bytes:
+    """What a file tells a command. Raises `IndividualNumberRefused`: it would be stored."""
+    told = path.read_bytes()
+    lines = Watch().feed(told, last=True)
+    if lines:
+        raise IndividualNumberRefused(
+            Where(f"ファイルの{lines[0]}行目", f"line {lines[0]} of the file")
+        )
+    return told
 
 
 @asynccontextmanager

@@ -54,6 +54,13 @@ FILE_REFUSED: dict[str, tuple[str, str]] = {
         "The character encoding cannot be told. {name} comes closest, but line {line} (byte "
         "{offset}) holds what it cannot read. Mend that line, or save the file as “CSV UTF-8”.",
     ),
+    "individual_number_refused": (
+        "個人番号（マイナンバー）と読める12桁の数字があるため、取り込まず、送られたファイルも消去しました。"
+        "場所（列: 行）: {where}。元の表からその列か値を除いて、送り直してください。",
+        "There are digits that read as an individual number (My Number), so nothing was loaded and "
+        "the file that was sent is deleted. Where (column: lines): {where}. Take the column or the "
+        "values out of the original table and send it again.",
+    ),
     "no_data_rows": (
         "見出しだけで、データの行がありません。データの入ったファイルを選び直してください。",
         "There is a header but no row of data. Choose the file that holds the data.",

@@ -15,6 +15,7 @@ from app.formats.evidence import decide, needs_whole_file
 from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.inference import infer
 from app.formats.mapping import Source, coordinate_pairs, found_share, plan
+from app.formats.number_in_files import Cells
 from app.formats.opening import choose, open_tables
 from app.formats.placing import with_places
 from app.formats.profiles.column_rules import broken_rows
@@ -108,8 +109,9 @@ def blocks(found: Survey, *, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
 
     Raises `FileRefused` at the end when there was none.
     """
-    row = 1
+    row, cells = 1, Cells(found.table)
     for batch in found.table.batches():
+        cells.check(batch)
         height = batch.frame.height
         for start in range(0, max(height, 1), block_rows):
             part = _slice(batch, start, block_rows)

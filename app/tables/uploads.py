@@ -121,6 +121,12 @@ async def seal(connection: Driver, upload_id: UUID) -> None:
     )
 
 
+async def forget_bytes(connection: Driver, upload_id: UUID) -> None:
+    """Delete what an upload holds, and its hash, in the caller's transaction; its name stays."""
+    await connection.execute("DELETE FROM upload_chunk WHERE upload_id = $1", upload_id)
+    await connection.execute("UPDATE upload SET sha256 = '' WHERE id = $1", upload_id)
+
+
 async def copy_to(connection: Driver, upload_id: UUID, file: BinaryIO) -> None:
     """Write an upload's bytes to a local file."""
     async with aclosing(_chunks(connection, upload_id)) as chunks:

@@ -5,7 +5,9 @@ leaves nothing half-made; the queue hands the job to another worker, which begin
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,6 +17,7 @@ from sqlalchemy import Table, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import measuring, repairs, runs
+from app.formats.individual_number import REFUSED as REFUSED_FOR_NUMBER
 from app.formats.mapping import refusing
 from app.formats.quality.measures import Measures
 from app.kit.db import Database
@@ -27,7 +30,10 @@ from app.tasks.fill import Tally, correct, fill, note_rejects, reject_doubles
 from app.tasks.order import Order, is_same, newest_version, take_order
 
 if TYPE_CHECKING:
+    from app.formats.guidance import FileRefused
     from app.formats.intake import Survey
+    from app.formats.stored import StoredFile
+    from app.formats.told import Told
 
 
 class AlreadyLoaded(Exception):
@@ -50,6 +56,10 @@ async def load(database: Database, run_id: UUID) -> None:
         try:
             await _carry_out(database, order, path)
         except FileRefused as refused:
+            if refused.code == REFUSED_FOR_NUMBER:
+                path.unlink(missing_ok=True)
+                await _set_apart(database, order, refused)
+                return
             await _fail(database, run_id, refused.code, refused.words("ja"), refused.words("en"))
         except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as refused:
             # A value that our rules let through and PostgreSQL does not: told, never lost.
@@ -70,15 +80,17 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
     async with database.pool.acquire() as connection:
         with path.open("wb") as file:
             await uploads.copy_to(connection, order.upload_id, file)
-    found = await asyncio.to_thread(
+    stored, told = StoredFile(path, path.parent, order.filename), Told.from_json(*order.told)
+    survey = partial(
         intake.survey,
-        StoredFile(path, path.parent, order.filename),
+        stored,
         declared=order.declared,
         mapping=order.mapping,
-        told=Told.from_json(*order.told),
+        told=told,
         layouts=order.layouts,
         rules=order.rules,
     )
+    found = await asyncio.to_thread(_survey, stored, told, survey)
     found = replace(found, sources=refusing(found.sources, order.refused))
     await _note_survey(database, order.run_id, found)
     try:
@@ -88,6 +100,29 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
         await _end_unchanged(database, order.run_id)
     except NoRowsAccepted:
         await _fail_with_rejects(database, order, found)
+
+
+def _survey(file: "StoredFile", told: "Told", survey: Callable[[], "Survey"]) -> "Survey":
+    """How the file is read, unless it holds an individual number: nothing is noted of one that does.
+
+    Raises `FileRefused`.
+    """
+    from app.formats import number_in_files as numbers  # noqa: PLC0415
+    from app.formats.guidance import FileRefused  # noqa: PLC0415
+    from app.formats.opening import open_tables  # noqa: PLC0415
+
+    places = numbers.look_through(file)
+    try:
+        found = survey()
+        numbers.check_labels(found.table.head.labels)
+        numbers.check_others(partial(open_tables, file, told), found.table)
+        if places:
+            numbers.check_found(found.table, places)
+    except FileRefused as unread:
+        if places and unread.code != REFUSED_FOR_NUMBER:  # it has lines, and no columns
+            raise numbers.refused(places) from unread
+        raise
+    return found
 
 
 async def _make_version(
@@ -183,6 +218,20 @@ async def _fail(database: Database, run_id: UUID, code: str, ja: str, en: str) -
     async with database.writing() as session:
         run = await runs.get(session, run_id, lock=True)
         await runs.fail(session, run, code, ja, en)
+
+
+async def _set_apart(database: Database, order: Order, refused: "FileRefused") -> None:
+    """End a run whose file holds an individual number; what was sent is gone in the same commit.
+
+    Kept: who sent a file of which name and size, when, and where the number stood. Not kept: the
+    file's hash, from which the number could be found by trying all there are.
+    """
+    async with database.writing() as session:
+        await uploads.forget_bytes(await database.driver_of(session), order.upload_id)
+        run = await runs.get(session, order.run_id, lock=True)
+        run.columns = run.profile = run.header = None
+        run.notices = []  # nor what was noted of its cells before the number was met
+        await runs.fail(session, run, refused.code, refused.words("ja"), refused.words("en"))
 
 
 async def _fail_with_rejects(database: Database, order: Order, found: "Survey") -> None:

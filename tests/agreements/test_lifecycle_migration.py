@@ -55,7 +55,7 @@ async def _states(connection: "asyncpg.Connection[Any]", table: str) -> dict[str
 async def test_agreements_of_before_have_terms_and_lose_nothing_on_the_way_down(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0015")
     connection = await asyncpg.connect(dsn_of(url))
@@ -110,7 +110,7 @@ SET session_replication_role = origin;
 async def test_what_the_former_release_would_read_as_more_ends_on_the_way_down(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0015")
     connection = await asyncpg.connect(dsn_of(url))

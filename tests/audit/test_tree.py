@@ -29,7 +29,7 @@ from tests.world import World
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def own_pool(template: DatabaseServer) -> AsyncIterator["asyncpg.Pool[Any]"]:
     """A database that the tests of this module own: no trigger stops them."""
-    name = f"t_{secrets.token_hex(6)}"
+    name = f"t_{secrets.token_hex(4)}"
     url = await template.make_database(name, template=TEMPLATE)
     settings = {"session_replication_role": "replica"}
     async with asyncpg.create_pool(plain_dsn(url), min_size=1, server_settings=settings) as pool:

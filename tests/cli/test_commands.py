@@ -59,6 +59,21 @@ def test_exit_codes_are_those_of_the_readme(home: Home, words: tuple[str, ...], 
     assert "Traceback" not in done.stderr
 
 
+def test_an_individual_number_is_taken_neither_as_a_word_nor_in_a_file(
+    home: Home, tmp_path: Path
+) -> None:
+    file = tmp_path / "dataset.json"
+    file.write_text('{"title":\n"架空 1234-5678-9018"}', encoding="utf-8")
+
+    word = home.run("user", "add", "271004", "１２３４５６７８９０１８")
+    told = home.run("dataset", "add", str(file), URBANOS_DATABASE_URL=NOWHERE)
+
+    for done, place in ((word, "4"), (told, "2")):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "[individual_number_refused]" in done.stderr and place in done.stderr
+        assert "9018" not in done.stderr and "９０１８" not in done.stderr
+
+
 def test_refusals_speak_the_language_of_the_locale(home: Home) -> None:
     japanese = home.run("org", "list", URBANOS_DATABASE_URL=NOWHERE, LC_ALL="ja_JP.UTF-8")
     english = home.run("org", "list", URBANOS_DATABASE_URL=NOWHERE, LC_ALL="C.UTF-8")

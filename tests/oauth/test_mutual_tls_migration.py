@@ -29,7 +29,7 @@ _STANDING = "SELECT id, auth_method, revoked_at IS NOT NULL FROM client ORDER BY
 async def test_a_client_of_a_certificate_is_revoked_on_the_way_down(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, _BEFORE)
     connection = await asyncpg.connect(dsn_of(url))

@@ -16,7 +16,7 @@ VIEW = "INSERT INTO purpose_view VALUES ('parks', 'health', $1, $2, now(), 'test
 async def test_views_come_and_go_and_one_that_bounds_nothing_is_refused(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0003")
     connection = await asyncpg.connect(dsn_of(url))

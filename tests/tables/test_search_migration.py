@@ -13,7 +13,7 @@ from tests.tables.test_versions_migration import FILLED, _move
 async def test_entries_of_before_can_be_found_at_once_and_wait_for_their_words(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0008")
     connection = await asyncpg.connect(dsn_of(url))

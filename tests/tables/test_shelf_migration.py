@@ -23,7 +23,7 @@ INSERT INTO dataset SELECT (json_populate_record(dataset, '{"id": "new",
 async def test_what_was_published_or_withdrawn_before_is_announced_with_its_own_time(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0009")
     connection = await asyncpg.connect(dsn_of(url))

@@ -43,7 +43,7 @@ async def _indexes(connection: "asyncpg.Connection[Any]") -> list[str]:
 async def test_what_readers_get_is_the_first_edition_as_far_back_as_it_is_known(
     embedded: DatabaseServer,
 ) -> None:
-    name = f"m_{secrets.token_hex(6)}"
+    name = f"m_{secrets.token_hex(5)}"
     url = await embedded.make_database(name)
     await asyncio.to_thread(_move, url, command.upgrade, "0003")
     connection = await asyncpg.connect(dsn_of(url))

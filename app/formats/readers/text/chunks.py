@@ -47,7 +47,7 @@ def chunks(
 
 def _cut(open_stream: Callable[[], BinaryIO], encoding: Encoding, size: int) -> Iterator[Chunk]:
     rest, read, lines = b"", encoding.bom, 0
-    recode = _recoder(encoding.name)
+    recode = recoder(encoding.name)
     with open_stream() as stream:
         stream.read(encoding.bom)
         while True:
@@ -69,7 +69,8 @@ def _cut(open_stream: Callable[[], BinaryIO], encoding: Encoding, size: int) -> 
             rest = rest[end:]
 
 
-def _recoder(name: str) -> Callable[[bytes], bytes]:
+def recoder(name: str) -> Callable[[bytes], bytes]:
+    """Turns bytes of an encoding, as they come, into UTF-8."""
     if name == "utf-8":
         return lambda raw: raw  # checked by the probe; a line end never splits a character
     decoder = codecs.getincrementaldecoder(name)("strict")
