@@ -5,6 +5,7 @@ many passes are made after that costs no parsing. Points become a latitude and a
 CSV has them; anything else one column of GeoJSON.
 """
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -168,8 +169,7 @@ class GeoTable:
     @cached_property
     def _spool(self) -> _Spool:
         found = _Spool()
-        folder = self._file.scratch / f"layer-{id(self):x}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="layer-", dir=self._file.scratch))
         for features in self._layer.features():
             if len(features.shapes):
                 found.add(features, folder)
