@@ -60,7 +60,7 @@ async def submit(
 ) -> AccessRequest:
     """Make the draft the first offer, which the provider must answer.
 
-    What was right when it was written is looked at again. Raises `NotDraft`, `NotRequester`,
+    The terms and the zone are looked at again. Raises `NotDraft`, `NotRequester`,
     `TermsInvalid` or `ZoneNotAllowed`.
     """
     _require_draft(request, by)

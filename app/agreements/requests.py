@@ -31,7 +31,7 @@ from app.models.agreements import AccessRequest, Agreement, RequestState, Side
 from app.models.datasets import Dataset
 from app.models.parties import Client
 from app.models.people import Person
-from app.policy.facts import ClientFacts
+from app.policy.facts import ClientFacts, may_be_one
 
 
 class RequestNotFound(AppError):
@@ -277,12 +277,8 @@ def _check_narrower(
 
 
 def require_other_person(request: AccessRequest, by: ClientFacts) -> None:
-    """Raise `SamePerson` where the caller would take an offer of their own.
-
-    Of an app that acts for itself nobody knows who moves it: it may be anybody who signs in to it.
-    """
-    is_app_itself = by.client_id in (by.actor, request.offered_by)
-    if by.actor == request.offered_by or (is_app_itself and by.client_id == request.offered_via):
+    """Raise `SamePerson` where the caller would take an offer of their own."""
+    if may_be_one(by.actor, by.client_id, request.offered_by, request.offered_via):
         raise SamePerson
 
 

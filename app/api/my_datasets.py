@@ -26,7 +26,7 @@ class RightOut(OutShape):
 
     allowed: bool
     ground: str | None = Field(description="public, own, body or agreement")
-    agreement: str | None
+    agreement: str | None = Field(description="null where each purpose has one of its own")
     purposes: list[str]
     code: str | None = Field(description="what refuses, as the refusal itself would say")
 

@@ -180,7 +180,7 @@ async def _start(
         file = await incoming.take(session, file, dataset, organization_id=mine)
     run = await runs.start(
         session, dataset, run_id=uuid4(), upload=file, how=asked.how,
-        by=caller.client.actor,
+        by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
     driver = await platform.database.driver_of(session)
     await queue.enqueue(driver, queue.LOAD, run_id=str(run.id))

@@ -175,8 +175,8 @@ async def publish_version(
     """Make a version the one that readers get. Earlier ones stay readable by number."""
     dataset = await Owned.dataset(session, dataset_id, caller)
     version = await versions.get(session, dataset_id, number)
-    by = caller.client.actor  # the one who loaded it may use several apps
-    await versions.publish(session, dataset, version, by=by, confirmed=confirm)
+    by, via = caller.client.actor, caller.client.client_id
+    await versions.publish(session, dataset, version, by=by, via=via, confirmed=confirm)
     return version
 
 

@@ -15,7 +15,7 @@ from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
-from app.policy.rules import class_seen, decide, looked_at
+from app.policy.rules import decide, looked_at
 from app.policy.staleness import still_known
 from app.policy.verdicts import Allow, Deny, Reason
 
@@ -114,7 +114,8 @@ class Decider:
     ) -> Allow:
         """The verdict if it is yes and the limits have room; a no is logged and raised.
 
-        `again`: on another part of what was allowed, and counted, before.
+        `again`: on another part of what was allowed, and counted, before: under the agreement that
+        carried the first part, whichever carries this one.
         """
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
@@ -128,13 +129,14 @@ class Decider:
         self, known: Known, caller: Caller | None, allow: Allow, purpose: str | None, request: str
     ) -> None:
         """Count an allowed use. That the limits have no room is in the log once a minute."""
-        seen = class_seen(known.entry.facts, allow)
+        facts = known.entry.facts
         try:
-            await self._limits.dataset(known.entry.id, seen, caller)
-            await self._limits.agreement(allow, seen, caller)
+            # In this order: what one body's day refuses takes nothing of a quota that all share.
+            await self._limits.agreement(facts, allow, caller)
+            await self._limits.dataset(facts, allow, caller)
         except (RateLimited, LimiterUnavailable) as refusal:
             client_id = caller.client.client_id if caller is not None else None
-            is_open = known.entry.facts.data_class == "public"
+            is_open = facts.data_class == "public"
             if not is_open and self._limits.is_news(refusal.code, client_id, known.entry.id):
                 await self.refuse(known, caller, refusal.code, purpose, request)
             raise

@@ -1,6 +1,7 @@
 """What a caller may ask in a minute, and under an agreement in a day. Decides no rights.
 
-A refusal is no use of the limit, and a refused decision is no use of a dataset's.
+A refusal is no use of the limit, and a refused decision is no use of a dataset's. What a dataset
+refuses is a use of the agreement's day all the same: of the two only the caller's own is touched.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from app.kit.limits import Limit, Limiter, Standing
 from app.kit.live import LiveCache
 from app.oauth.refusals import SlowDown
 from app.parties.quotas import Quotas
-from app.policy.facts import Caller
+from app.policy.facts import Caller, DatasetFacts
+from app.policy.rules import class_seen
 from app.policy.verdicts import Allow
 
 _WINDOW_S: Final = 60
@@ -132,11 +134,12 @@ class Limits:
             )  # fmt: skip
         raise refusal
 
-    async def dataset(self, dataset: str, seen: str, caller: Caller | None) -> None:
-        """Count one use of a dataset that was allowed; `seen` is the highest class that may leave.
+    async def dataset(self, facts: DatasetFacts, allow: Allow, caller: Caller | None) -> None:
+        """Count one use of a dataset that was allowed.
 
-        Raises `RateLimited`, and `LimiterUnavailable` for personal data.
+        Raises `RateLimited`, and `LimiterUnavailable` where personal data may be seen.
         """
+        dataset = facts.id
         quotas = await self._all_quotas()
         client_id = caller.client.client_id if caller is not None else None
         limits = []
@@ -150,24 +153,24 @@ class Limits:
         if not limits:
             return
         outcome = await self.limiter.hit(limits)
-        if outcome.is_degraded and seen == "personal":
+        if outcome.is_degraded and class_seen(facts, allow) == "personal":
             raise LimiterUnavailable
         if outcome.refused is not None:
             # Only the operator limits a dataset as a whole.
             is_quota = quota is not None or outcome.refused.limit.name == "dataset"
             raise _refusal(outcome.refused, is_quota=is_quota)
 
-    async def agreement(self, allow: Allow, seen: str, caller: Caller | None) -> None:
+    async def agreement(self, facts: DatasetFacts, allow: Allow, caller: Caller | None) -> None:
         """Count one use of an agreement that bounds them by the day, whichever client it is of.
 
-        Raises `DayUsedUp`, and `LimiterUnavailable` for what is above internal.
+        Raises `DayUsedUp`, and `LimiterUnavailable` where what is above internal may be seen.
         """
         if allow.per_day is None or caller is None:
             return
         key = f"agreement:{allow.agreement_id}:{caller.client.organization_id}"
         limit = Limit("agreement-day", key, allow.per_day, DAY_S)
         outcome = await self.limiter.hit_day(limit, clock.now())
-        if outcome.is_degraded and seen not in _COUNTED_ALONE:
+        if outcome.is_degraded and class_seen(facts, allow) not in _COUNTED_ALONE:
             raise LimiterUnavailable
         if outcome.refused is not None:
             raise _told_of(

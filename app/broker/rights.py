@@ -102,6 +102,8 @@ def right_of(facts: Facts) -> Right:
     if not more:
         return allowed[0][1]
     best = more[0][1]
+    if len({right.agreement_id for _, right in more}) > 1:
+        best = replace(best, agreement_id=None)  # each purpose has its own
     if best.ground in _ANY_PURPOSE and not facts.dataset.views:
         return replace(best, purposes=tuple(sorted(facts.purposes)))
     return replace(best, purposes=tuple(sorted(purpose for purpose, _ in more)))

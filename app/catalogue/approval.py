@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, Run, Version
 from app.models.parties import Approval, Organization
+from app.policy.facts import may_be_one
 
 
 class SecondPersonNeeded(AppError):
@@ -55,18 +56,22 @@ async def is_needed(session: AsyncSession, dataset: Dataset) -> bool:
 
 
 async def check(
-    session: AsyncSession, dataset: Dataset, version: Version, *, by: str
+    session: AsyncSession, dataset: Dataset, version: Version, *, by: str, via: str
 ) -> str | None:
     """Who loaded the version, for the log. Raises `SecondPersonNeeded`.
 
     What readers had before was approved then: going back to it needs nobody.
     """
-    loaders = await _loaders_of(session, version)
-    if version.published_at is None and by in loaders and await is_needed(session, dataset):
+    runs = await _runs_of(session, version)
+    theirs = [r for r in runs if may_be_one(by, via, r.created_by, r.created_via or r.created_by)]
+    if version.published_at is None and theirs and await is_needed(session, dataset):
         raise SecondPersonNeeded(
-            publisher=dataset.publisher_id, dataset=dataset.id, number=version.number, loader=by
+            publisher=dataset.publisher_id,
+            dataset=dataset.id,
+            number=version.number,
+            loader=theirs[0].created_by,
         )
-    return loaders[0] if loaders else None
+    return runs[0].created_by if runs else None
 
 
 async def check_records(session: AsyncSession, dataset: Dataset) -> None:
@@ -75,12 +80,12 @@ async def check_records(session: AsyncSession, dataset: Dataset) -> None:
         raise RecordsNeedApproval(publisher=dataset.publisher_id, dataset=dataset.id)
 
 
-async def _loaders_of(session: AsyncSession, version: Version) -> list[str]:
-    """The people, or clients, whose files became the version: its own, and of those that it corrects."""
-    found: list[str] = []
+async def _runs_of(session: AsyncSession, version: Version) -> list[Run]:
+    """The runs of the files that became the version: its own, and of those that it corrects."""
+    found: list[Run] = []
     run_id = version.run_id
     while run_id is not None:
         run = await session.get_one(Run, run_id)
-        found.append(run.created_by)
+        found.append(run)
         run_id = run.corrects_run_id  # of an earlier run: the way has an end
     return found

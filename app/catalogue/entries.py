@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
-from app.catalogue.views import list_views
+from app.catalogue.views import list_views, view_facts
 from app.models.datasets import Dataset, Version
 from app.models.editions import Edition
-from app.policy.facts import DatasetFacts, PurposeView
+from app.policy.facts import DatasetFacts
 from app.policy.suppression import Suppression
 from app.query.fields import Field
 from app.tables.layout import hosted_table
@@ -98,11 +98,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn=dataset.state == "withdrawn",
         aggregate_only=dataset.suppression is not None,
         views=tuple(
-            PurposeView(
-                view.purpose,
-                None if view.columns is None else frozenset(view.columns),
-                view.rows,
-            )
+            view_facts(view.purpose, view.columns, view.rows)
             for view in await list_views(session, dataset.id)
         ),
     )

@@ -6,7 +6,8 @@ from typing import Any, Final
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.policy.facts import DatasetFacts, PurposeView
+from app.catalogue.views import view_facts
+from app.policy.facts import DatasetFacts
 
 # Of the fields only what rules look at: their JSON as a whole would be most of the answer.
 _SELECT: Final = text("""
@@ -58,9 +59,6 @@ def _listed(row: Any, body_id: str) -> Listed:
         columns=tuple(zip(names, seen_by, strict=True)),
         withdrawn=withdrawn,
         aggregate_only=aggregate_only,
-        views=tuple(
-            PurposeView(purpose, None if columns is None else frozenset(columns), kept)
-            for purpose, columns, kept in views or ()
-        ),
+        views=tuple(view_facts(*view) for view in views or ()),
     )
     return Listed(title_ja, title_en, facts)

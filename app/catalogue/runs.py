@@ -81,8 +81,12 @@ async def start(
     upload: tuple[UUID, int],
     how: How,
     by: str,
+    via: str | None = None,
 ) -> Run:
-    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction."""
+    """Note a run for an upload (id, bytes). The caller enqueues its job in the same transaction.
+
+    `via`: the client by which a person handed it in; None: nobody's but their own.
+    """
     run = Run(
         id=run_id,
         dataset_id=dataset.id,
@@ -101,6 +105,7 @@ async def start(
         unchanged=False,
         created_at=clock.now(),
         created_by=by,
+        created_via=via,
     )
     session.add(run)
     await log.append(session, Event.RUN_STARTED, dataset=dataset.id, run=str(run_id), by=by)

@@ -102,9 +102,17 @@ async def find_source(session: AsyncSession, version: Version) -> Upload | None:
 
 
 async def publish(
-    session: AsyncSession, dataset: Dataset, version: Version, *, by: str, confirmed: bool = False
+    session: AsyncSession,
+    dataset: Dataset,
+    version: Version,
+    *,
+    by: str,
+    via: str | None = None,
+    confirmed: bool = False,
 ) -> None:
     """Make a version the one readers get, in one commit: no reader sees half of it.
+
+    `via` is the client by which a person does it.
 
     Publishing again what readers had before is how a publisher goes back, and stands in the log as
     that. Raises `LicenseMissing` for public data without a licence, `SchemaChangeUnconfirmed` where
@@ -115,7 +123,7 @@ async def publish(
     await session.refresh(version, with_for_update=True)
     check_kept(version)
     _check_open_to_readers(dataset)
-    loader = await approval.check(session, dataset, version, by=by)
+    loader = await approval.check(session, dataset, version, by=by, via=via or by)
     instead_of = dataset.current_version
     if not confirmed:
         await _check_schema(session, dataset, version)

@@ -10,6 +10,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.views import PurposeView
+from app.policy import facts as policy
 
 
 class PurposeViewNotFound(AppError):
@@ -19,6 +20,11 @@ class PurposeViewNotFound(AppError):
     code = "purpose_view_not_found"
     ja = "データセット {dataset} に、利用目的 {purpose} の提供範囲は定められていません。"
     en = "No view of the dataset {dataset} is declared for the purpose {purpose}."
+
+
+def view_facts(purpose: str, columns: Sequence[str] | None, rows: str | None) -> policy.PurposeView:
+    """A view as the rules know it. No columns named is no bound; an empty list lets none out."""
+    return policy.PurposeView(purpose, None if columns is None else frozenset(columns), rows)
 
 
 async def list_views(session: AsyncSession, dataset_id: str) -> Sequence[PurposeView]:

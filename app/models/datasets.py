@@ -188,6 +188,7 @@ class Run(Base):
     error_en: Mapped[str | None]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+    created_via: Mapped[str | None]  # a person's client; None: who made it has none
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]

@@ -48,6 +48,14 @@ class ClientFacts:
         return self.person_id or self.client_id
 
 
+def may_be_one(actor: str, via: str, other: str, other_via: str) -> bool:
+    """Whether who acts through one client may be who acted through another, before.
+
+    Of an app that acts for itself nobody knows who moves it: it may be anybody who signs in to it.
+    """
+    return actor == other or (via == other_via and via in (actor, other))
+
+
 @dataclass(frozen=True, slots=True)
 class PersonFacts:
     """What the registry says of a member of staff now, however long ago they signed in."""

@@ -63,10 +63,14 @@ def _judge_grounds(facts: Facts) -> Decision:
     if facts.action is Action.WRITE or facts.dataset.data_class != "public":
         return fuller
     public = _seen_up_to(facts, RANK["public"])
-    # Some rows of no more than everybody's columns are less than what everybody gets.
-    if isinstance(fuller, Allow) and not (fuller.rows and fuller.columns <= public):
+    # Some rows, or some requests a day, of no more than everybody's columns are less than those.
+    if isinstance(fuller, Allow) and not (_is_bounded(fuller) and fuller.columns <= public):
         return replace(fuller, columns=fuller.columns | public)
     return Allow(public, "public")
+
+
+def _is_bounded(allowed: Allow) -> bool:
+    return bool(allowed.rows) or allowed.per_day is not None
 
 
 def _judge_caller(facts: Facts) -> Decision:
@@ -97,11 +101,9 @@ def ceiling(caller: Caller) -> int:
 
 
 def class_seen(dataset: DatasetFacts, allow: Allow) -> str:
-    """The dataset's class, or personal where a personal column of it may be seen."""
-    seen_by = dict(dataset.columns)
-    if any(seen_by.get(name) == "personal" for name in allow.columns):
-        return "personal"
-    return dataset.data_class
+    """The highest class of what may be seen: the dataset's own, or that of a column above it."""
+    seen = [seen_by for name, seen_by in dataset.columns if name in allow.columns]
+    return max((dataset.data_class, *seen), key=_rank)
 
 
 def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
@@ -152,8 +154,7 @@ def _looked_at(facts: Facts, consumer_id: str) -> list[tuple[AgreementFacts, Den
     return [
         (each, _why_not(facts, each))
         for each in facts.agreements
-        if (each.consumer_id == consumer_id or each.members is not None)  # before it is called
-        and each.is_for(consumer_id, facts.now)
+        if each.is_for(consumer_id, facts.now)
     ]
 
 

@@ -93,6 +93,34 @@ async def test_who_loaded_it_is_the_person_whatever_app_is_used(
     assert [entry["loaded_by"], entry["by"]] == people
 
 
+async def test_an_app_by_itself_is_no_second_person_to_who_signed_in_to_it(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    await asks(world, "second_person")
+    dataset, _, _ = await loaded(world)
+    loading = f"/v1/datasets/{dataset}/versions"
+    app = await world.party(KENKO, Role.STEWARD)
+    person = await acting(world, app, await somebody(world, KENKO, Role.STEWARD), "catalogue:write")
+    itself = await world.token(app, "catalogue:write")
+    # Each of the two loads, and the other one would publish.
+    sent = await client.post(loading, content=MORE, headers=person.headers(loading, "POST"))
+    by_person = await world.ended(itself, sent.json()["id"])
+    by_app = await world.load(itself, dataset, MORE + b"3,c\n")
+    paths = [f"{loading}/{run['version_number']}/publish" for run in (by_person, by_app)]
+
+    refused = [
+        await client.post(paths[0], headers=itself),
+        await client.post(paths[1], headers=person.headers(paths[1], "POST")),
+    ]
+    approved = await client.post(paths[1], headers=await second(world))
+
+    codes = [(each.status_code, each.json().get("code")) for each in refused]
+    assert codes == [(403, "second_person_needed")] * 2
+    assert approved.status_code == 200
+    entry = (await world.log(Event.VERSION_PUBLISHED))[-1]
+    assert entry["loaded_by"] == app.id
+
+
 async def test_correcting_anothers_file_makes_nobody_of_the_two_a_second_person(
     client: httpx.AsyncClient, world: World
 ) -> None:

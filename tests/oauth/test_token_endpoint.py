@@ -316,6 +316,24 @@ async def test_only_part_of_what_is_asked_is_granted_and_the_answer_says_so(
     assert response.json()["expires_in"] == 300  # a restricted dataset is within reach
 
 
+async def test_a_token_that_sees_a_restricted_column_of_an_internal_dataset_lives_as_short(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    field = {"name": "memo", "column": "memo", "label": "memo", "type": "text"}
+    datasets = [
+        await world.dataset(KENKO, data_class="internal", fields=[{**field, **more}])
+        for more in ({}, {"visibility": "restricted"})
+    ]
+    party = await world.party(KENKO)
+
+    lives = [
+        (await client.post("/oauth/token", data=party.form(f"dataset:{each}:read"))).json()
+        for each in datasets
+    ]
+
+    assert [each["expires_in"] for each in lives] == [900, 300]
+
+
 @pytest.mark.parametrize(
     ("role", "scopes"),
     [

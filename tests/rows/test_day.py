@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from app.audit.events import Event
 from app.kit.limits import Limit, Limiter
 from app.models.parties import Role
+from app.parties.quotas import Quotas
 from tests.following import Follower
 from tests.limits.store import Store, free_port, store_program
 from tests.rows.town import ask
@@ -19,10 +21,10 @@ EVENING = datetime(2026, 4, 1, 14, 59, 30, tzinfo=UTC)  # 23:59:30 in Japan
 
 
 async def bounded(
-    world: World, per_day: int, data_class: str = "restricted"
+    world: World, per_day: int, data_class: str = "restricted", specs: Any = KEYED
 ) -> tuple[str, list[dict[str, str]]]:
     """A dataset with an agreement, and tokens of two clients of its consumer."""
-    dataset = await stocked(world, [{"no": "1"}, {"no": "2"}], KEYED, data_class=data_class)
+    dataset = await stocked(world, [{"no": "1"}, {"no": "2"}], specs, data_class=data_class)
     clients = [await world.party(SAKAI, Role.DEVELOPER) for _ in range(2)]
     await agreed(world, dataset, clients[0], per_day=per_day, actions=["read", "write"])
     return dataset, [await world.token(each, f"dataset:{dataset}:read") for each in clients]
@@ -73,11 +75,36 @@ async def test_the_publisher_and_other_consumers_are_not_counted(world: World) -
     assert statuses == [200, 429, 200]
 
 
-@pytest.mark.parametrize(("data_class", "status"), [("internal", 200), ("restricted", 503)])
-async def test_without_the_store_what_must_be_counted_does_not_leave(
-    world: World, monkeypatch: pytest.MonkeyPatch, data_class: str, status: int
+async def test_a_day_that_is_used_up_takes_nothing_of_a_quota_that_others_share(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset, [asking, _] = await bounded(world, 2, data_class)
+    dataset, [asking, _] = await bounded(world, 1)
+    own = await world.token(await world.party(), f"dataset:{dataset}:read")
+
+    async def quotas() -> Quotas:
+        return {(None, dataset): 3}
+
+    monkeypatch.setattr(world.platform.limits, "_all_quotas", quotas)
+
+    mine = [(await ask(world, path(dataset), asking)).status_code for _ in range(5)]
+    others = [(await ask(world, path(dataset), own)).status_code for _ in range(3)]
+
+    assert mine == [200] + [429] * 4
+    assert others == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("data_class", "specs", "status"),
+    [
+        ("internal", KEYED, 200),
+        ("internal", (*KEYED[:1], ("name", "text", {"visibility": "restricted"})), 503),
+        ("restricted", KEYED, 503),
+    ],
+)
+async def test_without_the_store_what_must_be_counted_does_not_leave(
+    world: World, monkeypatch: pytest.MonkeyPatch, data_class: str, specs: Any, status: int
+) -> None:
+    dataset, [asking, _] = await bounded(world, 2, data_class, specs)
     limiter = Limiter(f"redis://127.0.0.1:{free_port()}/0")
     monkeypatch.setattr(world.platform.limits, "limiter", limiter)
 
@@ -87,6 +114,8 @@ async def test_without_the_store_what_must_be_counted_does_not_leave(
     assert answer.status_code == status
     if status == 503:
         assert answer.json()["code"] == "limiter_unavailable"
+        reasons = [each["reason"] for each in await world.log(Event.RECORDS_REFUSED)]
+        assert reasons == ["limiter_unavailable"]
 
 
 async def test_two_replicas_give_no_more_than_the_day_has(

@@ -124,6 +124,16 @@ def test_the_view_is_looked_at_before_one_agreement_is_preferred() -> None:
     assert decide(facts(wide, all_rows, view=view)) == Allow(frozenset("ab"), "agreement", "all")
 
 
+def test_requests_a_day_of_public_columns_are_not_given_for_any_number_of_them() -> None:
+    agreed = replace(AGREED, columns=frozenset("a"), per_day=5)
+
+    of_public = decide(facts(agreed, data_class="public", open_columns=frozenset("ab")))
+    of_more = decide(facts(agreed, data_class="public", open_columns=frozenset("b")))
+
+    assert of_public == Allow(frozenset("ab"), "public")
+    assert of_more == Allow(frozenset("ab"), "agreement", "1", per_day=5)
+
+
 def test_some_rows_of_public_columns_are_not_given_for_all_of_them() -> None:
     agreed = replace(AGREED, columns=frozenset("a"), rows="x = 1")
 

@@ -211,6 +211,8 @@ async def test_rows_by_their_place_are_given_where_places_are_judged_and_nowhere
     assert records == ["N-1"]
     assert counted.json()["groups"][0]["values"] == {"count": 1}
     assert (fed.status_code, fed.json()["code"]) == (403, "rows_not_told")
+    reasons = [each["reason"] for each in await world.log(Event.RECORDS_REFUSED)]
+    assert reasons == ["rows_not_told"]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +234,8 @@ async def test_where_people_are_only_counted_a_condition_never_parts_a_cell(
         assert [each["by"] for each in answer.json()["groups"]] == [{"hour": 9}]
     else:
         assert answer.json()["code"] == "rows_not_told"
+        reasons = [each["reason"] for each in await world.log(Event.RECORDS_REFUSED)]
+        assert reasons == ["rows_not_told"]
 
 
 async def test_beside_a_record_only_rows_that_may_leave_are_looked_up(world: World) -> None:
@@ -281,6 +285,8 @@ async def test_beside_a_record_no_place_is_judged(world: World) -> None:
 
     assert (answer.status_code, answer.json()["code"]) == (403, "rows_not_told")
     assert "hisui" not in answer.text
+    reasons = [each["reason"] for each in await world.log(Event.RECORDS_REFUSED)]
+    assert reasons == ["rows_not_told"]
 
 
 async def test_conditions_that_nobody_read_would_be_noticed_here(
