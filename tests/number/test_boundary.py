@@ -8,6 +8,7 @@ import logging
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -30,6 +31,7 @@ SPECS: tuple[Spec, ...] = (
     ("name", "text", {"label": "名称"}),
     ("note", "text", {"label": "備考"}),
 )
+ENCODED = "".join(f"%{ord(digit):x}" for digit in PROBE)
 FORMS = [PROBE, WIDE, SPACED, HYPHENED, "1234－5678－9018", f"架空{PROBE}番", "1234 5678-9018"]
 
 
@@ -131,6 +133,33 @@ async def test_a_number_cut_between_two_pieces_of_a_large_body_is_seen(
     refused(response, "/9000/name")
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+async def test_a_number_over_two_values_is_seen_however_the_body_is_cut(
+    client: httpx.AsyncClient, world: World, size: int
+) -> None:
+    dataset, headers = await steward(world)
+    whole = b'[{"no": "P-1", "name": " 1234 5678 " , "note": "9018"}]'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(whole), size):
+            yield whole[at : at + size]
+
+    response = await client.post(
+        path(dataset), content=pieces(), headers={**headers, "Content-Type": "application/json"}
+    )
+
+    refused(response, "/0/note")
+
+
+@pytest.mark.parametrize("name", ["Client-Cert", "X-SSL-Client-Cert"])
+async def test_in_a_certificate_that_a_gateway_hands_on_digits_come_by_chance(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    response = await client.get("/v1/datasets", headers={name: f":{PROBE}:"})
+
+    assert response.status_code == 200, response.text
+
+
 @pytest.mark.parametrize(
     ("method", "address", "told", "place"),
     [
@@ -144,6 +173,9 @@ async def test_a_number_cut_between_two_pieces_of_a_large_body_is_seen(
         ("GET", "/v1/datasets", {"headers": {"X-Resident": PROBE}}, "header x-resident"),
         ("GET", "/v1/datasets", {"headers": {"X-Request-ID": PROBE}}, "header x-request-id"),
         ("GET", "/v1/datasets", {"headers": {"User-Agent": "a " + SPACED}}, "header user-agent"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": quote(WIDE)}}, "header x-resident"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": quote(SPACED)}}, "header x-resident"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": ENCODED}}, "header x-resident"),
         ("POST", "/v1/datasets", {"json": {"title": f"架空の台帳 {PROBE}"}}, "/title"),
         ("POST", "/v1/access-requests", {"json": {"reason": "児童 " + WIDE}}, "/reason"),
         ("POST", "/oauth/token", {"data": {"grant_type": "x", "scope": SPACED}}, "scope"),
