@@ -5,13 +5,18 @@ import base64
 import io
 import json
 import logging
+import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import numpy
+import pyogrio
 import pytest
+import shapely
 import structlog
 import xlsxwriter
 
@@ -259,6 +264,18 @@ def workbook(note: object, *, beside: object = None, elsewhere: object = None) -
     return held.getvalue()
 
 
+def geopackage(layer: str) -> bytes:
+    columns = [numpy.array([cell], dtype=object) for cell in ("P-1", "a", "b")]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.gpkg"
+        pyogrio.raw.write(
+            made, shapely.to_wkb([shapely.Point(135.5, 34.7)]), columns,
+            numpy.array(["番号", "名称", "備考"], dtype=object), field_mask=None, layer=layer,
+            driver="GPKG", geometry_type="Point", crs="EPSG:6668",
+        )  # fmt: skip
+        return made.read_bytes()
+
+
 FILES: dict[str, tuple[bytes, str]] = {
     "plain": (csv(PROBE).encode(), "備考: 3"),
     "wide": (csv(WIDE).encode(), "備考: 3"),
@@ -281,6 +298,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "xlsx, float": (workbook(float(PROBE)), "備考: 3"),
     "xlsx, two cells": (workbook(9018, beside="1234 5678"), "名称 + 備考: 3"),
     "xlsx, other sheet": (workbook("a", elsewhere=PROBE), ""),
+    "gpkg, layer": (geopackage(f"台帳 {SPACED}"), "***"),
     "json": (b'[{"no":"P-1","name":"a","note":"\\u0031\\u003234 5678 9018"}]', ""),
 }
 
@@ -300,6 +318,7 @@ async def test_a_file_that_holds_one_fails_by_column_and_line_and_nothing_of_it_
     assert (run["state"], run["error_code"]) == ("failed", CODE), run
     assert place in run["error_en"] and place in run["error_ja"], run
     assert (run["version_number"], run["columns"], run["notices"]) == (None, None, [])
+    assert run["table_name"] is None
     kept = await platform.database.pool.fetchrow(
         "SELECT u.size, u.sha256, (SELECT count(*) FROM upload_chunk c WHERE c.upload_id = u.id)"
         " AS chunks FROM upload u JOIN run r ON r.upload_id = u.id WHERE r.id = $1::uuid",
