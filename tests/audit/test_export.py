@@ -220,12 +220,19 @@ async def test_the_operators_command_exports_and_the_script_verifies(
     auditor: dict[str, str], settings: Settings, database_url: str, tmp_path: Path
 ) -> None:
     home, file = Home(settings.home, 1), tmp_path / "log.jsonl"
+    file.write_text("older, longer\n" * 10_000)
+    file.chmod(0o644)
 
-    done = home.run(
-        "audit", "export", "--from", "4", str(file),
-        URBANOS_DATABASE_URL=database_url, URBANOS_PUBLIC_URL=str(settings.public_url),
-    )  # fmt: skip
+    def export(where: Path) -> "subprocess.CompletedProcess[str]":
+        return home.run(
+            "audit", "export", "--from", "4", str(where),
+            URBANOS_DATABASE_URL=database_url, URBANOS_PUBLIC_URL=str(settings.public_url),
+        )  # fmt: skip
 
+    done, nowhere = export(file), export(tmp_path / "none" / "log.jsonl")
+
+    assert nowhere.returncode == 2 and "Traceback" not in nowhere.stderr
+    assert "書き込めません" in nowhere.stderr or "cannot be written" in nowhere.stderr
     assert done.returncode == 0, done.stderr
     assert "verify_log.py" in done.stderr
     assert found(file.read_bytes()) == ""
