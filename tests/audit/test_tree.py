@@ -169,7 +169,11 @@ async def test_the_end_of_the_tree_is_found_without_looking_through_it(
         plan = await connection.fetch(f"EXPLAIN {tree._LAST}")
         await undone.rollback()
 
-    assert sorted((each["level"], each["number"]) for each in found) == [(0, 0), (1, 2000), (2, 2000)]
+    assert sorted((each["level"], each["number"]) for each in found) == [
+        (0, 0),
+        (1, 2000),
+        (2, 2000),
+    ]
     shown = "\n".join(line for (line,) in plan)
     assert "pk_log_tile" in shown and "Sort" not in shown and "Seq Scan" not in shown, shown
 
