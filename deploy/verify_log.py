@@ -403,6 +403,8 @@ def check_known(known: Checkpoint, checkpoint: Checkpoint, root: Optional[bytes]
             "保管されたチェックポイントは別のログのものです。",
             "The known checkpoint is another log's.",
         )
+    if known.size == 0:
+        root = Growing().root()  # every log begins with the empty tree
     if known.size == checkpoint.size:
         root = checkpoint.root
     if known.size > checkpoint.size:
@@ -443,7 +445,9 @@ def verify(
     if checkpoint.origin != log_keys[0].name:
         raise Finding("チェックポイントは別のログのものです。", "The checkpoint is another log's.")
     check_range(header, checkpoint)
-    known = read_checkpoint(check_note(known_note, log_keys[0])) if known_note else None
+    known = None
+    if known_note is not None:  # an empty file is no checkpoint, and proves nothing
+        known = read_checkpoint(check_note(known_note, log_keys[0]))
     root = check_entries(file, header, checkpoint, known.size if known else 0)
     if known is not None:
         check_known(known, checkpoint, root)
@@ -466,13 +470,16 @@ def main() -> int:
     )
     asked = parser.parse_args()
     try:
+        known = None
+        if asked.known is not None:
+            with open(asked.known, encoding="utf-8", newline="") as kept:
+                known = kept.read()
         with open(asked.file, "rb") as file:
-            known = open(asked.known, encoding="utf-8", newline="").read() if asked.known else None
             header, checkpoint, key = verify(file, asked.key + asked.witness, known)
     except OSError as exc:
         print(f"読めません: {exc}\nCannot be read: {exc}", file=sys.stderr)
         return UNREADABLE
-    except UnicodeDecodeError:
+    except UnicodeError:
         print("UTF-8ではありません。\nThis is no UTF-8.", file=sys.stderr)
         return UNREADABLE
     except Finding as finding:

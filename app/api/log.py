@@ -1,7 +1,7 @@
 """The door to the log: read and verified, never changed."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
@@ -13,14 +13,13 @@ from app.api.ownership import Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep, Reading
-from app.api.shapes import Time
+from app.api.shapes import LARGEST, Time
 from app.audit import export
 from app.audit.events import Event
 from app.audit.reading import Reader, list_entries, list_readers
 from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
-_LARGEST: Final = 2**63 - 1
 readers_router = APIRouter(prefix="/v1/datasets", tags=["Audit"])
 
 
@@ -97,10 +96,10 @@ async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
 async def export_log(
     caller: AuditReader,
     platform: PlatformDep,
-    first: Annotated[int, Query(alias="from", ge=1, le=_LARGEST, description="an entry's number")],
+    first: Annotated[int, Query(alias="from", ge=1, le=LARGEST, description="an entry's number")],
     last: Annotated[
         int | None,
-        Query(alias="to", ge=1, le=_LARGEST, description="default: the newest that is signed"),
+        Query(alias="to", ge=1, le=LARGEST, description="default: the newest that is signed"),
     ] = None,
 ) -> StreamingResponse:
     """Entries with the proof that they are in the signed log: lines of JSON.

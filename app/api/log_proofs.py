@@ -11,15 +11,14 @@ from starlette.responses import PlainTextResponse
 
 from app.api.access import PlatformDep
 from app.api.problem import problems
-from app.api.shapes import InShape, OutShape, PlainText
+from app.api.shapes import LARGEST, InShape, OutShape, PlainText
 from app.audit import cosignatures, proofs
 from app.audit.checkpoints import newest
 
 router = APIRouter(prefix="/v1/log", tags=["Log"], max_body_size=16 * 1024)
-_LARGEST: Final = 2**63 - 1
 _TEXT: Final = "text/plain; charset=utf-8"
-_NO_STORE: Final = {"Cache-Control": "no-cache"}
-Size = Annotated[int | None, Query(ge=0, le=_LARGEST, description="default: the newest checkpoint")]
+_ASK_AGAIN: Final = {"Cache-Control": "no-cache"}
+Size = Annotated[int | None, Query(ge=0, le=LARGEST, description="default: the newest checkpoint")]
 Hash = Annotated[str, Field(description="SHA-256 in hexadecimal", pattern="^[0-9a-f]{64}$")]
 
 
@@ -52,7 +51,7 @@ async def show_checkpoint(
     """
     signed = await newest(platform.database.pool, is_witnessed=True) if witnessed else None
     note = (signed or await platform.log_keeper.checkpoint()).note
-    return PlainTextResponse(note, media_type=_TEXT, headers=_NO_STORE)
+    return PlainTextResponse(note, media_type=_TEXT, headers=_ASK_AGAIN)
 
 
 @router.get(
@@ -87,7 +86,7 @@ class InclusionOut(OutShape):
 async def prove_inclusion(
     platform: PlatformDep,
     index: Annotated[
-        int, Query(ge=0, le=_LARGEST, description="the entry's number less one (Linkage-Receipt)")
+        int, Query(ge=0, le=LARGEST, description="the entry's number less one (Linkage-Receipt)")
     ],
     size: Size = None,
 ) -> proofs.Inclusion:
@@ -115,10 +114,10 @@ class ConsistencyOut(OutShape):
 )
 async def prove_consistency(
     platform: PlatformDep,
-    first: Annotated[int, Query(alias="from", ge=0, le=_LARGEST, description="the smaller size")],
+    first: Annotated[int, Query(alias="from", ge=0, le=LARGEST, description="the smaller size")],
     second: Annotated[
         int | None,
-        Query(alias="to", ge=0, le=_LARGEST, description="default: the newest checkpoint"),
+        Query(alias="to", ge=0, le=LARGEST, description="default: the newest checkpoint"),
     ] = None,
 ) -> proofs.Consistency:
     """The hashes that show the tree of `from` entries to be the beginning of that of `to`."""
@@ -129,7 +128,7 @@ async def prove_consistency(
 class CosignatureIn(InShape):
     """What a witness signed: its line of the note, and the size of the checkpoint."""
 
-    size: int = Field(ge=0, le=_LARGEST)
+    size: int = Field(ge=0, le=LARGEST)
     signature: Annotated[str, PlainText] = Field(min_length=1, max_length=1_000)
 
     model_config = ConfigDict(

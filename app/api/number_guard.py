@@ -38,6 +38,7 @@ _PASSED_OVER: Final = frozenset(
     {
         b"authorization", b"dpop", b"cookie", b"host", b"accept", b"accept-encoding",
         b"accept-language", b"connection", b"content-length", b"content-type",
+        b"client-cert", b"x-ssl-client-cert",  # signed by its authority
     }
 )  # fmt: skip
 _FILES: Final = re.compile(r"/v1/(?:datasets/[^/]+/versions|uploads(?:/[^/]+)?)/?")
@@ -97,7 +98,11 @@ def in_head(scope: Scope) -> Where | None:
     parts = [value for name, value in scope["headers"] if name not in _PASSED_OVER]
     parts += (path.encode("utf-8", "replace"), query)
     whole = b"\n".join(parts)
-    if len(whole.translate(None, _NO_DIGITS)) < 12 or not may_hold(whole):
+    if len(whole.translate(None, _NO_DIGITS)) < 12:  # percent-encoded digits have digits too
+        return None
+    if b"%" in whole:
+        whole += b"\n" + unquote_to_bytes(whole)
+    if not may_hold(whole):
         return None
     return _place_in_head(scope)
 
@@ -109,7 +114,7 @@ def _place_in_head(scope: Scope) -> Where | None:
     if holds_number(query):
         return Where("URLのパラメーター", "the query of the address")
     for name, value in scope["headers"]:
-        # Names that do not come in UTF-8 come percent-encoded (RFC 8187).
+        # What does not come in UTF-8 comes percent-encoded (RFC 8187).
         if name not in _PASSED_OVER and (
             holds_number(value) or (b"%" in value and holds_number(unquote_to_bytes(value)))
         ):
@@ -127,6 +132,8 @@ class _Body:
         self._kind = _media_type(scope)
         self._kept: bytearray | None = bytearray()
         self._rest = b""  # of a form: an escape that was cut
+        self._has_gap = False
+        self._quote = 0  # where the last quotation mark stands that was looked up to
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -138,12 +145,24 @@ class _Body:
             self._kept += body
             if len(self._kept) > _KEPT_BYTES:
                 self._kept = None
+            elif self._kind != _FORM:
+                self._look_for_gap(self._kept, len(body))
         lines = self._watch.feed(self._text(body, last=last), last=last)
         if lines:
             raise IndividualNumberRefused(await self._where(lines, last=last))
-        if last and self._kept and _GAP.search(self._kept) and self._kind != _FORM:
+        if last and self._kept and self._has_gap:
             await self._aside(self._check_split)
         return message
+
+    def _look_for_gap(self, kept: bytearray, new: int) -> None:
+        """Piece by piece, for all others wait while a pattern is looked for, in whatever thread.
+
+        Between quotation marks stands no other, so each byte is looked at once.
+        """
+        quote = kept.rfind(b'"', len(kept) - new)
+        if quote >= 0 and not self._has_gap:
+            self._has_gap = _GAP.search(kept, self._quote, quote + 1) is not None
+            self._quote = quote
 
     def _text(self, body: bytes, *, last: bool) -> bytes:
         if self._kind != _FORM:
@@ -196,7 +215,7 @@ class _Body:
 
 # One cell of a card's number, in JSON: four digits, a sign, four digits.
 _FOUR: Final = rb"(?:[0-9]|\xef\xbc[\x90-\x99]|\\u(?:003|[fF][fF]1)[0-9]){4}"
-_GAP: Final = re.compile(rb'"\s*' + _FOUR + rb'[^0-9"]{1,6}' + _FOUR + rb'\s*"')
+_GAP: Final = re.compile(rb'"\s*+' + _FOUR + rb'[^0-9"]{1,6}' + _FOUR + rb'\s*+"')
 
 
 def _media_type(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from app.kit.clock import TOKYO
 
 LONGEST_BODY: Final = 1024 * 1024  # of a JSON body; files have limits of their own
+LARGEST: Final = 2**63 - 1  # number that PostgreSQL's bigint holds
 
 
 class InShape(BaseModel):

@@ -61,7 +61,7 @@ class Signed:
 
 
 class LogKeeper:
-    """Grows the tree and signs it, in the background. One a process; one at a time works."""
+    """Grows the tree and signs it, in the background. One a zone's application; one at a time works."""
 
     def __init__(
         self,

@@ -70,18 +70,19 @@ class Log:
         self._dsn = dsn
         self._waiting: list[_Waiting] = []
         self._some = asyncio.Event()
+        self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
 
     async def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._write_for_ever(), name="log")
+        self._task = asyncio.create_task(self._write_until_stopped(), name="log")
 
     async def stop(self) -> None:
-        """Write what waits, then stop."""
-        await asyncio.gather(*(entry.done for entry in self._waiting), return_exceptions=True)
+        """Write what waits, and let what is being written end; then stop."""
+        self._is_stopping = True
+        self._some.set()
         if self._task is not None:
-            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         if self._connection is not None:
@@ -98,8 +99,8 @@ class Log:
             receipt.number = number
         return number
 
-    async def _write_for_ever(self) -> None:
-        while True:
+    async def _write_until_stopped(self) -> None:
+        while self._waiting or not self._is_stopping:
             await self._some.wait()
             batch, self._waiting = (
                 self._waiting[:_MOST_AT_ONCE],
@@ -107,7 +108,8 @@ class Log:
             )
             if not self._waiting:
                 self._some.clear()
-            await self._write(batch)
+            if batch:  # none where it was woken to stop
+                await self._write(batch)
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:

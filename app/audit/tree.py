@@ -29,7 +29,12 @@ _AT_ONCE: Final = 20_000
 Driver: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 # One process grows the tree; the others leave it to that one.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtext('urbanos.log_tree'))"
-_LAST: Final = "SELECT DISTINCT ON (level) * FROM log_tile ORDER BY level, number DESC"
+# One step down the primary key a level: 256 to the power of 8 leaves are more than a log has.
+_LAST: Final = """
+SELECT last.* FROM generate_series(0, 7) AS each (level) CROSS JOIN LATERAL (
+    SELECT * FROM log_tile WHERE log_tile.level = each.level ORDER BY number DESC LIMIT 1
+) AS last
+"""
 _NEXT: Final = """
 SELECT seq, body, hash FROM log_entry WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3
 """

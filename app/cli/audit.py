@@ -1,5 +1,7 @@
 """`urbanos audit`: is the log as it was written, and a file that lets others see it. Reads only."""
 
+import os
+import stat
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -81,8 +83,17 @@ def _new(file: Path) -> AbstractContextManager[BinaryIO]:
     """The file that is written: for its owner alone, because it says who read what."""
     if file == Path("-"):
         return nullcontext(sys.stdout.buffer)
-    file.touch(mode=0o600)
-    return file.open("wb")
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+        written = os.fdopen(opened, "wb")
+        if stat.S_ISREG(os.fstat(opened).st_mode):  # and no pipe
+            os.fchmod(opened, 0o600)  # it may have been there, for others to read
+            written.truncate()
+    except OSError as exc:
+        why = exc.strerror
+        ja, en = f"{file} に書き込めません（{why}）。", f"{file} cannot be written ({why})."
+        raise typer.BadParameter(said(ja, en)) from exc
+    return written
 
 
 async def _signed(shell: Shell) -> "tuple[Signed, str]":

@@ -18,6 +18,7 @@ import typer
 from app.cli.words import language
 from app.cli.words import note as tell
 from app.kit.errors import AppError, Kind
+from app.kit.folders import keep_names
 
 if TYPE_CHECKING:
     import httpx
@@ -96,9 +97,11 @@ async def _watch(
 async def look(
     client: "httpx.AsyncClient", signer: "Signer", path: Path, *, log_key: str | None = None
 ) -> str:
-    """Look once: the line that cosigns what was seen, which was kept, and sent to the log.
+    """Look once. Keeps what was seen, then cosigns it and sends that to the log; gives its line.
 
-    Raises `LogNotSigned`, `LogRolledBack`, `LogForked`; what the log signed is kept as evidence.
+    Raises `LogNotSigned`, and for a log that did not only grow `LogRolledBack` or `LogForked`:
+    what it signed then is kept beside the state, as evidence. `LogUnreachable` may come after the
+    state was kept, and `WitnessFileUnusable` means that nothing was cosigned.
     """
     import time  # noqa: PLC0415
 
@@ -232,6 +235,7 @@ def _write(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        keep_names(path.parent)
     except OSError as exc:
         raise WitnessFileUnusable(path=path, why=exc.strerror, why_ja=exc.strerror) from exc
 

@@ -151,6 +151,12 @@ def check_labels(labels: Sequence[str]) -> None:
             raise refused([(f"#{at}", [])])
 
 
+def check_name(name: str | None) -> None:
+    """Refuse a table (a sheet, a layer) whose own name holds a number. Raises `FileRefused`."""
+    if name and holds_number(name.encode("utf-8", "replace")):
+        raise refused([(name, [])])
+
+
 def check_others(tables: Callable[[], Sequence[Table]], chosen: Table) -> None:
     """Refuse a file of a binary format whose other tables hold a number: it is kept as a whole.
 
@@ -158,7 +164,8 @@ def check_others(tables: Callable[[], Sequence[Table]], chosen: Table) -> None:
     """
     for table in tables() if chosen.format in _BINARY else ():
         if table.name != chosen.name:
-            check_labels((table.name, *table.head.labels))
+            check_name(table.name)
+            check_labels(table.head.labels)
             cells = Cells(table)
             for batch in table.batches():
                 cells.check(batch)

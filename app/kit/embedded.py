@@ -34,6 +34,7 @@ from app.kit.embedded_place import (
     make_folder,
     socket_folder,
 )
+from app.kit.folders import keep_names
 
 __all__ = [
     "DEFAULTS",
@@ -293,9 +294,7 @@ def _make_data(place: Place, settings: Mapping[str, str]) -> None:
         if child.wait() != 0:
             raise place.failed("initdb", place.tail(said))
         draft.rename(place.data)
-        handle = os.open(place.home, os.O_RDONLY)
-        os.fsync(handle)  # makes the name durable
-        os.close(handle)
+        keep_names(place.home)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -1,4 +1,4 @@
-"""Temporary folders of runs: each locked by the process that uses it, so that a dead one's is known.
+"""Folders: those of runs, each locked by its process, so that a dead one's is known; and names that last.
 
 It must never remove a folder that a living process holds, on whichever process id or container.
 """
@@ -24,6 +24,15 @@ def held_folder() -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def keep_names(folder: Path) -> None:
+    """What was made or renamed in a folder has its name after a loss of power too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _made() -> tuple[Path, int]:

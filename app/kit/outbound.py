@@ -178,9 +178,9 @@ class Outbound:
 
         host = self.check(url)
         client = self._opened()
-        request = client.build_request(method, url, headers=headers, content=content)
-        request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
         try:
+            request = client.build_request(method, url, headers=headers, content=content)
+            request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
             async with asyncio.timeout(bounds.seconds):
                 response = await client.send(request, stream=True)
                 try:
@@ -188,7 +188,8 @@ class Outbound:
                     body = await _body(host, response, bounds.most_bytes)
                 finally:
                     await response.aclose()
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as exc:
+        # A UnicodeError is of a name that no resolver can ask for.
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
             raise OutboundUnreachable(host=host) from exc
         return Answer(host, response.status_code, response.headers, body)
 
@@ -202,7 +203,10 @@ class Outbound:
         try:
             parts = httpx.URL(url)
             host = parts.raw_host.decode("ascii").lower().rstrip(".")
-        except (httpx.InvalidURL, ValueError, TypeError):
+            # No name has an empty label, one of 64 signs or an xn-- that says nothing (RFC 1035,
+            # 2.3.4; RFC 5891): whoever reads it later raises what is no refusal.
+            _ = host.encode("idna"), parts.host
+        except (httpx.InvalidURL, ValueError, TypeError):  # a UnicodeError is a ValueError
             raise _refused("?", "it is no address", "アドレスの形ではありません") from None
         if parts.scheme not in ("http", "https") or not host:
             raise _refused(host or "?", "only https is spoken", "https だけが使えます")

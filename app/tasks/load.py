@@ -57,7 +57,6 @@ async def load(database: Database, run_id: UUID) -> None:
             await _carry_out(database, order, path)
         except FileRefused as refused:
             if refused.code == REFUSED_FOR_NUMBER:
-                path.unlink(missing_ok=True)
                 await _set_apart(database, order, refused)
                 return
             await _fail(database, run_id, refused.code, refused.words("ja"), refused.words("en"))
@@ -114,6 +113,7 @@ def _survey(file: "StoredFile", told: "Told", survey: Callable[[], "Survey"]) ->
     places = numbers.look_through(file)
     try:
         found = survey()
+        numbers.check_name(found.table.name)
         numbers.check_labels(found.table.head.labels)
         numbers.check_others(partial(open_tables, file, told), found.table)
         if places:
@@ -229,7 +229,7 @@ async def _set_apart(database: Database, order: Order, refused: "FileRefused") -
     async with database.writing() as session:
         await uploads.forget_bytes(await database.driver_of(session), order.upload_id)
         run = await runs.get(session, order.run_id, lock=True)
-        run.columns = run.profile = run.header = None
+        run.columns = run.profile = run.header = run.table_name = None
         run.notices = []  # nor what was noted of its cells before the number was met
         await runs.fail(session, run, refused.code, refused.words("ja"), refused.words("en"))
 

@@ -9,7 +9,7 @@ import pytest
 from app.audit.events import Event
 from app.audit.log import Log
 from app.audit.verify import verify
-from app.kit.db import DatabaseUnavailable
+from app.kit.db import DatabaseUnavailable, plain_dsn
 from app.models.parties import Role
 from tests.stock import PURPOSE, Spec, path, reader, stocked
 from tests.world import KENKO, SAKAI, World
@@ -204,6 +204,35 @@ async def test_a_caller_who_hangs_up_leaves_its_entry_and_hurts_no_group(world: 
     codes = {entry["code"] for entry in await world.log(Event.CALL_REFUSED)}
     assert {f"t{at}" for at in range(1, 20, 2)} <= codes
     assert (await verify(world.platform.database.pool)).is_whole
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_what_is_being_written_when_the_log_stops_is_written(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch, hangs_up: bool
+) -> None:
+    commit, begun, goes_on = Log._commit, asyncio.Event(), asyncio.Event()
+
+    async def slow(log: Log, bodies: list[str]) -> int:
+        begun.set()
+        await goes_on.wait()
+        return await commit(log, bodies)
+
+    monkeypatch.setattr(Log, "_commit", slow)
+    entries = Log(plain_dsn(database_url))
+    await entries.start()
+    writing = asyncio.create_task(entries.write(Event.CALL_REFUSED, code="in flight"))
+    await begun.wait()
+    if hangs_up:
+        writing.cancel()
+    stopping = asyncio.create_task(entries.stop())
+    await asyncio.wait([stopping], timeout=0.05)
+    goes_on.set()
+    await asyncio.wait_for(stopping, 10)
+
+    (entry,) = await world.log(Event.CALL_REFUSED)
+    assert entry["code"] == "in flight"
+    await asyncio.wait([writing], timeout=1)
+    assert writing.cancelled() is hangs_up
 
 
 async def test_a_log_without_its_database_says_so_and_comes_back(

@@ -220,12 +220,19 @@ async def test_the_operators_command_exports_and_the_script_verifies(
     auditor: dict[str, str], settings: Settings, database_url: str, tmp_path: Path
 ) -> None:
     home, file = Home(settings.home, 1), tmp_path / "log.jsonl"
+    file.write_text("older, longer\n" * 10_000)
+    file.chmod(0o644)
 
-    done = home.run(
-        "audit", "export", "--from", "4", str(file),
-        URBANOS_DATABASE_URL=database_url, URBANOS_PUBLIC_URL=str(settings.public_url),
-    )  # fmt: skip
+    def export(where: Path) -> "subprocess.CompletedProcess[str]":
+        return home.run(
+            "audit", "export", "--from", "4", str(where),
+            URBANOS_DATABASE_URL=database_url, URBANOS_PUBLIC_URL=str(settings.public_url),
+        )  # fmt: skip
 
+    done, nowhere = export(file), export(tmp_path / "none" / "log.jsonl")
+
+    assert nowhere.returncode == 2 and "Traceback" not in nowhere.stderr
+    assert "書き込めません" in nowhere.stderr or "cannot be written" in nowhere.stderr
     assert done.returncode == 0, done.stderr
     assert "verify_log.py" in done.stderr
     assert found(file.read_bytes()) == ""
@@ -329,6 +336,56 @@ def test_a_fork_signed_by_the_true_key_is_found_by_a_checkpoint_from_before() ->
         assert "forked" in found(forked, key, known=known(count, bodies))
     assert found(forked, key, known=known(4, bodies)) == ""
     assert "shorter" in found(honest, key, known=known(10, [*bodies, "{}"]))
+
+
+def by_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str]:
+    """The exit of the script as it is called, and what it said."""
+    monkeypatch.setattr(sys, "argv", ["verify_log.py", *words])
+    code = script.main()
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def test_a_known_checkpoint_that_is_empty_is_never_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer = Signer("a.example/log", LOG, Ed25519PrivateKey.generate())
+    file, known = tmp_path / "log.jsonl", tmp_path / "known"
+    file.write_bytes(signed_log(signer, ["{}", "{}"])[1])
+    known.write_bytes(b"")
+
+    asked = (str(file), "--key", str(signer.verifier), "--known")
+
+    code, said = by_main(monkeypatch, capsys, *asked, str(known))
+    assert (code, "異常" in said, "not signed" in said) == (1, True, True)
+    assert by_main(monkeypatch, capsys, *asked, "")[0] == 2
+
+
+def test_a_checkpoint_of_the_empty_log_is_the_beginning_of_every_log_of_its_key() -> None:
+    signer = Signer("a.example/log", LOG, Ed25519PrivateKey.generate())
+    _, file = signed_log(signer, ["{}", "{}"])
+
+    def known(root: bytes) -> str:
+        text = Checkpoint(signer.name, 0, root).text
+        return str(Note(text, (signer.sign(text),)))
+
+    assert found(file, str(signer.verifier), known=known(Frontier().root())) == ""
+    assert "forked" in found(file, str(signer.verifier), known=known(bytes(32)))
+
+
+def test_a_checkpoint_that_is_no_text_is_told_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer = Signer("a.example/log", LOG, Ed25519PrivateKey.generate())
+    lines = lines_of(signed_log(signer, ["{}"])[1])
+    lines[0]["checkpoint"] = "\ud800" + lines[0]["checkpoint"]
+    (tmp_path / "log.jsonl").write_bytes(as_file(lines))
+
+    code, said = by_main(monkeypatch, capsys, str(tmp_path / "log.jsonl"))
+
+    assert (code, "UTF-8" in said) == (2, True)
 
 
 def test_keys_of_others_and_witnesses_that_did_not_sign_are_told() -> None:

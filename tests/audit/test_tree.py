@@ -154,6 +154,30 @@ async def test_an_entry_that_waits_to_be_signed_shows_in_the_figures(
     assert "urbanos_log_unsigned_seconds " in (await client.get("/metrics")).text
 
 
+async def test_the_end_of_the_tree_is_found_without_looking_through_it(
+    own_pool: "asyncpg.Pool[Any]", owned: LogKeeper
+) -> None:
+    async with own_pool.acquire() as connection:
+        undone = connection.transaction()
+        await undone.start()
+        await connection.execute(
+            "INSERT INTO log_tile SELECT level, number, sha256('x')"
+            " FROM generate_series(1, 2) AS level, generate_series(0, 2000) AS number"
+        )
+        await connection.execute("ANALYZE log_tile")
+        found = await connection.fetch(tree._LAST)
+        plan = await connection.fetch(f"EXPLAIN {tree._LAST}")
+        await undone.rollback()
+
+    assert sorted((each["level"], each["number"]) for each in found) == [
+        (0, 0),
+        (1, 2000),
+        (2, 2000),
+    ]
+    shown = "\n".join(line for (line,) in plan)
+    assert "pk_log_tile" in shown and "Sort" not in shown and "Seq Scan" not in shown, shown
+
+
 async def test_one_of_two_keepers_grows_the_tree_and_both_sign_the_same(world: World) -> None:
     pool = world.platform.database.pool
     before = await tree.size_of(pool)

@@ -273,3 +273,19 @@ async def test_a_log_under_another_key_or_without_a_true_signature_is_refused(
         state.write_text("{}")
         with pytest.raises(WitnessFileUnusable):  # a damaged memory is no new start
             await look(client, mine, state)
+
+
+async def test_what_was_seen_has_its_name_on_the_disk_before_it_is_cosigned(
+    client: httpx.AsyncClient, watcher: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, bool]] = []
+    path, fsync = tmp_path / "state", os.fsync
+
+    def seen(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").is_dir(), path.exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    await look(client, watcher, path)
+
+    assert synced == [(False, False), (True, True)]

@@ -121,6 +121,24 @@ async def test_what_is_no_https_address_is_refused(url: str) -> None:
             await outbound.fetch("GET", url)
 
 
+_NO_NAMES = ("a..b.jp", "a" * 64 + ".jp", "xn--.jp", "xn--a.jp", ".jp")
+
+
+@pytest.mark.parametrize("host", _NO_NAMES)
+async def test_a_host_that_no_name_can_be_is_refused_before_it_is_asked(host: str) -> None:
+    async with going_out() as outbound:
+        with pytest.raises(OutboundRefused):
+            outbound.check(f"https://{host}/")
+        with pytest.raises(OutboundRefused):
+            await outbound.fetch("GET", f"https://{host}/")
+
+
+async def test_a_name_that_the_resolver_cannot_spell_is_not_reached() -> None:
+    async with going_out() as outbound:
+        with pytest.raises(OutboundUnreachable):
+            await outbound.fetch("GET", "https://a.example.jp../")
+
+
 @pytest.mark.parametrize(
     ("allow", "refused"), [("", True), ("other.example.jp", True), ("idp.lgwan", False),
                            ("10.0.0.0/8", False)]

@@ -5,12 +5,18 @@ import base64
 import io
 import json
 import logging
+import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import numpy
+import pyogrio
 import pytest
+import shapely
 import structlog
 import xlsxwriter
 
@@ -30,6 +36,7 @@ SPECS: tuple[Spec, ...] = (
     ("name", "text", {"label": "名称"}),
     ("note", "text", {"label": "備考"}),
 )
+ENCODED = "".join(f"%{ord(digit):x}" for digit in PROBE)
 FORMS = [PROBE, WIDE, SPACED, HYPHENED, "1234－5678－9018", f"架空{PROBE}番", "1234 5678-9018"]
 
 
@@ -131,6 +138,33 @@ async def test_a_number_cut_between_two_pieces_of_a_large_body_is_seen(
     refused(response, "/9000/name")
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+async def test_a_number_over_two_values_is_seen_however_the_body_is_cut(
+    client: httpx.AsyncClient, world: World, size: int
+) -> None:
+    dataset, headers = await steward(world)
+    whole = b'[{"no": "P-1", "name": " 1234 5678 " , "note": "9018"}]'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(whole), size):
+            yield whole[at : at + size]
+
+    response = await client.post(
+        path(dataset), content=pieces(), headers={**headers, "Content-Type": "application/json"}
+    )
+
+    refused(response, "/0/note")
+
+
+@pytest.mark.parametrize("name", ["Client-Cert", "X-SSL-Client-Cert"])
+async def test_in_a_certificate_that_a_gateway_hands_on_digits_come_by_chance(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    response = await client.get("/v1/datasets", headers={name: f":{PROBE}:"})
+
+    assert response.status_code == 200, response.text
+
+
 @pytest.mark.parametrize(
     ("method", "address", "told", "place"),
     [
@@ -144,6 +178,9 @@ async def test_a_number_cut_between_two_pieces_of_a_large_body_is_seen(
         ("GET", "/v1/datasets", {"headers": {"X-Resident": PROBE}}, "header x-resident"),
         ("GET", "/v1/datasets", {"headers": {"X-Request-ID": PROBE}}, "header x-request-id"),
         ("GET", "/v1/datasets", {"headers": {"User-Agent": "a " + SPACED}}, "header user-agent"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": quote(WIDE)}}, "header x-resident"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": quote(SPACED)}}, "header x-resident"),
+        ("GET", "/v1/datasets", {"headers": {"X-Resident": ENCODED}}, "header x-resident"),
         ("POST", "/v1/datasets", {"json": {"title": f"架空の台帳 {PROBE}"}}, "/title"),
         ("POST", "/v1/access-requests", {"json": {"reason": "児童 " + WIDE}}, "/reason"),
         ("POST", "/oauth/token", {"data": {"grant_type": "x", "scope": SPACED}}, "scope"),
@@ -227,6 +264,18 @@ def workbook(note: object, *, beside: object = None, elsewhere: object = None) -
     return held.getvalue()
 
 
+def geopackage(layer: str) -> bytes:
+    columns = [numpy.array([cell], dtype=object) for cell in ("P-1", "a", "b")]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.gpkg"
+        pyogrio.raw.write(
+            made, shapely.to_wkb([shapely.Point(135.5, 34.7)]), columns,
+            numpy.array(["番号", "名称", "備考"], dtype=object), field_mask=None, layer=layer,
+            driver="GPKG", geometry_type="Point", crs="EPSG:6668",
+        )  # fmt: skip
+        return made.read_bytes()
+
+
 FILES: dict[str, tuple[bytes, str]] = {
     "plain": (csv(PROBE).encode(), "備考: 3"),
     "wide": (csv(WIDE).encode(), "備考: 3"),
@@ -249,6 +298,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "xlsx, float": (workbook(float(PROBE)), "備考: 3"),
     "xlsx, two cells": (workbook(9018, beside="1234 5678"), "名称 + 備考: 3"),
     "xlsx, other sheet": (workbook("a", elsewhere=PROBE), ""),
+    "gpkg, layer": (geopackage(f"台帳 {SPACED}"), "***"),
     "json": (b'[{"no":"P-1","name":"a","note":"\\u0031\\u003234 5678 9018"}]', ""),
 }
 
@@ -268,6 +318,7 @@ async def test_a_file_that_holds_one_fails_by_column_and_line_and_nothing_of_it_
     assert (run["state"], run["error_code"]) == ("failed", CODE), run
     assert place in run["error_en"] and place in run["error_ja"], run
     assert (run["version_number"], run["columns"], run["notices"]) == (None, None, [])
+    assert run["table_name"] is None
     kept = await platform.database.pool.fetchrow(
         "SELECT u.size, u.sha256, (SELECT count(*) FROM upload_chunk c WHERE c.upload_id = u.id)"
         " AS chunks FROM upload u JOIN run r ON r.upload_id = u.id WHERE r.id = $1::uuid",

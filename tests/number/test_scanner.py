@@ -5,7 +5,8 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from app.formats.number_in_files import check_others
 from app.formats.opening import open_tables
 from app.formats.stored import StoredFile
 from app.formats.told import Told
+from app.tasks.load import _survey
 from tests.formats.test_geo_readers import geopackage
 from tests.number.searched import HYPHENED, PROBE, SPACED, WIDE
 
@@ -130,6 +132,18 @@ def test_a_layer_that_nobody_asked_for_is_looked_at_too(tmp_path: Path) -> None:
 
     with pytest.raises(FileRefused, match="名称: 1"):
         check_others(tables, tables()[0])
+
+
+def test_the_name_of_the_sheet_that_is_read_is_looked_at_and_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n1\n")
+    (table,) = open_tables(StoredFile(path, tmp_path), Told())
+    named = SimpleNamespace(name=f"表{SPACED}", head=table.head, format="xls")
+
+    with pytest.raises(FileRefused, match=r"\*\*\*") as refusal:
+        _survey(StoredFile(path, tmp_path), Told(), lambda: cast(Any, SimpleNamespace(table=named)))
+
+    assert not holds_number(refusal.value.words("ja").encode())
 
 
 def test_two_cells_are_one_number_where_one_shows_the_gap_of_the_card() -> None:

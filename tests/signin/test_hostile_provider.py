@@ -245,6 +245,23 @@ async def test_a_document_that_is_not_the_issuers_or_leads_inside_sends_nobody_a
     assert "location" not in refused.headers
 
 
+@pytest.mark.parametrize("host", ["a..b.jp", "a" * 64 + ".jp", "xn--.jp"])
+async def test_an_endpoint_at_a_host_that_cannot_be_is_a_refusal_and_in_the_log(
+    hostile: Hostile, browser: httpx.AsyncClient, platform: Platform, world: World, host: str
+) -> None:
+    asked = await _asked(browser, hostile)
+    hostile.document |= {"token_endpoint": f"https://{host}/token"}
+    platform.federation._discovery._documents.clear()  # ten minutes later
+
+    refused = await _back(browser, hostile, asked)
+
+    assert refused.status_code == 422 and "outbound_refused" in refused.text
+    assert "urbanos" not in browser.cookies
+    assert [entry["code"] for entry in await world.log(Event.SIGN_IN_REFUSED)] == [
+        "outbound_refused"
+    ]
+
+
 _BROKEN: Final[dict[str, Callable[[Any], Response]]] = {
     "redirects": elsewhere("http://169.254.169.254/"),
     "fails": lambda _request: Response(status_code=500),

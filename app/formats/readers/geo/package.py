@@ -14,6 +14,7 @@ import shapely
 from app.formats.crs import System, epsg_system, wkt_system
 from app.formats.geometries import Shapes
 from app.formats.guidance import FileRefused, Notice
+from app.formats.individual_number import REFUSED, holds_number
 from app.formats.readers.geo.table import BATCH_FEATURES, Features, GeoTable
 from app.formats.readers.text.layout import MAX_COLUMNS
 from app.formats.stored import StoredFile
@@ -36,6 +37,9 @@ def tables(file: StoredFile, told: Told) -> list[Table]:
         layers = _layers(database)
     if not layers:
         raise FileRefused("no_layers")
+    # Here, for the only layer of a file is a table without a name.
+    if any(holds_number(name.encode("utf-8", "replace")) for name, *_ in layers):
+        raise FileRefused(REFUSED, where="***")
     found: list[Table] = []
     for name, column, srs, wkt in layers:
         system = _system_of(srs, wkt)
