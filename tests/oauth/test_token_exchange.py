@@ -148,6 +148,8 @@ async def test_a_client_with_a_secret_exchanges_nothing(world: World) -> None:
     )
 
     assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
+    (entry,) = await world.log(Event.TOKEN_REFUSED)
+    assert (entry["client"], entry["why"]) == (party.id, "exchange")
 
 
 async def test_a_service_acts_for_the_staff_that_it_is_there_for_alone(world: World) -> None:
@@ -273,6 +275,8 @@ async def test_an_exchange_that_asks_for_something_else_is_refused(
     response = await exchange(world, party, signed_in.token, **wrong)
 
     assert (response.status_code, response.json()["error"]) == (400, error), response.text
+    (entry,) = await world.log(Event.TOKEN_REFUSED)
+    assert (entry["client"], entry["code"]) == (party.id, error)
 
 
 async def test_what_is_granted_is_within_the_subject_token_and_what_the_person_may_now(
