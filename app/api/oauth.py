@@ -223,12 +223,13 @@ def shown_certificate(platform: Platform, scope: Scope) -> Certificate | None:
 
 
 def _shape(granted: Granted) -> TokenOut:
+    details = granted.details.granted(granted.scope) if granted.details else None
     return TokenOut(
         access_token=granted.issued.token,
         token_type="DPoP" if granted.bound else "Bearer",
         expires_in=granted.issued.expires_in,
         scope=" ".join(granted.scope),
-        authorization_details=granted.details.as_json() if granted.details else None,
+        authorization_details=details.as_json() if details else None,
         id_token=granted.id_token,
         issued_token_type=granted.issued_token_type,
     )

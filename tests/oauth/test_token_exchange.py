@@ -1,5 +1,6 @@
 """A service gets a token of its own to act for an official: for whom, and for how much."""
 
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -80,6 +81,7 @@ async def test_personal_data_is_read_for_an_official_under_the_agreement_of_thei
     again = await exchange(world, await service(world, party), sender.token, scope)
 
     assert (granted.status_code, granted.json()["expires_in"]) == (200, 60), granted.text
+    assert granted.json()["authorization_details"] == json.loads(under(agreement, "read"))
     assert (read.status_code, read.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
     assert named.status_code == 200
     # Whoever has it from the service has it for the same agreement, asked for or not.
