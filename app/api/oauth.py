@@ -226,7 +226,7 @@ def _shape(granted: Granted) -> TokenOut:
     details = granted.details.granted(granted.scope) if granted.details else None
     return TokenOut(
         access_token=granted.issued.token,
-        token_type="DPoP" if granted.bound else "Bearer",
+        token_type="DPoP" if granted.bond.jkt else "Bearer",
         expires_in=granted.issued.expires_in,
         scope=" ".join(granted.scope),
         authorization_details=details.as_json() if details else None,
