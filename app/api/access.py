@@ -105,7 +105,8 @@ class RoleMissing(AppError):
 def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
     """The caller when everything about it is in memory: no await. None says nothing.
 
-    Who proves a key with each request is never here: that proof is to be used up first.
+    Who proves a key with each request is never here: that proof is to be used up first. Nor is who
+    acts for a person, of whom the registry is asked too.
     """
     verified = platform.tokens.remembered(token)
     if verified is None or verified.jkt is not None or verified.person is not None:

@@ -17,6 +17,7 @@ from app.api.access import (
 )
 from app.api.clients import AddedClientOut
 from app.api.dataset_shapes import Email
+from app.api.limits import origin_of
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
@@ -156,9 +157,10 @@ async def accept_invitation(
     body: AcceptanceIn, request: Request, platform: PlatformDep, session: Writing
 ) -> clients.AddedClient:
     """No token is needed: the code is the proof. It makes your organisation's client, once."""
-    source = request.client.host if request.client else None
     async with platform.database.writing() as counting:
-        may_try = await invitations.count_attempt(counting, body.code, source=source)
+        may_try = await invitations.count_attempt(
+            counting, body.code, source=origin_of(request.scope)
+        )
     if not may_try:
         raise invitations.TooManyAttempts
     applicant = invitations.Applicant(

@@ -188,8 +188,8 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 async def issue_token(request: Request, platform: PlatformDep) -> Response:
     """Client credentials (RFC 6749, 4.4), or the code of somebody who signed in (4.1.3).
 
-    A client proves itself by `private_key_jwt`, `tls_client_auth` or, but for a code,
-    `client_secret_basic`.
+    A client proves itself by `private_key_jwt`, `tls_client_auth` or, but for a code
+    and an exchange, `client_secret_basic`.
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
@@ -223,12 +223,13 @@ def shown_certificate(platform: Platform, scope: Scope) -> Certificate | None:
 
 
 def _shape(granted: Granted) -> TokenOut:
+    details = granted.details.granted(granted.scope) if granted.details else None
     return TokenOut(
         access_token=granted.issued.token,
-        token_type="DPoP" if granted.bound else "Bearer",
+        token_type="DPoP" if granted.bond.jkt else "Bearer",
         expires_in=granted.issued.expires_in,
         scope=" ".join(granted.scope),
-        authorization_details=granted.details.as_json() if granted.details else None,
+        authorization_details=details.as_json() if details else None,
         id_token=granted.id_token,
         issued_token_type=granted.issued_token_type,
     )

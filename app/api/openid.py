@@ -115,7 +115,7 @@ class UserInfoOut(BaseModel):
 async def push_request(request: Request, platform: PlatformDep) -> Response:
     """What an app asks for when somebody is to sign in to it (RFC 9126); there is no other way.
 
-    Authenticate as at `/oauth/token`, by a key. Then send the browser to `/oauth/authorize` with
+    Authenticate as at `/oauth/token`, by a key or a certificate. Then send the browser to `/oauth/authorize` with
     `client_id` and the `request_uri` of the answer, within 90 seconds. PKCE with S256 is needed;
     `dpop_jkt` or a DPoP proof binds the code to a key. There are no refresh tokens: ask again with
     `prompt=none` while the sign-in lasts.

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,21 +23,30 @@ from app.kit.live import Live, LiveCache
 from app.oauth.authorization import Asked
 from app.oauth.codes import hash_of
 from app.oauth.details import Details, read_details
-from app.oauth.grants import Bond, Granted, Judged, Reach, judge, nothing_granted
+from app.oauth.grants import (
+    Bond,
+    Granted,
+    Judged,
+    Reach,
+    check_resource,
+    judge,
+    nothing_granted,
+    token_for,
+)
 from app.oauth.identity import claims_about, id_token
 from app.oauth.keys import KeyRing
-from app.oauth.refusals import InvalidGrant, InvalidRequest, InvalidTarget
+from app.oauth.refusals import InvalidGrant, InvalidRequest
 from app.oauth.revocation import end_token
 from app.oauth.scopes import IDENTITY
-from app.oauth.tokens import LIFETIME_S, IssuedToken, PersonGrant, TokenGrant, issue
+from app.oauth.tokens import LIFETIME_S, IssuedToken, PersonGrant, issue
 from app.policy.facts import Caller, ClientFacts, PersonFacts, acting_for, may_sign_in
 
 GRANT_TYPE: Final = "authorization_code"
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
 _FIND: Final = """
 SELECT c.client_id, c.person_id, c.asked, c.acr, c.auth_time, c.methods, c.expires_at, c.used_at,
-    c.token_jti, c.token_expires_at, e.value AS epoch
-FROM authorization_code c CROSS JOIN epoch e WHERE c.code_sha256 = $1
+    c.token_jti, c.token_expires_at
+FROM authorization_code c WHERE c.code_sha256 = $1
 """
 # Of any number of uses, on any replica, one finds it unused.
 _USE: Final = """
@@ -54,7 +63,6 @@ class _Redeeming:
     asked: Asked
     details: Details | None
     row: asyncpg.Record
-    bond: Bond
 
 
 class CodeGrant:
@@ -78,24 +86,27 @@ class CodeGrant:
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
         """The tokens for a code, or `OAuthRefused`. `bond`: what the request proved to hold."""
-        if form.get("resource", self._issuer) != self._issuer:
-            raise InvalidTarget("resource", issuer=self._issuer)
+        check_resource(form, self._issuer)
         redeeming = await self._find(client, form, bond)
         person = await self._people.get(redeeming.row["person_id"])
         if not may_sign_in(client, person):
             raise _wrong("person", "職員がもう利用できません。", "the person may no longer use it.")
-        judged = await _judge(acting_for(client, person), redeeming, reach)
-        issued, grant = await self._sign(client, person, redeeming, judged)
+        acting = acting_for(client, person)
+        judged = await _judge(acting, redeeming, reach)
+        row = redeeming.row
+        signed_in = PersonGrant(person.person_id, row["acr"], int(row["auth_time"].timestamp()))
+        grant = await token_for(self._database, acting, judged, bond, redeeming.details)
+        grant = replace(grant, person=signed_in)
+        issued = issue(await self._ring.get(), self._issuer, grant)
         await self._use(client, redeeming, issued)
         identity = None
         if "openid" in judged.scope:
-            identity = await self._identify(client, grant, redeeming, judged)
+            identity = await self._identify(client, signed_in, redeeming, judged)
         return Granted(
             issued,
             judged.scope,
-            bound=bond.jkt is not None,
-            to_certificate=bond.x5t is not None,
-            details=redeeming.details,
+            bond,
+            redeeming.details,
             person_id=person.person_id,
             organization_id=person.organization_id,
             id_token=identity,
@@ -131,27 +142,7 @@ class CodeGrant:
                 "key", "要求時と同じ鍵で証明してください。", "prove the key of the request."
             )
         details = read_details(asked.details) if asked.details is not None else None
-        return _Redeeming(key, asked, details, row, bond)
-
-    async def _sign(
-        self, client: ClientFacts, person: PersonFacts, redeeming: _Redeeming, judged: Judged
-    ) -> tuple[IssuedToken, PersonGrant]:
-        row = redeeming.row
-        grant = PersonGrant(person.person_id, row["acr"], int(row["auth_time"].timestamp()))
-        token = TokenGrant(
-            client_id=client.client_id,
-            organization_id=person.organization_id,
-            zone=client.zone,
-            scope=judged.scope,
-            epoch=row["epoch"],
-            lifetime_s=judged.lifetime_s,
-            jkt=redeeming.bond.jkt,
-            x5t=redeeming.bond.x5t,
-            agreement_id=redeeming.details.agreement_id if redeeming.details else None,
-            purpose=judged.purpose,
-            person=grant,
-        )
-        return issue(await self._ring.get(), self._issuer, token), grant
+        return _Redeeming(key, asked, details, row)
 
     async def _use(self, client: ClientFacts, redeeming: _Redeeming, issued: IssuedToken) -> None:
         """Burn the code, and write down which token it gave: both in one statement."""

@@ -1,11 +1,13 @@
 """Authorization details (RFC 9396) of a token request, read strictly. Asks no agreement anything."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
+from app.oauth import scopes
 from app.oauth.refusals import InvalidDetails
 
 TYPE: Final = "dataset-agreement"
@@ -20,8 +22,14 @@ class Details:
     agreement_id: str
     actions: tuple[str, ...]
 
+    def granted(self, scope: Iterable[str]) -> "Details":
+        """What of it a token of this scope was given: it may be less than was asked."""
+        named = (scopes.dataset_of(token) for token in scope)
+        given = {each[1].value for each in named if each is not None}
+        return Details(self.agreement_id, tuple(a for a in self.actions if a in given))
+
     def as_json(self) -> list[dict[str, Any]]:
-        """As the answer repeats it (RFC 9396, 7)."""
+        """As the answer has it (RFC 9396, 7)."""
         return [{"type": TYPE, "agreement": self.agreement_id, "actions": list(self.actions)}]
 
 

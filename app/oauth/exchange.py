@@ -18,7 +18,7 @@ from app.models.parties import AuthMethod
 from app.oauth import scopes
 from app.oauth.authority import Authority
 from app.oauth.details import ACTIONS, Details, read_details
-from app.oauth.grants import Bond, Granted, Judged, Reach, judge, nothing_granted
+from app.oauth.grants import Bond, Granted, Reach, check_resource, judge, nothing_granted, token_for
 from app.oauth.keys import KeyRing
 from app.oauth.refusals import (
     ExchangeNotAllowed,
@@ -26,14 +26,12 @@ from app.oauth.refusals import (
     InvalidProof,
     InvalidRequest,
     InvalidScope,
-    InvalidTarget,
     SubjectRefused,
 )
 from app.oauth.tokens import (
     MOST_EXCHANGES,
     InvalidToken,
     PersonGrant,
-    TokenGrant,
     TokenVerifier,
     Verified,
     issue,
@@ -81,14 +79,13 @@ class Exchange:
         judged = await judge(Caller(asker, frozenset(), bound=True), asked, reach, details)
         if not judged.scope:
             raise nothing_granted(details)
-        grant = await self._what(asker, judged, details)
-        grant = replace(grant, jkt=bond.jkt, x5t=bond.x5t, person=person, ends_by=subject.exp)
+        grant = await token_for(self._database, asker, judged, bond, details)
+        grant = replace(grant, person=person, ends_by=subject.exp)
         return Granted(
             issue(await self._ring.get(), self._issuer, grant),
             judged.scope,
-            bound=bond.jkt is not None,
-            to_certificate=bond.x5t is not None,
-            details=details,
+            bond,
+            details,
             person_id=person.person_id,
             organization_id=asker.organization_id,
             issued_token_type=ACCESS_TOKEN,
@@ -97,9 +94,7 @@ class Exchange:
 
     def _check_form(self, form: Mapping[str, str]) -> None:
         """Every parameter of RFC 8693, 2.1, but for the token itself and the scope."""
-        for name in ("resource", "audience"):
-            if form.get(name, self._issuer) != self._issuer:
-                raise InvalidTarget(name, issuer=self._issuer)
+        check_resource(form, self._issuer, ("resource", "audience"))
         if "actor_token" in form or "actor_token_type" in form:
             raise InvalidRequest(
                 "actor_token",
@@ -127,20 +122,6 @@ class Exchange:
         if verified.person is None:
             raise SubjectRefused("subject_no_person")
         return verified, verified.person
-
-    async def _what(
-        self, asker: ClientFacts, judged: Judged, details: Details | None
-    ) -> TokenGrant:
-        return TokenGrant(
-            client_id=asker.client_id,
-            organization_id=asker.organization_id,
-            zone=asker.zone,
-            scope=judged.scope,
-            epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
-            lifetime_s=judged.lifetime_s,
-            agreement_id=details.agreement_id if details else None,
-            purpose=judged.purpose,
-        )
 
     async def _acting(
         self, client: ClientFacts, subject: Verified, signed_in: PersonGrant

@@ -61,24 +61,6 @@ Reach = Callable[[Caller, str, Action], Awaitable[Reached | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """A token and the scope that it was given, which may be less than was asked."""
-
-    issued: IssuedToken
-    scope: tuple[str, ...]
-    bound: bool = False
-    details: Details | None = None
-    # For whom it acts, and what says so to the app that they signed in to.
-    person_id: str | None = None
-    organization_id: str | None = None  # the person's
-    id_token: str | None = None
-    # Of an exchange (RFC 8693, 2.2.1): what was issued, and more of it for the log.
-    issued_token_type: str | None = None
-    told: Mapping[str, str] = field(default_factory=dict)
-    to_certificate: bool = False  # bound to the sender's certificate: of type Bearer
-
-
-@dataclass(frozen=True, slots=True)
 class Bond:
     """What a token is bound to: a key, a certificate, or nothing; never to both."""
 
@@ -87,6 +69,23 @@ class Bond:
 
     def __bool__(self) -> bool:
         return bool(self.jkt or self.x5t)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A token and the scope that it was given, which may be less than was asked."""
+
+    issued: IssuedToken
+    scope: tuple[str, ...]
+    bond: Bond
+    details: Details | None = None
+    # For whom it acts, and what says so to the app that they signed in to.
+    person_id: str | None = None
+    organization_id: str | None = None  # the person's
+    id_token: str | None = None
+    # Of an exchange (RFC 8693, 2.2.1): what was issued, and more of it for the log.
+    issued_token_type: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 # Judges one kind of grant: the client, its form, and what the token is to be bound to.
@@ -195,7 +194,7 @@ class TokenEndpoint:
             jti=granted.issued.jti,
             scope=list(granted.scope),
             seconds=granted.issued.expires_in,
-            bound=granted.bound or granted.to_certificate or None,
+            bound=bool(granted.bond) or None,
             agreement=granted.details.agreement_id if granted.details else None,
             **granted.told,
         )
@@ -270,26 +269,13 @@ class TokenEndpoint:
     async def _grant(
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
-        if form.get("resource", self._issuer) != self._issuer:
-            raise InvalidTarget("resource", issuer=self._issuer)
+        check_resource(form, self._issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
         judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(bond))
-        keys = await self._ring.get()
-        grant = TokenGrant(
-            client_id=client.client_id,
-            organization_id=client.organization_id,
-            zone=client.zone,
-            scope=judged.scope,
-            epoch=await self._database.pool.fetchval("SELECT value FROM epoch"),
-            lifetime_s=judged.lifetime_s,
-            jkt=bond.jkt,
-            x5t=bond.x5t,
-            agreement_id=details.agreement_id if details else None,
-            purpose=judged.purpose,
-        )
-        issued = issue(keys, self._issuer, grant)
-        return Granted(issued, judged.scope, bool(bond.jkt), details, to_certificate=bool(bond.x5t))
+        grant = await token_for(self._database, client, judged, bond, details)
+        issued = issue(await self._ring.get(), self._issuer, grant)
+        return Granted(issued, judged.scope, bond, details)
 
     async def _judge(
         self,
@@ -312,6 +298,33 @@ class TokenEndpoint:
         if not judged.scope:
             raise nothing_granted(details)
         return judged
+
+
+def check_resource(
+    form: Mapping[str, str], issuer: str, names: Sequence[str] = ("resource",)
+) -> None:
+    """Tokens are for the platform itself and for nothing else (RFC 8707, 2)."""
+    for name in names:
+        if form.get(name, issuer) != issuer:
+            raise InvalidTarget(name, issuer=issuer)
+
+
+async def token_for(
+    database: Database, asker: ClientFacts, judged: Judged, bond: Bond, details: Details | None
+) -> TokenGrant:
+    """What a token says of the client as it was judged: a person it acts for is added by the grant."""
+    return TokenGrant(
+        client_id=asker.client_id,
+        organization_id=asker.organization_id,
+        zone=asker.zone,
+        scope=judged.scope,
+        epoch=await database.pool.fetchval("SELECT value FROM epoch"),
+        lifetime_s=judged.lifetime_s,
+        jkt=bond.jkt,
+        x5t=bond.x5t,
+        agreement_id=details.agreement_id if details else None,
+        purpose=judged.purpose,
+    )
 
 
 def nothing_granted(details: Details | None) -> OAuthRefused:

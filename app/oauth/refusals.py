@@ -59,10 +59,13 @@ class UnauthorizedClient(OAuthRefused):
 
 
 class NotForPeople(UnauthorizedClient):
-    """People sign in only to clients that prove themselves by a key and say where they are."""
+    """People sign in only to clients that prove themselves by more than a secret, at known places."""
 
-    ja = "このクライアントには職員がサインインできません。鍵（private_key_jwt）と redirect_uris の登録が必要です。"
-    en = "Nobody signs in to this client: it needs a key (private_key_jwt) and redirect_uris."
+    ja = "このクライアントには職員がサインインできません。鍵（private_key_jwt）か証明書（tls_client_auth）と、redirect_uris の登録が必要です。"
+    en = (
+        "Nobody signs in to this client: it needs a key (private_key_jwt) or a certificate"
+        " (tls_client_auth), and redirect_uris."
+    )
 
 
 class UnsupportedResponseType(OAuthRefused):

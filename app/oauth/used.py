@@ -1,6 +1,5 @@
 """What may be used once: the `jti` of assertions and of proofs. Never says yes twice, anywhere."""
 
-import time
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ INSERT INTO used_assertion (client_id, jti, expires_at) VALUES ($1, $2, $3)
 ON CONFLICT DO NOTHING RETURNING true
 """
 _FORGET: Final = "DELETE FROM used_assertion WHERE expires_at < $1"
-_FORGET_EVERY_S: Final = 300
 
 
 class UsedOnce:
@@ -22,14 +20,10 @@ class UsedOnce:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._forget_at = 0.0
 
     async def use(self, owner: str, jti: str, expires_at: datetime) -> bool:
         """Whether this is the first use. `owner` parts the names of one sender from another's."""
         first = await self._database.pool.fetchval(_USE, owner, jti, expires_at)
-        if first and time.monotonic() > self._forget_at:
-            self._forget_at = time.monotonic() + _FORGET_EVERY_S
-            await forget_used(self._database.pool)
         return bool(first)
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit.errors import AppError, Kind
-from app.models.parties import Role
+from app.models.parties import Organization, Role
 from app.models.people import Person
 from app.models.providers import IdentityProvider
 from app.parties import people
-from app.parties.organizations import OrganizationClosed
+from app.parties.organizations import normal_id
 from app.parties.people import NewPerson
 
 
@@ -75,7 +75,9 @@ async def settle(session: AsyncSession, vouched: Vouched) -> Person:
         .where(Person.provider_id == vouched.provider_id, Person.subject == vouched.subject)
         .with_for_update()
     )
-    if person is not None and person.disabled_at is not None:
+    organization = await session.get(Organization, normal_id(vouched.organization_id))
+    is_closed = organization is not None and organization.valid_to is not None
+    if is_closed or (person is not None and person.disabled_at is not None):
         raise PersonShutOut
     other = await people.find_by_email(session, vouched.email)
     if other is not None and other is not person:
@@ -91,10 +93,7 @@ async def _added(session: AsyncSession, vouched: Vouched, email: str) -> Person:
         vouched.organization_id, vouched.name, email, vouched.roles, vouched.provider_id,
         vouched.subject,
     )  # fmt: skip
-    try:
-        return await people.add(session, new, by=f"provider:{vouched.provider_id}")
-    except OrganizationClosed:
-        raise PersonShutOut from None
+    return await people.add(session, new, by=f"provider:{vouched.provider_id}")
 
 
 async def _keep_in_step(

@@ -7,11 +7,10 @@ from app.api.limits import origin_of
 from app.api.parameters import reads_own_parameters
 from app.api.sessions import PlatformDep, Reading, writing_in
 from app.api.state import Platform
-from app.audit import log as audit
 from app.audit.events import Event
 from app.kit.errors import AppError, Kind
 from app.parties import people
-from app.parties.vouched import Vouched, settle
+from app.parties.vouched import PersonShutOut, Vouched, settle
 from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.layout import both, field, form, html, joined, page
 from app.portal.local_path import leading_to, local_path
@@ -178,18 +177,21 @@ async def _let_in(request: Request, platform: Platform, told: Told) -> str:
             its = visitor.person.person_id if visitor else None
             if not person.id == told.step_up_for == its:
                 raise SomebodyElse
-        await audit.append(
-            session, Event.SIGNED_IN, person=person.id, organization=person.organization_id,
-            provider=told.provider_id, methods=list(told.methods),
-        )  # fmt: skip
     secret = None
     if visitor is not None and told.step_up_for is not None:
         secret = await platform.sign_ins.step_up(visitor.secret, told.methods)
     elif visitor is not None:
         await platform.sign_ins.end(visitor.secret)
-    return secret or await platform.sign_ins.open(
+    secret = secret or await platform.sign_ins.open(
         person.id, told.methods, second_factor=told.second_factor, signed_in_at=told.signed_in_at
     )
+    if secret is None:
+        raise PersonShutOut
+    await platform.log.write(
+        Event.SIGNED_IN, person=person.id, organization=person.organization_id,
+        provider=told.provider_id, methods=list(told.methods),
+    )  # fmt: skip
+    return secret
 
 
 async def _sent_out(

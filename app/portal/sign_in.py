@@ -113,18 +113,15 @@ async def sign_in(request: Request, platform: PlatformDep) -> Response:
         raise FormNotOurs
     await platform.limits.sign_in(origin_of(request.scope))
     to, email = local_path(sent.get("return_to")), sent.get("email", "").strip()
-    proven = await platform.accounts.sign_in(
+    secret = await platform.accounts.sign_in(
         email, sent.get("password", ""), sent.get("code", ""), request_id_of(request)
     )
-    if proven is None:
+    if secret is None:
         return _sign_in_page(request, to, _WRONG, email, status=403)
     held = await find_visitor(request)
     if held is not None:
         await platform.sign_ins.end(held.secret)
     response = RedirectResponse(to, 303)
-    secret = await platform.sign_ins.open(
-        proven.person_id, proven.methods, second_factor=proven.second_factor
-    )
     keep_session(request, response, secret)
     return response
 

@@ -6,7 +6,7 @@ equally long over each.
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
@@ -32,7 +32,7 @@ FROM person p JOIN organization o ON o.id = p.organization_id WHERE {who}
 _FIND: Final = _ACCOUNT.format(who="lower(p.email) = lower($1)")
 _GET: Final = _ACCOUNT.format(who="p.id = $1")
 # Counted before it is judged, and locked at once: of many tries that come together on any number
-# of replicas no more are judged than of one after another. Who was wrong yesterday begins anew.
+# of replicas no more are judged than of one after another. Who was locked yesterday begins anew.
 _COUNT: Final = f"""
 UPDATE person SET failures = tried.n, locked_until = CASE WHEN tried.n >= {FREE_FAILURES} THEN
     $2::timestamptz + make_interval(secs =>
@@ -57,6 +57,7 @@ class Proven:
 
     person_id: str
     methods: tuple[str, ...]
+    password_hash: str = field(repr=False)  # the one that was judged
 
     @property
     def second_factor(self) -> bool:
@@ -73,8 +74,27 @@ class Accounts:
         self._log = log
         self._sign_ins = sign_ins
 
-    async def sign_in(self, email: str, password: str, code: str, request: str) -> Proven | None:
-        """Who has signed in. None for everybody else, for whatever reason.
+    async def sign_in(self, email: str, password: str, code: str, request: str) -> str | None:
+        """The secret of a new session of who signs in. None for everybody else, whatever the reason."""
+        proven = await self._prove(email, password, code, request)
+        if proven is None:
+            return None
+        person_id = proven.person_id
+        secret = await self._sign_ins.open(
+            person_id, proven.methods, second_factor=proven.second_factor,
+            password_hash=proven.password_hash,
+        )  # fmt: skip
+        if secret is None:
+            await self._refused(person_id, "changed", request)
+            return None
+        await self._pool.execute(_CLEAR, person_id)
+        await self._log.write(
+            Event.SIGNED_IN, person=person_id, methods=proven.methods, request=request
+        )
+        return secret
+
+    async def _prove(self, email: str, password: str, code: str, request: str) -> Proven | None:
+        """Who has shown who they are; the refusal of everybody else is in the log.
 
         Who has set up a second factor shows it here: half of what proves them opens nothing, and
         nobody learns which half was wrong.
@@ -87,12 +107,10 @@ class Accounts:
         if why is None and row is not None and row["totp_confirmed_at"] is not None:
             why = None if await self._use_code(row, code) else "code"
             methods = ("pwd", "otp")
-        if why is not None:
-            await self._refused(person_id, why, request)
+        if why is not None or row is None:
+            await self._refused(person_id, why or "unknown", request)
             return None
-        await self._pool.execute(_CLEAR, person_id)
-        await self._log.write(Event.SIGNED_IN, person=person_id, methods=methods, request=request)
-        return Proven(str(person_id), methods)
+        return Proven(row["id"], methods, row["password_hash"])
 
     async def is_password(self, person_id: str, secret: str, password: str, request: str) -> bool:
         """Whether who holds the session of this secret knows the password. Failures count."""

@@ -7,7 +7,6 @@ of the tokens that it gets.
 import base64
 import hashlib
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ import asyncpg
 import orjson
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from joserfc.util import urlsafe_b64encode
 
 from app.kit import clock
 from app.kit.crypto import Sealer
@@ -181,7 +181,9 @@ class Federation:
             "scope": metadata.scope,
             "state": state,
             "nonce": nonce,
-            "code_challenge": _b64(hashlib.sha256(verifier.encode()).digest()),
+            "code_challenge": urlsafe_b64encode(
+                hashlib.sha256(verifier.encode()).digest()
+            ).decode(),
             "code_challenge_method": "S256",
         }
         if again:
@@ -331,7 +333,7 @@ def _signed_in_at(claims: Mapping[str, Any], now: datetime) -> datetime:
 
 def _assertion(provider: IdentityProvider, private_jwk: dict[str, Any]) -> str:
     key = ECKey.import_key(private_jwk)
-    now = int(time.time())
+    now = int(clock.now().timestamp())
     claims = {
         "iss": provider.client_id,
         "sub": provider.client_id,
@@ -350,7 +352,3 @@ async def forget_under_way(pool: "asyncpg.Pool[Any]") -> None:
 
 def _about(provider_id: str) -> str:
     return f"sign_in:{provider_id}"
-
-
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

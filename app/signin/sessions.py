@@ -20,10 +20,13 @@ _SEEN_EVERY: Final = timedelta(minutes=1)  # one write a minute and session, not
 _SECRET_CHARS: Final = 43  # 256 random bits
 MOST_FAILURES: Final = 5  # in a row; then whoever holds the session signs in anew
 
+# A change that is under way is waited for: it ends the sessions that it finds, not one to come.
 _OPEN: Final = """
 INSERT INTO person_session
     (secret_sha256, person_id, methods, signed_in_at, second_factor_at, seen_at, expires_at, failures)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
+SELECT $1, p.id, $3, $4, $5, $6, $7, 0 FROM person p
+WHERE p.id = $2 AND p.disabled_at IS NULL AND ($8::text IS NULL OR p.password_hash = $8)
+FOR SHARE RETURNING person_id
 """
 _FIND: Final = """
 SELECT s.person_id, s.methods, s.signed_in_at, s.second_factor_at, s.seen_at
@@ -85,8 +88,12 @@ class Sessions:
         *,
         second_factor: bool = False,
         signed_in_at: datetime | None = None,
-    ) -> str:
+        password_hash: str | None = None,
+    ) -> str | None:
         """The secret of a new session, for the browser alone.
+
+        None: the person was shut out since they were judged, or has another password than the one
+        of `password_hash`, by which they were.
 
         A session is always a new one: a secret that somebody planted opens nothing. Apps are told
         when its person signed in: now, unless that was earlier, elsewhere.
@@ -94,11 +101,11 @@ class Sessions:
         secret = secrets.token_urlsafe(32)
         now = clock.now()
         proven_at = now if second_factor else None
-        await self._pool.execute(
+        opened = await self._pool.fetchval(
             _OPEN, hash_of(secret), person_id, list(methods), signed_in_at or now, proven_at, now,
-            now + LONGEST,
+            now + LONGEST, password_hash,
         )  # fmt: skip
-        return secret
+        return None if opened is None else secret
 
     async def find(self, secret: str | None) -> SignedIn | None:
         """Whose session the secret opens: None for an unknown, ended or idle one."""

@@ -19,6 +19,7 @@ from app.parties import clients
 from app.portal.consent import PATH as CONSENT
 from tests.oauth.people import somebody
 from tests.oauth.senders import TOKEN_PATH, Sender, proof
+from tests.signin.opening import opened
 from tests.world import ASSERTION_TYPE, KENKO, SAKAI, Party, World
 
 CALLBACK = "https://app.example/callback"
@@ -199,5 +200,5 @@ async def signed_in(
     """The browser of a new member of staff who has just signed in."""
     person_id = await somebody(world, organization, *roles)
     methods = ("pwd", "otp") if second_factor else ("pwd",)
-    secret = await world.platform.sign_ins.open(person_id, methods, second_factor=second_factor)
+    secret = await opened(world.platform, person_id, methods, second_factor=second_factor)
     return Browser(world, person_id, secret)

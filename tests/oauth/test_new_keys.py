@@ -10,10 +10,10 @@ from app.audit.events import Event
 from app.models.parties import Role
 from app.parties import clients
 from tests.oauth.senders import TOKEN_PATH, proof
+from tests.signin.opening import somebody_waits
 from tests.world import ASSERTION_TYPE, KENKO, Party, World
 
 PATH = "/oauth/keys"
-_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 
 
 async def bring(
@@ -136,15 +136,15 @@ async def test_a_key_that_was_taken_away_at_the_same_moment_speaks_for_no_other(
 ) -> None:
     party, kept = await world.party(KENKO, Role.AUDITOR), ECKey.generate_key("P-256")
     left = {"keys": [dict(kept.as_dict(private=False))]}
-    database = world.platform.database
-    async with database.writing() as operator:
+    async with world.platform.database.writing() as operator:
         await clients.replace_keys(operator, party.id, left, by="test")
 
         # It proved itself by the key that is still registered; the operator is first at the row.
         late = asyncio.create_task(bring(world, party, ECKey.generate_key("P-256")))
-        while not await database.pool.fetchval(_WAITING):  # noqa: ASYNC110 - no event of ours
-            await asyncio.sleep(0.01)
+        await somebody_waits(world.platform)
 
     answer = await late
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    (entry,) = await world.log(Event.TOKEN_REFUSED)
+    assert (entry["why"], entry["path"]) == ("key_gone", PATH)
     assert await is_known(world, party, kept)

@@ -193,6 +193,18 @@ async def test_nothing_but_what_the_agreement_covers_is_granted_beside_it(world:
     assert response.json()["scope"] == f"dataset:{dataset}:read"
 
 
+async def test_the_answer_has_the_actions_that_were_granted_of_those_that_were_asked(
+    world: World,
+) -> None:
+    dataset = await world.dataset()
+    party, agreement, _ = await consumer(world, dataset, actions=["read", "write"])
+    both = under(agreement, "read", "write")
+
+    response = await asked(world, party, f"dataset:{dataset}:read", authorization_details=both)
+
+    assert response.json()["authorization_details"] == json.loads(under(agreement, "read"))
+
+
 @pytest.mark.parametrize(
     "details",
     [

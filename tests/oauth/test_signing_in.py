@@ -194,7 +194,8 @@ async def test_personal_data_is_read_for_a_person_under_the_one_agreement_consen
     page = await browser.visit(
         app.id, await attempt.request_uri(scope=scope, authorization_details=under(agreement))
     )
-    sender = await attempt.sender(browser, scope=scope, authorization_details=under(agreement))
+    both = under(agreement, "read", "write")
+    sender = await attempt.sender(browser, scope=scope, authorization_details=both)
     answer = await get(world, sender, dataset)
 
     assert agreement in page.text and dataset in page.text

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -15,11 +16,27 @@ from joserfc.jwk import ECKey
 
 from app.api.handlers import routes_of
 from app.audit.events import Event
+from app.kit import clock
 from app.models.parties import Role, Zone
+from app.oauth.used import UsedOnce, forget_used
 from tests.conftest import ISSUER
 from tests.world import KENKO, SAKAI, World
 
 NOW = int(time.time())
+
+
+async def test_names_that_expired_are_forgotten_by_the_tidying_and_by_no_request(
+    world: World,
+) -> None:
+    database, owner = world.platform.database, secrets.token_hex(8)
+    used = UsedOnce(database)
+    past = clock.now() - timedelta(seconds=1)
+
+    first, again = [await used.use(owner, "name", past) for _ in range(2)]
+    await forget_used(database.pool)
+    later = await used.use(owner, "name", past)
+
+    assert (first, again, later) == (True, False, True)
 
 
 async def test_an_asserted_client_gets_a_token_and_the_log_has_it(

@@ -1,5 +1,6 @@
 """A service gets a token of its own to act for an official: for whom, and for how much."""
 
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -80,6 +81,7 @@ async def test_personal_data_is_read_for_an_official_under_the_agreement_of_thei
     again = await exchange(world, await service(world, party), sender.token, scope)
 
     assert (granted.status_code, granted.json()["expires_in"]) == (200, 60), granted.text
+    assert granted.json()["authorization_details"] == json.loads(under(agreement, "read"))
     assert (read.status_code, read.json()["records"]) == (200, [{"no": "1", "name": "架空"}])
     assert named.status_code == 200
     # Whoever has it from the service has it for the same agreement, asked for or not.
@@ -148,6 +150,8 @@ async def test_a_client_with_a_secret_exchanges_nothing(world: World) -> None:
     )
 
     assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
+    (entry,) = await world.log(Event.TOKEN_REFUSED)
+    assert (entry["client"], entry["why"]) == (party.id, "exchange")
 
 
 async def test_a_service_acts_for_the_staff_that_it_is_there_for_alone(world: World) -> None:
@@ -273,6 +277,8 @@ async def test_an_exchange_that_asks_for_something_else_is_refused(
     response = await exchange(world, party, signed_in.token, **wrong)
 
     assert (response.status_code, response.json()["error"]) == (400, error), response.text
+    (entry,) = await world.log(Event.TOKEN_REFUSED)
+    assert (entry["client"], entry["code"]) == (party.id, error)
 
 
 async def test_what_is_granted_is_within_the_subject_token_and_what_the_person_may_now(

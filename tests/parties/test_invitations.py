@@ -1,6 +1,7 @@
 """An organisation comes in by a code that works once; every other code is refused in one wording."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -253,6 +254,19 @@ async def test_an_address_that_tries_too_often_is_stopped_also_with_the_right_co
     elsewhere = httpx.ASGITransport(app=app, client=("elsewhere", 1))
     async with httpx.AsyncClient(transport=elsewhere, base_url=ISSUER) as other:
         assert (await other.post(ACCEPT, json={"code": made["code"]})).status_code == 201
+
+
+async def test_the_addresses_of_one_household_try_together(app: FastAPI, world: World) -> None:
+    household = "2001:db8:" + ":".join(f"{secrets.randbelow(65_536):x}" for _ in range(2))
+    answers = []
+    for at in range(invitations.MOST_ATTEMPTS + 1):
+        transport = httpx.ASGITransport(app=app, client=(f"{household}::{at + 1:x}", 1))
+        async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as asking:
+            answers.append(await refused(asking, "ABCD"))
+
+    assert {each[0] for each in answers[:-1]} == {403}
+    assert answers[-1][:2] == (429, "too_many_attempts")
+    assert (await world.log(Event.CALL_REFUSED))[-1]["code"] == "too_many_attempts"
 
 
 @pytest.mark.parametrize(

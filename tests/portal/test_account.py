@@ -19,6 +19,7 @@ from app.parties import people
 from app.signin import changes
 from app.signin.sessions import csrf_of
 from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, invited, somebody
+from tests.signin.opening import opened
 from tests.world import World
 
 OTHER = "やま ほたる かさ たんぼ みち"
@@ -148,7 +149,7 @@ async def test_a_changed_password_ends_every_other_session(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world)
-    elsewhere = await platform.sign_ins.open(who.id, ("pwd",))
+    elsewhere = await opened(platform, who.id, ("pwd",))
     await browser.sign_in(who)
     shown = await browser.open("/account/password")
 
@@ -167,7 +168,7 @@ async def test_a_stolen_session_and_a_known_password_change_nothing_without_the_
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world, totp=True)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
     typed = {"csrf": csrf_of(secret), "password": PASSWORD, "new": OTHER, "repeated": OTHER}
 
@@ -203,7 +204,7 @@ async def test_a_second_factor_is_set_up_with_a_picture_a_code_and_the_password(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world)
-    elsewhere = await platform.sign_ins.open(who.id, ("pwd",))
+    elsewhere = await opened(platform, who.id, ("pwd",))
     await browser.sign_in(who)
     before = browser.session
     shown = await browser.open("/account/totp?return_to=/account?a")
@@ -275,7 +276,7 @@ async def test_who_signs_in_with_a_provider_sets_up_nothing_here(
 ) -> None:
     who, _ = await invited(world)
     await give_provider(world, who)
-    secret = await platform.sign_ins.open(who.id, ("fed",))
+    secret = await opened(platform, who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
     account = await browser.open("/account")
@@ -290,7 +291,7 @@ async def test_who_signs_in_with_a_provider_steps_up_there(
 ) -> None:
     who, _ = await invited(world)
     await give_provider(world, who)
-    secret = await platform.sign_ins.open(who.id, ("fed",))
+    secret = await opened(platform, who.id, ("fed",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
 
     response = await browser.open("/sign-in/second-factor?return_to=/account")

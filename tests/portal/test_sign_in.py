@@ -1,7 +1,7 @@
 """Signing in, stepping up and signing out at the pages; and those who try without the right to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import httpx
@@ -9,11 +9,14 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.state import Platform
 from app.audit.events import Event
 from app.kit import clock
 from app.parties import people
+from app.signin import changes
+from app.signin.passwords import hash_password
 from tests.portal.browser import (
     PASSWORD,
     Browser,
@@ -23,6 +26,7 @@ from tests.portal.browser import (
     give_provider,
     somebody,
 )
+from tests.signin.opening import opened, somebody_waits
 from tests.world import World
 
 
@@ -237,7 +241,7 @@ async def test_a_step_up_changes_the_secret_and_ends_the_old_one(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world, totp=True)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
     shown = await browser.open("/sign-in/second-factor?return_to=/account")
 
@@ -256,7 +260,7 @@ async def test_who_guesses_at_the_sign_in_keeps_nobody_from_a_second_factor(
     browser: Browser, app: FastAPI, world: World, platform: Platform
 ) -> None:
     who = await somebody(world, totp=True)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
     async with browser_of(app) as attacker:
         for _ in range(5):
@@ -272,7 +276,7 @@ async def test_who_found_a_session_has_few_tries_at_once_or_not_and_locks_nobody
     world: World, platform: Platform
 ) -> None:
     who = await somebody(world, totp=True)
-    mine, found = [await platform.sign_ins.open(who.id, ("pwd",)) for _ in range(2)]
+    mine, found = [await opened(platform, who.id, ("pwd",)) for _ in range(2)]
 
     tries = [platform.accounts.is_code(who.id, found, "000000", "r") for _ in range(8)]
     await asyncio.gather(*tries)
@@ -288,7 +292,7 @@ async def test_failures_before_a_right_password_are_forgotten(
     world: World, platform: Platform
 ) -> None:
     who = await somebody(world)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
 
     for _ in range(2):
         for _ in range(4):
@@ -302,7 +306,7 @@ async def test_wrong_codes_end_the_session(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world, totp=True)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
     browser.http.cookies.set("urbanos", secret, domain="urbanos.test", path="/")
     shown = await browser.open("/sign-in/second-factor")
     for _ in range(5):
@@ -457,7 +461,7 @@ async def test_signing_out_everywhere_ends_every_session(
     browser: Browser, world: World, platform: Platform
 ) -> None:
     who = await somebody(world)
-    elsewhere = await platform.sign_ins.open(who.id, ("pwd",))
+    elsewhere = await opened(platform, who.id, ("pwd",))
     await browser.sign_in(who)
 
     await browser.send(await browser.open("/account"), number=1)
@@ -490,3 +494,39 @@ async def test_no_json_is_taken_for_a_form(browser: Browser) -> None:
 
     assert response.status_code == 400
     assert forms_of(response) == []
+
+
+async def _changed(session: AsyncSession, who: Somebody) -> None:
+    await changes.set_password(session, who.id, await hash_password("umi hotaru kasa"))
+
+
+async def _reset(session: AsyncSession, who: Somebody) -> None:
+    person = await people.get(session, who.id)
+    await changes.reset(session, person, password=True, totp=False, by="test")
+    await session.flush()
+
+
+async def _disabled(session: AsyncSession, who: Somebody) -> None:
+    await people.disable(session, who.id, by="test")
+    await session.flush()
+
+
+@pytest.mark.parametrize("change", [_changed, _reset, _disabled])
+async def test_a_sign_in_under_way_does_not_outlive_the_change_that_shuts_it_out(
+    browser: Browser,
+    world: World,
+    platform: Platform,
+    change: Callable[[AsyncSession, Somebody], Awaitable[None]],
+) -> None:
+    who = await somebody(world)
+
+    async with platform.database.writing() as session:
+        await change(session, who)
+        late = asyncio.create_task(browser.sign_in(who))
+        await somebody_waits(platform)
+
+    refused = await late
+    assert (refused.status_code, "Not signed in." in refused.text) == (403, True)
+    assert [facts["why"] for facts in await world.log(Event.SIGN_IN_REFUSED)] == ["changed"]
+    assert await world.log(Event.SIGNED_IN) == []
+    assert await platform.sign_ins.count(who.id) == 0

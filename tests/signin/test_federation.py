@@ -147,6 +147,11 @@ async def _session(platform: Platform, browser: Browser) -> SignedIn:
     return found
 
 
+async def _refusals(world: World) -> list[tuple[str, str]]:
+    """At which provider the log says that somebody was refused, and why."""
+    return [(each["provider"], each["code"]) for each in await world.log(Event.SIGN_IN_REFUSED)]
+
+
 async def _facts(platform: Platform, browser: Browser) -> PersonFacts:
     return await platform.people.get((await _session(platform, browser)).person_id)
 
@@ -265,7 +270,7 @@ async def test_whom_the_provider_may_not_vouch_for_is_not_let_in(
 
 
 async def test_an_address_that_is_somebodys_already_is_never_linked(
-    external: dict[str, Any], open_browser: Open, platform: Platform
+    external: dict[str, Any], open_browser: Open, platform: Platform, world: World
 ) -> None:
     async with platform.database.writing() as session:
         new = NewPerson("271004", "現地 一郎", "Local@city.example.jp", {Role.OPERATOR})
@@ -274,13 +279,14 @@ async def test_an_address_that_is_somebodys_already_is_never_linked(
     refused = await open_browser().sign_in(CITY, "local")
 
     assert "email_belongs_to_another" in refused.text
+    assert await _refusals(world) == [(CITY, "email_belongs_to_another")]
     async with platform.database.reading() as session:
         person = await people.get(session, before)
     assert (person.provider_id, person.subject, person.roles) == (None, None, ["operator"])
 
 
 async def test_who_was_shut_out_here_does_not_get_in_by_the_provider(
-    external: dict[str, Any], open_browser: Open, platform: Platform
+    external: dict[str, Any], open_browser: Open, platform: Platform, world: World
 ) -> None:
     browser = open_browser()
     await browser.sign_in(TOWN, "hanako")
@@ -291,6 +297,7 @@ async def test_who_was_shut_out_here_does_not_get_in_by_the_provider(
     refused = await browser.sign_in(TOWN, "hanako")
 
     assert "person_shut_out" in refused.text
+    assert await _refusals(world) == [(TOWN, "person_shut_out")]
     async with platform.database.writing() as session:
         await people.enable(session, person, by="test")
 
@@ -319,6 +326,8 @@ async def test_a_disabled_provider_lets_nobody_in_and_shuts_its_people_out(
     again = await inside.sign_in(TOWN, "jiro")
 
     assert "provider_disabled" in begun.text and "provider_disabled" in ended.text
+    assert await _refusals(world) == [(TOWN, "provider_disabled")]
+    assert "provider_disabled" in [e["code"] for e in await world.log(Event.CALL_REFUSED)]
     assert (gone, asked.status_code, again.status_code) == (None, 401, 303)
     let = await client.get("/v1/groups", headers=app.headers("/v1/groups"))
     assert let.status_code == 200
@@ -342,7 +351,7 @@ async def test_the_address_leads_to_its_organisations_provider(
 
 
 async def test_an_answer_counts_once_and_in_the_browser_that_asked(
-    external: dict[str, Any], open_browser: Open
+    external: dict[str, Any], open_browser: Open, world: World
 ) -> None:
     mine, theirs = open_browser(), open_browser()
     back = await mine.at_provider(await mine.begin(CITY), "plain")
@@ -359,10 +368,16 @@ async def test_an_answer_counts_once_and_in_the_browser_that_asked(
     for refused in (stolen, at_another, changed, replayed):
         assert refused.status_code == 403 and "sign_in_not_begun" in refused.text
     assert "urbanos" not in theirs.here.cookies
+    assert await _refusals(world) == [
+        (provider, "sign_in_not_begun") for provider in (CITY, TOWN, CITY, CITY)
+    ]
 
 
 async def test_an_answer_after_ten_minutes_is_too_late(
-    external: dict[str, Any], open_browser: Open, monkeypatch: pytest.MonkeyPatch
+    external: dict[str, Any],
+    open_browser: Open,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browser = open_browser()
     back = await browser.at_provider(await browser.begin(CITY), "plain")
@@ -372,6 +387,7 @@ async def test_an_answer_after_ten_minutes_is_too_late(
     late = await browser.here.get(back)
 
     assert "sign_in_not_begun" in late.text
+    assert await _refusals(world) == [(CITY, "sign_in_not_begun")]
 
 
 async def test_the_request_to_the_provider_has_pkce_and_nothing_secret(
@@ -412,7 +428,12 @@ async def test_a_second_factor_is_proven_at_the_provider_by_the_same_person(
     ("login", "code"), [("plain", "no_second_factor"), ("other", "somebody_else")]
 )
 async def test_a_second_factor_of_somebody_else_or_none_is_none(
-    external: dict[str, Any], open_browser: Open, platform: Platform, login: str, code: str
+    external: dict[str, Any],
+    open_browser: Open,
+    platform: Platform,
+    world: World,
+    login: str,
+    code: str,
 ) -> None:
     browser = open_browser()
     await browser.sign_in(CITY, "plain")
@@ -423,6 +444,7 @@ async def test_a_second_factor_of_somebody_else_or_none_is_none(
     refused = await browser.here.get(await browser.at_provider(sent.headers["location"], login))
 
     assert code in refused.text
+    assert await _refusals(world) == [(CITY, code)]
     assert await _session(platform, browser) == before
 
 

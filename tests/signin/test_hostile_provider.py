@@ -23,9 +23,11 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.settings import Settings
-from app.parties import people
+from app.models.parties import OrganizationKind, Role
+from app.parties import organizations, people
+from app.parties.organizations import NewOrganization
 from app.signin import providers
-from app.signin.providers import Vouching
+from app.signin.providers import GroupMeans, Vouching
 from app.signin.sessions import LONGEST
 from tests.bench.stage import free_port
 from tests.conftest import ISSUER
@@ -205,15 +207,49 @@ async def test_a_right_id_token_lets_in_whoever_signed_in(
      ({"code": ["a", "b"]}, "answer_unreadable"), ({"state": None}, "sign_in_not_begun")],
 )  # fmt: skip
 async def test_an_answer_that_is_not_this_providers_is_not_redeemed(
-    hostile: Hostile, browser: httpx.AsyncClient, changed: dict[str, Any], code: str
+    hostile: Hostile, browser: httpx.AsyncClient, world: World, changed: dict[str, Any], code: str
 ) -> None:
     asked = await _asked(browser, hostile)
 
     refused = await _back(browser, hostile, asked, **changed)
 
+    (entry,) = await world.log(Event.SIGN_IN_REFUSED)
+    assert (entry["provider"], entry["code"]) == (hostile.name, code)
     assert refused.status_code in (400, 403) and code in refused.text
     assert "<script>" not in refused.text
     assert "token" not in hostile.asked
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_nobody_is_let_in_for_an_organisation_that_was_closed(
+    hostile: Hostile, browser: httpx.AsyncClient, world: World, *, known: bool
+) -> None:
+    unit = NewOrganization(
+        f"271004-{hostile.name}", OrganizationKind.UNIT, "閉課", parent_id="271004"
+    )
+    vouching = Vouching(
+        [f"{hostile.name}.example.jp"], "groups", {"closing": GroupMeans([Role.STEWARD], unit.id)}
+    )
+    async with world.platform.database.writing() as session:
+        await organizations.add(session, unit, by="test")
+        await providers.vouch(session, hostile.name, vouching, by="test")
+    if known:
+        first = await _asked(browser, hostile)
+        hostile.id_token = hostile.signed(hostile.claims(first["nonce"], groups=["closing"]))
+        assert (await _back(browser, hostile, first)).status_code == 303
+    async with world.platform.database.writing() as session:
+        today = clock.now().astimezone(clock.TOKYO).date()
+        await organizations.close(session, unit.id, on=today, successor_id=None, by="test")
+    browser.cookies.clear()
+    asked = await _asked(browser, hostile)
+    hostile.id_token = hostile.signed(hostile.claims(asked["nonce"], groups=["closing"]))
+
+    refused = await _back(browser, hostile, asked)
+
+    assert refused.status_code == 403 and "person_shut_out" in refused.text
+    assert "urbanos" not in browser.cookies
+    assert [e["code"] for e in await world.log(Event.SIGN_IN_REFUSED)] == ["person_shut_out"]
+    assert len(await world.log(Event.SIGNED_IN)) == known
 
 
 async def test_an_answer_without_issuer_counts_where_the_provider_never_names_it(

@@ -12,6 +12,7 @@ from app.audit.events import Event
 from app.models.parties import Role
 from tests.oauth.people import acting
 from tests.portal.browser import PASSWORD, Browser, browser_of, give_provider, somebody
+from tests.signin.opening import opened
 from tests.world import SAKAI, World
 
 BASE = "/v1/admin/users"
@@ -133,7 +134,7 @@ async def test_a_session_that_was_ended_stays_so_when_the_person_is_let_in_again
     client: httpx.AsyncClient, world: World, platform: Platform
 ) -> None:
     who, headers = await somebody(world), await operator(world)
-    secret = await platform.sign_ins.open(who.id, ("pwd",))
+    secret = await opened(platform, who.id, ("pwd",))
 
     await client.post(f"{BASE}/{who.id}/disable", headers=headers)
     await client.post(f"{BASE}/{who.id}/enable", headers=headers)
