@@ -3,8 +3,8 @@
 Twelve digits whose last one is the check digit of 番号法施行令第8条の検査用数字 (総務省令第85号, 5),
 half or full width, in one piece or parted evenly. One hit is enough, wherever it stands; columns of
 codes are told apart by `code_columns`. What else has twelve digits is told by what stands around
-it: longer runs (corporate numbers, codes of goods), decimals, times of day (202401101600), UUIDs
-and digests, mobile numbers with +81, permits (第…号).
+it: longer runs (corporate numbers, codes of goods), decimals, times of day (202401101600), UUIDs,
+digests and binary in hexadecimal, mobile numbers with +81, permits (第…号).
 """
 
 import re
@@ -275,7 +275,10 @@ def _is_identifier(plain: bytes, at: int, end: int) -> bool:
     word = left + plain[at:end] + right
     if plain[at - 2 : at] == b"0x":
         return True
-    return b"-" not in word and len(word) in _DIGESTS and not word.isdigit()
+    if b"-" in word or word.isdigit():
+        return False
+    # A word longer than any digest is binary in hexadecimal, such as a geometry (EWKB).
+    return len(word) in _DIGESTS or len(word) > _MOST_AROUND
 
 
 def masked(value: Any) -> Any:
