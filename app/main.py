@@ -100,6 +100,7 @@ from app.portal import account, authorize, federation, set_up, sign_in
 from app.signin.accounts import Accounts
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
+from app.subjects.linker import Linker
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth_router,
@@ -213,6 +214,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         recorder = Recorder(entries, usage)
         sign_ins = Sessions(database)
         await limits.start()
+        linker = Linker(plain_dsn(url), sealer)
+        stack.push_async_callback(linker.stop)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
         yield Platform(
@@ -230,6 +233,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             outbound=outbound,
             clients=clients,
             people=people,
+            linker=linker,
             sign_ins=sign_ins,
             federation=Federation(database, outbound, sealer, issuer=settings.issuer),
             accounts=Accounts(database, sealer, entries, sign_ins),

@@ -23,6 +23,8 @@ Frequency = Literal[
     "once",
 ]  # fmt: skip
 
+SUBJECT = "The field that holds the publisher's name for the person whom a record is about"
+
 
 class StewardShape(InShape):
     """The post that answers for the data, and where to write to it."""
@@ -142,6 +144,7 @@ class DatasetIn(InShape):
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
     joins: Annotated[list[JoinIn], Field(max_length=10)] | None = None
     suppression: SuppressionShape | None = None
+    subject: FieldName | None = Field(default=None, description=SUBJECT)
 
 
 class DatasetPatch(InShape):
@@ -169,6 +172,7 @@ class DatasetPatch(InShape):
     retention: RetentionShape | None = None
     joins: Annotated[list[JoinIn], Field(max_length=10)] | None = None
     suppression: SuppressionShape | None = None
+    subject: FieldName | None = Field(default=None, description=SUBJECT)
 
 
 class FieldOut(OutShape):
@@ -229,6 +233,7 @@ class DatasetOut(OutShape):
     hidden: bool
     retention: RetentionShape | None
     suppression: SuppressionShape | None
+    subject: str | None
     profile: ProfileRef | None
     state: str
     withdrawn_reason: str | None

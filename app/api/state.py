@@ -35,6 +35,7 @@ from app.policy.facts import ClientFacts, PersonFacts
 from app.signin.accounts import Accounts
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
+from app.subjects.linker import Linker
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Platform:
     outbound: Outbound
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
+    linker: Linker
     sign_ins: Sessions
     federation: Federation
     accounts: Accounts

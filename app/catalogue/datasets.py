@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log
 from app.audit.events import Event
 from app.catalogue import indexing, profiles
-from app.catalogue.declared import check_joins, checked_suppression
+from app.catalogue.declared import check_joins, check_subject, checked_suppression
 from app.catalogue.fields import declare
 from app.catalogue.profile_refusals import ProfileIsDraft, ProfileSunset
 from app.catalogue.refusals import (
@@ -65,6 +65,7 @@ class NewDataset:
     mapping: Sequence[Mapping[str, Any]] | None = None
     joins: Sequence[Mapping[str, Any]] | None = None
     suppression: Mapping[str, Any] | None = None
+    subject: str | None = None
 
 
 async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Dataset:
@@ -83,6 +84,7 @@ async def register(session: AsyncSession, new: NewDataset, *, by: str) -> Datase
     _check_mapping(new.mapping, fields, faults)
     await _check_joins(session, new.joins or (), fields or (), faults)
     suppression = checked_suppression(new.suppression, fields or (), faults)
+    check_subject(new.subject, new.data_class, fields, faults)
     _check_period(new.temporal_start, new.temporal_end, faults)
     if faults:
         raise DatasetInvalid(faults=faults)
@@ -107,7 +109,7 @@ def _row(new: NewDataset, dataset_id: str, fields: tuple[Field, ...] | None, by:
                 "title_ja", "title_en", "title_kana", "description_ja", "description_en",
                 "publisher_id", "steward_name", "steward_email", "data_class", "zone", "license",
                 "update_frequency", "legal_basis", "source_system", "hidden", "temporal_start",
-                "temporal_end",
+                "temporal_end", "subject",
             )
         },
         themes=list(new.themes),
@@ -237,7 +239,7 @@ CHANGEABLE: Final = frozenset(
         "title_ja", "title_en", "title_kana", "description_ja", "description_en", "steward_name",
         "steward_email", "license", "update_frequency", "legal_basis", "source_system", "themes",
         "hidden", "fields", "mapping", "reading", "retention", "temporal_start", "temporal_end",
-        "joins", "suppression",
+        "joins", "suppression", "subject",
     }
 )  # fmt: skip
 # Whether everybody is told of it at all hangs on these: a change of them is news.
@@ -284,6 +286,8 @@ async def _check_uses(
         await _check_joins(session, dataset.joins or (), here, faults)
     if "suppression" in changes:
         dataset.suppression = checked_suppression(dataset.suppression, here, faults)
+    if "subject" in changes:
+        check_subject(dataset.subject, dataset.data_class, here or None, faults)
 
 
 def _as_fields(

@@ -1,9 +1,10 @@
-"""What an entry declares of its fields: joins, and that its records are only counted. Looks nothing up."""
+"""What an entry declares of its fields: joins, subject, suppression. Looks nothing up."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.kit.errors import AppError, Fault
+from app.models.datasets import DataClass
 from app.query.fields import Field, FieldType
 from app.query.grouping import read_group
 from app.query.params import Known
@@ -64,6 +65,23 @@ def checked_suppression(
                              "人数を表す整数の項目を指定してください。",
                              "Name a whole-number field that counts people."))  # fmt: skip
     return {"k": given["k"], "dimensions": list(dict.fromkeys(dimensions)), "count": count}
+
+
+def check_subject(
+    subject: str | None, data_class: str, fields: Sequence[Field] | None, faults: list[Fault]
+) -> None:
+    """A personal dataset's own word for whom a record is about. `fields` None: not known yet."""
+    if subject is None:
+        return
+    if data_class != DataClass.PERSONAL:
+        faults.append(_fault("/subject", "subject_of_no_person",
+                             "本人を示す項目は、区分が personal のデータセットだけが宣言できます。",
+                             "Only a dataset of the class personal declares a subject."))  # fmt: skip
+    known = {field.name: field.type for field in fields or ()}
+    if fields is not None and known.get(subject) not in (FieldType.TEXT, FieldType.CODE):
+        faults.append(_fault("/subject", "invalid_subject",
+                             "本人を示す文字（text か code）の項目を指定してください。",
+                             "Name a text or code field that names the person."))  # fmt: skip
 
 
 def _fault(pointer: str, code: str, ja: str, en: str) -> Fault:

@@ -101,6 +101,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
             view_facts(view.purpose, view.columns, view.rows)
             for view in await list_views(session, dataset.id)
         ),
+        subject=dataset.subject,
     )
     rules = Suppression.from_json(dataset.suppression) if dataset.suppression is not None else None
     is_counted = rules is not None and version is not None

@@ -85,6 +85,7 @@ class Dataset(Base):
     reading: Mapped[dict[str, Any] | None]  # the publisher's word on how its files are read
     joins: Mapped[list[dict[str, Any]] | None]
     suppression: Mapped[dict[str, Any] | None]  # k, dimensions, count: records are only counted
+    subject: Mapped[str | None]  # the field that names the person whom a record is about
     state: Mapped[str]
     withdrawn_reason: Mapped[str | None]
     current_version: Mapped[int | None]

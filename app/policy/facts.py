@@ -163,6 +163,7 @@ class DatasetFacts:
     withdrawn: bool = False
     aggregate_only: bool = False  # only its own organisation sees a record
     views: tuple[PurposeView, ...] = ()  # at most one for a purpose
+    subject: str | None = None  # the field that names the person whom a record is about
 
 
 @dataclass(frozen=True, slots=True)
