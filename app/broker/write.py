@@ -13,9 +13,10 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.broker.answer import RecordNotFound
 from app.broker.decide import Decider, who_and_what
+from app.broker.one_record import key_values
+from app.broker.people import People, SubjectIsKey, SubjectNotTold, are_renamed
 from app.broker.permitted import RowsNotTold, permitted
 from app.broker.permitted_writes import is_permitted, refuse_outside
-from app.broker.plan import key_values
 from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
 from app.broker.versions_asked import refused
@@ -58,10 +59,13 @@ class Batch:
 class Writer:
     """Writes records of hosted datasets. One a process."""
 
-    def __init__(self, database: Database, snapshot: Snapshot, decider: Decider) -> None:
+    def __init__(
+        self, database: Database, snapshot: Snapshot, decider: Decider, people: People
+    ) -> None:
         self._database = database
         self._snapshot = snapshot
         self._decider = decider
+        self._people = people
 
     async def check(self, dataset_id: str, caller: Caller | None, request_id: str) -> None:
         """Raise the refusal (which then stands in the log) before a body is read for nothing."""
@@ -78,12 +82,13 @@ class Writer:
             batch.dataset_id, batch.caller, batch.request_id, again=True
         )
         client = batch.caller.client.client_id if batch.caller else ""
+        records, nobody = await self._in_stored_names(known, batch)
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
             before = await _answered(session, client, batch)
             if before is not None:
                 return before
-            answer = await _take(session, dataset, client, batch.records, allow)
+            answer = await _take(session, dataset, client, records, allow, nobody)
             await _remember(session, client, batch, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
@@ -127,9 +132,29 @@ class Writer:
         allow = await self._decider.allow(
             known, caller, Action.WRITE, None, request_id, again=again
         )
+        asker = Asker(caller, None, request_id)
         if allow.rows:
-            await self._refuse_untold(known, allow, Asker(caller, None, request_id))
+            await self._refuse_untold(known, allow, asker)
+        if are_renamed(known.entry.facts, caller):
+            await self._refuse_by_name(known, asker)
         return known, allow
+
+    async def _refuse_by_name(self, known: Known, asker: Asker) -> None:
+        """Records are not found by a name that only their publisher knows, nor named by no field."""
+        dataset, subject = known.entry.id, known.entry.fields.get(known.entry.facts.subject or "")
+        if subject is None:
+            raise await refused(self._decider, known, asker, SubjectNotTold(dataset=dataset))
+        if subject.key:
+            raise await refused(self._decider, known, asker, SubjectIsKey(dataset=dataset))
+
+    async def _in_stored_names(
+        self, known: Known, batch: Batch
+    ) -> tuple[Sequence[Any], Mapping[int, Fault]]:
+        """The records as they are to be stored, and what is wrong with those about nobody."""
+        facts, caller = known.entry.facts, batch.caller
+        if caller is None or not are_renamed(facts, caller):
+            return batch.records, {}
+        return await self._people.incoming(facts, caller, batch.records)
 
     async def _refuse_untold(self, known: Known, allow: Allow, asker: Asker) -> None:
         """Where there is no version yet, whoever may have some rows only does not begin it."""
@@ -189,6 +214,7 @@ async def _take(
     client: str,
     records: Sequence[Any],
     allow: Allow,
+    nobody: Mapping[int, Fault],
 ) -> dict[str, Any]:
     """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
@@ -196,6 +222,8 @@ async def _take(
     version = await _current(session, dataset.id)
     fields = _fields_of(dataset, version)
     read = [read_record(record, fields, allow.columns) for record in records]
+    for at, fault in nobody.items():
+        read[at].faults.append(fault)
     _refuse_broken(read, fields, await profiles.rules_of(session, dataset))
     _refuse_doubles(read)
     if version is not None:
