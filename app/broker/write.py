@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.broker.answer import RecordNotFound
+from app.broker.batch_checked import refuse_broken, refuse_doubles, result_of
 from app.broker.decide import Decider, who_and_what
 from app.broker.one_record import key_values
 from app.broker.people import People, SubjectIsKey, SubjectNotTold, are_renamed
@@ -22,8 +23,7 @@ from app.broker.snapshot import Known, Snapshot
 from app.broker.versions_asked import refused
 from app.catalogue import approval, editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
-from app.formats.incoming import Incoming, read_record
-from app.formats.profiles.rules import broken
+from app.formats.incoming import read_record
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
@@ -224,8 +224,8 @@ async def _take(
     read = [read_record(record, fields, allow.columns) for record in records]
     for at, fault in nobody.items():
         read[at].faults.append(fault)
-    _refuse_broken(read, fields, await profiles.rules_of(session, dataset))
-    _refuse_doubles(read)
+    refuse_broken(read, fields, await profiles.rules_of(session, dataset))
+    refuse_doubles(read)
     if version is not None:
         await refuse_outside(session, version, fields, read, allow)
     good = [each.values for each in read if not each.faults]
@@ -236,7 +236,8 @@ async def _take(
         outcomes = await _store(session, version, fields, good)
     following = iter(outcomes)
     results = [
-        _result(at, each, None if each.faults else next(following)) for at, each in enumerate(read)
+        result_of(at, each, None if each.faults else next(following))
+        for at, each in enumerate(read)
     ]
     return {
         "dataset": dataset.id,
@@ -322,46 +323,6 @@ async def _store(
         await session.flush()
         await editions.begin(session, version)
     return written.outcomes
-
-
-def _refuse_broken(
-    read: Sequence[Incoming], fields: Sequence[Field], rules: Sequence[Mapping[str, Any]]
-) -> None:
-    """A record that breaks a rule of its profile is not written."""
-    if not rules:
-        return
-    for each in read:
-        if not each.faults:
-            values = {field.name: each.values.get(field.column) for field in fields}
-            each.faults.extend(broken(rules, fields, values))
-
-
-def _refuse_doubles(read: Sequence[Incoming]) -> None:
-    """A key given twice in one batch has no order to be written in."""
-    seen: set[str] = set()
-    for each in read:
-        if each.key is None or each.faults:
-            continue  # a record that is not written stands in no other's way
-        if each.key in seen:
-            each.faults.append(
-                Fault("", "duplicate_key", "同じキーが二度あります。", "The key comes twice.")
-            )
-        seen.add(each.key)
-
-
-def _result(at: int, each: Incoming, outcome: tables.Outcome | None) -> dict[str, Any]:
-    """In both languages: a retry may ask in another one."""
-    errors = [
-        {
-            "pointer": f"/{at}{fault.pointer}",
-            "code": fault.code,
-            "detail": fault.ja,
-            "detail_en": fault.en,
-        }
-        for fault in each.faults
-    ]
-    status = "rejected" if outcome is None else outcome.value
-    return {"index": at, "key": each.key, "status": status, "errors": errors}
 
 
 async def _end_record(session: AsyncSession, version: Version, key: str, allow: Allow) -> bool:

@@ -58,8 +58,9 @@ def page(parts: Statements, wording: Wording) -> Select[Any]:
         func.count() > limit,
         last,
         *(func.count().filter(on_page, rows.c[f"found_{at}"]) for at in range(len(parts.joined))),
+        # Each once would be sorted for, and take the rows out of their order.
         *(
-            func.array_agg(rows.c.person.distinct()).filter(on_page, rows.c.person.is_not(None))
+            func.array_agg(rows.c.person).filter(on_page, rows.c.person.is_not(None))
             for _ in _person(parts, wording)
         ),
     )

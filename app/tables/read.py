@@ -93,7 +93,7 @@ class TableReader:
         row = await self._fetch_row(prepared, reading)
         body, count, more, last, *rest = row
         position = tuple(orjson.loads(last)) if last else ()
-        people = tuple(rest.pop() or ()) if wording.subject is not None else ()
+        people = tuple(dict.fromkeys(rest.pop() or ())) if wording.subject is not None else ()
         return Rows((body or "").encode(), count, more, position, tuple(rest), people)
 
     async def _page_by_bounds(
