@@ -62,14 +62,17 @@ from app.api.token_status import router as token_status_router
 from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.cosignatures import witnesses_of
 from app.audit.log import Log
+from app.audit.subjects import Subjects
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
+from app.broker.asked import Asked
 from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
 from app.broker.limits import Limits, Rates
+from app.broker.people import People
 from app.broker.recording import Recorder
 from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
@@ -211,11 +214,13 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database, ring, tokens, authority, issuer=settings.issuer
         ).grant
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
-        recorder = Recorder(entries, usage)
+        recorder = Recorder(entries, usage, Subjects(database.pool))
         sign_ins = Sessions(database)
         await limits.start()
         linker = Linker(plain_dsn(url), sealer)
         stack.push_async_callback(linker.stop)
+        named = People(linker, sealer)
+        asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
         yield Platform(
@@ -244,7 +249,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             broker=Broker(
                 database=database,
                 snapshot=snapshot,
-                decider=decider,
+                asked=asked,
                 recorder=recorder,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
@@ -253,12 +258,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             aggregator=Aggregator(
                 database,
                 snapshot,
-                decider,
+                asked,
                 recorder,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes // _SHARE_OF_AGGREGATES,
             ),
-            writer=Writer(database, snapshot, decider),
+            writer=Writer(database, snapshot, decider, named),
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
             sources=Sources(database, entries),

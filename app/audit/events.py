@@ -73,3 +73,6 @@ class Event(StrEnum):
     QUOTA_SET = "quota.set"
     QUOTA_REMOVED = "quota.removed"
     MANAGED_FOR_MEMBER = "dataset.managed_for_member"
+    SUBJECTS_NAMED = "subjects.named"
+    SUBJECT_KEY_ROTATED = "subjects.key_rotated"
+    SUBJECT_FORGOTTEN = "subject.forgotten"

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.people import some_of
 from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
@@ -19,6 +20,7 @@ from app.broker.versions_asked import (
     allow_for,
     entry_of,
     plainly_permitted,
+    refuse_renamed,
     visible_key,
     while_kept,
 )
@@ -106,6 +108,7 @@ class ChangeFeed:
         known = await self._snapshot.dataset(ask.dataset_id)
         current = known.entry.version
         allow = await allow_for(self._decider, known, current, ask.asker)
+        await refuse_renamed(self._decider, known, ask.asker)
         if current is None:
             raise NoVersion(dataset=known.entry.id)
         await visible_key(self._decider, known, current, allow, ask.asker)
@@ -117,6 +120,7 @@ class ChangeFeed:
         receipt = await self._recorder.record(
             known, ask.asker, step.allow, version=step.version.number, rows=len(step.events),
             columns=_names(step), feed=True,
+            **some_of(known.entry.facts, step.reached.revision),
         )  # fmt: skip
         next_link = self._link(ask, step.position) if step.more else None
         body = self._body(ask, step, next_link)

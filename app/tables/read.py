@@ -13,6 +13,7 @@ from sqlalchemy import Select
 
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
+from app.query.fields import Field
 from app.query.question import Both, Condition, Words
 from app.query.shape import is_short, shape_of
 from app.tables import pages
@@ -54,6 +55,7 @@ class Rows:
     more: bool
     last: tuple[Any, ...]  # the position of the last row, where more follow
     joined: tuple[int, ...] = ()  # records of each joined dataset on the page
+    people: tuple[str, ...] = ()  # whom the records are about, where that is to be told
 
 
 @contextmanager
@@ -81,15 +83,18 @@ class TableReader:
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
-        found = None if joined else await self._page_by_bounds(source, reading, wording)
+        found = None
+        if not joined and wording.subject is None:
+            found = await self._page_by_bounds(source, reading, wording)
         if found is not None:
             return found
         reading = await self.resolved(source, reading)
         prepared = await self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
-        body, count, more, last, *joined_counts = row
+        body, count, more, last, *rest = row
         position = tuple(orjson.loads(last)) if last else ()
-        return Rows((body or "").encode(), count, more, position, tuple(joined_counts))
+        people = tuple(dict.fromkeys(rest.pop() or ())) if wording.subject is not None else ()
+        return Rows((body or "").encode(), count, more, position, tuple(rest), people)
 
     async def _page_by_bounds(
         self, source: Source, reading: Reading, wording: Wording
@@ -121,6 +126,19 @@ class TableReader:
         prepared = await self._statement("count", source, joined, reading, wording)
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
+
+    async def people(
+        self, source: Source, joined: Sequence[Source], reading: Reading, subject: Field
+    ) -> tuple[str, ...] | None:
+        """Whom the rows are about, as the field names them; None: more than are told one by one.
+
+        Raises `DatabaseUnavailable`.
+        """
+        wording = Wording(Form.RECORD, (), subject=subject)
+        reading = await self.resolved(source, reading)
+        prepared = await self._statement("people", source, joined, reading, wording)
+        (found,) = await self._fetch_row(prepared, reading)
+        return None if len(found or ()) > pages.MOST_PEOPLE else tuple(found or ())
 
     async def resolved(self, source: Source, reading: Reading) -> Reading:
         """The reading with the rows that its conditions of place hold for, and those that its words
@@ -297,6 +315,7 @@ _KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
     "page": pages.page,
     "page by bounds": pages.page_by_bounds,
     "count": pages.count,
+    "people": pages.people,
     "stream": pages.stream,
     "groups": groups,
     "cells": base_cells,

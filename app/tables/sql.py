@@ -48,6 +48,7 @@ class Reading:
     now: datetime
     found: Mapping[Place, Found] = field(default_factory=dict)
     rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
+    mark: str = ""  # what stands before values that are still to be changed
 
 
 Getter = Callable[[Reading], Any]
