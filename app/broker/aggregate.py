@@ -86,7 +86,7 @@ class Aggregator:
         plan = held.plan
         if (
             ask.if_none_match is not None
-            and not plan.joined
+            and not plan.may_change
             and has_tag(ask.if_none_match, plan.etag)
         ):
             receipt = await self._record(known, ask, allow, Held(plan))
@@ -95,7 +95,7 @@ class Aggregator:
             held = await self._fetch(key, held, known, ask, rules)
         receipt = await self._record(known, ask, allow, held)
         answer = self._answer(plan, allow, receipt, body=held.body, next_link=held.next_link)
-        return tagged(answer, ask.if_none_match) if plan.joined else answer
+        return tagged(answer, ask.if_none_match) if plan.may_change else answer
 
     async def _as_published(self, known: Known, version: VersionEntry, ask: Ask) -> VersionEntry:
         """The version as of its last publishing, and no other."""
@@ -116,7 +116,7 @@ class Aggregator:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows, rules,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds, rules,
                ask.raw_query, ask.representation, ask.path, *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version.source is version.source:
@@ -139,7 +139,7 @@ class Aggregator:
         except (NotCountedSo, RowsNotTold) as refusal:
             raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
-        if not plan.joined:
+        if not plan.may_change:
             self._held.hold(key, held)
         return key, held
 
@@ -191,7 +191,7 @@ class Aggregator:
     def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
         return Answer(
             media_type=shape.media_type(plan),
-            etag=None if plan.joined else plan.etag,
+            etag=None if plan.may_change else plan.etag,
             receipt=receipt,
             is_public=allow.ground == "public",
             **parts,

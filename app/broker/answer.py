@@ -115,7 +115,7 @@ class Broker:
         receipt = await self._record(known, ask, purpose, allow, plan, held.rows, held.joined)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
         answer = self._answer(plan, allow, receipt, **parts)
-        return tagged(answer, ask.if_none_match) if plan.joined else answer
+        return tagged(answer, ask.if_none_match) if plan.may_change else answer
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None
@@ -131,7 +131,7 @@ class Broker:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds,
                ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
@@ -147,7 +147,7 @@ class Broker:
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None
         held = Held(plan)
-        if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
+        if not plan.may_change:
             self._held.hold(key, held)
         return key, held
 
@@ -283,7 +283,7 @@ class Broker:
     def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
         return Answer(
             media_type=shape.media_type(plan),
-            etag=None if plan.joined else plan.etag,
+            etag=None if plan.may_change else plan.etag,
             receipt=receipt,
             is_public=allow.ground == "public",
             fields=plan.question.fields,
@@ -305,5 +305,5 @@ async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 
 
 def _matches(if_none_match: str, plan: Plan) -> bool:
-    """Whether the asker has this very answer; with a join that shows only once it is made."""
-    return not plan.joined and has_tag(if_none_match, plan.etag)
+    """Whether the asker has this very answer; of one that may change that shows once it is made."""
+    return not plan.may_change and has_tag(if_none_match, plan.etag)

@@ -56,7 +56,7 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
         ask.parameters, params.Known(version.fields, about.allow.columns, joins, about.readings)
     )
     named = ",".join(each.name for each in grouping.groups)
-    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.rows)}"
+    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.bounds)}"
     revision, after = _continued(ask, about, grouping, order)
     question = only_permitted(question, permitted(ask.dataset_id, version, about.allow))
     question = replace(question, after=after)
@@ -86,6 +86,7 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
         is_one_record=False,
         path=path,
         figures=Figures(grouping, as_texts=ask.representation is Representation.CSV),
+        by_consent=about.allow.consent is not None,
     )
 
 

@@ -74,11 +74,18 @@ class Plan:
     links: tuple[Link, ...] = ()
     is_bare: bool = False  # rows alone: the door has an envelope of its own
     figures: Figures | None = None  # groups are asked for, no records
+    by_consent: bool = False  # of those alone who consent to it
 
     @property
     def is_streamed(self) -> bool:
         """Whether rows go out as PostgreSQL sends them, however many."""
         return self.representation in STREAMED
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the same question on the same rows may be answered otherwise a moment later:
+        by another dataset's rows, the time of day, a consent. Such an answer is never held."""
+        return bool(self.joined) or self.by_consent
 
     @property
     def is_whole(self) -> bool:
@@ -151,7 +158,7 @@ def make_plan(
     identity = _identity(version, visible)
     question = _with(question, *_one_record(ask, version, visible, identity))
     question = only_permitted(question, permitted(ask.dataset_id, version, allow))
-    told = asked_rows(ask.parameters, readings, allow.rows)
+    told = asked_rows(ask.parameters, readings, allow.bounds)
     order = f"{signature(question.order, question.near)}#{told}"
     question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
@@ -173,6 +180,7 @@ def make_plan(
         path=path,
         links=ask.links,
         is_bare=ask.bare is not None,
+        by_consent=allow.consent is not None,
     )
 
 
@@ -363,7 +371,7 @@ def etag_of(
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
             repr(ask.bare),
-            *sorted(seen_as(allow.columns, allow.rows)),
+            *sorted(seen_as(allow.columns, allow.bounds)),
             *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip

@@ -127,7 +127,7 @@ class Writer:
         allow = await self._decider.allow(
             known, caller, Action.WRITE, None, request_id, again=again
         )
-        if allow.rows:
+        if allow.bounds:
             await self._refuse_untold(known, allow, Asker(caller, None, request_id))
         return known, allow
 
