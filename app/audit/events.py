@@ -37,6 +37,8 @@ class Event(StrEnum):
     PURPOSE_ADDED = "purpose.added"
     PURPOSE_VIEW_SET = "purpose_view.set"
     PURPOSE_VIEW_REMOVED = "purpose_view.removed"
+    CONSENT_GIVEN = "consent.given"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
     PROFILE_ADDED = "profile.added"
     PROFILE_CHANGED = "profile.changed"
     DATASET_ADDED = "dataset.added"

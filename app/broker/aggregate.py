@@ -118,7 +118,7 @@ class Aggregator:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows, rules,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds, rules,
                ask.raw_query, ask.representation, ask.path, *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version.source is version.source:
@@ -138,7 +138,7 @@ class Aggregator:
         except (NotCountedSo, RowsNotTold, SubjectByNameOnly) as refusal:
             raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
-        if not plan.joined and people is None:
+        if not plan.may_change and people is None:
             self._held.hold(key, held)
         return key, held
 

@@ -133,7 +133,7 @@ class Broker:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds,
                ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
@@ -149,9 +149,9 @@ class Broker:
         except SubjectByNameOnly as refusal:
             raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
-        # Another dataset's rows, and the time of day, may change its answer; and where records are
-        # about people it is one reader's own, and each reading is told with whom it was about.
-        if not plan.joined and about is None:
+        # Where records are about people an answer is one reader's own, and each reading is told with
+        # whom it was about.
+        if not plan.may_change and about is None:
             self._held.hold(key, held)
         return key, held
 
@@ -346,5 +346,5 @@ async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 
 
 def _matches(if_none_match: str, plan: Plan) -> bool:
-    """Whether the asker has this very answer; with a join that shows only once it is made."""
+    """Whether the asker has this very answer; of one that may change that shows once it is made."""
     return not plan.is_tagged_by_bytes and has_tag(if_none_match, plan.etag)

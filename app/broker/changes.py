@@ -152,7 +152,7 @@ class ChangeFeed:
         if base is None:
             raise InvalidCursor
         version, allow = await self._version(session, known, base, ask.asker)
-        seen_by = digest_of(seen_as(allow.columns, allow.rows))
+        seen_by = digest_of(seen_as(allow.columns, allow.bounds))
         if ask.since is not None and position.seen_by != seen_by:
             raise CursorExpired
         where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
@@ -225,7 +225,7 @@ class ChangeFeed:
         if following.differences is None:
             raise CursorExpired
         version, allow = await self._version(at.session, known, following, asker)
-        if allow.rows != at.allow.rows:
+        if allow.bounds != at.allow.bounds:
             raise CursorExpired  # what is in force of the one may be out of reach of the other
         where = await plainly_permitted(self._decider, known, version, allow, asker)
         found = await feed.publication(
@@ -247,7 +247,7 @@ class ChangeFeed:
         if is_cut:
             position = replace(at.position, at=page[-1].place)
         else:
-            seen_by = digest_of(seen_as(allow.columns, allow.rows))
+            seen_by = digest_of(seen_as(allow.columns, allow.bounds))
             position = replace(at.position, seen_by=seen_by, edition=following.number, at=0)
         now_at = replace(at, version=version, allow=allow)
         return await self._done(now_at, following, events, position, is_cut)

@@ -151,7 +151,7 @@ class Differ:
     ) -> tuple[DiffPosition, Sequence[Found]]:
         """Where the page begins, and its differences, one more than asked for."""
         versions = (sides[0].version.number, sides[1].version.number)
-        rows = [each for side in sides for each in side.allow.rows]
+        rows = [each for side in sides for each in side.allow.bounds]
         seen_by = digest_of(seen_as(visible, rows))
         began = None
         if ask.cursor is not None:

@@ -66,7 +66,7 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
     if about.people is not None and about.people.changed is not None:
         question = by_stored_names(question, about.people.changed.name, about.people.stored)
     named = ",".join(each.name for each in grouping.groups)
-    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.rows)}"
+    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.bounds)}"
     revision, after = _continued(ask, about, grouping, order)
     question = only_permitted(question, permitted(ask.dataset_id, version, about.allow))
     question = replace(question, after=after)
@@ -97,6 +97,7 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
         path=path,
         figures=Figures(grouping, as_texts=ask.representation is Representation.CSV),
         about=about.people,
+        by_consent=about.allow.consent is not None,
     )
 
 

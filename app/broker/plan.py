@@ -77,16 +77,23 @@ class Plan:
     is_bare: bool = False  # rows alone: the door has an envelope of its own
     figures: Figures | None = None  # groups are asked for, no records
     about: About | None = None  # the people whom its records are about
+    by_consent: bool = False  # of those alone who consent to it
 
     @property
     def is_tagged_by_bytes(self) -> bool:
         """Whether more than the question says what its answer is, or for whom it is one."""
-        return bool(self.joined) or (self.about is not None and self.about.reader is not None)
+        return self.may_change or (self.about is not None and self.about.reader is not None)
 
     @property
     def is_streamed(self) -> bool:
         """Whether rows go out as PostgreSQL sends them, however many."""
         return self.representation in STREAMED
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the same question on the same rows may be answered otherwise a moment later:
+        by another dataset's rows, the time of day, a consent. Such an answer is never held."""
+        return bool(self.joined) or self.by_consent
 
     @property
     def is_whole(self) -> bool:
@@ -163,7 +170,7 @@ def make_plan(
     if about is not None and about.changed is not None:
         question = by_stored_names(question, about.changed.name, about.stored)
     question = only_permitted(question, permitted(ask.dataset_id, version, allow))
-    told = asked_rows(ask.parameters, readings, allow.rows)
+    told = asked_rows(ask.parameters, readings, allow.bounds)
     order = f"{signature(question.order, question.near)}#{told}"
     question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
@@ -186,6 +193,7 @@ def make_plan(
         links=ask.links,
         is_bare=ask.bare is not None,
         about=about,
+        by_consent=allow.consent is not None,
     )
 
 
@@ -349,7 +357,7 @@ def etag_of(
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
             repr(ask.bare),
-            *sorted(seen_as(allow.columns, allow.rows)),
+            *sorted(seen_as(allow.columns, allow.bounds)),
             *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip

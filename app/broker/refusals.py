@@ -103,6 +103,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         "提供者は、利用目的 {purpose} にはどの項目も提供していません。提供者に確認してください。",
         "Its publisher gives no field for the purpose {purpose}. Ask its publisher.",
     ),
+    Reason.SUBJECT_UNTOLD: (
+        "この利用目的には本人の同意が必要ですが、データセット {dataset} には本人を示す項目（subject）の"
+        "宣言がありません。提供者に確認してください。",
+        "This purpose needs each person's consent, and the dataset {dataset} declares no field that"
+        " names the person (subject). Ask its publisher.",
+    ),
     Reason.FACTS_TOO_OLD: (
         "このサーバーはデータベースから切り離されており、データセット {dataset} の利用条件を"
         "確認できません。しばらくしてから再試行してください。",

@@ -57,7 +57,7 @@ async def allow_for(
     allow = await decider.allow(
         known, asker.caller, action, asker.purpose, asker.request_id, again=again
     )
-    if version is not None and allow.rows:
+    if version is not None and allow.bounds:
         try:
             permitted(known.entry.id, version, allow)
         except RowsNotTold as refusal:

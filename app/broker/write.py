@@ -133,7 +133,7 @@ class Writer:
             known, caller, Action.WRITE, None, request_id, again=again
         )
         asker = Asker(caller, None, request_id)
-        if allow.rows:
+        if allow.bounds:
             await self._refuse_untold(known, allow, asker)
         if are_renamed(known.entry.facts, caller):
             await self._refuse_by_name(known, asker)

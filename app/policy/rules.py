@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, ParamSpec
 
 from app.policy.facts import Action, AgreementFacts, Caller, DatasetFacts, Facts, PurposeView
-from app.policy.verdicts import Allow, Decision, Deny, Reason
+from app.policy.verdicts import Allow, ByConsent, Decision, Deny, Reason
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
@@ -70,7 +70,7 @@ def _judge_grounds(facts: Facts) -> Decision:
 
 
 def _is_bounded(allowed: Allow) -> bool:
-    return bool(allowed.rows) or allowed.per_day is not None
+    return bool(allowed.bounds) or allowed.per_day is not None
 
 
 def _judge_caller(facts: Facts) -> Decision:
@@ -125,7 +125,15 @@ def _viewed(facts: Facts, allowed: Allow) -> Allow:
         return allowed
     columns = allowed.columns if view.columns is None else allowed.columns & view.columns
     rows = tuple(dict.fromkeys((*allowed.rows, *_rows_of(view))))
-    return replace(allowed, columns=columns, rows=rows)
+    return replace(allowed, columns=columns, rows=rows, consent=_consent_to(facts, view))
+
+
+def _consent_to(facts: Facts, view: PurposeView) -> ByConsent | None:
+    """To what the people must consent whose records leave under the view."""
+    if not view.consent or facts.caller is None:
+        return None
+    subject = facts.dataset.subject or ""  # which the rule "subject-told" lets by for nobody
+    return ByConsent(subject, facts.caller.client.organization_id, view.purpose)
 
 
 def _rows_of(bound: AgreementFacts | PurposeView) -> tuple[str, ...]:
@@ -356,6 +364,13 @@ VIEW_RULES: Final[tuple[Rule[[Facts, Allow, Allow]], ...]] = (
         Reason.NOT_FOR_PURPOSE,
         lambda _facts, allowed, viewed: bool(viewed.columns) or not allowed.columns,
         lambda facts, _allowed, _viewed: {"purpose": facts.purpose or ""},
+    ),
+    # Where no field says whom a record is about, nobody can have consented.
+    Rule(
+        "subject-told",
+        Reason.SUBJECT_UNTOLD,
+        lambda _facts, _allowed, viewed: viewed.consent is None or bool(viewed.consent.subject),
+        lambda facts, _allowed, _viewed: {"dataset": facts.dataset.id},
     ),
 )
 

@@ -16,6 +16,7 @@ from tests.oauth import test_one_agreement as one_agreement
 from tests.policy.test_rules_as_data import OF_A_RULE, without
 from tests.rows import test_views as views
 from tests.stock import reader, stocked
+from tests.subjects import test_consents as consents
 from tests.world import SAKAI, World
 
 Seen = Callable[[World], Coroutine[Any, Any, None]]
@@ -71,6 +72,7 @@ SEEN: Final[dict[str, Seen]] = {
     "agreement-named": decisions.test_personal_data_is_explained_with_the_agreement_that_a_token_would_be_for,
     "not-excluded": _left_out,
     "left-for-purpose": views.test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why,
+    "subject-told": consents.test_where_the_field_is_taken_back_no_record_leaves_and_the_log_says_why,
     "records-given": _only_counted,
 }
 _WITH_A_CLOCK: Final = {
