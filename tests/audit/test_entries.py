@@ -154,7 +154,7 @@ async def test_two_hundred_reads_at_once_are_two_hundred_entries(
     groups: list[int] = []
     commit = Log._commit
 
-    async def counted(log: Log, bodies: list[str]) -> int:
+    async def counted(log: Log, bodies: list[Any]) -> int:
         groups.append(len(bodies))
         return await commit(log, bodies)
 
@@ -212,7 +212,7 @@ async def test_what_is_being_written_when_the_log_stops_is_written(
 ) -> None:
     commit, begun, goes_on = Log._commit, asyncio.Event(), asyncio.Event()
 
-    async def slow(log: Log, bodies: list[str]) -> int:
+    async def slow(log: Log, bodies: list[Any]) -> int:
         begun.set()
         await goes_on.wait()
         return await commit(log, bodies)
