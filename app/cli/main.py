@@ -23,6 +23,7 @@ from app.cli import (
     quality,
     runs,
     serve,
+    subject,
     token,
     user,
     witness,
@@ -70,6 +71,7 @@ for made, name in (
     (agreement.app, "agreement"),
     (audit.app, "audit"),
     (keys.app, "keys"),
+    (subject.app, "subject"),
 ):
     app.add_typer(made, name=name)
 for command in (

@@ -534,6 +534,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/quotas": _as("admin"),
     "PUT /v1/admin/quotas": _as("admin"),
     "DELETE /v1/admin/quotas": _quota,
+    "POST /v1/subjects": _as("own"),
+    "POST /v1/subjects/keys": _as("own"),
     "GET /v1/terms": _as("nobody"),
     "GET /v1/terms/{number}": _terms,
     "POST /v1/admin/terms": _as("admin"),
