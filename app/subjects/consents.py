@@ -73,6 +73,45 @@ async def list_of(session: AsyncSession, names: Names) -> Sequence[Consent]:
     return (await session.scalars(found.order_by(Consent.given_at.desc(), Consent.id))).all()
 
 
+async def list_of_party(
+    session: AsyncSession,
+    organization_id: str,
+    *,
+    provides: bool,
+    dataset_id: str | None,
+    after: UUID | None,
+    limit: int,
+) -> Sequence[Consent]:
+    """Those given to an organisation, with `provides` also those on its data, by id."""
+    mine = Consent.consumer_id == organization_id
+    if provides:
+        mine = or_(mine, Consent.provider_id == organization_id)
+    found = select(Consent).where(mine)
+    if dataset_id is not None:
+        found = found.where(Consent.dataset_id == dataset_id)
+    if after is not None:
+        found = found.where(Consent.id > after)
+    return (await session.scalars(found.order_by(Consent.id).limit(limit))).all()
+
+
+async def names_of(session: AsyncSession, consent_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """One name of the person of each, the provider's: for the linker, who knows all of them."""
+    found = select(ConsentName.consent_id, func.min(ConsentName.name)).where(
+        ConsentName.consent_id.in_(consent_ids)
+    )
+    return {
+        each: name for each, name in await session.execute(found.group_by(ConsentName.consent_id))
+    }
+
+
+async def get_text(session: AsyncSession, text_sha256: str) -> ConsentText:
+    """A text by its hash, in force or not. Raises `ConsentTextNotInForce`."""
+    found = await session.get(ConsentText, text_sha256) if "\x00" not in text_sha256 else None
+    if found is None:
+        raise ConsentTextNotInForce
+    return found
+
+
 async def get(session: AsyncSession, consent_id: UUID, *, lock: bool = False) -> Consent:
     """One by its id, whosesoever. Raises `ConsentNotFound`."""
     found = await session.get(Consent, consent_id, with_for_update=lock or None)
@@ -156,9 +195,7 @@ async def renamed(
 
 async def _in_force(session: AsyncSession, text_sha256: str) -> ConsentText:
     """The text of that hash, if the same would be shown now."""
-    shown = await session.get(ConsentText, text_sha256) if "\x00" not in text_sha256 else None
-    if shown is None:
-        raise ConsentTextNotInForce
+    shown = await get_text(session, text_sha256)
     now_shown = await offer(
         session, dataset_id=shown.dataset_id, consumer_id=shown.consumer_id, purpose=shown.purpose
     )

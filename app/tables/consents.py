@@ -35,7 +35,7 @@ SELECT count(*) FROM (
 
 
 def consented(parts: "Statements", part: Consented, get: "Getter") -> ColumnElement[bool]:
-    """Whether the person whom the row names consents: never unknown.
+    """Whether the person whom the row names consents.
 
     Both ways ask the same. Of few consents the rows are found by the subject's index; of many each
     row's own is found by the names' primary key, as many as the page needs.
@@ -43,7 +43,7 @@ def consented(parts: "Statements", part: Consented, get: "Getter") -> ColumnElem
     subject = parts.column(part.field)
     if parts.by_few_consents:
         names = _in_force(parts, part, get, _NAME.c.name).scalar_subquery()
-        return func.coalesce(subject == func.any(func.array(names, type_=ARRAY(Text()))), False)
+        return subject == func.any(func.array(names, type_=ARRAY(Text())))
     # OFFSET keeps the planner from beginning with everybody's consents, to sort them first.
     one = _in_force(parts, part, get, literal(1)).where(_NAME.c.name == subject)
     return one.offset(0).exists()
