@@ -10,6 +10,7 @@ import pytest
 from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
+from tests.oauth import senders
 from tests.stock import KEYED, PURPOSE, Spec, agreed, path, put, reader, stocked
 from tests.world import KENKO, SAKAI, Party, World
 
@@ -110,8 +111,7 @@ async def test_no_token_is_issued_to_whom_no_rule_would_allow(
     dataset = await stocked(world, ROWS, data_class=data_class)
     party = await world.party(organization)
 
-    form = party.form(f"dataset:{dataset}:{action}")
-    response = await world.client.post("/oauth/token", data=form)
+    response = await senders.asked(world, party, f"dataset:{dataset}:{action}")
 
     assert (response.status_code, response.json().get("error")) == (400, "invalid_scope")
 
@@ -181,7 +181,7 @@ async def test_an_agreement_that_has_not_begun_gives_nothing_yet(
     begins = clock.now() + timedelta(days=2)
     ends = begins + timedelta(days=30)
     await agreed(world, dataset, party, valid_from=begins.isoformat(), valid_until=ends.isoformat())
-    early = await world.client.post("/oauth/token", data=party.form(f"dataset:{dataset}:read"))
+    early = await senders.asked(world, party, f"dataset:{dataset}:read")
     assert early.json().get("error") == "invalid_scope"
     # A second agreement gives the token; what counts for a read is the one of its purpose.
     await agreed(world, dataset, party, purpose="health")
@@ -216,7 +216,7 @@ async def test_an_agreement_to_read_is_none_to_write(world: World) -> None:
     party = await world.party(SAKAI, Role.DEVELOPER)
     await agreed(world, dataset, party)
 
-    response = await world.client.post("/oauth/token", data=party.form(f"dataset:{dataset}:write"))
+    response = await senders.asked(world, party, f"dataset:{dataset}:write")
 
     assert response.json().get("error") == "invalid_scope"
 

@@ -14,8 +14,9 @@ from joserfc.jwk import ECKey
 from app.audit.events import Event
 from app.models.parties import Role
 from app.oauth.proofs import normal
+from tests.bound import digest
 from tests.conftest import ISSUER
-from tests.oauth.senders import TOKEN_PATH, Sender, digest, proof, sender
+from tests.oauth.senders import TOKEN_PATH, Sender, proof, sender
 from tests.oauth.test_access_tokens import claims_of, signed
 from tests.stock import path, reader, stocked
 from tests.world import KENKO, World
