@@ -45,6 +45,7 @@ class _Tus(APIRoute):
         match, child = super().matches({**scope, "method": meant})
         if match is Match.FULL:
             child["method"] = meant
+            child["method_sent"] = scope["method"]
         return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
