@@ -40,13 +40,6 @@ async def prove(request: httpx.Request) -> None:
         request.headers["DPoP"] = shown
 
 
-def prove_now(request: httpx.Request) -> None:
-    """The same, for a client that does not wait."""
-    shown = proof_for(request.method, request.url.raw_path, request.headers)
-    if shown is not None:
-        request.headers["DPoP"] = shown
-
-
 HOOKS: Final = {"request": [prove]}
 
 
