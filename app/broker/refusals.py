@@ -36,10 +36,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         " tls_client_auth.",
     ),
     Reason.TOKEN_NOT_BOUND: (
-        "個人情報には送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
+        "庁内データより上には、送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
         "取得し、Authorization: DPoP で送るか（RFC 9449）、登録したクライアント証明書で接続して"
         "取得してください（RFC 8705）。",
-        "Personal data needs a token bound to its sender's key: get one at /oauth/token with a DPoP"
+        "Data above internal needs a token bound to its sender's key: get one at /oauth/token with a DPoP"
         " header and send it as Authorization: DPoP (RFC 9449), or get and use one over a connection"
         " with your registered client certificate (RFC 8705).",
     ),

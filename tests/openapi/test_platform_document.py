@@ -31,7 +31,7 @@ from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.oauth.people import acting, somebody
-from tests.oauth.senders import proof, sender
+from tests.oauth.senders import TOKEN_PATH, proof, sender
 from tests.stock import stocked
 from tests.subjects.consenting import register
 from tests.world import SAKAI, Party, World
@@ -164,6 +164,11 @@ def _as(who: str, **path: Any) -> Ready:
         return ({} if who == "nobody" else getattr(stage, who)), path
 
     return ready
+
+
+async def _proving_a_key(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """With the header that the document names: the token of the example is for restricted data."""
+    return {"DPoP": proof(ECKey.generate_key("P-256"), "POST", TOKEN_PATH)}, {}
 
 
 async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -583,7 +588,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /readyz": _as("nobody"),
     "GET /v1/health": _as("nobody"),
     "GET /oauth/jwks": _as("nobody"),
-    "POST /oauth/token": _as("nobody"),
+    "POST /oauth/token": _proving_a_key,
     "POST /oauth/revoke": _as("nobody"),
     "POST /oauth/keys": _holding_a_new_key,
     "POST /oauth/par": _signed_in_to,
