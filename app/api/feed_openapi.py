@@ -8,7 +8,7 @@ from app.api.records_openapi import LINKS
 FEED_CODES: Final = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "column_not_visible", "dataset_not_found", "no_version_published", "dataset_withdrawn",
-    "invalid_cursor", "rows_not_told", "day_used_up",
+    "invalid_cursor", "rows_not_told", "subject_not_told", "day_used_up",
 )  # fmt: skip
 _HEADERS: Final = {
     "Link": {"schema": {"type": "string"}, "description": 'rel="next" while more is waiting'},

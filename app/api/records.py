@@ -241,7 +241,8 @@ READ_CODES: Final = (
     "column_not_visible", "dataset_not_found", "version_not_found", "no_version_published",
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
-    "day_used_up", "limiter_unavailable", "rows_not_told",
+    "day_used_up", "limiter_unavailable", "rows_not_told", "subject_not_told",
+    "subject_by_name_only",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",

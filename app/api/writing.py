@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/datasets/{dataset_id}/records", tags=["Records"])
 _CODES = (
     "token_required", "invalid_token", "authorization_malformed", "access_refused",
     "dataset_not_found", "dataset_withdrawn", "dataset_has_no_key", "metadata_only",
-    "records_need_approval", "rows_not_told", "day_used_up",
+    "records_need_approval", "rows_not_told", "subject_not_told", "subject_is_key", "day_used_up",
 )  # fmt: skip
 
 

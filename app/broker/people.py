@@ -9,16 +9,19 @@ import base64
 import binascii
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import asyncpg
 
 from app.audit.subjects import Whom
 from app.broker.ask import Ask
 from app.broker.snapshot import Known
 from app.catalogue.entries import VersionEntry
 from app.kit.crypto import Sealer, SecretKeyUnusable
+from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Fault, Kind
 from app.policy.facts import Caller, DatasetFacts
 from app.query.fields import Field, FieldType
@@ -118,6 +121,15 @@ def some_of(facts: DatasetFacts, revision: int) -> dict[str, Any]:
     return {"whom": Whom(facts.publisher_id, facts.id, None), "revision": revision}
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """The linker's errors end here."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as exc:
+        raise DatabaseUnavailable from exc
+
+
 class People:
     """Turns names of people into those of whoever reads. One a process."""
 
@@ -148,7 +160,8 @@ class People:
         """The same, knowing what the reader's names that are asked by are called in the records."""
         if about.reader is None or not names:
             return about
-        stored = await self._linker.every_name(names, of=about.reader, for_=about.publisher_id)
+        with _told():
+            stored = await self._linker.every_name(names, of=about.reader, for_=about.publisher_id)
         return replace(about, stored=stored)
 
     async def told(self, about: About, form: Form, body: bytes, names: Collection[str]) -> bytes:
@@ -187,7 +200,8 @@ class People:
     async def _translated(self, about: About, names: Collection[str]) -> Mapping[str, str]:
         if about.reader is None or not names:
             return {}
-        return await self._linker.translate(names, of=about.publisher_id, for_=about.reader)
+        with _told():
+            return await self._linker.translate(names, of=about.publisher_id, for_=about.reader)
 
     async def incoming(
         self, facts: DatasetFacts, caller: Caller, records: Sequence[Any]
@@ -197,7 +211,8 @@ class People:
         subject, mine = facts.subject or "", caller.client.organization_id
         given = [each.get(subject) if isinstance(each, Mapping) else None for each in records]
         names = [each for each in given if isinstance(each, str)]
-        found = await self._linker.translate(names, of=mine, for_=facts.publisher_id)
+        with _told():
+            found = await self._linker.translate(names, of=mine, for_=facts.publisher_id)
         nobody: dict[int, Fault] = {}
         taken = []
         for at, (record, name) in enumerate(zip(records, given, strict=True)):
