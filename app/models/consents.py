@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -27,9 +27,11 @@ class ConsentText(Base):
     __tablename__ = "consent_text"
     __table_args__ = (
         CheckConstraint("sha256 = encode(sha256(convert_to(body, 'UTF8')), 'hex')", name="hash"),
+        Index("ix_consent_text_dataset_id", "dataset_id", "consumer_id", "purpose"),
     )
 
     sha256: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Identity(always=True), unique=True)  # short, for an index
     dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"))
     provider_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
     consumer_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
@@ -74,16 +76,27 @@ class Consent(Base):
 
 
 class ConsentName(Base):
-    """One name of the person at the provider, beside what the consent is on: reads look here."""
+    """One name of the person at the provider. Reads look here alone, in an index by the person or
+    one by what is consented to; the database itself takes over what it repeats of the consent, and its withdrawal with it.
+    """
 
     __tablename__ = "subject_consent_name"
-    __table_args__ = (Index("ix_subject_consent_name_name", "organization_id", "name"),)
+    __table_args__ = (
+        Index(
+            "ix_subject_consent_name_name", "name", "text_number",
+            postgresql_include=["given_at", "valid_until", "withdrawn_at"],
+        ),
+        Index(
+            "ix_subject_consent_name_in_force", "text_number", "name",
+            postgresql_include=["given_at", "valid_until"],
+            postgresql_where=text("withdrawn_at IS NULL"),
+        ),
+    )  # fmt: skip
 
-    dataset_id: Mapped[str] = mapped_column(primary_key=True)
-    consumer_id: Mapped[str] = mapped_column(primary_key=True)
-    purpose: Mapped[str] = mapped_column(primary_key=True)
+    consent_id: Mapped[UUID] = mapped_column(ForeignKey("subject_consent.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    consent_id: Mapped[UUID] = mapped_column(
-        ForeignKey("subject_consent.id"), primary_key=True, index=True
-    )
     organization_id: Mapped[str]  # whose name it is: the provider's
+    text_number: Mapped[int]
+    given_at: Mapped[datetime]
+    valid_until: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, false, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
@@ -182,9 +182,8 @@ async def renamed(
 ) -> None:
     """Let consents known by an older name at an organisation be known by the newer one too."""
     added = text("""
-        INSERT INTO subject_consent_name
-            (dataset_id, consumer_id, purpose, name, consent_id, organization_id)
-        SELECT n.dataset_id, n.consumer_id, n.purpose, given.newer, n.consent_id, n.organization_id
+        INSERT INTO subject_consent_name (consent_id, name, organization_id)
+        SELECT n.consent_id, given.newer, n.organization_id
         FROM unnest(CAST(:older AS text[]), CAST(:newer AS text[])) AS given (older, newer)
         JOIN subject_consent_name n ON n.organization_id = :organization AND n.name = given.older
         ON CONFLICT DO NOTHING
@@ -230,14 +229,12 @@ async def _refuse_second(
 
 async def _name(session: AsyncSession, consent: Consent, names: frozenset[str]) -> None:
     """Older names too: tables that were loaded under them hold them still."""
-    on = {
-        "dataset_id": consent.dataset_id,
-        "consumer_id": consent.consumer_id,
-        "purpose": consent.purpose,
-        "organization_id": consent.provider_id,
-        "consent_id": consent.id,
-    }
-    await session.execute(insert(ConsentName), [{**on, "name": name} for name in sorted(names)])
+    added = text("""
+        INSERT INTO subject_consent_name (consent_id, name, organization_id)
+        SELECT :consent, unnest(CAST(:names AS text[])), :organization
+    """)
+    given = {"consent": consent.id, "names": sorted(names), "organization": consent.provider_id}
+    await session.execute(added, given)
 
 
 async def _is_theirs(session: AsyncSession, consent: Consent, names: Names) -> bool:

@@ -16,20 +16,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.models.consents import Consent, ConsentName
+from app.models.consents import ConsentName, ConsentText
 from app.query.fields import Field
 from app.query.question import Both, Condition, Consented
 
 if TYPE_CHECKING:
     from app.tables.sql import Getter, Statements
 
-_CONSENT: Final = cast(Table, Consent.__table__)
+_TEXT: Final = cast(Table, ConsentText.__table__)
 _NAME: Final = cast(Table, ConsentName.__table__)
 FEW: Final = 5_000  # of so many each is looked up; of more, each row's own is
 COUNT: Final = """
 SELECT count(*) FROM (
-    SELECT FROM subject_consent_name WHERE dataset_id = $1 AND consumer_id = $2 AND purpose = $3
-    LIMIT $4
+    SELECT FROM subject_consent_name WHERE withdrawn_at IS NULL AND text_number IN (
+        SELECT number FROM consent_text WHERE dataset_id = $1 AND consumer_id = $2 AND purpose = $3
+    ) LIMIT $4
 ) counted
 """
 
@@ -37,36 +38,39 @@ SELECT count(*) FROM (
 def consented(parts: "Statements", part: Consented, get: "Getter") -> ColumnElement[bool]:
     """Whether the person whom the row names consents.
 
-    Both ways ask the same. Of few consents the rows are found by the subject's index; of many each
-    row's own is found by the names' primary key, as many as the page needs.
+    All ways ask the same. Of few consents the rows are found by the subject's index; of many each
+    row's own is looked for, as many as a page needs, or all of them at once for all rows.
     """
     subject = parts.column(part.field)
     if parts.by_few_consents:
-        names = _in_force(parts, part, get, _NAME.c.name).scalar_subquery()
+        names = _in_force(parts, get, _NAME.c.name).scalar_subquery()
         return subject == func.any(func.array(names, type_=ARRAY(Text())))
+    if not parts.is_page:
+        return subject.in_(_in_force(parts, get, _NAME.c.name))
     # OFFSET keeps the planner from beginning with everybody's consents, to sort them first.
-    one = _in_force(parts, part, get, literal(1)).where(_NAME.c.name == subject)
+    one = _in_force(parts, get, literal(1)).where(_NAME.c.name == subject)
     return one.offset(0).exists()
 
 
-def _in_force(
-    parts: "Statements", part: Consented, get: "Getter", *found: ColumnElement[Any]
-) -> Select[Any]:
+def _in_force(parts: "Statements", get: "Getter", *found: ColumnElement[Any]) -> Select[Any]:
     """The names of those who consent now to all of the columns."""
     now = parts.bind(lambda reading: reading.now, DateTime(timezone=True))
+    return select(*found).where(
+        _NAME.c.text_number == func.any(func.array(_texts(parts, get).scalar_subquery())),
+        _NAME.c.withdrawn_at.is_(None),
+        _NAME.c.given_at <= now,
+        _NAME.c.valid_until > now,
+    )
+
+
+def _texts(parts: "Statements", get: "Getter") -> Select[Any]:
+    """The texts that name at least these columns: asked for once in the statement, and few."""
     columns = parts.bind(lambda reading: list(get(reading).columns), ARRAY(Text()))
-    return (
-        select(*found)
-        .select_from(_NAME.join(_CONSENT, _CONSENT.c.id == _NAME.c.consent_id))
-        .where(
-            _NAME.c.dataset_id == parts.bind(lambda reading: get(reading).dataset_id, Text()),
-            _NAME.c.consumer_id == parts.bind(lambda reading: get(reading).consumer_id, Text()),
-            _NAME.c.purpose == parts.bind(lambda reading: get(reading).purpose, Text()),
-            _CONSENT.c.withdrawn_at.is_(None),
-            _CONSENT.c.given_at <= now,
-            _CONSENT.c.valid_until > now,
-            _CONSENT.c.columns.contains(columns),
-        )
+    return select(_TEXT.c.number).where(
+        _TEXT.c.dataset_id == parts.bind(lambda reading: get(reading).dataset_id, Text()),
+        _TEXT.c.consumer_id == parts.bind(lambda reading: get(reading).consumer_id, Text()),
+        _TEXT.c.purpose == parts.bind(lambda reading: get(reading).purpose, Text()),
+        _TEXT.c.columns.contains(columns),
     )
 
 

@@ -27,6 +27,7 @@ from app.tables.sql import Reading, Source, Statements
 from app.tables.word_index import candidates
 
 _MOST_STATEMENTS: Final = 1_000
+_PAGES: Final = frozenset({"page", "page by bounds"})
 _COUNTED_FOR: Final = timedelta(minutes=1)
 _MOST_COPIES: Final = 4  # at once, so that pages find a connection too
 # The database is away, or going. Anything else that it says is a fault of ours and shows as one.
@@ -317,6 +318,7 @@ def _compiled(
     parts = Statements(
         source, joined, reading.question, reading.found,
         is_narrowed=is_narrowed, by_few_consents=reading.by_few_consents,
+        is_page=kind in _PAGES,
     )  # fmt: skip
     return compile_statement(parts, _KINDS[kind](parts, wording))
 

@@ -68,11 +68,13 @@ class Statements:
         *,
         is_narrowed: bool = False,
         by_few_consents: bool = False,
+        is_page: bool = False,
     ) -> None:
         self.question = question
         self.places = places or {}  # the forms of what the reading has found
         self.is_narrowed = is_narrowed
         self.by_few_consents = by_few_consents
+        self.is_page = is_page  # of the rows in order so many as fit, and no more are looked at
         self.source = source
         self.table = source.table
         self.getters: dict[str, Getter] = {}

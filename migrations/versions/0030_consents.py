@@ -18,6 +18,14 @@ depends_on = None
 KEPT = """
 CREATE FUNCTION keep_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'subject_consent_name' THEN
+        -- With its consent's withdrawal, and with nothing else.
+        IF to_jsonb(NEW) - 'withdrawn_at' = to_jsonb(OLD) - 'withdrawn_at'
+           AND NEW.withdrawn_at IS NOT DISTINCT FROM
+               (SELECT withdrawn_at FROM subject_consent WHERE id = NEW.consent_id) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
     IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'subject_consent' THEN
         IF OLD.withdrawn_at IS NULL AND NEW.withdrawn_at IS NOT NULL
            AND to_jsonb(NEW) - 'withdrawn_at' - 'withdrawn_by'
@@ -38,21 +46,34 @@ CREATE TRIGGER keep_consent BEFORE UPDATE OR DELETE ON subject_consent
 CREATE TRIGGER keep_consent_name BEFORE UPDATE OR DELETE ON subject_consent_name
     FOR EACH ROW EXECUTE FUNCTION keep_consent();
 
+CREATE FUNCTION withdraw_consent_names() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE subject_consent_name SET withdrawn_at = NEW.withdrawn_at WHERE consent_id = NEW.id;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER withdraw_consent_names AFTER UPDATE ON subject_consent
+    FOR EACH ROW EXECUTE FUNCTION withdraw_consent_names();
+
 CREATE FUNCTION check_one_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     ours subject_consent;
 BEGIN
     SELECT * INTO ours FROM subject_consent WHERE id = NEW.consent_id;
-    IF (ours.dataset_id, ours.consumer_id, ours.purpose, ours.provider_id)
-       IS DISTINCT FROM (NEW.dataset_id, NEW.consumer_id, NEW.purpose, NEW.organization_id) THEN
-        RAISE EXCEPTION 'the name is not of what the consent is on'
+    IF ours.provider_id IS DISTINCT FROM NEW.organization_id THEN
+        RAISE EXCEPTION 'the name is not one of the provider''s'
             USING ERRCODE = 'check_violation';
     END IF;
+    NEW.text_number := (SELECT number FROM consent_text WHERE sha256 = ours.text_sha256);
+    NEW.given_at := ours.given_at;
+    NEW.valid_until := ours.valid_until;
+    NEW.withdrawn_at := ours.withdrawn_at;
     IF ours.withdrawn_at IS NULL AND EXISTS (
         SELECT FROM subject_consent_name n JOIN subject_consent c ON c.id = n.consent_id
-        WHERE (n.dataset_id, n.consumer_id, n.purpose, n.name)
-            = (NEW.dataset_id, NEW.consumer_id, NEW.purpose, NEW.name)
-          AND c.id <> ours.id AND c.provider_id = ours.provider_id AND c.withdrawn_at IS NULL
+        WHERE (n.organization_id, n.name) = (NEW.organization_id, NEW.name)
+          AND (c.dataset_id, c.consumer_id, c.purpose)
+            = (ours.dataset_id, ours.consumer_id, ours.purpose)
+          AND c.id <> ours.id AND c.withdrawn_at IS NULL
           AND c.given_at < ours.valid_until AND c.valid_until > ours.given_at
     ) THEN
         RAISE EXCEPTION 'a consent to the same is in force' USING ERRCODE = 'unique_violation';
@@ -105,15 +126,20 @@ def upgrade() -> None:
     op.create_table(
         "consent_text",
         _text("sha256"),
+        sa.Column("number", sa.Integer(), sa.Identity(always=True), nullable=False),
         *_parties("consent_text"),
         _text("ja"),
         _text("en"),
         _text("body"),
         _time("made_at"),
         sa.PrimaryKeyConstraint("sha256", name="pk_consent_text"),
+        sa.UniqueConstraint("number", name="uq_consent_text_number"),
         sa.CheckConstraint(
             "sha256 = encode(sha256(convert_to(body, 'UTF8')), 'hex')", name="hash"
         ),
+    )
+    op.create_index(
+        "ix_consent_text_dataset_id", "consent_text", ["dataset_id", "consumer_id", "purpose"]
     )
     op.create_table(
         "subject_consent",
@@ -140,25 +166,28 @@ def upgrade() -> None:
     op.create_index("ix_subject_consent_consumer_id", "subject_consent", ["consumer_id", "id"])
     op.create_table(
         "subject_consent_name",
-        _text("dataset_id"),
-        _text("consumer_id"),
-        _text("purpose"),
-        _text("name"),
         sa.Column("consent_id", sa.Uuid(), nullable=False),
+        _text("name"),
         _text("organization_id"),
-        sa.PrimaryKeyConstraint(
-            "dataset_id", "consumer_id", "purpose", "name", "consent_id",
-            name="pk_subject_consent_name",
-        ),
+        sa.Column("text_number", sa.Integer(), nullable=False),
+        _time("given_at"),
+        _time("valid_until"),
+        _time("withdrawn_at", null=True),
+        sa.PrimaryKeyConstraint("consent_id", "name", name="pk_subject_consent_name"),
         sa.ForeignKeyConstraint(
             ["consent_id"], ["subject_consent.id"],
             name="fk_subject_consent_name_consent_id_subject_consent",
         ),
     )  # fmt: skip
-    op.create_index("ix_subject_consent_name_consent_id", "subject_consent_name", ["consent_id"])
     op.create_index(
-        "ix_subject_consent_name_name", "subject_consent_name", ["organization_id", "name"]
-    )
+        "ix_subject_consent_name_name", "subject_consent_name", ["name", "text_number"],
+        postgresql_include=["given_at", "valid_until", "withdrawn_at"],
+    )  # fmt: skip
+    op.create_index(
+        "ix_subject_consent_name_in_force", "subject_consent_name", ["text_number", "name"],
+        postgresql_include=["given_at", "valid_until"],
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
+    )  # fmt: skip
     for statement in KEPT.split("\n\n"):
         op.execute(statement)
 
@@ -168,7 +197,7 @@ def downgrade() -> None:
     op.drop_table("subject_consent_name")
     op.drop_table("subject_consent")
     op.drop_table("consent_text")
-    op.execute("DROP FUNCTION keep_consent, check_one_consent")
+    op.execute("DROP FUNCTION keep_consent, check_one_consent, withdraw_consent_names")
     # Below, nothing would ask for consent any more: such a purpose is let nothing out for.
     op.execute("SET CONSTRAINTS ALL IMMEDIATE")
     op.execute("UPDATE purpose_view SET columns = '{}' WHERE consent")

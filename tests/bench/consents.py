@@ -30,18 +30,16 @@ _FIELDS: Final = (
     Field("name", "c003", "name", FieldType.TEXT),
     Field("size", "c004", "size", FieldType.INTEGER),
 )
-# Those whose hash is a multiple of `every` have consented.
+_TEXT: Final = """
+INSERT INTO consent_text (sha256, dataset_id, provider_id, consumer_id, purpose, columns,
+    valid_until, ja, en, body, made_at)
+VALUES (encode(sha256($1::text::bytea), 'hex'), 'people', 'p', $1, 'health', '{name,no,size}',
+    now() + interval '1 year', '', '', $1, now()) RETURNING number
+"""
 _CONSENTS: Final = """
-WITH who AS (
-    SELECT c002 AS name, gen_random_uuid() AS id FROM {table} WHERE _row % $2::bigint = 0
-), given AS (
-    INSERT INTO subject_consent (id, dataset_id, provider_id, consumer_id, purpose, columns,
-        text_sha256, method, given_at, given_by, valid_until)
-    SELECT id, 'people', 'p', $1, 'health', '{{name,no,size}}', 'x', 'paper',
-        now() - interval '1 day', 'bench', now() + interval '1 year' FROM who
-)
-INSERT INTO subject_consent_name (dataset_id, consumer_id, purpose, name, consent_id, organization_id)
-SELECT 'people', $1, 'health', name, id, 'p' FROM who
+INSERT INTO subject_consent_name (consent_id, name, organization_id, text_number, given_at, valid_until)
+SELECT gen_random_uuid(), c002, 'p', $1, now() - interval '1 day', now() + interval '1 year'
+FROM {table} WHERE _row % $2::bigint = 0
 """
 
 
@@ -62,7 +60,8 @@ async def people(database: Database) -> Source:
     async with database.pool.acquire() as raw:
         await raw.execute("SET session_replication_role = replica")
         for consumer, every in (("all", 2), ("few", PEOPLE // FEW)):
-            await raw.execute(_CONSENTS.format(table=name), consumer, every)
+            number = await raw.fetchval(_TEXT, consumer)
+            await raw.execute(_CONSENTS.format(table=name), number, every)
         await raw.execute("SET session_replication_role = DEFAULT")
         await raw.execute("VACUUM ANALYZE")
     return Source(table, _FIELDS)

@@ -157,7 +157,7 @@ async def test_a_consent_ends_by_its_date_and_never_later_than_the_agreement(
     monkeypatch.setattr(clock, "now", lambda: now + timedelta(seconds=21))
     over = await people.seen()
     await against_the_rules(
-        world, "UPDATE subject_consent SET given_at = $2 WHERE id = $1", long.id,
+        world, "UPDATE subject_consent_name SET given_at = $2 WHERE consent_id = $1", long.id,
         now + timedelta(hours=1),
     )  # fmt: skip
     not_yet = await people.seen()
@@ -297,8 +297,9 @@ async def test_who_has_a_new_name_is_still_found_and_the_old_one_too(world: Worl
         "DELETE FROM subject_consent WHERE id = $1",
         "UPDATE subject_consent_name SET name = 'x' WHERE consent_id = $1",
         "DELETE FROM subject_consent_name WHERE consent_id = $1",
-        "INSERT INTO subject_consent_name SELECT 'd', consumer_id, purpose, name, id,"
-        " provider_id FROM subject_consent c, (VALUES ('x')) n (name) WHERE id = $1",
+        "UPDATE subject_consent_name SET withdrawn_at = NULL WHERE consent_id = $1",
+        "INSERT INTO subject_consent_name (consent_id, name, organization_id)"
+        " SELECT id, 'x', consumer_id FROM subject_consent WHERE id = $1",
     ],
 )
 async def test_the_database_itself_keeps_what_was_consented_to(
