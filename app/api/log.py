@@ -24,11 +24,17 @@ readers_router = APIRouter(prefix="/v1/datasets", tags=["Audit"])
 
 
 class EntryOut(BaseModel):
-    """One entry. `facts` is what was decided or changed; `hash` chains it to the one before."""
+    """One entry. `facts` is what was decided or changed; `hash` chains it to the one before.
+
+    Of an entry that was let go after the log's period (`is_kept` false) neither is left.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
 
     seq: int
     facts: dict[str, Any]
-    hash: str
+    hash: str | None
+    is_kept: bool
 
 
 @router.get(
@@ -59,11 +65,15 @@ async def list_log(
 
 
 class VerdictOut(BaseModel):
-    """Whether the log stands as it was written; if not, the first entry that does not."""
+    """Whether the log stands as it was written; if not, the first entry that does not.
+
+    The first `dropped` of the entries were let go after the log's period.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     entries: int
+    dropped: int
     is_whole: bool
     broken_at: int | None
     reason: str | None
@@ -89,7 +99,7 @@ async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
     response_class=StreamingResponse,
     summary="Export the log for verification",
     responses={
-        **problems(*SCOPED_CODES, "log_size_unknown", "log_damaged"),
+        **problems(*SCOPED_CODES, "log_size_unknown", "log_entries_let_go", "log_damaged"),
         200: {"content": {export.MEDIA_TYPE: {"schema": {"type": "string"}}}},
     },
 )
@@ -143,6 +153,6 @@ class ReaderOut(BaseModel):
 async def show_readers(
     dataset_id: DatasetId, caller: CatalogueWriter, platform: PlatformDep, session: Reading
 ) -> list[Reader]:
-    """The steward's view of readers, straight from the log; no operator is asked."""
+    """The steward's view of readers, counted from the log; no operator is asked."""
     await Owned.dataset(session, dataset_id, caller)
     return await list_readers(platform.database.pool, dataset_id)

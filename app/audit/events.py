@@ -73,3 +73,5 @@ class Event(StrEnum):
     QUOTA_SET = "quota.set"
     QUOTA_REMOVED = "quota.removed"
     MANAGED_FOR_MEMBER = "dataset.managed_for_member"
+    LOG_PERIOD_SET = "log.period_set"
+    LOG_DROPPED = "log.dropped"

@@ -3,6 +3,7 @@
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,7 +20,7 @@ from tests.killing import Killer, check
 _TARGET = "bench-kills"
 _ASKED = "bench-answers"
 _AT_ONCE = 10  # kills, before the clients' tokens are made anew
-_FIELDS = [
+_FIELDS: list[dict[str, Any]] = [
     {"name": "no", "label": "番号", "type": "code", "key": True},
     {"name": "name", "label": "名称", "type": "text"},
     {"name": "size", "label": "定員", "type": "integer"},
