@@ -24,6 +24,7 @@ from app.cli import (
     runs,
     serve,
     token,
+    usage,
     user,
     witness,
 )
@@ -83,6 +84,7 @@ for command in (
     openapi.openapi,
     doctor.doctor,
     quality.quality,
+    usage.usage,
     witness.witness,
 ):
     app.command()(command)
