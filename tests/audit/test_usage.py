@@ -88,7 +88,7 @@ def at_midnight(dataset: str) -> list[str]:
 
 def recomputed(entries: Iterable[Entry], period: str, by: str) -> Lines:
     """By hand: what usage should say."""
-    lines: Lines = defaultdict(Counter)  # type: ignore[assignment]
+    lines: Lines = defaultdict(Counter)
     for entry in entries:
         if entry["event"] not in KINDS:
             continue
@@ -181,6 +181,7 @@ async def test_a_count_that_is_cut_off_anywhere_counts_nothing_twice(
     lines = await told(client, auditor, "/v1/admin/usage", by="dataset", period="day")
     minutes = await pool.fetchrow("SELECT sum(reads) AS reads, sum(counted) AS counted FROM usage_minute")  # fmt: skip
     expected = recomputed(entries, "day", "dataset")
+    assert minutes is not None
 
     assert [w for w in differences(lines, expected) if "public_reads" not in w] == []
     assert minutes["reads"] == minutes["counted"] == sum(line["public_reads"] for line in lines)
