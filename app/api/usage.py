@@ -129,7 +129,8 @@ async def show_usage(  # noqa: PLR0913, PLR0917 - what it can be asked for
     """Reads, rows, refusals and writes as the log has them, and reads of public data.
 
     The counts are brought up to date every minute, each entry once; they stay when entries are let
-    go after the log's period.
+    go after the log's period. As CSV the page says `counted_to` and `next` in the headers
+    `Linkage-Counted-To` and `Linkage-Next`.
     """
     days = _days(first, last)
     asked = Asked(*days, period, by, dataset=dataset, organization=organization, client=client)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from app.audit.notes import Checkpoint, Note
 from app.audit.verify import Verdict, verify
 from app.kit.crypto import Sealer
 from app.kit.db import plain_dsn
+from app.kit.settings import Settings
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from app.tasks.keep_log import keep_log
 from tests.audit.test_export import exported, found, script
+from tests.cli.test_demo import Home
 from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer
 from tests.world import World
@@ -295,7 +298,22 @@ async def test_a_changed_entry_is_not_let_go_but_kept_as_evidence(
     assert await pool.fetchval("SELECT count(*) FROM log_entry") == 25
 
 
-async def test_no_period_is_shorter_than_a_year(world: World) -> None:
+async def test_the_period_is_set_at_the_shell_and_never_shorter_than_a_year(
+    world: World, settings: Settings, database_url: str
+) -> None:
+    home = Home(settings.home, 1)
+
+    def ask(*words: str) -> "subprocess.CompletedProcess[str]":
+        return home.run("audit", "retention", *words, URBANOS_DATABASE_URL=database_url)
+
+    done = await asyncio.to_thread(ask, "--keep-days", "1825", "--json")
+    short = await asyncio.to_thread(ask, "--keep-days", "30")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["keep_days"] == 1825
+    assert short.returncode == 2
+    (told,) = await world.log(Event.LOG_PERIOD_SET)
+    assert (told["keep_days"], told["by"][:4]) == (1825, "cli:")
     with pytest.raises(IntegrityError):
         async with world.platform.database.writing() as session:
-            await retention.set_period(session, 30, by="test")
+            await retention.set_period(session, 364, by="test")

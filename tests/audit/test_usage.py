@@ -16,9 +16,11 @@ import pytest_asyncio
 from app.audit import metering
 from app.audit.reading import list_readers
 from app.kit import clock
+from app.kit.settings import Settings
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from tests.audit.test_export import exported
+from tests.cli.test_demo import Home
 from tests.stock import PURPOSE, agreed, path, stocked
 from tests.world import KENKO, SAKAI, Party, World
 
@@ -307,3 +309,22 @@ async def test_readers_are_the_same_before_amid_and_after_the_counting(
     mine = {reader.purpose: (reader.reads, reader.refusals, reader.rows) for reader in before if reader.client == consumer.id}  # fmt: skip
     assert mine[PURPOSE] == (7, 0, 26)
     assert mine["health"] == (0, 2, 0)
+
+
+async def test_the_operators_command_counts_up_to_now_and_tells_the_same(
+    client: httpx.AsyncClient, world: World, auditor: dict[str, str], settings: Settings,
+    database_url: str,
+) -> None:  # fmt: skip
+    await mixed_day(client, world)
+
+    done = await asyncio.to_thread(
+        Home(settings.home, 1).run, "usage", "--from", DAYS["from"], "--to", DAYS["to"],
+        "--by", "reason", "--json", URBANOS_DATABASE_URL=database_url,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    lines = json.loads(done.stdout)
+    listed = await told(client, auditor, "/v1/admin/usage", by="reason")
+    since = {(line["period"], line["key"]): line for line in listed}
+    assert lines and {(line["period"], line["key"]) for line in lines} == set(since)
+    assert [line for line in lines if line["key"]] == [line for line in listed if line["key"]]
