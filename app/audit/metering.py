@@ -21,7 +21,8 @@ ON CONFLICT ON CONSTRAINT pk_usage_day DO UPDATE SET
     entries = usage_day.entries + EXCLUDED.entries, rows = usage_day.rows + EXCLUDED.rows,
     last_at = greatest(usage_day.last_at, EXCLUDED.last_at)
 """
-# What callers name is cut: a row of the primary key's index has an end.
+# These counts stay for ever. So what callers name is cut, and purposes are told of known clients
+# only: nobody's requests could make up as many as they like.
 ROWS_OF_ENTRIES: Final = """
 SELECT day, event, dataset_id, provider_id, consumer_id, client_id, purpose, reason, agreement_id,
        count(*) AS entries, sum(rows)::bigint AS rows, max(at) AS last_at
@@ -31,7 +32,8 @@ FROM (
            CASE WHEN is_use THEN coalesce(facts ->> 'provider', '') ELSE '' END AS provider_id,
            CASE WHEN is_use THEN coalesce(facts ->> 'consumer', '') ELSE '' END AS consumer_id,
            CASE WHEN is_use THEN coalesce(facts ->> 'client', '') ELSE '' END AS client_id,
-           CASE WHEN is_use THEN left(coalesce(facts ->> 'purpose', ''), 100) ELSE '' END AS purpose,
+           CASE WHEN is_use AND facts ->> 'client' IS NOT NULL
+                THEN left(coalesce(facts ->> 'purpose', ''), 100) ELSE '' END AS purpose,
            left(coalesce(facts ->> 'reason', facts ->> 'decision', ''), 100) AS reason,
            left(coalesce(facts ->> 'agreement', ''), 100) AS agreement_id,
            CASE WHEN is_use THEN coalesce((facts ->> 'rows')::bigint, 0) ELSE 0 END AS rows

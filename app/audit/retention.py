@@ -4,7 +4,6 @@ Hashes of the tree and checkpoints stay for ever. The database lets nothing else
 (`check_log_retention`): what no checkpoint proves, or what was changed, stays.
 """
 
-from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -13,17 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit.events import Event
 from app.audit.log import append, body_of
-from app.kit import clock
 from app.models.log import LogRetention
 
-LEAST_DAYS: Final = 365
-MOST_DAYS: Final = 36_500
 _AT_ONCE: Final = 5_000
 _KEPT: Final = "SELECT dropped, keep_days FROM log_retention FOR UPDATE SKIP LOCKED"
-# One before the first that is too young, among those that are signed and counted.
+# One before the first that is too young, among those that are signed and counted. By the
+# database's clock, as its rule judges.
 _END: Final = """
-SELECT coalesce(min(seq) FILTER (WHERE at IS NULL OR at >= $2) - 1, max(seq)) FROM (
-    SELECT seq, (body::jsonb ->> 'at')::timestamptz AS at FROM log_entry
+SELECT coalesce(min(seq) FILTER (WHERE is_young IS NOT FALSE) - 1, max(seq)) FROM (
+    SELECT seq, (body::jsonb ->> 'at')::timestamptz >= now() - make_interval(days => $2) AS is_young
+    FROM log_entry
     WHERE seq > $1 AND seq < (SELECT max(size) FROM log_checkpoint)
       AND seq <= (SELECT counted FROM usage_state)
     ORDER BY seq LIMIT $3
@@ -31,7 +29,7 @@ SELECT coalesce(min(seq) FILTER (WHERE at IS NULL OR at >= $2) - 1, max(seq)) FR
 """
 _MOVE: Final = """
 UPDATE log_retention
-SET dropped = $1, hash = (SELECT hash FROM log_entry WHERE seq = $1), dropped_at = $2
+SET dropped = $1, hash = (SELECT hash FROM log_entry WHERE seq = $1), dropped_at = now()
 """
 _DELETE: Final = "DELETE FROM log_entry WHERE seq <= $1"
 
@@ -60,12 +58,11 @@ async def let_go(pool: "asyncpg.Pool[Any]") -> bool:
         kept = await connection.fetchrow(_KEPT)
         if kept is None or kept["keep_days"] is None:
             return False
-        dropped, days, now = kept["dropped"], kept["keep_days"], clock.now()
-        oldest = now - timedelta(days=days)
-        end = await connection.fetchval(_END, dropped, oldest, _AT_ONCE)
+        dropped, days = kept["dropped"], kept["keep_days"]
+        end = await connection.fetchval(_END, dropped, days, _AT_ONCE)
         if end is None or end <= dropped:
             return False
-        await connection.execute(_MOVE, end, now)
+        await connection.execute(_MOVE, end)
         await connection.execute(_DELETE, end)
         body = body_of(Event.LOG_DROPPED, first=dropped + 1, last=end, keep_days=days)
         await connection.execute("SELECT log_append($1)", [body])

@@ -63,7 +63,7 @@ async def mixed_day(client: httpx.AsyncClient, world: World) -> tuple[list[Entry
     for query in asked:
         await client.get(path(closed) + query, headers=headers)
     for _ in range(3):
-        await client.get(path(closed))
+        await client.get(f"{path(closed)}?purpose=made-up-by-nobody")
         await client.get(path(public))
     reading = await world.token(consumer, f"dataset:{public}:read")
     await client.get(path(public), headers=reading)
@@ -96,7 +96,10 @@ def recomputed(entries: Iterable[Entry], period: str, by: str) -> Lines:
             continue
         day = datetime.fromisoformat(entry["at"]).astimezone(JAPAN).strftime("%Y-%m-%d")
         name = KEYS[by]
-        line = lines[(day if period == "day" else day[:7], entry.get(name, "") if name else "")]
+        key = entry.get(name or "", "")
+        if name == "purpose" and "client" not in entry:
+            key = ""  # nobody could make up as many as they like
+        line = lines[(day if period == "day" else day[:7], key)]
         line[KINDS[entry["event"]]] += 1
         if entry["event"] == "records.read":
             line["rows"] += entry["rows"]
