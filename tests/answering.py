@@ -51,20 +51,27 @@ class Crowd:
     chance: random.Random
     answers: list[Answer] = field(default_factory=list)
     cut_off: int = 0  # questions whose answers never came
+    _working: list["asyncio.Task[None]"] = field(default_factory=list)
 
     @asynccontextmanager
     async def at_work(self, clients: int) -> AsyncIterator[None]:
         """Have so many of them ask."""
-        working = [asyncio.create_task(self._ask_for_ever()) for _ in range(clients)]
+        self._working = [asyncio.create_task(self._ask_for_ever()) for _ in range(clients)]
         try:
             yield
         finally:
-            for task in working:
+            for task in self._working:
                 task.cancel()
-            ends = await asyncio.gather(*working, return_exceptions=True)
-            for end in ends:
-                if not isinstance(end, asyncio.CancelledError):
-                    raise end if isinstance(end, Exception) else AssertionError(end)
+            await asyncio.wait(self._working)
+
+    async def more(self) -> None:
+        """Wait for another answer; raises what a client has stumbled over."""
+        known = len(self.answers)
+        while len(self.answers) == known:
+            for task in self._working:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(_PATIENCE_S)
 
     async def _ask_for_ever(self) -> None:
         async with httpx.AsyncClient(base_url=self.issuer, timeout=60) as http:
@@ -95,10 +102,8 @@ async def survive(
             server = serve()
             try:
                 await until_answers(server, "/readyz")
-                known = len(crowd.answers)
-                await asyncio.sleep(crowd.chance.uniform(0.02, 0.5))
-                while len(crowd.answers) == known:  # noqa: ASYNC110 - on a busy machine
-                    await asyncio.sleep(_PATIENCE_S)
+                await crowd.more()
+                await asyncio.sleep(crowd.chance.uniform(0.0, 0.5))
             finally:
                 server.child.kill()
                 server.child.wait()

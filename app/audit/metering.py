@@ -38,10 +38,9 @@ FROM (
            left(coalesce(facts ->> 'agreement', ''), 100) AS agreement_id,
            CASE WHEN is_use THEN coalesce((facts ->> 'rows')::bigint, 0) ELSE 0 END AS rows
     FROM (
-        SELECT body::jsonb AS facts, (body::jsonb ->> 'at')::timestamptz AS at,
-               body::jsonb ->> 'event' IN ('records.read', 'records.refused', 'records.written')
-                   AS is_use
-        FROM log_entry WHERE {where}
+        SELECT facts, (facts ->> 'at')::timestamptz AS at,
+               facts ->> 'event' IN ('records.read', 'records.refused', 'records.written') AS is_use
+        FROM (SELECT body::jsonb AS facts FROM log_entry WHERE {where} OFFSET 0) AS read_once
     ) AS entry
     WHERE at IS NOT NULL AND facts ->> 'event' IS NOT NULL
 ) AS told
