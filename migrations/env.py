@@ -13,8 +13,7 @@ def is_ours(thing: object, name: str | None, kind: str, reflected: bool, _other:
     """Leave out of comparisons what no ORM class stands for: the queue's tables, the epoch."""
     table = getattr(thing, "table", thing)
     known = getattr(table, "name", None) in Base.metadata.tables
-    by_expression = kind == "index" and (name or "").startswith("ix_log_entry_")
-    return known and not (reflected and by_expression)
+    return known and not (reflected and kind == "index" and name == "ix_log_entry_dataset")
 
 
 def run(connection: Connection) -> None:

@@ -10,13 +10,13 @@ from starlette.responses import StreamingResponse
 from app.api.access import SCOPED_CODES, AuditReader, CatalogueWriter
 from app.api.dataset_shapes import DatasetId
 from app.api.ownership import Owned, owner_code
-from app.api.paging import Cursor, Limit, PageOut, after_number, page
+from app.api.paging import Cursor, Limit, PageOut, after_number, cursor_of, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep, Reading
 from app.api.shapes import LARGEST, Time
 from app.audit import export
 from app.audit.events import Event
-from app.audit.reading import Reader, list_entries, list_readers
+from app.audit.reading import Reader, list_entries, list_readers, looked_through
 from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
@@ -52,16 +52,23 @@ async def list_log(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Newest first: decisions, refusals and changes, by dataset, client or event."""
+    """Newest first: decisions, refusals and changes, by dataset, client or event.
+
+    By client or event a page looks through 50,000 entries: it may hold few or none and still have
+    a `next`.
+    """
+    pool, before = platform.database.pool, after_number(cursor)
+    since, is_more = 1, False
+    if client is not None or event is not None:
+        since, is_more = await looked_through(pool, before)
     found = await list_entries(
-        platform.database.pool,
-        dataset=dataset,
-        client=client,
-        event=event,
-        before=after_number(cursor),
+        pool, dataset=dataset, client=client, event=event, before=before, since=since,
         limit=limit + 1,
-    )
-    return page(found, limit, lambda entry: entry.seq)
+    )  # fmt: skip
+    answer = page(found, limit, lambda entry: entry.seq)
+    if answer["next"] is None and is_more:
+        answer["next"] = cursor_of(str(since))
+    return answer
 
 
 class VerdictOut(BaseModel):

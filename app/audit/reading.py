@@ -12,11 +12,16 @@ from app.audit.metering import ROWS_OF_ENTRIES
 
 _LIST: Final = """
 SELECT seq, body, hash FROM log_entry
-WHERE ($1::bigint IS NULL OR seq < $1) {filters} ORDER BY seq DESC LIMIT $2
+WHERE ($1::bigint IS NULL OR seq < $1) AND seq >= $2 {filters} ORDER BY seq DESC LIMIT $3
 """
-# As the expressions of the indexes are: a list of one reader reads no other's entries.
+# As the expression of the one index is, by dataset.
 _FILTER: Final = " AND body::jsonb ->> '{0}' IS NOT NULL AND body::jsonb ->> '{0}' = ${1} "
 _DROPPED: Final = "SELECT dropped FROM log_retention"
+_LOOKED_THROUGH: Final = 50_000
+_FLOOR: Final = """
+SELECT greatest(coalesce($1, log_head.seq + 1) - $2, dropped + 1) AS floor, dropped
+FROM log_head, log_retention
+"""
 _LATER: Final = """
 body::jsonb ->> 'dataset' IS NOT NULL AND body::jsonb ->> 'dataset' = $1
 AND seq > (SELECT counted FROM usage_state)
@@ -72,6 +77,7 @@ async def list_entries(
     client: str | None = None,
     event: Event | None = None,
     before: int | None = None,
+    since: int = 1,
     limit: int = 100,
 ) -> list[Entry]:
     """Entries before a number, of one dataset, client or event where one is named.
@@ -80,9 +86,9 @@ async def list_entries(
     """
     named = {"dataset": dataset, "client": client, "event": event.value if event else None}
     asked = {name: value for name, value in named.items() if value is not None}
-    filters = "".join(_FILTER.format(name, at) for at, name in enumerate(asked, start=3))
+    filters = "".join(_FILTER.format(name, at) for at, name in enumerate(asked, start=4))
     statement = _LIST.format(filters=filters)
-    rows = await pool.fetch(statement, before, limit, *asked.values())
+    rows = await pool.fetch(statement, before, since, limit, *asked.values())
     found = [Entry(row["seq"], orjson.loads(row["body"]), row["hash"].hex()) for row in rows]
     if asked or len(found) == limit:
         return found
@@ -90,6 +96,15 @@ async def list_entries(
     newest = dropped if before is None else min(dropped, before - 1)
     gone = range(newest, max(newest - limit + len(found), 0), -1)
     return [*found, *(Entry(seq, {}, None, is_kept=False) for seq in gone)]
+
+
+async def looked_through(pool: "asyncpg.Pool[Any]", before: int | None) -> tuple[int, bool]:
+    """The first of so many entries before a number as one page looks through, and whether any is
+    before it. An index by client or event would make every entry dearer to write."""
+    row = await pool.fetchrow(_FLOOR, before, _LOOKED_THROUGH)
+    if row is None:
+        return 1, False
+    return row["floor"], row["floor"] > row["dropped"] + 1
 
 
 async def list_readers(

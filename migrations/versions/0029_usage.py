@@ -1,4 +1,4 @@
-"""usage by day, counted from the log up to an entry; indexes for the lists of the log"""
+"""usage by day, counted from the log up to an entry"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,6 @@ depends_on = None
 
 KEYS = ("event", "dataset_id", "provider_id", "consumer_id", "client_id", "purpose", "reason",
         "agreement_id")  # fmt: skip
-INDEXED = ("client", "event")
 
 
 def upgrade() -> None:
@@ -49,17 +48,10 @@ def upgrade() -> None:
         " WHERE client.id = client_id"
     )
     op.execute("CREATE INDEX ix_usage_minute_due ON usage_minute (minute) WHERE counted < reads")
-    for name in INDEXED:
-        op.execute(
-            f"CREATE INDEX ix_log_entry_{name} ON log_entry ((body::jsonb ->> '{name}'), seq)"
-            f" WHERE body::jsonb ->> '{name}' IS NOT NULL"
-        )
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for name in INDEXED:
-        op.execute(f"DROP INDEX ix_log_entry_{name}")
     op.execute("DROP INDEX ix_usage_minute_due")
     for name in ("counted", "consumer_id", "provider_id"):
         op.drop_column("usage_minute", name)
