@@ -248,11 +248,15 @@ def root_of(
 
 
 class Growing:
-    """The root of a tree that one leaf after another is added to."""
+    """The root of a tree that one leaf after another is added to.
 
-    def __init__(self) -> None:
-        self.size = 0
-        self.full: List[bytes] = []
+    It may begin with leaves that are not at hand: `full` then are the roots of the full subtrees
+    over them, the largest first, as a proof begins with them.
+    """
+
+    def __init__(self, size: int, full: List[bytes]) -> None:
+        self.size = size
+        self.full = list(full)
 
     def add(self, leaf: bytes) -> None:
         waiting = self.size
@@ -366,9 +370,11 @@ def check_range(header: Header, checkpoint: Checkpoint) -> None:
 def check_entries(
     file: BinaryIO, header: Header, checkpoint: Checkpoint, known_size: int
 ) -> Optional[bytes]:
-    """Check entries and root; the root of the first `known_size` entries where they are here."""
-    grown, found = Growing(), None
-    compares = header.first == 1 and 0 < known_size <= header.last
+    """Check entries and root; the root of the first `known_size` entries where it can be told."""
+    before = header.first - 1
+    grown = Growing(before, header.proof[: bin(before).count("1")])
+    compares = 0 < known_size <= header.last
+    found = grown.root() if compares and known_size == before else None
 
     def leaves() -> Iterator[bytes]:
         nonlocal found
@@ -404,7 +410,7 @@ def check_known(known: Checkpoint, checkpoint: Checkpoint, root: Optional[bytes]
             "The known checkpoint is another log's.",
         )
     if known.size == 0:
-        root = Growing().root()  # every log begins with the empty tree
+        root = Growing(0, []).root()  # every log begins with the empty tree
     if known.size == checkpoint.size:
         root = checkpoint.root
     if known.size > checkpoint.size:
@@ -414,8 +420,9 @@ def check_known(known: Checkpoint, checkpoint: Checkpoint, root: Optional[bytes]
         )
     if root is None:
         raise Unreadable(
-            f"以前のチェックポイントと比べるには、記録 1 から {known.size} 以上までの書き出しが必要です。",
-            f"To compare with the known checkpoint, export entries 1 to {known.size} or more.",
+            f"以前のチェックポイントと比べるには、{known.size + 1} 以下から始まり {known.size} 以上で終わる書き出しが必要です。",
+            f"To compare with the known checkpoint, export entries from {known.size + 1} or before"
+            f" up to {known.size} or more.",
         )
     if root != known.root:
         raise Finding(

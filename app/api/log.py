@@ -10,13 +10,13 @@ from starlette.responses import StreamingResponse
 from app.api.access import SCOPED_CODES, AuditReader, CatalogueWriter
 from app.api.dataset_shapes import DatasetId
 from app.api.ownership import Owned, owner_code
-from app.api.paging import Cursor, Limit, PageOut, after_number, page
+from app.api.paging import Cursor, Limit, PageOut, after_number, cursor_of, page
 from app.api.problem import problems
 from app.api.sessions import PlatformDep, Reading
 from app.api.shapes import LARGEST, Time
 from app.audit import export
 from app.audit.events import Event
-from app.audit.reading import Reader, list_entries, list_readers
+from app.audit.reading import Reader, list_entries, list_readers, looked_through
 from app.audit.verify import Verdict, verify
 
 router = APIRouter(prefix="/v1/admin/audit", tags=["Audit"])
@@ -24,11 +24,17 @@ readers_router = APIRouter(prefix="/v1/datasets", tags=["Audit"])
 
 
 class EntryOut(BaseModel):
-    """One entry. `facts` is what was decided or changed; `hash` chains it to the one before."""
+    """One entry. `facts` is what was decided or changed; `hash` chains it to the one before.
+
+    Of an entry that was let go after the log's period (`is_kept` false) neither is left.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
 
     seq: int
     facts: dict[str, Any]
-    hash: str
+    hash: str | None
+    is_kept: bool
 
 
 @router.get(
@@ -46,24 +52,35 @@ async def list_log(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Newest first: decisions, refusals and changes, by dataset, client or event."""
+    """Newest first: decisions, refusals and changes, by dataset, client or event.
+
+    By client or event a page looks through 50,000 entries: it may hold few or none and still have
+    a `next`.
+    """
+    pool, before = platform.database.pool, after_number(cursor)
+    since, is_more = 1, False
+    if client is not None or event is not None:
+        since, is_more = await looked_through(pool, before)
     found = await list_entries(
-        platform.database.pool,
-        dataset=dataset,
-        client=client,
-        event=event,
-        before=after_number(cursor),
+        pool, dataset=dataset, client=client, event=event, before=before, since=since,
         limit=limit + 1,
-    )
-    return page(found, limit, lambda entry: entry.seq)
+    )  # fmt: skip
+    answer = page(found, limit, lambda entry: entry.seq)
+    if answer["next"] is None and is_more:
+        answer["next"] = cursor_of(str(since))
+    return answer
 
 
 class VerdictOut(BaseModel):
-    """Whether the log stands as it was written; if not, the first entry that does not."""
+    """Whether the log stands as it was written; if not, the first entry that does not.
+
+    The first `dropped` of the entries were let go after the log's period.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     entries: int
+    dropped: int
     is_whole: bool
     broken_at: int | None
     reason: str | None
@@ -89,7 +106,7 @@ async def verify_log(caller: AuditReader, platform: PlatformDep) -> Verdict:
     response_class=StreamingResponse,
     summary="Export the log for verification",
     responses={
-        **problems(*SCOPED_CODES, "log_size_unknown", "log_damaged"),
+        **problems(*SCOPED_CODES, "log_size_unknown", "log_entries_let_go", "log_damaged"),
         200: {"content": {export.MEDIA_TYPE: {"schema": {"type": "string"}}}},
     },
 )
@@ -143,6 +160,6 @@ class ReaderOut(BaseModel):
 async def show_readers(
     dataset_id: DatasetId, caller: CatalogueWriter, platform: PlatformDep, session: Reading
 ) -> list[Reader]:
-    """The steward's view of readers, straight from the log; no operator is asked."""
+    """The steward's view of readers, counted from the log; no operator is asked."""
     await Owned.dataset(session, dataset_id, caller)
     return await list_readers(platform.database.pool, dataset_id)

@@ -78,3 +78,5 @@ class Event(StrEnum):
     SUBJECTS_NAMED = "subjects.named"
     SUBJECT_KEY_ROTATED = "subjects.key_rotated"
     SUBJECT_FORGOTTEN = "subject.forgotten"
+    LOG_PERIOD_SET = "log.period_set"
+    LOG_DROPPED = "log.dropped"

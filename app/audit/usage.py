@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,10 +15,19 @@ from app.kit import clock
 log = structlog.get_logger()
 _FLUSH_SECONDS: Final = 5.0
 _ADD: Final = """
-INSERT INTO usage_minute (dataset_id, client_id, minute, reads)
-SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
+INSERT INTO usage_minute (dataset_id, client_id, minute, provider_id, consumer_id, reads)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bigint[]
+)
 ON CONFLICT (dataset_id, client_id, minute) DO UPDATE SET reads = usage_minute.reads + EXCLUDED.reads
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Minute:
+    dataset_id: str
+    client_id: str  # empty: no token was shown
+    minute: datetime
 
 
 class Usage:
@@ -25,13 +35,18 @@ class Usage:
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
-        self._counts: Counter[tuple[str, str, datetime]] = Counter()
+        self._counts: Counter[_Minute] = Counter()
+        self._of: dict[_Minute, tuple[str, str]] = {}  # provider and consumer
         self._task: asyncio.Task[None] | None = None
 
-    def note(self, dataset_id: str, client_id: str | None) -> None:
+    def note(
+        self, dataset_id: str, client_id: str | None, *, provider: str, consumer: str | None
+    ) -> None:
         """Count one read."""
-        minute = clock.now().replace(second=0, microsecond=0)
-        self._counts[(dataset_id, client_id or "", minute)] += 1
+        at = clock.now().replace(second=0, microsecond=0)
+        minute = _Minute(dataset_id, client_id or "", at)
+        self._counts[minute] += 1
+        self._of[minute] = (provider, consumer or "")
 
     async def start(self) -> None:
         """Begin to flush."""
@@ -48,20 +63,23 @@ class Usage:
     async def flush(self) -> None:
         """Add what was counted; what cannot be added now is kept for the next time."""
         counts, self._counts = self._counts, Counter()
+        parties, self._of = self._of, {}
         if not counts:
             return
-        datasets, clients, minutes = zip(*counts, strict=True)
         try:
             await self._pool.execute(
                 _ADD,
-                list(datasets),
-                list(clients),
-                list(minutes),
+                [each.dataset_id for each in counts],
+                [each.client_id for each in counts],
+                [each.minute for each in counts],
+                [parties[each][0] for each in counts],
+                [parties[each][1] for each in counts],
                 list(counts.values()),
                 timeout=10,
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             self._counts.update(counts)
+            self._of = parties | self._of
             log.warning("usage.kept", error=type(exc).__name__)
 
     async def _flush_for_ever(self) -> None:

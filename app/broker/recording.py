@@ -49,8 +49,13 @@ class Recorder:
     ) -> int | None:
         """Count or log one read; the number of the log's entry, where there is one."""
         if is_counted_only(known, allow):
-            client = asker.caller.client.client_id if asker.caller else None
-            self._usage.note(known.entry.id, client)
+            client = asker.caller.client if asker.caller else None
+            self._usage.note(
+                known.entry.id,
+                client.client_id if client else None,
+                provider=known.entry.facts.publisher_id,
+                consumer=client.organization_id if client else None,
+            )
             return None
         return await self.write(
             known, asker, allow, version=version, rows=rows, columns=columns, **more

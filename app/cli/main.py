@@ -25,6 +25,7 @@ from app.cli import (
     serve,
     subject,
     token,
+    usage,
     user,
     witness,
 )
@@ -85,6 +86,7 @@ for command in (
     openapi.openapi,
     doctor.doctor,
     quality.quality,
+    usage.usage,
     witness.witness,
 ):
     app.command()(command)

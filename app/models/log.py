@@ -1,8 +1,19 @@
-"""The log's tables. Only `audit` touches them, and only by inserting."""
+"""The log's tables and what is counted from it. Only `audit` touches them.
 
-from datetime import datetime
+Entries are inserted, and deleted only from the log's beginning, as `log_retention` allows.
+"""
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger
+from datetime import date, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -29,15 +40,73 @@ class LogHead(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class LogRetention(Base):
+    """How long entries are kept (None: for ever), and how many were let go from the beginning.
+
+    `hash` is that of the last one let go: the first that is kept is chained to it.
+    """
+
+    __tablename__ = "log_retention"
+    __table_args__ = (
+        CheckConstraint("id = 1", name="one_row"),
+        CheckConstraint("keep_days BETWEEN 365 AND 36500", name="a_year"),
+    )
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    keep_days: Mapped[int | None]
+    dropped: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    dropped_at: Mapped[datetime | None]
+
+
+class UsageDay(Base):
+    """Entries of the log and reads of public data, counted by day in Japan. Empty: not told."""
+
+    __tablename__ = "usage_day"
+    __table_args__ = (Index("ix_usage_day_dataset_id", "dataset_id", "day"),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    event: Mapped[str] = mapped_column(primary_key=True)  # the log's, or `public.read`
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    provider_id: Mapped[str] = mapped_column(primary_key=True)
+    consumer_id: Mapped[str] = mapped_column(primary_key=True)
+    client_id: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)  # of a refusal; what was decided
+    agreement_id: Mapped[str] = mapped_column(primary_key=True)
+    entries: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime]
+
+
+class UsageState(Base):
+    """The number of the last entry that `usage_day` holds."""
+
+    __tablename__ = "usage_state"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    counted: Mapped[int] = mapped_column(BigInteger)
+
+
 class UsageMinute(Base):
-    """Reads of public data, counted by dataset, client and minute."""
+    """Reads of public data, counted by dataset, client and minute.
+
+    `counted`: how many of them `usage_day` holds.
+    """
 
     __tablename__ = "usage_minute"
+    __table_args__ = (
+        Index("ix_usage_minute_due", "minute", postgresql_where=text("counted < reads")),
+    )
 
     dataset_id: Mapped[str] = mapped_column(primary_key=True)
     client_id: Mapped[str] = mapped_column(primary_key=True)  # empty: no token was shown
     minute: Mapped[datetime] = mapped_column(primary_key=True)
     reads: Mapped[int] = mapped_column(BigInteger)
+    provider_id: Mapped[str] = mapped_column(server_default="")
+    consumer_id: Mapped[str] = mapped_column(server_default="")
+    counted: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class LogTile(Base):

@@ -24,6 +24,7 @@ from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
 from app.tasks.attempt import attempt
 from app.tasks.files import keep_up, make_files
+from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
 from app.tasks.tidy import tidy
@@ -106,6 +107,10 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     @queue.schedule("words", "* * * * *")
     async def run_words(_schedule: Schedule) -> None:
         await _unless_stopped(queue, keep_words(database))
+
+    @queue.schedule("log", "* * * * *")
+    async def run_log(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, keep_log(database))
 
     return queue
 

@@ -125,5 +125,6 @@ async def test_the_door_to_the_log_names_the_broken_entry(
     await owner.execute("UPDATE log_entry SET body = $2 WHERE seq = $1", broken, body)
 
     assert found == {
-        "entries": broken - 1, "is_whole": False, "broken_at": broken, "reason": "entry_changed",
+        "entries": broken - 1, "dropped": 0, "is_whole": False, "broken_at": broken,
+        "reason": "entry_changed",
     }  # fmt: skip

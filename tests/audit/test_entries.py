@@ -1,16 +1,19 @@
 """One entry for each decision above public, in the log before the answer leaves; none for public."""
 
 import asyncio
+import secrets
 from typing import Any
 
 import httpx
 import pytest
 
+from app.audit import reading
 from app.audit.events import Event
 from app.audit.log import Log
 from app.audit.verify import verify
 from app.kit.db import DatabaseUnavailable, plain_dsn
 from app.models.parties import Role
+from app.parties.seed import OPERATOR
 from tests.stock import PURPOSE, Spec, path, reader, stocked
 from tests.world import KENKO, SAKAI, World
 
@@ -84,6 +87,32 @@ async def test_an_unchanged_answer_and_a_head_are_entries_too(
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert len({first.headers["linkage-receipt"], unchanged.headers["linkage-receipt"]}) == 2
     assert [entry["rows"] for entry in await world.log(Event.RECORDS_READ)] == [3, 0, 3]
+
+
+@pytest.mark.parametrize("dataset", [None, "d-none"])
+async def test_a_list_by_client_looks_through_so_many_entries_a_page_and_finds_all(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch, dataset: str | None
+) -> None:
+    monkeypatch.setattr(reading, "_LOOKED_THROUGH", 7)
+    name = f"c-{secrets.token_hex(4)}"
+    for at in range(40):
+        who = name if at in (0, 1, 2, 20, 39) else "somebody"
+        await world.platform.log.write(
+            Event.CALL_REFUSED, client=who, code=f"{at}", dataset=dataset
+        )
+    headers = await world.token(await world.party(OPERATOR, Role.AUDITOR), "audit:read")
+    asked = {"client": name, "limit": "2", **({"dataset": dataset} if dataset else {})}
+    found, pages = [], 0
+    while True:
+        page = (await client.get("/v1/admin/audit", params=asked, headers=headers)).json()
+        found += [each["facts"]["code"] for each in page["items"]]
+        pages += 1
+        if page.get("next") is None:
+            break
+        asked["cursor"] = page["next"]
+
+    assert found == ["39", "20", "2", "1", "0"]
+    assert pages > 5
 
 
 async def test_public_reads_are_counted_by_minute_and_client_and_not_listed(

@@ -45,6 +45,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "making": files.making,
     "download": files.download,
     "kills": kills.kills,
+    "answers": kills.answers,
     "start": rest.start,
     "tokens": rest.tokens,
     "decisions": rest.decisions,
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument(
         "--soak",
         action="store_true",
-        help="also 1 GB in, 2 million shapes, a million log entries, 200 kills",
+        help="also 1 GB in, 2 million shapes, a million log entries, 400 kills",
     )
     parser.add_argument("names", nargs="*", metavar="name", help=" ".join([*_LOADED, *_EMPTY]))
     told = parser.parse_args()

@@ -119,6 +119,26 @@ class Stage:
         answer = await self.http.post(path, headers=await self.stewards_token())
         assert answer.status_code == 200, answer.text
 
+    async def agree(self, dataset_id: str) -> None:
+        """The reader's agreement to read a dataset for `health`."""
+        asked = await self.http.post(
+            "/v1/access-requests",
+            json={
+                "dataset": dataset_id,
+                "purpose": "health",
+                "legal_basis": "計測（架空）",
+                "actions": ["read"],
+            },
+            headers=await self.token(self.reader, "agreements:write"),
+        )
+        assert asked.status_code == 201, asked.text
+        approved = await self.http.post(
+            f"/v1/access-requests/{asked.json()['id']}/approve",
+            json={},
+            headers=await self.stewards_token(),
+        )
+        assert approved.status_code < 300, approved.text
+
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
@@ -226,21 +246,4 @@ async def load_datasets(stage: Stage) -> None:
             await stage.publish(await stage.load(dataset_id, path))
     finally:
         worker.stop()
-    asking = await stage.token(stage.reader, "agreements:write")
-    asked = await stage.http.post(
-        "/v1/access-requests",
-        json={
-            "dataset": INTERNAL,
-            "purpose": "health",
-            "legal_basis": "計測（架空）",
-            "actions": ["read"],
-        },
-        headers=asking,
-    )
-    assert asked.status_code == 201, asked.text
-    approved = await stage.http.post(
-        f"/v1/access-requests/{asked.json()['id']}/approve",
-        json={},
-        headers=await stage.stewards_token(),
-    )
-    assert approved.status_code < 300, approved.text
+    await stage.agree(INTERNAL)
