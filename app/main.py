@@ -242,6 +242,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 snapshot=snapshot,
                 decider=decider,
                 recorder=recorder,
+                sealer=sealer,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
                 most_exports=settings.rate_exports,

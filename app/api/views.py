@@ -27,7 +27,11 @@ _Purpose = Annotated[str, Path(max_length=100)]
 
 
 class PurposeViewIn(InShape):
-    """The columns and the rows that may leave for the purpose at most: one of the two, or both."""
+    """What may leave for the purpose at most: columns, rows, masked values, or some of these.
+
+    A field with a mask is shown by what the mask leaves of its values, in records alone, and can be
+    named in no condition, sort, join, aggregate or key.
+    """
 
     columns: Annotated[list[Name] | None, Field(min_length=1, max_length=1000)] = None
     rows: Annotated[
@@ -36,14 +40,33 @@ class PurposeViewIn(InShape):
         Field(description="CQL2 Text over any of the dataset's fields"),
     ] = None
 
+    masks: Annotated[
+        dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=40), PlainText]],
+        Field(
+            max_length=1000,
+            description=(
+                "By field: `drop`, `pseudonymise` (a stand-in of the reading organisation's own),"
+                " `year`, `month`, `prefecture`, `bin(10)` (the lower edge of the band), `first(3)`"
+                " characters, `round(2)` decimals of degrees, `mesh1` to `mesh6` (the middle of the"
+                " standard grid square)"
+            ),
+        ),
+    ] = Field(default_factory=dict)
+
     model_config = ConfigDict(
-        json_schema_extra={"example": {"columns": ["name", "capacity"], "rows": "capacity >= 10"}}
+        json_schema_extra={
+            "example": {
+                "columns": ["name", "capacity"],
+                "rows": "capacity >= 10",
+                "masks": {"capacity": "bin(50)"},
+            }
+        }
     )
 
     @model_validator(mode="after")
     def _bounds_something(self) -> "PurposeViewIn":
-        if self.columns is None and self.rows is None:
-            raise ValueError("give columns, rows or both")
+        if self.columns is None and self.rows is None and not self.masks:
+            raise ValueError("give columns, rows, masks or some of these")
         return self
 
 
@@ -53,6 +76,7 @@ class PurposeViewOut(OutShape):
     purpose: str
     columns: list[str] | None
     rows: str | None
+    masks: dict[str, str] | None
     set_at: Time
     set_by: str
 
@@ -103,10 +127,12 @@ async def set_view(
     fields = (await platform.snapshot.dataset(dataset_id)).entry.fields
     faults = [*await check_purpose(session, purpose), *check_rows(body.rows, fields)]
     faults += check_columns(body.columns, fields) if body.columns is not None else []
+    faults += views.check_masks(body.masks, body.columns, fields)
     if faults:
         raise DatasetInvalid(faults=faults)
+    bounds = views.Bounds(**body.model_dump())
     by = caller.client.actor
-    return await views.put(session, dataset_id, purpose, **body.model_dump(), by=by)
+    return await views.put(session, dataset_id, purpose, bounds, sealer=platform.sealer, by=by)
 
 
 @router.delete(

@@ -123,7 +123,7 @@ class Aggregator:
             return key, held
         joined = {}
         if rules is None:
-            joined = await self._asked.joined(known, version, allow, ask)
+            joined = await self._asked.joined(known, version, allow, ask, Action.AGGREGATE)
         about = Asking(version, allow, joined, self._issuer, readings, rules)
         try:
             # A long filter takes longer to read than others should wait.

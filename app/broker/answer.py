@@ -13,6 +13,7 @@ from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.masked import masks_for, told_by
 from app.broker.pins import Pins
 from app.broker.plan import LONG_QUERY_BYTES, ORIGINALS, Plan, make_plan
 from app.broker.recording import Recorder, is_counted_only
@@ -20,6 +21,7 @@ from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
 from app.kit import clock
+from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.policy.facts import Caller
@@ -70,13 +72,14 @@ class ExportShareTaken(AppError):
 class Broker:
     """Answers questions about hosted datasets. One a process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one a process, made in one place
         self,
         *,
         database: Database,
         snapshot: Snapshot,
         decider: Decider,
         recorder: Recorder,
+        sealer: Sealer,
         issuer: str,
         cache_bytes: int,
         most_exports: int,
@@ -85,6 +88,7 @@ class Broker:
         self._snapshot = snapshot
         self._asked = Asked(database, snapshot, decider)
         self._recorder = recorder
+        self._sealer = sealer
         self._pins = Pins(database)
         self._issuer = issuer
         self._reader = TableReader(database.pool)
@@ -134,13 +138,14 @@ class Broker:
         key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows,
                ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
-               *readings.items())  # fmt: skip
+               *told_by(allow, ask.caller), *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
         joined = await self._asked.joined(known, version, allow, ask)
         try:
-            made = (ask, version, allow, joined, self._issuer, readings)
+            masks = masks_for(known.entry, version, allow, ask.caller, self._sealer)
+            made = (ask, version, allow, joined, self._issuer, readings, masks)
             # A long filter takes longer to read than others should wait.
             is_long = len(ask.raw_query) > LONG_QUERY_BYTES
             plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
@@ -275,9 +280,11 @@ class Broker:
                     joined.known, asker, joined.allow, version=joined.version.number, rows=found,
                     columns=[field.name for field in joined.join.fields],
                 )  # fmt: skip
+        told = plan.masks_told
         return await self._recorder.record(
             known, asker, allow, version=plan.version.number, rows=rows,
             columns=[field.name for field in plan.question.fields],
+            **({"masks": told} if told else {}),
         )  # fmt: skip
 
     def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
@@ -293,7 +300,7 @@ class Broker:
 
 def _reading(plan: Plan) -> Reading:
     revisions = tuple(joined.version.revision for joined in plan.joined)
-    return Reading(plan.question, plan.revision, revisions, clock.now())
+    return Reading(plan.question, plan.revision, revisions, clock.now(), pads=plan.masks.pads)
 
 
 async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from app.broker.ask import Ask, Link, Representation, Translated
+from app.broker.masked import NO_MASKS, Masks, told_by
 from app.broker.permitted import permitted, seen_as
 from app.broker.snapshot import Known
 from app.catalogue.declared import are_joinable
@@ -74,6 +75,7 @@ class Plan:
     links: tuple[Link, ...] = ()
     is_bare: bool = False  # rows alone: the door has an envelope of its own
     figures: Figures | None = None  # groups are asked for, no records
+    masks: Masks = NO_MASKS
 
     @property
     def is_streamed(self) -> bool:
@@ -91,6 +93,12 @@ class Plan:
         """Whether every row of the version belongs to the answer, on this page or another."""
         q = self.question
         return q.where is None and q.box is None and q.near is None
+
+    @property
+    def masks_told(self) -> dict[str, str]:
+        """The fields of the answer of which less than their values is shown, with their masks."""
+        asked = {field.name for field in self.question.fields}
+        return {name: text for name, text in self.masks.told if name in asked}
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -137,6 +145,7 @@ def make_plan(
     joined: Mapping[str, Joined],
     issuer: str,
     readings: Readings | None = None,
+    masks: Masks = NO_MASKS,
 ) -> Plan:
     """Read the parameters for one version.
 
@@ -147,7 +156,8 @@ def make_plan(
     """
     asked, visible = dict(ask.parameters), allow.columns
     joins = {name: each.join for name, each in joined.items()}
-    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
+    masked = {each.field.name: each.shown for each in masks.fields}
+    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}, masked))
     identity = _identity(version, visible)
     question = _with(question, *_one_record(ask, version, visible, identity))
     question = only_permitted(question, permitted(ask.dataset_id, version, allow))
@@ -160,7 +170,7 @@ def make_plan(
         version=version,
         revision=revision,
         question=question,
-        wording=_wording(ask, asked, question, identity),
+        wording=replace(_wording(ask, asked, question, identity), masks=masks.fields),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
@@ -173,6 +183,7 @@ def make_plan(
         path=path,
         links=ask.links,
         is_bare=ask.bare is not None,
+        masks=masks,
     )
 
 
@@ -365,6 +376,7 @@ def etag_of(
             repr(ask.bare),
             *sorted(seen_as(allow.columns, allow.rows)),
             *([repr(sorted(readings.items()))] if readings else ()),
+            *([repr(masked)] if (masked := told_by(allow, ask.caller)) else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

@@ -1,16 +1,25 @@
 """Purpose views: declared and taken back by a dataset's publisher. Judges no request."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
-from app.kit.errors import AppError, Kind
-from app.models.views import PurposeView
+from app.kit.crypto import Sealer
+from app.kit.errors import AppError, Fault, Kind
+from app.models.views import PseudonymKey, PurposeView
 from app.policy import facts as policy
+from app.query.fields import Field
+from app.query.masks import NotAMask, Way, read_mask
+
+_KEY_BYTES: Final = 32
 
 
 class PurposeViewNotFound(AppError):
@@ -22,9 +31,61 @@ class PurposeViewNotFound(AppError):
     en = "No view of the dataset {dataset} is declared for the purpose {purpose}."
 
 
-def view_facts(purpose: str, columns: Sequence[str] | None, rows: str | None) -> policy.PurposeView:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a publisher declares: columns, a condition on rows, and masks by field."""
+
+    columns: Sequence[str] | None
+    rows: str | None
+    masks: Mapping[str, str]
+
+
+def view_facts(
+    purpose: str, columns: Sequence[str] | None, rows: str | None, masks: Mapping[str, str] | None
+) -> policy.PurposeView:
     """A view as the rules know it. No columns named is no bound; an empty list lets none out."""
-    return policy.PurposeView(purpose, None if columns is None else frozenset(columns), rows)
+    named = None if columns is None else frozenset(columns)
+    return policy.PurposeView(purpose, named, rows, tuple(sorted((masks or {}).items())))
+
+
+def check_masks(
+    masks: Mapping[str, str], columns: Sequence[str] | None, fields: Mapping[str, Field]
+) -> list[Fault]:
+    """What is wrong with masks: one of no field, of one that is not let out, or not of its type."""
+    faults = []
+    for name, mask in masks.items():
+        where = "/masks/" + name.replace("~", "~0").replace("/", "~1")
+        if name not in fields or (columns is not None and name not in columns):
+            faults.append(
+                Fault(
+                    where, "unknown_column", f"列 {name} は使えません。",
+                    f"The column {name} is not available.",
+                )
+            )  # fmt: skip
+            continue
+        try:
+            read_mask(mask, fields[name])
+        except NotAMask as wrong:
+            faults.append(Fault(where, "invalid_mask", wrong.ja, wrong.en))
+    return faults
+
+
+def about_key(dataset_id: str) -> str:
+    """What a dataset's key is sealed for."""
+    return f"pseudonyms of {dataset_id}"
+
+
+async def find_key(session: AsyncSession, dataset_id: str) -> bytes | None:
+    """The dataset's key of stand-ins, sealed, where one was ever needed."""
+    found = await session.get(PseudonymKey, dataset_id)
+    return found.sealed if found is not None else None
+
+
+async def _ensure_key(session: AsyncSession, dataset_id: str, sealer: Sealer) -> None:
+    """Made once and kept when views go: stand-ins given out stay those of the same people."""
+    sealed = sealer.seal(secrets.token_bytes(_KEY_BYTES), about=about_key(dataset_id))
+    made = {"dataset_id": dataset_id, "sealed": sealed, "made_at": clock.now()}
+    await session.execute(insert(PseudonymKey).values(made).on_conflict_do_nothing())
 
 
 async def list_views(session: AsyncSession, dataset_id: str) -> Sequence[PurposeView]:
@@ -47,9 +108,9 @@ async def put(
     session: AsyncSession,
     dataset_id: str,
     purpose: str,
+    bounds: Bounds,
     *,
-    columns: Sequence[str] | None,
-    rows: str | None,
+    sealer: Sealer,
     by: str,
 ) -> PurposeView:
     """Declare what may leave for a purpose, whether or not something was declared before."""
@@ -57,13 +118,17 @@ async def put(
     if view is None:
         view = PurposeView(dataset_id=dataset_id, purpose=purpose)
         session.add(view)
+    columns = bounds.columns
     view.columns = None if columns is None else list(dict.fromkeys(columns))
-    view.rows = rows
+    view.rows = bounds.rows
+    view.masks = dict(bounds.masks) or None
     view.set_at, view.set_by = clock.now(), by
     await session.flush()
+    if Way.PSEUDONYMISE in bounds.masks.values():
+        await _ensure_key(session, dataset_id, sealer)
     await audit.append(
         session, Event.PURPOSE_VIEW_SET, dataset=dataset_id, purpose=purpose,
-        columns=view.columns, bounds_rows=rows is not None, by=by,
+        columns=view.columns, bounds_rows=bounds.rows is not None, masks=view.masks, by=by,
     )  # fmt: skip
     return view
 

@@ -148,6 +148,7 @@ class PurposeView:
     purpose: str
     columns: frozenset[str] | None = None
     rows: str | None = None  # CQL2 Text
+    masks: tuple[tuple[str, str], ...] = ()  # field names and what is left of their values
 
 
 @dataclass(frozen=True, slots=True)

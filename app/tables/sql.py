@@ -48,6 +48,8 @@ class Reading:
     now: datetime
     found: Mapping[Place, Found] = field(default_factory=dict)
     rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
+    # Of each column that leaves as stand-ins the inner and outer key of HMAC: not to be shown.
+    pads: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
 
 Getter = Callable[[Reading], Any]

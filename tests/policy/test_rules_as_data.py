@@ -70,6 +70,10 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "agreement-named": (asked(dataset=PERSONAL, who={"bound": True}), "columns-left"),
     "columns-left": (under(columns=frozenset({"gone"})), "nothing"),
     "left-for-purpose": (asked(dataset={"views": (PurposeView("welfare", frozenset()),)}), "nothing"),
+    "people-suppressed": (
+        asked(dataset=PERSONAL, who={**BOUND, "agreement_id": "a"}, action=Action.AGGREGATE),
+        "nothing",
+    ),
     "records-given": (asked(dataset={"aggregate_only": True}), "nothing"),
 }  # fmt: skip
 
