@@ -258,6 +258,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 snapshot=snapshot,
                 asked=asked,
                 recorder=recorder,
+                sealer=sealer,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
                 most_exports=settings.rate_exports,

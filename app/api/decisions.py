@@ -67,6 +67,7 @@ class ExplainedOut(OutShape):
     ground: str | None
     agreement: str | None
     columns: list[str]
+    masks: dict[str, str] = Field(description="fields of which less than their values would leave")
     rows: list[str]
     per_day: int | None = Field(description="requests a day that the agreement has room for")
     refused: ReasonOut | None
@@ -81,6 +82,7 @@ class ExplainedOut(OutShape):
                 "ground": None,
                 "agreement": None,
                 "columns": [],
+                "masks": {},
                 "rows": [],
                 "per_day": None,
                 "refused": {
@@ -143,14 +145,14 @@ def _shown(explained: Explanation) -> ExplainedOut:
     considered = [_considered(explained, *each) for each in explained.agreements]
     if isinstance(verdict, Deny):
         return ExplainedOut(
-            decision="deny", ground=None, agreement=None, columns=[], rows=[], per_day=None,
+            decision="deny", ground=None, agreement=None, columns=[], masks={}, rows=[], per_day=None,
             refused=_reason(verdict.reason, verdict.named), rule=verdict.rule or None,
             agreements=considered, assumes=assumes,
         )  # fmt: skip
     columns = [name for name, _ in facts.dataset.columns if name in verdict.columns]
     return ExplainedOut(
         decision="allow", ground=verdict.ground, agreement=verdict.agreement_id, columns=columns,
-        rows=list(verdict.rows), per_day=verdict.per_day,
+        masks=dict(verdict.masks), rows=list(verdict.rows), per_day=verdict.per_day,
         refused=None, rule=None, agreements=considered, assumes=assumes,
     )  # fmt: skip
 

@@ -30,7 +30,8 @@ def reach_of(platform: Platform) -> Reach:
             return None
         scope = frozenset({f"dataset:{dataset_id}:{action.value}"})
         # The scope to read serves for counting too, where nothing else is given.
-        least = Action.AGGREGATE if action is Action.READ else action
+        is_counted = action is Action.READ and known.entry.facts.aggregate_only
+        least = Action.AGGREGATE if is_counted else action
         return _reached(platform.zone, known, replace(asker, scope=scope), least)
 
     return reach

@@ -28,6 +28,11 @@ _META: Final = {
         "age_seconds": {"type": "number"},
         "revision": {"type": "integer"},
         "updated_at": {"type": "string", "format": "date-time"},
+        "masks": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Fields of which less than their values is shown, each with its mask",
+        },
     },
 }
 _ABOUT: Final = {"dataset": {"type": "string"}, "version": {"type": "integer", "minimum": 1}}
@@ -210,7 +215,8 @@ One group for each combination of the `group_by` values that occurs, in their or
 without it, one for all. The conditions are those of records, and the counts add up to their
 `numberMatched`. Where a dataset declares `suppression`, everybody but its publisher gets sums over
 k people or more only: a total from which fewer would follow has null values and
-`"suppressed": true`, and a group in which there may be nobody is left out.
+`"suppressed": true`, and a group in which there may be nobody is left out. Personal data without
+`suppression` is counted for its publisher alone.
 """
 
 

@@ -27,7 +27,12 @@ _Purpose = Annotated[str, Path(max_length=100)]
 
 
 class PurposeViewIn(InShape):
-    """What may leave for the purpose at most: columns, rows, and whether only with consent."""
+    """What may leave for the purpose at most: columns, rows, masked values, whether only with
+    consent, or some of these.
+
+    A field with a mask is shown by what the mask leaves of its values, in records alone, and can be
+    named in no condition, sort, join, aggregate or key.
+    """
 
     columns: Annotated[list[Name] | None, Field(min_length=1, max_length=1000)] = None
     rows: Annotated[
@@ -43,15 +48,33 @@ class PurposeViewIn(InShape):
             " record, and to others than its publisher a record leaves while they consent"
         ),
     ] = False
+    masks: Annotated[
+        dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=40), PlainText]],
+        Field(
+            max_length=1000,
+            description=(
+                "By field: `drop`, `pseudonymise` (a stand-in of the reading organisation's own),"
+                " `year`, `month`, `prefecture`, `bin(10)` (the lower edge of the band), `first(3)`"
+                " characters, `round(2)` decimals of degrees, `mesh1` to `mesh6` (the middle of the"
+                " standard grid square)"
+            ),
+        ),
+    ] = Field(default_factory=dict)
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"columns": ["name", "capacity"], "rows": "capacity >= 10"}}
+        json_schema_extra={
+            "example": {
+                "columns": ["name", "capacity"],
+                "rows": "capacity >= 10",
+                "masks": {"capacity": "bin(50)"},
+            }
+        }
     )
 
     @model_validator(mode="after")
     def _bounds_something(self) -> "PurposeViewIn":
-        if self.columns is None and self.rows is None and not self.consent:
-            raise ValueError("give columns, rows or consent")
+        if self.columns is None and self.rows is None and not self.masks and not self.consent:
+            raise ValueError("give columns, rows, masks, consent or some of these")
         return self
 
 
@@ -62,6 +85,7 @@ class PurposeViewOut(OutShape):
     columns: list[str] | None
     rows: str | None
     consent: bool
+    masks: dict[str, str] | None
     set_at: Time
     set_by: str
 
@@ -113,10 +137,12 @@ async def set_view(
     faults = [*await check_purpose(session, purpose), *check_rows(body.rows, fields)]
     faults += views.check_consent(body.consent, dataset.subject)
     faults += check_columns(body.columns, fields) if body.columns is not None else []
+    faults += views.check_masks(body.masks, body.columns, fields, dataset.subject)
     if faults:
         raise DatasetInvalid(faults=faults)
+    bounds = views.Bounds(**body.model_dump())
     by = caller.client.actor
-    return await views.put(session, dataset_id, purpose, **body.model_dump(), by=by)
+    return await views.put(session, dataset_id, purpose, bounds, sealer=platform.sealer, by=by)
 
 
 @router.delete(

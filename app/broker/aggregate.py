@@ -125,7 +125,7 @@ class Aggregator:
             return key, held
         joined = {}
         if rules is None:
-            joined = await self._asked.joined(known, version, allow, ask)
+            joined = await self._asked.joined(known, version, allow, ask, Action.AGGREGATE)
         people = await self._asked.about(known, version, ask)
         about = Asking(version, allow, joined, self._issuer, readings, rules, people)
         try:

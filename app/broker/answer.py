@@ -11,6 +11,7 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
@@ -19,6 +20,7 @@ from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
 from app.kit import clock
+from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.policy.facts import Caller
@@ -71,13 +73,14 @@ class ExportShareTaken(AppError):
 class Broker:
     """Answers questions about hosted datasets. One a process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one a process, made in one place
         self,
         *,
         database: Database,
         snapshot: Snapshot,
         asked: Asked,
         recorder: Recorder,
+        sealer: Sealer,
         issuer: str,
         cache_bytes: int,
         most_exports: int,
@@ -87,6 +90,7 @@ class Broker:
         self._asked = asked
         self._people = asked.people
         self._recorder = recorder
+        self._sealer = sealer
         self._pins = Pins(database)
         self._issuer = issuer
         self._reader = TableReader(database.pool)
@@ -136,14 +140,15 @@ class Broker:
         key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds,
                ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
-               *readings.items())  # fmt: skip
+               *told_by(allow, ask.caller), *readings.items())  # fmt: skip
         held = self._held.find(key)
         if held is not None and held.plan.version is version:
             return key, held
         joined = await self._asked.joined(known, version, allow, ask)
         about = await self._asked.about(known, version, ask)
         try:
-            plan = await self._planned(ask, version, allow, joined, readings, about)
+            masks = masks_for(known.entry, version, allow, ask.caller, self._sealer)
+            plan = await self._planned(ask, version, allow, joined, readings, about, masks)
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None
         except SubjectByNameOnly as refusal:
@@ -163,13 +168,14 @@ class Broker:
         joined: Mapping[str, Joined],
         readings: Readings,
         about: About | None,
+        masks: Masks,
     ) -> Plan:
         asked = (ask, version, allow, joined)
         if about is not None and about.changed is not None:
-            question = await soon(ask, read_asked, *asked, readings, about)
+            question = await soon(ask, read_asked, *asked, readings, about, masks)
             names = names_asked(question, about.changed.name)
             about = await self._people.asked_by(about, names)
-        return await soon(ask, make_plan, *asked, self._issuer, readings, about)
+        return await soon(ask, make_plan, *asked, self._issuer, readings, about, masks)
 
     async def _fetch_one(self, key: Key, held: Held, known: Known, ask: Ask, allow: Allow) -> Held:
         """One record; that there is none is an answer too, and stands in the log."""
@@ -314,9 +320,11 @@ class Broker:
                     columns=[field.name for field in joined.join.fields],
                     **some_of(joined.known.entry.facts, joined.version.revision),
                 )  # fmt: skip
+        told = plan.masks_told
         return await self._recorder.record(
             known, asker, allow, version=plan.version.number, rows=rows,
             columns=[field.name for field in plan.question.fields],
+            **({"masks": told} if told else {}),
             **whom_of(plan.about, people, plan.revision),
         )  # fmt: skip
 
@@ -334,7 +342,8 @@ class Broker:
 def _reading(plan: Plan) -> Reading:
     revisions = tuple(joined.version.revision for joined in plan.joined)
     mark = plan.about.mark if plan.about is not None else ""
-    return Reading(plan.question, plan.revision, revisions, clock.now(), mark=mark)
+    pads = plan.masks.pads
+    return Reading(plan.question, plan.revision, revisions, clock.now(), mark=mark, pads=pads)
 
 
 async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

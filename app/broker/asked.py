@@ -74,7 +74,12 @@ class Asked:
             raise await self.refused(known, ask, refusal) from None
 
     async def joined(
-        self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
+        self,
+        known: Known,
+        version: VersionEntry,
+        allow: Allow,
+        ask: Ask,
+        action: Action = Action.READ,
     ) -> dict[str, Joined]:
         """The datasets to look up beside, each decided for this caller as if asked alone.
 
@@ -90,6 +95,9 @@ class Asked:
             beside = await self._beside(other, ask)
             # Beside another's records they are read one by one, also where those are only counted.
             others = await self._allow(other, beside, ask, Action.READ)
+            if action is not Action.READ:  # what may not be counted alone is not counted beside
+                counted = await self._allow(other, beside, ask, action, again=True)
+                others = replace(others, columns=others.columns & counted.columns)
             if beside is None:
                 raise NoVersion(dataset=other.entry.id)
             await self._refuse_renamed(known, other, declared["here"], ask)
@@ -198,6 +206,12 @@ class Asked:
             raise
 
     async def _allow(
-        self, known: Known, version: VersionEntry | None, ask: Ask, action: Action
+        self,
+        known: Known,
+        version: VersionEntry | None,
+        ask: Ask,
+        action: Action,
+        *,
+        again: bool = False,
     ) -> Allow:
-        return await allow_for(self._decider, known, version, asker_of(ask), action)
+        return await allow_for(self._decider, known, version, asker_of(ask), action, again=again)

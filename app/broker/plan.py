@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from app.broker.ask import Ask, Link, Representation, Translated
+from app.broker.masked import NO_MASKS, Masks, told_by
 from app.broker.one_record import identity_of, one_record
 from app.broker.people import About
 from app.broker.permitted import permitted, seen_as
@@ -78,6 +79,7 @@ class Plan:
     figures: Figures | None = None  # groups are asked for, no records
     about: About | None = None  # the people whom its records are about
     by_consent: bool = False  # of those alone who consent to it
+    masks: Masks = NO_MASKS
 
     @property
     def is_tagged_by_bytes(self) -> bool:
@@ -106,6 +108,12 @@ class Plan:
         """Whether every row of the version belongs to the answer, on this page or another."""
         q = self.question
         return q.where is None and q.box is None and q.near is None
+
+    @property
+    def masks_told(self) -> dict[str, str]:
+        """The fields of the answer of which less than their values is shown, with their masks."""
+        asked = {field.name for field in self.question.fields}
+        return {name: text for name, text in self.masks.told if name in asked}
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -148,7 +156,7 @@ def joins_of(entry: DatasetEntry, others: Mapping[str, VersionEntry]) -> dict[st
     return found
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913, PLR0917 - each of them comes from elsewhere
     ask: Ask,
     version: VersionEntry,
     allow: Allow,
@@ -156,6 +164,7 @@ def make_plan(
     issuer: str,
     readings: Readings | None = None,
     about: About | None = None,
+    masks: Masks = NO_MASKS,
 ) -> Plan:
     """Read the parameters for one version.
 
@@ -166,7 +175,7 @@ def make_plan(
     """
     asked = dict(ask.parameters)
     identity = identity_of(version, allow.columns, about)
-    question = read_asked(ask, version, allow, joined, readings, about)
+    question = read_asked(ask, version, allow, joined, readings, about, masks)
     if about is not None and about.changed is not None:
         question = by_stored_names(question, about.changed.name, about.stored)
     question = only_permitted(question, permitted(ask.dataset_id, version, allow))
@@ -179,7 +188,7 @@ def make_plan(
         version=version,
         revision=revision,
         question=question,
-        wording=_wording(ask, asked, question, identity, about),
+        wording=_wording(ask, asked, question, identity, about, masks),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
@@ -194,6 +203,7 @@ def make_plan(
         is_bare=ask.bare is not None,
         about=about,
         by_consent=allow.consent is not None,
+        masks=masks,
     )
 
 
@@ -211,11 +221,13 @@ def read_asked(
     joined: Mapping[str, Joined],
     readings: Readings | None = None,
     about: About | None = None,
+    masks: Masks = NO_MASKS,
 ) -> Question:
     """The question in the words of who asks. Raises what `read_question` raises."""
     visible = allow.columns
     joins = {name: each.join for name, each in joined.items()}
-    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
+    masked = {each.field.name: each.shown for each in masks.fields}
+    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}, masked))
     identity = identity_of(version, visible, about)
     return _with(question, *one_record(ask, version, visible, identity))
 
@@ -241,8 +253,12 @@ def _wording(
     question: Question,
     identity: tuple[Field, ...],
     about: About | None,
+    masks: Masks,
 ) -> Wording:
-    """How the records are written."""
+    """How the records are written. What a mask leaves of a name is nobody's name any more."""
+    marked = about.changed if about is not None else None
+    if any(each.field == marked for each in masks.fields):
+        marked = None
     return Wording(
         ask.bare.form if ask.bare else _FORMS[ask.representation],
         _names(question.fields, asked),
@@ -250,7 +266,8 @@ def _wording(
         identity=identity,
         number=ask.bare.number if ask.bare else None,
         subject=about.subject if about is not None else None,
-        marked=about.changed if about is not None else None,
+        marked=marked,
+        masks=masks.fields,
     )
 
 
@@ -359,6 +376,7 @@ def etag_of(
             repr(ask.bare),
             *sorted(seen_as(allow.columns, allow.bounds)),
             *([repr(sorted(readings.items()))] if readings else ()),
+            *([repr(masked)] if (masked := told_by(allow, ask.caller)) else ()),
         ]
     )  # fmt: skip
     return f'"{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"'

@@ -95,6 +95,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         "The records of the dataset {dataset} are not given. Only aggregates are: "
         "GET /v1/datasets/{dataset}/aggregate.",
     ),
+    Reason.SUPPRESSION_NEEDED: (
+        "データセット {dataset} は個人情報のため、少人数の秘匿なしには集計できません。提供者に"
+        " suppression（k は3以上）の設定を依頼してください。",
+        "The dataset {dataset} is personal: it is not counted unless small counts are withheld. Ask"
+        " its publisher to declare `suppression` (k of 3 or more).",
+    ),
     Reason.NO_COLUMNS: (
         f"協定に閲覧できる項目がありません。{_ASK_JA}",
         f"The agreement names no field that may be seen. {_ASK_EN}",

@@ -83,7 +83,8 @@ class Rights:
 
 def _rights(facts: Facts) -> dict[Action, Right]:
     counted = read = right_of(facts)
-    if facts.dataset.aggregate_only:  # else who may count may read, and nobody else
+    is_personal = facts.dataset.data_class == "personal"  # perhaps read, and not counted
+    if facts.dataset.aggregate_only or is_personal:  # else who may count may read, nobody else
         read = right_of(replace(facts, action=Action.READ))
     written = right_of(replace(facts, action=Action.WRITE))
     return {Action.READ: read, Action.AGGREGATE: counted, Action.WRITE: written}

@@ -75,13 +75,14 @@ def _links(plan: Plan) -> list[dict[str, str]]:
 
 def meta(plan: Plan) -> dict[str, Any]:
     """Hosted rows are what the platform itself holds: never stale, of age nought."""
-    return {
+    told = {
         "source": "hosted",
         "stale": False,
         "age_seconds": 0,
         "revision": plan.revision,
         "updated_at": plan.version.changed_at,
     }
+    return {**told, "masks": plan.masks_told} if plan.masks_told else told
 
 
 def csv_header(plan: Plan) -> bytes:

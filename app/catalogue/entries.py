@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
-from app.catalogue.views import list_views, view_facts
+from app.catalogue.views import find_key, list_views, view_facts
 from app.models.datasets import Dataset, Version
 from app.models.editions import Edition
 from app.policy.facts import DatasetFacts
@@ -63,6 +63,7 @@ class DatasetEntry:
     fields: "MappingProxyType[str, Field]"  # of that version, else as declared
     suppression: Suppression | None = None  # records are only counted, by these rules
     released: int = 0  # the revision of the version that is counted then
+    sealed_key: bytes | None = None  # of stand-ins
 
     def columns_of(self, version: VersionEntry) -> tuple[tuple[str, str], ...]:
         """The fields of a version with the data class that sees each."""
@@ -88,6 +89,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
     declared = [Field.from_json(each) for each in dataset.fields or []]
     fields = list(version.fields.values()) if version else declared
     body = await session.scalar(select(func.body_of(dataset.publisher_id)))
+    views = await list_views(session, dataset.id)
     facts = DatasetFacts(
         id=dataset.id,
         data_class=dataset.data_class,
@@ -98,8 +100,8 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn=dataset.state == "withdrawn",
         aggregate_only=dataset.suppression is not None,
         views=tuple(
-            view_facts(view.purpose, view.columns, view.rows, view.consent)
-            for view in await list_views(session, dataset.id)
+            view_facts(view.purpose, view.columns, view.rows, view.consent, view.masks)
+            for view in views
         ),
         subject=dataset.subject,
     )
@@ -115,6 +117,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         fields=MappingProxyType({field.name: field for field in fields}),
         suppression=rules,
         released=await _released(session, dataset) if is_counted else 0,
+        sealed_key=await find_key(session, dataset.id) if views else None,
     )
 
 

@@ -15,7 +15,7 @@ SELECT d.id, d.title_ja, d.title_en, d.publisher_id, d.data_class, d.zone, d.sta
        d.suppression IS NOT NULL,
        ARRAY(SELECT f ->> 'name' FROM jsonb_array_elements(kept.fields) f),
        ARRAY(SELECT coalesce(f ->> 'visibility', d.data_class) FROM jsonb_array_elements(kept.fields) f),
-       (SELECT jsonb_agg(jsonb_build_array(p.purpose, p.columns, p.rows, p.consent))
+       (SELECT jsonb_agg(jsonb_build_array(p.purpose, p.columns, p.rows, p.consent, p.masks))
         FROM purpose_view p WHERE p.dataset_id = d.id),
        d.subject
 FROM dataset d LEFT JOIN version v ON v.dataset_id = d.id AND v.number = d.current_version

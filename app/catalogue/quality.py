@@ -21,6 +21,7 @@ from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.datasets import DataClass, Dataset, Run, RunState, Version, VersionState
 from app.models.quality import Quality
+from app.query.fields import Visibility
 
 _TOLD_TO_ALL: Final = frozenset({DataClass.PUBLIC, DataClass.INTERNAL})
 _TREND: Final = 100  # versions
@@ -56,6 +57,8 @@ async def report(
     if not is_told and not is_publisher:
         raise QualityNotShown(dataset=dataset.id)
     version = await _version(session, dataset, number, is_publisher=is_publisher)
+    if not is_publisher and _is_of_people(version):
+        raise QualityNotShown(dataset=dataset.id)
     kept = await session.get(Quality, (dataset.id, version.number))
     if kept is None:
         raise QualityNotMeasured(dataset=dataset.id, number=version.number)
@@ -78,6 +81,11 @@ async def report(
         "fields": _fill_rates(measures, version),
         "trend": await _trend(session, dataset.id),
     }
+
+
+def _is_of_people(version: Version) -> bool:
+    """Of how many people something personal is known may be told of very few."""
+    return any(field.visibility is Visibility.PERSONAL for field in fields_of(version))
 
 
 async def _version(

@@ -3,18 +3,20 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Text, false
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
 
 
 class PurposeView(Base):
-    """A bound on columns, on rows, by consent; an empty list of columns lets nothing out."""
+    """A bound on columns, rows, values or by consent; an empty list of columns lets nothing out."""
 
     __tablename__ = "purpose_view"
     __table_args__ = (
-        CheckConstraint("num_nonnulls(columns, rows) > 0 OR consent", name="bounds_something"),
+        CheckConstraint(
+            "num_nonnulls(columns, rows, masks) > 0 OR consent", name="bounds_something"
+        ),
     )
 
     dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
@@ -22,5 +24,16 @@ class PurposeView(Base):
     columns: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # field names
     rows: Mapped[str | None]  # CQL2 Text
     consent: Mapped[bool] = mapped_column(server_default=false())  # only of whom consents to it
+    masks: Mapped[dict[str, str] | None] = mapped_column(JSONB(none_as_null=True))
     set_at: Mapped[datetime]
     set_by: Mapped[str]
+
+
+class PseudonymKey(Base):
+    """What a dataset's stand-ins are made with. Sealed: the database alone makes none."""
+
+    __tablename__ = "pseudonym_key"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    sealed: Mapped[bytes]
+    made_at: Mapped[datetime]

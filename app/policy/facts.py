@@ -149,6 +149,7 @@ class PurposeView:
     columns: frozenset[str] | None = None
     rows: str | None = None  # CQL2 Text
     consent: bool = False  # only the records of those who consent to it
+    masks: tuple[tuple[str, str], ...] = ()  # field names and what is left of their values
 
 
 @dataclass(frozen=True, slots=True)

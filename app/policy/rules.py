@@ -9,19 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, ParamSpec
 
-from app.policy.facts import (
-    Action,
-    AgreementFacts,
-    Caller,
-    ClientFacts,
-    DatasetFacts,
-    Facts,
-    PurposeView,
-)
-from app.policy.verdicts import Allow, ByConsent, Decision, Deny, Reason
+from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
+from app.policy.verdicts import Allow, Decision, Deny, Reason
+from app.policy.views import let_out, rows_of, view_of, viewed
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
+_PERSONAL: Final = RANK["personal"]
 _BEYOND: Final = len(RANK)  # a column of a class that nobody knows is above every reach
 _ZONES: Final = frozenset({"internet", "lgwan", "mynumber"})
 # How a client proves itself by a key that it never sends.
@@ -63,7 +57,24 @@ def decide(facts: Facts) -> Decision:
         for rule in RECORD_RULES:
             if not rule.holds(facts, verdict):
                 return rule.refuse(facts, verdict)
+        return _without_people(facts, verdict)
     return verdict
+
+
+def _without_people(facts: Facts, allowed: Allow) -> Allow:
+    """Of what is not personal as a whole, nothing is counted by a column that is.
+
+    Where small counts are suppressed, they are so by every column.
+    """
+    if facts.action is not Action.AGGREGATE or not _counts_plainly(facts, allowed):
+        return allowed
+    personal = {name for name, seen_by in facts.dataset.columns if _rank(seen_by) >= _PERSONAL}
+    return replace(allowed, columns=allowed.columns - personal)
+
+
+def _counts_plainly(facts: Facts, allowed: Allow) -> bool:
+    """Whether every number is told, however few it counts, to somebody whose data it is not."""
+    return allowed.ground != "own" and not facts.dataset.aggregate_only
 
 
 def _judge_grounds(facts: Facts) -> Decision:
@@ -72,8 +83,9 @@ def _judge_grounds(facts: Facts) -> Decision:
         return fuller
     public = _seen_up_to(facts, RANK["public"])
     # Some rows, or some requests a day, of no more than everybody's columns are less than those.
-    if isinstance(fuller, Allow) and not (_is_bounded(fuller) and fuller.columns <= public):
-        return replace(fuller, columns=fuller.columns | public)
+    if isinstance(fuller, Allow) and not (_is_bounded(fuller) and fuller.shown <= public):
+        masks = tuple(each for each in fuller.masks if each[0] not in public)
+        return replace(fuller, columns=fuller.columns | public, masks=masks)
     return Allow(public, "public")
 
 
@@ -93,7 +105,7 @@ def _judge_caller(facts: Facts) -> Decision:
     for ground in GROUNDS if caller.agreement_id is None else ():
         if ground.holds(facts, caller):
             allowed = Allow(_seen_up_to(facts, ground.reach(caller)), ground.name)
-            return _some_left(facts, allowed, _viewed(facts, allowed))
+            return _some_left(facts, allowed, viewed(facts, allowed))
     return _agreement_ground(facts, caller)
 
 
@@ -128,43 +140,13 @@ def refuse_file(classes: Iterable[str], caller: Caller) -> Deny | None:
 
 def class_seen(dataset: DatasetFacts, allow: Allow) -> str:
     """The highest class of what may be seen: the dataset's own, or that of a column above it."""
-    seen = [seen_by for name, seen_by in dataset.columns if name in allow.columns]
+    shown = allow.shown
+    seen = [seen_by for name, seen_by in dataset.columns if name in shown]
     return max((dataset.data_class, *seen), key=_rank)
 
 
 def _seen_up_to(facts: Facts, rank: int) -> frozenset[str]:
     return frozenset(name for name, seen_by in facts.dataset.columns if _rank(seen_by) <= rank)
-
-
-def _view_of(facts: Facts) -> PurposeView | None:
-    """What the publisher declared for the purpose that was given."""
-    for view in facts.dataset.views:
-        if view.purpose == facts.purpose:
-            return view
-    return None
-
-
-def _viewed(facts: Facts, allowed: Allow) -> Allow:
-    """What its publisher lets out for the purpose at most. What is one's own has no such bound."""
-    view = _view_of(facts) if allowed.ground != "own" else None
-    if view is None:
-        return allowed
-    columns = allowed.columns if view.columns is None else allowed.columns & view.columns
-    rows = tuple(dict.fromkeys((*allowed.rows, *_rows_of(view))))
-    return replace(allowed, columns=columns, rows=rows, consent=_consent_to(facts, view))
-
-
-def _consent_to(facts: Facts, view: PurposeView) -> ByConsent | None:
-    """To what the people must consent whose records leave under the view."""
-    if not view.consent or facts.caller is None:
-        return None
-    subject = facts.dataset.subject or ""  # which the rule "subject-told" lets by for nobody
-    return ByConsent(subject, facts.caller.client.organization_id, view.purpose)
-
-
-def _rows_of(bound: AgreementFacts | PurposeView) -> tuple[str, ...]:
-    """Its condition on rows. An empty one is none that anybody can meet, and stays."""
-    return () if bound.rows is None else (bound.rows,)
 
 
 def _some_left(facts: Facts, allowed: Allow, viewed: Allow) -> Decision:
@@ -199,9 +181,9 @@ def _agreed_reach(caller: Caller) -> int:
 
 def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
     """The widest agreement in force for this action and purpose, or the nearest reason why not."""
-    only, view = caller.agreement_id, _view_of(facts)
+    only, view = caller.agreement_id, view_of(facts)
     seen = _seen_up_to(facts, _agreed_reach(caller))
-    left = seen if view is None or view.columns is None else seen & view.columns
+    left = let_out(view, seen)
     refusal = Deny(Reason.NO_AGREEMENT, {"dataset": facts.dataset.id}, "agreement")
     best: AgreementFacts | None = None
     for agreement, why in _looked_at(facts, caller.client.organization_id):
@@ -213,7 +195,7 @@ def _agreement_ground(facts: Facts, caller: Caller) -> Decision:
             best = agreement
     if best is None:
         return refusal
-    bounds = (_rows_of(best), best.per_day)
+    bounds = (rows_of(best), best.per_day)
     return _what_is_left(facts, caller, Allow(best.columns & seen, "agreement", best.id, *bounds))
 
 
@@ -221,7 +203,7 @@ def _what_is_left(facts: Facts, caller: Caller, agreed: Allow) -> Decision:
     for rule in AGREED_RULES:
         if not rule.holds(facts, caller, agreed):
             return rule.refuse(facts, caller, agreed)
-    return _some_left(facts, agreed, _viewed(facts, agreed))
+    return _some_left(facts, agreed, viewed(facts, agreed))
 
 
 def _width(agreement: AgreementFacts, left: frozenset[str]) -> tuple[int, bool, float]:
@@ -395,7 +377,7 @@ VIEW_RULES: Final[tuple[Rule[[Facts, Allow, Allow]], ...]] = (
     Rule(
         "left-for-purpose",
         Reason.NOT_FOR_PURPOSE,
-        lambda _facts, allowed, viewed: bool(viewed.columns) or not allowed.columns,
+        lambda _facts, allowed, viewed: bool(viewed.shown) or not allowed.columns,
         lambda facts, _allowed, _viewed: {"purpose": facts.purpose or ""},
     ),
     # Where no field says whom a record is about, nobody can have consented.
@@ -416,6 +398,17 @@ RECORD_RULES: Final[tuple[Rule[[Facts, Allow]], ...]] = (
             facts.action is not Action.READ
             or not facts.dataset.aggregate_only
             or allow.ground == "own"
+        ),
+        lambda facts, _allow: {"dataset": facts.dataset.id},
+    ),
+    # A count of personal records may be one of a single person, or become it by subtraction.
+    Rule(
+        "people-suppressed",
+        Reason.SUPPRESSION_NEEDED,
+        lambda facts, allow: (
+            facts.action is not Action.AGGREGATE
+            or _rank(facts.dataset.data_class) < _PERSONAL
+            or not _counts_plainly(facts, allow)
         ),
         lambda facts, _allow: {"dataset": facts.dataset.id},
     ),

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded_from_agreement"
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
+    SUPPRESSION_NEEDED = "suppression_needed"
     NOT_FOR_PURPOSE = "not_for_purpose"
     SUBJECT_UNTOLD = "subject_not_declared"
     FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
@@ -49,6 +50,9 @@ class ByConsent:
 class Allow:
     """What may be done: the columns that may leave or be named, and on which ground.
 
+    `masks` are columns that are none of these, in order of their names: less than their values may
+    be shown, by a door that knows how, and they may be named for nothing else.
+
     `rows` are conditions in CQL2 Text, all of which a row must meet to leave, to be counted and to
     be written; none: every row. They may name columns that the caller may not.
     """
@@ -64,6 +68,13 @@ class Allow:
     def bounds(self) -> tuple[str, ...]:
         """All that bounds the rows, in words: who is bounded otherwise sees something else."""
         return self.rows if self.consent is None else (*self.rows, repr(self.consent))
+
+    masks: tuple[tuple[str, str], ...] = ()  # as `app.query.masks` reads them; none drops
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """The columns of which something may leave."""
+        return self.columns | {name for name, _ in self.masks}
 
 
 @dataclass(frozen=True, slots=True)

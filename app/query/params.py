@@ -53,6 +53,9 @@ class Known:
     visible: frozenset[str]
     joins: Mapping[str, Join]
     readings: Readings = field(default_factory=dict)  # of the words of `q`
+    # Fields that are shown by less than their values, as they leave. They are not visible: they can
+    # be chosen, and named for nothing else.
+    masked: Mapping[str, Field] = field(default_factory=dict)
 
     def find(self, name: str) -> Field:
         """The visible field of this name, or one of a joined dataset as `join.field`.
@@ -308,18 +311,24 @@ def needs_place(known: Known, parameter: str) -> None:
         raise wrong(
             parameter, "位置を持たないデータセットです。", "the dataset has no coordinates."
         )
-    hidden = [field.name for field in needed if field.name not in known.visible]
+    shown = known.masked if parameter == "f" else ()  # what is shown is not asked for
+    hidden = [f.name for f in needed if f.name not in known.visible and f.name not in shown]
     if hidden:
         raise ColumnNotVisible(names=", ".join(hidden))
 
 
 def _fields(text: str | None, known: Known) -> tuple[Field, ...]:
+    masked = known.masked
     if text is None:
-        return tuple(field for name, field in known.fields.items() if name in known.visible)
+        return tuple(
+            masked.get(name, field)
+            for name, field in known.fields.items()
+            if name in known.visible or name in masked
+        )
     chosen = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
     if not chosen:
         raise wrong("fields", "項目名を指定してください。", "name at least one field.")
-    return tuple(_own("fields", name, known) for name in chosen)
+    return tuple(masked.get(name) or _own("fields", name, known) for name in chosen)
 
 
 def _own(parameter: str, name: str, known: Known) -> Field:

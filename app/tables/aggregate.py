@@ -5,7 +5,7 @@ that the order in which rows are met never shows.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -21,27 +21,24 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import (
-    JSON,
-    BigInteger,
-    Date,
-    DateTime,
-    Double,
-    Integer,
-    Numeric,
-    Text,
-    TypeEngine,
-)
+from sqlalchemy.types import JSON, BigInteger, Date, Integer, Numeric, Text, TypeEngine
 
-from app.query.codes import DESIGNATED_CITIES, prefecture_code
+from app.query.codes import DESIGNATED_CITIES
 from app.query.fields import Field, FieldType, edge_columns
 from app.query.grouping import Bucket, Group, Grouping, Metric, Work
-from app.query.mesh import COLUMNS_A_DEGREE, DIGITS, NUDGE, ROWS_A_DEGREE, SQUARE, WEST
-from app.tables.encode import constant, json_object, json_text
+from app.query.mesh import DIGITS, SQUARE
+from app.tables.buckets import (
+    band,
+    constant,
+    in_japan,
+    mesh_column,
+    mesh_row,
+    prefecture,
+    whole,
+)
+from app.tables.encode import json_object, json_text
 from app.tables.layout import sql_type
 from app.tables.sql import Sorted, Statements
-
-JAPAN: Final = "Asia/Tokyo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ def base_cells(parts: Statements, wanted: BaseCells) -> Select[Any]:
     rows = (
         select(*keys, people.label("people"))
         .select_from(parts.rows())
-        .where(*parts.conditions(), people > _whole(0))
+        .where(*parts.conditions(), people > whole(0))
         .subquery("rows")
     )
     by = [rows.c[key.name] for key in keys]
@@ -222,12 +219,12 @@ def _key_text(group: Group, key: ColumnElement[Any]) -> ColumnElement[str]:
     word = Field(group.name, "", "", FieldType.TEXT)
     match group.bucket:
         case Bucket.YEAR | Bucket.FISCAL_YEAR:
-            return json_text(word, func.lpad(cast(key, Text()), _whole(4), constant("0")))
+            return json_text(word, func.lpad(cast(key, Text()), whole(4), constant("0")))
         case Bucket.MONTH:
             return json_text(word, func.to_char(key, constant("YYYY-MM")))
         case Bucket.MESH:
             digits = DIGITS[group.level - 1]
-            return json_text(word, func.lpad(cast(key, Text()), _whole(digits), constant("0")))
+            return json_text(word, func.lpad(cast(key, Text()), whole(digits), constant("0")))
         case _:
             return json_text(group.key, key)
 
@@ -242,17 +239,14 @@ def key_of(parts: Statements, group: Group) -> ColumnElement[Any]:
     if group.bucket in (Bucket.MUNICIPALITY, Bucket.PREFECTURE):
         return _body(column, group.bucket)
     if group.bucket is Bucket.BIN:
-        exact = cast(column, Numeric())
-        width = constant_number(group.width)
-        # Not by division: a quotient is rounded, and may be put into the next bin.
-        return func.trim_scale(exact - func.mod(func.mod(exact, width) + width, width))
+        return band(column, group.width)
     return _time(group, column)
 
 
 def _time(group: Group, column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A time's bucket in Japan, or the value as it is."""
     is_date = group.field is not None and group.field.type is FieldType.DATE
-    moment = cast(column, DateTime()) if is_date else func.timezone(constant(JAPAN), column)
+    moment = in_japan(column, is_date=is_date)
     match group.bucket:
         case Bucket.YEAR:
             return cast(extract("year", moment), BigInteger())
@@ -274,10 +268,7 @@ def _time(group: Group, column: ColumnElement[Any]) -> ColumnElement[Any]:
 def _body(column: ColumnElement[Any], bucket: Bucket) -> ColumnElement[Any]:
     """A local government code's designated city or prefecture, as `app.query.codes` has them."""
     if bucket is Bucket.PREFECTURE:
-        codes = [prefecture_code(f"{number:02d}") or "" for number in range(1, 48)]
-        return case(
-            *((func.left(column, _whole(2)) == constant(c[:2]), constant(c)) for c in codes)
-        )
+        return prefecture(column)
     wards = [
         (
             and_(column >= constant(city), column < constant(f"{city[:2]}2")),
@@ -305,35 +296,19 @@ def _mesh(
     latitude: ColumnElement[Any], longitude: ColumnElement[Any], level: int
 ) -> ColumnElement[Any]:
     """The square's code as a number, computed as `app.query.mesh` does."""
-    row = _eighths(latitude, ROWS_A_DEGREE)
-    column = _eighths(longitude - constant_number(float(WEST)), COLUMNS_A_DEGREE)
-    square = _whole(SQUARE)
-    digits = [row // square * _whole(100) + column // square]
+    row, column = mesh_row(latitude), mesh_column(longitude)
+    square = whole(SQUARE)
+    digits = [row // square * whole(100) + column // square]
     for side, parted in ((80, 8), (8, 10))[: level - 1]:
         digits += [_digit(row, side, parted), _digit(column, side, parted)]
     for side in (4, 2, 1)[: max(0, level - 3)]:
-        digits.append(_whole(1) + _digit(column, side, 2) + _whole(2) * _digit(row, side, 2))
+        digits.append(whole(1) + _digit(column, side, 2) + whole(2) * _digit(row, side, 2))
     code = digits[0]
     for digit in digits[1:]:
-        code = code * _whole(10) + digit
-    inside = [row >= _whole(0), row < _whole(100 * SQUARE), column >= _whole(0)]
-    return case((and_(*inside, column < _whole(80 * SQUARE)), code))
-
-
-def _eighths(degrees: ColumnElement[Any], a_degree: int) -> ColumnElement[Any]:
-    nudged = degrees * constant_number(float(a_degree)) + constant_number(NUDGE)
-    return cast(func.floor(nudged), BigInteger())
+        code = code * whole(10) + digit
+    inside = [row >= whole(0), row < whole(100 * SQUARE), column >= whole(0)]
+    return case((and_(*inside, column < whole(80 * SQUARE)), code))
 
 
 def _digit(eighths: ColumnElement[Any], side: int, parted: int) -> ColumnElement[Any]:
-    return eighths // _whole(side) % _whole(parted)
-
-
-def _whole(number: int) -> ColumnElement[Any]:
-    return literal(number, Integer(), literal_execute=True)
-
-
-def constant_number(number: Any) -> ColumnElement[Any]:
-    """A number of ours in the statement."""
-    kind: TypeEngine[Any] = Double() if isinstance(number, float) else Numeric()
-    return cast(literal(str(number), Text(), literal_execute=True), kind)
+    return eighths // whole(side) % whole(parted)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, bindparam, case, cast, func, null, true
+from sqlalchemy import ColumnElement, FromClause, case, cast, func, null, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Numeric, Text
 
-from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of
+from app.query.fields import NUMBER_TYPES, Field, FieldType, geometry_of, place_of
+from app.query.masks import Masked
 from app.query.question import Join
+from app.tables.buckets import constant
 from app.tables.geography import distance
 from app.tables.layout import EXTRAS, ORIGINAL, ROW, ROW_NUMBER
+from app.tables.masks import shown
 from app.tables.sql import Statements
 
 _TEXTS: Final = ARRAY(Text())
@@ -56,6 +59,7 @@ class Wording:
     # A field whose values are still to be changed: each stands behind the reading's mark, in
     # hexadecimal. That is the same in every form, and no value can be taken for one.
     marked: Field | None = None
+    masks: tuple[Masked, ...] = ()  # of fields that leave less than they hold
 
 
 def unescaped(part: str) -> str:
@@ -72,7 +76,9 @@ def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     if wording.form is not Form.FEATURE:
         return json_object(_members(parts, wording))
     shape = geometry_of(parts.source.fields)
-    geometry = _point(parts) if shape is None else _or_null(parts.table.c[shape.column])
+    geometry = (
+        _point(parts, wording) if shape is None else _or_null(shown(parts, shape, wording.masks))
+    )
     # Once is enough: what is the feature's geometry is no property as well.
     record = json_object(_members(parts, wording, without=shape))
     members = [("type", constant('"Feature"'))]
@@ -83,7 +89,7 @@ def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
 
 def _value(parts: Statements, wording: Wording, field: Field, end: str = END) -> ColumnElement[Any]:
     """A field's value as it leaves."""
-    column = parts.column(field)
+    column = shown(parts, field, wording.masks)
     if field != wording.marked:
         return column
     mark = parts.bind(lambda reading: reading.mark, Text())
@@ -113,13 +119,17 @@ def _plain_text(field: Field, column: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(column, Text())
 
 
-def _point(parts: Statements) -> ColumnElement[str]:
-    latitude, longitude = parts.place()
+def _point(parts: Statements, wording: Wording) -> ColumnElement[str]:
+    place = place_of(parts.source.fields)
+    if place is None:
+        raise LookupError("a place was only asked for where there is one")
+    latitude, longitude = (shown(parts, each, wording.masks) for each in place)
     # RFC 7946, 3.1.1: longitude before latitude; 3.2: no place is a null geometry.
     point = func.json_build_object(
         "type", "Point", "coordinates", func.json_build_array(longitude, latitude)
     )
-    return case((latitude.is_(None), "null"), else_=cast(point, Text()))
+    nowhere = or_(latitude.is_(None), longitude.is_(None))
+    return case((nowhere, "null"), else_=cast(point, Text()))
 
 
 def plain_record(rows: FromClause, fields: Sequence[Field]) -> ColumnElement[str]:
@@ -160,7 +170,7 @@ def _members(
     found += [
         (name, json_text(field, _value(parts, wording, field)))
         for field, name in zip(question.fields, wording.names, strict=True)
-        if field != without
+        if without is None or field.column != without.column
     ]
     for join in question.joins:
         found.append((join.name, _or_null(_joined(parts, join))))
@@ -228,8 +238,3 @@ def _concatenated(pieces: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     middle = len(pieces) // 2
     left, right = _concatenated(pieces[:middle]), _concatenated(pieces[middle:])
     return left.op("||", return_type=Text())(right)
-
-
-def constant(text: str) -> ColumnElement[str]:
-    """Text of ours in the statement, quoted by SQLAlchemy."""
-    return bindparam(None, text, Text(), literal_execute=True)

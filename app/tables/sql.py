@@ -50,6 +50,8 @@ class Reading:
     rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
     mark: str = ""  # what stands before values that are still to be changed
     by_few_consents: bool = False  # so few that the rows are better looked for by them
+    # Of each column that leaves as stand-ins the inner and outer key of HMAC: not to be shown.
+    pads: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
 
 Getter = Callable[[Reading], Any]

@@ -1,6 +1,7 @@
 """A rule replaced by *always true* makes the tests that ask from outside fail: they do test it."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -9,9 +10,12 @@ import pytest
 from app.policy import rules
 from app.policy.facts import Caller, Facts
 from app.policy.verdicts import Allow, Decision
+from app.policy.views import viewed as as_declared
 from tests.agreements import test_group_agreements as group
 from tests.api import test_decisions as decisions
 from tests.api import test_rights as rights
+from tests.masks import test_few as few
+from tests.masks import test_shown as masks
 from tests.oauth import test_one_agreement as one_agreement
 from tests.oauth import test_reach as reach
 from tests.policy.test_rules_as_data import OF_A_RULE, without
@@ -75,6 +79,7 @@ SEEN: Final[dict[str, Seen]] = {
     "not-excluded": _left_out,
     "left-for-purpose": views.test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why,
     "subject-told": consents.test_where_the_field_is_taken_back_no_record_leaves_and_the_log_says_why,
+    "people-suppressed": few.test_personal_data_is_not_counted_for_others_without_suppression,
     "records-given": _only_counted,
 }
 _WITH_A_CLOCK: Final = {
@@ -148,3 +153,25 @@ async def test_columns_of_an_agreement_that_are_not_kept_would_be_noticed_here(
         await rights.test_a_column_outside_the_agreement_cannot_be_named_in_any_place(
             world, {"fields": "no,size"}
         )
+
+
+async def test_masks_of_a_view_that_the_rules_forget_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unmasked(facts: Facts, allowed: Allow) -> Allow:
+        bare = tuple(replace(each, masks=()) for each in facts.dataset.views)
+        return as_declared(replace(facts, dataset=replace(facts.dataset, views=bare)), allowed)
+
+    monkeypatch.setattr(rules, "viewed", unmasked)
+
+    with pytest.raises(AssertionError):
+        await masks.test_each_mask_leaves_what_it_says_and_its_own_organisation_sees_all(world)
+
+
+async def test_personal_columns_that_are_counted_all_the_same_would_be_noticed_here(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_without_people", lambda _facts, allowed: allowed)
+
+    with pytest.raises(AssertionError):
+        await few.test_a_personal_column_of_other_data_is_counted_for_nobody_else(world)

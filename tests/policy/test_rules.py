@@ -129,12 +129,28 @@ def test_no_column_leaves_above_what_the_proof_of_identity_reaches(asked: Facts)
 
 
 @given(facts)
-def test_who_may_read_may_count_and_nobody_else(asked: Facts) -> None:
+def test_who_may_read_may_count_what_is_suppressed_and_nobody_else(asked: Facts) -> None:
     open_ = replace(asked, dataset=replace(asked.dataset, aggregate_only=False))
+    counted = replace(asked, dataset=replace(asked.dataset, aggregate_only=True))
 
     assert decide(replace(open_, action=Action.READ)) == decide(
-        replace(asked, action=Action.AGGREGATE)
+        replace(counted, action=Action.AGGREGATE)
     )
+
+
+@given(facts)
+def test_without_suppression_nothing_personal_is_counted_for_another_organisation(
+    asked: Facts,
+) -> None:
+    plain_ = replace(asked.dataset, aggregate_only=False)
+
+    decision = decide(replace(asked, action=Action.AGGREGATE, dataset=plain_))
+
+    if isinstance(decision, Deny) or decision.ground == "own":
+        return
+    seen_by = dict(plain_.columns)
+    assert plain_.data_class != "personal"
+    assert "personal" not in {seen_by[name] for name in decision.columns}
 
 
 @given(facts)

@@ -75,6 +75,10 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "subject-told": (
         asked(dataset={"views": (PurposeView("welfare", consent=True),)}), "nothing",
     ),
+    "people-suppressed": (
+        asked(dataset=PERSONAL, who=UNDER_IT, action=Action.AGGREGATE),
+        "nothing",
+    ),
     "records-given": (asked(dataset={"aggregate_only": True}), "nothing"),
 }  # fmt: skip
 

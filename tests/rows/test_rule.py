@@ -42,6 +42,9 @@ agreements = st.lists(
 views = st.none() | st.builds(
     PurposeView, st.sampled_from(("health", "welfare")),
     st.none() | st.frozensets(st.sampled_from(COLUMNS)), some,
+    st.dictionaries(st.sampled_from(COLUMNS), st.sampled_from(("drop", "first(3)"))).map(
+        lambda masks: tuple(masks.items())
+    ),
 )  # fmt: skip
 
 
@@ -157,3 +160,33 @@ def test_a_view_that_leaves_no_column_refuses() -> None:
     decision = decide(facts(AGREED, view=PurposeView("health", frozenset())))
 
     assert decision == Deny(Reason.NOT_FOR_PURPOSE, {"purpose": "health"})
+
+
+@given(agreements, views)
+def test_what_stands_in_for_others_is_written_by_its_own_organisation_alone(
+    agreed: tuple[AgreementFacts, ...], view: PurposeView | None
+) -> None:
+    if view is None:
+        return
+    view = replace(view, masks=(("a", "pseudonymise"), ("b", "first(3)")))
+
+    decision = decide(facts(*agreed, view=view, action=Action.WRITE))
+    own = decide(facts(*agreed, view=view, action=Action.WRITE, organization="ward"))
+
+    assert isinstance(decision, Deny) or "a" not in decision.columns
+    assert isinstance(own, Allow)
+    assert "a" in own.columns
+
+
+@given(agreements, views)
+def test_a_masked_column_may_not_be_named_and_a_dropped_one_is_not_shown(
+    agreed: tuple[AgreementFacts, ...], view: PurposeView | None
+) -> None:
+    decision = decide(facts(*agreed, view=view))
+    if isinstance(decision, Deny) or view is None or view.purpose != "health":
+        return
+    masks = dict(view.masks)
+    assert decision.columns.isdisjoint(masks)
+    assert all(masks[name] == mask != "drop" for name, mask in decision.masks)
+    ground = next(each for each in agreed if each.id == decision.agreement_id)
+    assert decision.shown <= ground.columns

@@ -179,7 +179,7 @@ async def test_an_explanation_shows_the_rows_of_agreement_and_view(world: World)
 async def test_a_view_made_to_let_everything_through_would_be_noticed_here(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "_viewed", lambda _facts, allowed: allowed)
+    monkeypatch.setattr(rules, "viewed", lambda _facts, allowed: allowed)
 
     with pytest.raises(AssertionError):
         await test_a_view_bounds_agreement_and_body_and_never_its_own_organisation(world)
