@@ -3,12 +3,13 @@
 from itertools import combinations
 
 import httpx
+import orjson
 import pytest
 import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
-from tests.stock import path
+from tests.stock import path, stocked
 from tests.subjects.register import (
     BY_NAME,
     IKEDA,
@@ -225,6 +226,28 @@ async def test_people_are_counted_and_no_name_is_told(
     assert not [name for name in made.names if name in answer.text]
     if status == 200:
         assert answer.json()["groups"][0]["values"] == {"distinct(person)": 3, "count": 3}
+
+
+async def test_no_record_is_looked_up_by_a_name_that_is_changed(world: World) -> None:
+    made = await register(world)
+    other = await stocked(world, [{"no": made.names[0], "name": "x", "size": 1}])
+    joins = [
+        {"name": each, "dataset": other, "here": each, "there": "no"} for each in ("no", "person")
+    ]
+    pool = world.platform.database.pool
+    joined = orjson.dumps(joins).decode()
+    await pool.execute("UPDATE dataset SET joins = $2::jsonb WHERE id = $1", made.dataset, joined)
+    world.platform.live.changed("dataset", made.dataset)
+
+    answers = [
+        await ask(world, who, path(made.dataset), expand=each)
+        for who in (made.sakai, made.own)
+        for each in ("no", "person")
+    ]
+
+    assert [each.status_code for each in answers] == [200, 403, 200, 200]
+    assert answers[1].json()["code"] == "subject_by_name_only"
+    assert (await world.log(Event.RECORDS_REFUSED))[-1]["reason"] == "subject_by_name_only"
 
 
 async def test_a_record_and_a_feature_are_found_by_ones_own_name_alone(
