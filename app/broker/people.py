@@ -26,7 +26,7 @@ from app.kit.errors import AppError, Fault, Kind
 from app.policy.facts import Caller, DatasetFacts
 from app.query.fields import Field, FieldType
 from app.query.subjects import Stored
-from app.subjects.linker import Linker
+from app.subjects.linker import Linker, can_be_name
 from app.tables.encode import END, END_OF_PART, IN_COLUMNS, Form
 
 _NAMED_BY: Final = frozenset({FieldType.TEXT, FieldType.CODE})
@@ -107,10 +107,15 @@ def are_renamed(facts: DatasetFacts, caller: Caller | None) -> bool:
 
 
 def whom_of(about: About | None, people: Collection[str] | None, revision: int) -> dict[str, Any]:
-    """What the log is told of the people of an answer. `people` None: more than are told."""
+    """What the log is told of the people of an answer. `people` None: more than are told.
+
+    What cannot be a name names nobody, and is kept nowhere.
+    """
     if about is None:
         return {}
-    names = people if about.subject is not None else None
+    names = None
+    if people is not None and about.subject is not None:
+        names = [each for each in people if can_be_name(each)]
     return {"whom": Whom(about.publisher_id, about.dataset_id, names), "revision": revision}
 
 

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 ROLE: Final = "urbanos_linker"
 NAME_CHARACTERS: Final = 26
 MOST_AT_ONCE: Final = 10_000  # names in one statement
+_SHAPE: Final = re.compile(rf"[a-z2-7]{{{NAME_CHARACTERS}}}")
 _REFERENCE_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _CONNECTIONS: Final = 4
@@ -56,6 +58,11 @@ _NAMES: Final = "SELECT organization_id, name FROM linker.name WHERE person_ref 
 _IDENTITY: Final = "SELECT person_ref FROM linker.identity WHERE digest = $1"
 _ADD_IDENTITY: Final = "INSERT INTO linker.identity (digest, person_ref) VALUES ($1, $2)"
 _FORGET: Final = "DELETE FROM linker.person WHERE ref = $1"
+
+
+def can_be_name(text: str) -> bool:
+    """Whether it has the form of a name, whoever's."""
+    return _SHAPE.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

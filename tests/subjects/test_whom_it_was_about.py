@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ from app.audit.reading import list_entries
 from app.audit.verify import verify
 from app.kit.db import Database
 from tests.stock import PURPOSE, against_the_rules, path
-from tests.subjects.register import Register, ask, pour, record, register, send
+from tests.subjects.register import SPECS, Register, ask, pour, record, register, send
 from tests.world import KENKO, SAKAI, World
 
 
@@ -150,6 +151,20 @@ async def test_who_is_forgotten_is_told_of_by_nothing_and_the_log_still_verifies
     assert (await verify(database.pool)).is_whole
     (entry,) = await world.log(Event.SUBJECT_FORGOTTEN)
     assert entry.keys() == {"at", "by", "event"}
+
+
+async def test_what_cannot_be_a_name_is_kept_nowhere(world: World) -> None:
+    long = "".join(secrets.token_hex(4) for _ in range(1_000))
+    specs = tuple(("person", "text") if spec[0] == "person" else spec for spec in SPECS)
+    rows = [record(at, each) for at, each in enumerate(["田中太郎", long], start=1)]
+    made = await register(world, 0, specs=specs, rows=rows)
+
+    answers = [await ask(world, who, path(made.dataset)) for who in (made.own, made.sakai)]
+
+    kept = "SELECT count(*) FROM subject_salt WHERE name = ANY($1)"
+    assert [each.status_code for each in answers] == [200, 200]
+    assert (await newest(world))[1]["subjects"] == 0
+    assert await world.platform.database.pool.fetchval(kept, ["田中太郎", long]) == 0
 
 
 async def test_what_is_told_of_people_is_only_ever_added_to(world: World, made: Register) -> None:

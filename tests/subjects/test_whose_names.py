@@ -3,12 +3,13 @@
 from itertools import combinations
 
 import httpx
+import orjson
 import pytest
 import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
-from tests.stock import path
+from tests.stock import path, stocked
 from tests.subjects.register import (
     BY_NAME,
     IKEDA,
@@ -32,9 +33,8 @@ FORMS: list[dict[str, str]] = [
     {"f": "csv", "charset": "cp932", "labels": "ja"},
     {"f": "csv", "bom": "true"},
     {"f": "ndjson"},
-    {"f": "parquet"},
-    {"f": "xlsx"},
 ]
+FILES: list[dict[str, str]] = [{"f": "parquet"}, {"f": "xlsx"}]  # made by a process of their own
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -54,8 +54,11 @@ async def theirs(world: World, names: list[str], organization: str) -> list[str]
     return [found[name] for name in names]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
-@pytest.mark.parametrize("which", ["beside", "by_name"])
+@pytest.mark.parametrize(
+    ("which", "form"),
+    [*(("beside", form) for form in [*FORMS, *FILES]), *(("by_name", form) for form in FORMS)],
+    ids=str,
+)
 async def test_no_two_organisations_exports_can_be_joined_by_the_people_in_them(
     world: World, beside: Register, by_name: Register, form: dict[str, str], which: str
 ) -> None:
@@ -89,7 +92,7 @@ async def test_what_is_no_name_of_the_publishers_leaves_as_null(world: World) ->
     rows = [record(at, name) for at, name in enumerate([*odd, None, *names], start=1)]
     made = await register(world, 0, rows=rows)
 
-    for form in FORMS:
+    for form in [*FORMS, FILES[0]]:
         asked = {"fields": "no,person,lat,lon", "sort": "no", **form}
         answer = await ask(world, made.ikeda, path(made.dataset), **asked)
 
@@ -223,6 +226,28 @@ async def test_people_are_counted_and_no_name_is_told(
     assert not [name for name in made.names if name in answer.text]
     if status == 200:
         assert answer.json()["groups"][0]["values"] == {"distinct(person)": 3, "count": 3}
+
+
+async def test_no_record_is_looked_up_by_a_name_that_is_changed(world: World) -> None:
+    made = await register(world)
+    other = await stocked(world, [{"no": made.names[0], "name": "x", "size": 1}])
+    joins = [
+        {"name": each, "dataset": other, "here": each, "there": "no"} for each in ("no", "person")
+    ]
+    pool = world.platform.database.pool
+    joined = orjson.dumps(joins).decode()
+    await pool.execute("UPDATE dataset SET joins = $2::jsonb WHERE id = $1", made.dataset, joined)
+    world.platform.live.changed("dataset", made.dataset)
+
+    answers = [
+        await ask(world, who, path(made.dataset), expand=each)
+        for who in (made.sakai, made.own)
+        for each in ("no", "person")
+    ]
+
+    assert [each.status_code for each in answers] == [200, 403, 200, 200]
+    assert answers[1].json()["code"] == "subject_by_name_only"
+    assert (await world.log(Event.RECORDS_REFUSED))[-1]["reason"] == "subject_by_name_only"
 
 
 async def test_a_record_and_a_feature_are_found_by_ones_own_name_alone(
