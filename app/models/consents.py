@@ -83,8 +83,9 @@ class ConsentName(Base):
     __tablename__ = "subject_consent_name"
     __table_args__ = (
         Index(
-            "ix_subject_consent_name_name", "name", "text_number",
-            postgresql_include=["given_at", "valid_until", "withdrawn_at"],
+            "ix_subject_consent_name_name",
+            "name",
+            postgresql_include=["text_number", "given_at", "valid_until", "withdrawn_at"],
         ),
         Index(
             "ix_subject_consent_name_in_force", "text_number", "name",

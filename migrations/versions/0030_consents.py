@@ -180,8 +180,8 @@ def upgrade() -> None:
         ),
     )  # fmt: skip
     op.create_index(
-        "ix_subject_consent_name_name", "subject_consent_name", ["name", "text_number"],
-        postgresql_include=["given_at", "valid_until", "withdrawn_at"],
+        "ix_subject_consent_name_name", "subject_consent_name", ["name"],
+        postgresql_include=["text_number", "given_at", "valid_until", "withdrawn_at"],
     )  # fmt: skip
     op.create_index(
         "ix_subject_consent_name_in_force", "subject_consent_name", ["text_number", "name"],

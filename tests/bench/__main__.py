@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tests.bench import (
     aggregates,
+    consents,
     files,
     formats,
     kills,
@@ -42,6 +43,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "places": places.places,
     "catalogue": searching.catalogue,
     "aggregates": aggregates.aggregates,
+    "consents": consents.consents,
     "making": files.making,
     "download": files.download,
     "kills": kills.kills,
