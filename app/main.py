@@ -13,6 +13,7 @@ from app.api import (
     aggregate,
     agreements,
     changes,
+    citizen_providers,
     client_keys,
     clients,
     datasets,
@@ -96,8 +97,10 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.portal import account, authorize, federation, set_up, sign_in
+from app.policy.assurance import Level
+from app.portal import account, authorize, citizen_consent, citizens, federation, set_up, sign_in
 from app.signin.accounts import Accounts
+from app.signin.citizens import CitizenSessions, CitizenSignIn
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
@@ -124,6 +127,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     organizations.router,
     clients.router,
     identity_providers.router,
+    citizen_providers.router,
     users.router,
     invitations.router,
     registrations.router,
@@ -148,6 +152,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     set_up.router,
     account.router,
     authorize.router,
+    citizens.router,
+    citizen_consent.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -237,6 +243,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sign_ins=sign_ins,
             federation=Federation(database, outbound, sealer, issuer=settings.issuer),
             accounts=Accounts(database, sealer, entries, sign_ins),
+            citizen_sign_in=CitizenSignIn(database, outbound, sealer, issuer=settings.issuer),
+            citizen_sessions=CitizenSessions(database, sealer),
+            citizen_assurance=Level(settings.citizen_assurance),
             snapshot=snapshot,
             decider=decider,
             rights=Rights(database, snapshot, settings.zone),

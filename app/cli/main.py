@@ -23,6 +23,7 @@ from app.cli import (
     quality,
     runs,
     serve,
+    test_issuer,
     token,
     user,
     witness,
@@ -84,6 +85,7 @@ for command in (
     doctor.doctor,
     quality.quality,
     witness.witness,
+    test_issuer.test_issuer,
 ):
     app.command()(command)
 

@@ -16,14 +16,19 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.db import Database
 from app.models.authorization import AuthorizationCode, Consent, PushedRequest
+from app.models.citizens import CitizenAllowed
 from app.oauth.pushed import Pending, RequestUnknown
 from app.oauth.tokens import LIFETIME_S, ONE_FACTOR, SKEW_S, TWO_FACTORS
+from app.policy.assurance import Level
 
 LIFETIME: Final = timedelta(seconds=60)
 _CONSENT_LASTS: Final = timedelta(hours=8)  # no sign-in lasts longer
 _IS_CONSENTED: Final = """
 SELECT EXISTS (SELECT FROM consent WHERE person_id = $1 AND client_id = $2 AND signed_in_at = $3
     AND what = $4 AND expires_at > $5)
+"""
+_IS_ALLOWED: Final = """
+SELECT EXISTS (SELECT FROM citizen_allowed WHERE secret_sha256 = $1 AND client_id = $2 AND what = $3)
 """
 _FORGET: Final = (
     # A used code is kept while its token may live: who shows it again ends the token.
@@ -51,6 +56,17 @@ class Proven:
     def auth_time(self) -> datetime:
         """When the highest of the factors was proven."""
         return self.second_factor_at or self.signed_in_at
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenCitizen:
+    """Which citizen answers, for the one app alone, and how surely they signed in."""
+
+    subject: str  # what the client's organisation calls them
+    organization_id: str  # the client's
+    level: Level
+    signed_in_at: datetime
+    session: bytes  # the key of the session, which names nobody
 
 
 class Answers:
@@ -94,6 +110,46 @@ class Answers:
                 organization=who.organization_id,
                 scope=list(pending.asked.scope),
                 acr=who.acr,
+            )
+        return code
+
+    async def has_citizen_allowed(self, pending: Pending, who: ProvenCitizen) -> bool:
+        """Whether they let the app have exactly this before, in this sign-in."""
+        found: bool = await self._database.pool.fetchval(
+            _IS_ALLOWED, who.session, pending.client_id, pending.asked.what
+        )
+        return found
+
+    async def give_for_citizen(self, pending: Pending, who: ProvenCitizen) -> str:
+        """A code that stands for a citizen; the log says which app, and not who they are."""
+        code = secrets.token_urlsafe(32)
+        async with self._database.writing() as session:
+            await _take(session, pending)
+            session.add(
+                AuthorizationCode(
+                    code_sha256=hash_of(code),
+                    client_id=pending.client_id,
+                    subject=who.subject,
+                    asked=pending.asked.as_json(),
+                    acr=who.level.acr,
+                    auth_time=who.signed_in_at,
+                    methods=[],
+                    expires_at=clock.now() + LIFETIME,
+                )
+            )
+            allowed = {
+                "secret_sha256": who.session,
+                "client_id": pending.client_id,
+                "what": pending.asked.what,
+            }
+            await session.execute(insert(CitizenAllowed).values(allowed).on_conflict_do_nothing())
+            await audit.append(
+                session,
+                Event.CODE_ISSUED,
+                client=pending.client_id,
+                organization=who.organization_id,
+                scope=list(pending.asked.scope),
+                acr=who.level.acr,
             )
         return code
 
