@@ -98,7 +98,16 @@ from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
 from app.policy.assurance import Level
-from app.portal import account, authorize, citizen_consent, citizens, federation, set_up, sign_in
+from app.portal import (
+    account,
+    authorize,
+    citizen_consent,
+    citizens,
+    federation,
+    me,
+    set_up,
+    sign_in,
+)
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
 from app.signin.federation import Federation
@@ -154,6 +163,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authorize.router,
     citizens.router,
     citizen_consent.router,
+    me.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\

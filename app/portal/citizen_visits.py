@@ -47,10 +47,13 @@ class Guest:
 
 
 async def find_guest(request: Request) -> Guest | None:
-    """Which citizen is signed in, None for everybody else, staff too."""
-    secret = cookie_of(request, _SESSION)
-    citizen = await platform_of(request).citizen_sessions.find(secret)
-    return None if citizen is None or secret is None else Guest(citizen, secret)
+    """Which citizen is signed in; None for everybody else, for staff and who was forgotten too."""
+    platform, secret = platform_of(request), cookie_of(request, _SESSION)
+    citizen = await platform.citizen_sessions.find(secret)
+    if citizen is None or secret is None:
+        return None
+    guest = Guest(citizen, secret)
+    return guest if await platform.linker.is_known(guest.person) else None
 
 
 def keep_guest(request: Request, response: Response, secret: str) -> None:
