@@ -23,6 +23,7 @@ from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs
 from app.cli.openapi import document_text
+from app.models.citizens import CitizenProvider
 from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role
 from app.models.providers import IdentityProvider, ProviderDomain
@@ -430,6 +431,27 @@ async def _provider(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {"provider_id": made["id"]}
 
 
+async def _no_citizen_provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The example's provider is not there yet."""
+    async with stage.world.platform.database.writing() as session:
+        await session.execute(delete(CitizenProvider))
+    return stage.admin, {}
+
+
+async def _citizen_provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    await _no_citizen_provider(stage)
+    body = {
+        "id": "jpki",
+        "name_ja": "試験",
+        "name_en": "Test",
+        "issuer": "https://jpki.example.jp",
+        "client_id": "urban-os",
+        "levels": {"urn:example:jpki": "high"},
+    }
+    made = await stage.send("/v1/admin/citizen-providers", body, stage.admin)
+    return stage.admin, {"provider_id": made["id"]}
+
+
 async def _quota(stage: Stage) -> tuple[dict[str, str], Path_]:
     body = {"dataset_id": "shelters", "requests_per_minute": 1_000}
     response = await stage.world.client.put("/v1/admin/quotas", json=body, headers=stage.admin)
@@ -525,6 +547,11 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
     "POST /v1/invitations/accept": _code_at_hand,
+    "GET /v1/admin/citizen-providers": _as("admin"),
+    "POST /v1/admin/citizen-providers": _no_citizen_provider,
+    "PUT /v1/admin/citizen-providers/{provider_id}/levels": _citizen_provider,
+    "POST /v1/admin/citizen-providers/{provider_id}/disable": _citizen_provider,
+    "POST /v1/admin/citizen-providers/{provider_id}/enable": _citizen_provider,
     "GET /v1/admin/identity-providers": _as("admin"),
     "POST /v1/admin/identity-providers": _no_provider,
     "GET /v1/admin/identity-providers/{provider_id}": _provider,
