@@ -11,6 +11,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2
 from starlette.types import Scope
 
+from app.api.lacking import InsufficientScope, RoleMissing, SecondFactorNeeded
 from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
@@ -80,33 +81,6 @@ class TokenOfCitizen(InvalidToken):
 
     ja = "住民のアクセストークンで使えるのは /v1/me だけです。"
     en = "A citizen's access token opens nothing but /v1/me."
-
-
-class InsufficientScope(AppError):
-    """The token lacks the scope that the operation needs (RFC 6750, 3.1)."""
-
-    kind = Kind.FORBIDDEN
-    code = "insufficient_scope"
-    ja = "この操作にはスコープ {scope} が必要です。それを指定してトークンを取得し直してください。"
-    en = "The operation needs the scope {scope}. Ask for it when you get a token."
-
-
-class SecondFactorNeeded(AppError):
-    """The person must prove a second factor, and lately (RFC 9470, 3)."""
-
-    kind = Kind.UNAUTHENTICATED
-    code = "insufficient_user_authentication"
-    ja = "この操作には{minutes}分以内の二要素認証が必要です。二要素でサインインし直してください。"
-    en = "This needs a second factor proven within {minutes} minutes. Sign in again with both."
-
-
-class RoleMissing(AppError):
-    """The client's organisation has not given it a role that the operation needs."""
-
-    kind = Kind.FORBIDDEN
-    code = "role_missing"
-    ja = "この操作には役割 {role} が必要です。運営者に依頼してください。"
-    en = "The operation needs the role {role}. Ask the operator for it."
 
 
 def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
