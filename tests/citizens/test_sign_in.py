@@ -2,19 +2,16 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, Final
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI
 
 from app.api.handlers import routes_of
 from app.api.state import Platform
 from app.audit.events import Event
-from app.kit.settings import Settings
 from app.models.parties import Role
 from app.oauth.tokens import claims_of
 from app.parties import clients
@@ -23,46 +20,15 @@ from app.policy.assurance import Level
 from app.signin import citizen_providers
 from app.signin.citizens import LONGEST
 from app.signin.sessions import hash_of
+from tests.citizens.browsing import HANAKO, TARO, CitizensBrowser
 from tests.conftest import ISSUER
 from tests.oauth.senders import Sender, sender
 from tests.oauth.signing_in import CALLBACK, Attempt, an_app, signed_in, told
-from tests.signin.citizens import HANAKO, TARO, CitizensBrowser, citizens_provider
-from tests.world import KENKO, SAKAI, Party, World
+from tests.world import KENKO, Party, World
 
 _HOLES: Final = {"{number}": "1", "{key:path}": "x", "{item:path}": "x"}
 _EVERYTHING: Final = "openid me me:consents me:accesses"
 _LOW, _SUBSTANTIAL, _HIGH = (level.acr for level in Level)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A deployment that may ask this machine: its provider runs here."""
-    home = tmp_path_factory.mktemp("home")
-    return Settings(home=home, public_url=ISSUER, outbound_allow="127.0.0.1")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def provider(platform: Platform, client: httpx.AsyncClient) -> AsyncIterator[str]:
-    """The citizens' provider of this module."""
-    async with citizens_provider(World(platform, client)) as name:
-        yield name
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def browser(app: FastAPI, world: World, provider: str) -> AsyncIterator[CitizensBrowser]:
-    """A browser in which nobody is signed in."""
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        httpx.AsyncClient(transport=transport, base_url=ISSUER) as here,
-        httpx.AsyncClient() as there,
-    ):
-        yield CitizensBrowser(world, provider, here, there)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def city(world: World) -> Party:
-    """An app of Sakai's that citizens may sign in to."""
-    return await an_app(world, organization=SAKAI, staff_of=(), citizens=True)
 
 
 async def test_one_citizen_at_the_apps_of_two_cities_is_called_by_names_that_nobody_can_join(
