@@ -35,7 +35,7 @@ def upgrade() -> None:
             "(public_jwk IS NOT NULL AND sealed_private_jwk IS NOT NULL AND sealed_secret IS NULL)"
             " OR (sealed_secret IS NOT NULL"
             " AND public_jwk IS NULL AND sealed_private_jwk IS NULL)",
-            name="ck_citizen_provider_one_credential",
+            name=op.f("ck_citizen_provider_one_credential"),
         ),
     )
     op.create_index(
@@ -75,7 +75,7 @@ def upgrade() -> None:
     op.add_column("authorization_code", sa.Column("subject", sa.Text()))
     op.alter_column("authorization_code", "person_id", nullable=True)
     op.create_check_constraint(
-        "ck_authorization_code_of_one", "authorization_code",
+        op.f("ck_authorization_code_of_one"), "authorization_code",
         "num_nonnulls(person_id, subject) = 1",
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def _of_provider(name: str, *columns: sa.Column[object]) -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DELETE FROM authorization_code WHERE person_id IS NULL")
-    op.drop_constraint("ck_authorization_code_of_one", "authorization_code")
+    op.drop_constraint(op.f("ck_authorization_code_of_one"), "authorization_code")
     op.alter_column("authorization_code", "person_id", nullable=False)
     op.drop_column("authorization_code", "subject")
     for table in ("citizen_allowed", "citizen_session", "citizen_sign_in", "citizen_provider"):
