@@ -16,6 +16,7 @@ from app.api import (
     citizen_providers,
     client_keys,
     clients,
+    consents,
     datasets,
     decisions,
     files,
@@ -40,6 +41,7 @@ from app.api import (
     registrations,
     repairs,
     resumable,
+    subjects,
     terms,
     uploads,
     users,
@@ -63,14 +65,17 @@ from app.api.token_status import router as token_status_router
 from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.cosignatures import witnesses_of
 from app.audit.log import Log
+from app.audit.subjects import Subjects
 from app.audit.usage import Usage
 from app.broker.aggregate import Aggregator
 from app.broker.answer import Broker
+from app.broker.asked import Asked
 from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
 from app.broker.limits import Limits, Rates
+from app.broker.people import People
 from app.broker.recording import Recorder
 from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
@@ -125,6 +130,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     resumable.router,
     versions.router,
     views.router,
+    consents.router,
     files.router,
     changes.router,
     writing.router,
@@ -142,6 +148,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     registrations.router,
     terms.router,
     quotas.router,
+    subjects.router,
     groups.router,
     onboarding.router,
     descriptions.router,
@@ -227,11 +234,13 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database, ring, tokens, authority, issuer=settings.issuer
         ).grant
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
-        recorder = Recorder(entries, usage)
+        recorder = Recorder(entries, usage, Subjects(database.pool))
         sign_ins = Sessions(database)
         await limits.start()
         linker = Linker(plain_dsn(url), sealer)
         stack.push_async_callback(linker.stop)
+        named = People(linker, sealer)
+        asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
         yield Platform(
@@ -263,7 +272,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             broker=Broker(
                 database=database,
                 snapshot=snapshot,
-                decider=decider,
+                asked=asked,
                 recorder=recorder,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
@@ -272,12 +281,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             aggregator=Aggregator(
                 database,
                 snapshot,
-                decider,
+                asked,
                 recorder,
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes // _SHARE_OF_AGGREGATES,
             ),
-            writer=Writer(database, snapshot, decider),
+            writer=Writer(database, snapshot, decider, named),
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
             sources=Sources(database, entries),

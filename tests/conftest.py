@@ -24,6 +24,7 @@ from app.kit.settings import Settings
 from app.main import create_app
 from app.parties.seed import seed
 from app.tasks.worker import work
+from tests.bound import HOOKS
 from tests.database import REPO, SETTINGS, DatabaseServer, embedded
 from tests.secret_watch import SecretWatch
 from tests.serving import RATES
@@ -133,11 +134,15 @@ def platform(app: FastAPI) -> Platform:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Asks the application as a caller from outside does, in English."""
+    """Asks the application as a caller from outside does, in English.
+
+    A token that is bound to a key is sent with its proof.
+    """
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app),
         base_url=ISSUER,
         headers={"Accept-Language": "en"},
+        event_hooks=HOOKS,
     ) as asking:
         yield asking
 

@@ -18,6 +18,7 @@ from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role, Zone
 from app.parties import clients
 from app.signin import providers
+from tests import bound
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KENKO = "271004-kenko"
@@ -67,6 +68,15 @@ class Party:
             "client_assertion": self.assertion(),
             **more,
         }
+
+
+def _leads_to_data(scope: str) -> bool:
+    return "dataset:" in scope or "catalogue:" in scope
+
+
+def _check_granted(answer: httpx.Response, scope: str) -> None:
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["scope"] == scope
 
 
 @dataclass(slots=True)
@@ -119,10 +129,25 @@ class World:
         return name
 
     async def token(self, party: Party, scope: str) -> dict[str, str]:
-        """The Authorization header with a fresh token of the party."""
+        """The Authorization header with a fresh token of the party.
+
+        Where its scope leads to data it is bound to a key, which the hook of the tests' clients
+        proves with each request.
+        """
+        if not _leads_to_data(scope):
+            return await self.bearer(party, scope)
+        return await self.bound(party, scope)
+
+    async def bound(self, party: Party, scope: str) -> dict[str, str]:
+        """The same, with a token that is bound to a key whatever its scope."""
+        answer, headers = await bound.asked(self.client, party.issuer, party.form(scope))
+        _check_granted(answer, scope)
+        return headers
+
+    async def bearer(self, party: Party, scope: str) -> dict[str, str]:
+        """The same, with a token that is bound to nothing."""
         response = await self.client.post("/oauth/token", data=party.form(scope))
-        assert response.status_code == 200, response.text
-        assert response.json()["scope"] == scope
+        _check_granted(response, scope)
         return {"Authorization": f"Bearer {response.json()['access_token']}"}
 
     async def dataset(

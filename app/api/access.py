@@ -216,8 +216,9 @@ async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None
     """Use up the request's proof that it was sent with the token's key (RFC 9449, 7)."""
     shown = [value for name, value in scope["headers"] if name == b"dpop"]
     uri = platform.issuer + _path(scope)
+    method = scope.get("method_sent", scope["method"])  # a POST may stand for another method
     try:
-        await platform.proofs.take(shown, scope["method"], uri, token=token, jkt=jkt)
+        await platform.proofs.take(shown, method, uri, token=token, jkt=jkt)
     except InvalidProof as wrong:
         raise ProofRefused(why=wrong.why, **wrong.named) from wrong
 

@@ -194,7 +194,7 @@ async def issue_token(request: Request, platform: PlatformDep) -> Response:
 
     The assertion's `aud` is the issuer as one string, it lives 60 seconds at most, and its `jti`
     is used once. With a DPoP proof (RFC 9449) the token is bound to the proof's key, which
-    personal data needs; a client registered for it gets tokens bound to its certificate (RFC
+    all data above internal needs; a client registered for it gets tokens bound to its certificate (RFC
     8705), sent as `Bearer`. `authorization_details` (RFC 9396) of the type `dataset-agreement` bind it
     to one agreement; `resource` (RFC 8707) may only be the issuer. A code is used once, within 60
     seconds, with the `code_verifier` (RFC 7636) and bound to its sender; a second use ends its token.

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.broker.refusals import AccessRefused, refusal_of
 from app.catalogue import datasets, runs
 from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError, Kind
@@ -16,6 +17,7 @@ from app.models.parties import Role
 from app.parties import clients, groups, people, terms
 from app.parties.clients import ClientNotFound
 from app.policy.facts import Caller
+from app.policy.rules import refuse_file
 
 
 class NotThePublisher(AppError):
@@ -47,6 +49,7 @@ class RowsOfAMember(AppError):
 
 # The codes of the refusals, for `problems(…)`.
 ROWS_CODE: Final = RowsOfAMember.code
+TOKEN_CODE: Final = AccessRefused.code
 TERMS_CODE: Final = terms.TermsNotAccepted.code
 
 
@@ -110,8 +113,12 @@ class Owned:
 
     @staticmethod
     async def dataset_to_load(session: AsyncSession, dataset_id: str, caller: Caller) -> Dataset:
-        """The dataset that files are sent to. Raises `TermsNotAccepted` beside those of it."""
+        """The dataset that files are sent to.
+
+        Raises `TermsNotAccepted` and `AccessRefused` beside those of it.
+        """
         dataset = await Owned.dataset(session, dataset_id, caller)
+        _check_token(dataset, caller)
         await _check_terms(session, dataset.publisher_id, caller)
         return dataset
 
@@ -135,7 +142,17 @@ class Owned:
 
     @staticmethod
     async def run_rows(session: AsyncSession, run_id: UUID, caller: Caller) -> Run:
-        """The run, to whoever may see rows of its file. Raises `RowsOfAMember` beside the above."""
+        """The run, to whoever may see rows of its file.
+
+        Raises `RowsOfAMember` and `AccessRefused` beside the above.
+        """
+        run = await Owned.run_of_file(session, run_id, caller)
+        _check_token(await datasets.get(session, run.dataset_id), caller)
+        return run
+
+    @staticmethod
+    async def run_of_file(session: AsyncSession, run_id: UUID, caller: Caller) -> Run:
+        """The same, where the broker judges the token."""
         run = await runs.get(session, run_id)
         if await _is_started_by(session, run, caller.client.organization_id):
             await Owned.dataset(session, run.dataset_id, caller)
@@ -149,6 +166,13 @@ async def _check_terms(session: AsyncSession, publisher_id: str | None, caller: 
     mine = caller.client.organization_id
     for organization_id in sorted({publisher_id or mine, mine}):
         await terms.check_accepted(session, organization_id)
+
+
+def _check_token(dataset: Dataset, caller: Caller) -> None:
+    """Raises `AccessRefused` for a token that may neither bring nor see all that a file has."""
+    deny = refuse_file(dataset.classes, caller)
+    if deny is not None:
+        raise refusal_of(deny)
 
 
 def _is_all_public(dataset: Dataset) -> bool:

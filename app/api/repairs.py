@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 
 from app.api.access import SCOPED_CODES, CatalogueWriter, PlatformDep, Reading, Writing
 from app.api.dataset_shapes import DatasetId
-from app.api.ownership import ROWS_CODE, Owned, owner_code
+from app.api.ownership import ROWS_CODE, TOKEN_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, OutShape, Time
@@ -21,7 +21,9 @@ from app.policy.facts import Caller
 
 router = APIRouter(tags=["Repairs"], max_body_size=LONGEST_BODY)
 _OWNED = (*SCOPED_CODES, owner_code(), "dataset_not_found")
-_LEDGER = (*_OWNED, ROWS_CODE, "run_not_found", "run_has_no_version", "version_not_found")
+_LEDGER = (
+    *_OWNED, ROWS_CODE, TOKEN_CODE, "run_not_found", "run_has_no_version", "version_not_found",
+)  # fmt: skip
 _FieldName = Annotated[str, Path(max_length=60)]
 _Rule = Annotated[str, Path(max_length=60, pattern=r"^[a-z_]+$")]
 

@@ -16,7 +16,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.access import SCOPED_CODES, CatalogueWriter, PlatformDep, Reading, Writing
-from app.api.ownership import TERMS_CODE, Owned, owner_code
+from app.api.ownership import TERMS_CODE, TOKEN_CODE, Owned, owner_code
 from app.api.problem import problems
 from app.api.received import announced_bytes, body_of
 from app.api.tus_words import (
@@ -45,6 +45,7 @@ class _Tus(APIRoute):
         match, child = super().matches({**scope, "method": meant})
         if match is Match.FULL:
             child["method"] = meant
+            child["method_sent"] = scope["method"]
         return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,8 +110,8 @@ async def describe_uploads(platform: PlatformDep) -> Response:
     summary="Begin an upload in parts",
     dependencies=_SPEAKS,
     responses=problems(
-        *SCOPED_CODES, owner_code(), TERMS_CODE, "dataset_not_found", "dataset_withdrawn", "metadata_only",
-        "tus_version", "upload_metadata_wrong", "upload_too_large",
+        *SCOPED_CODES, owner_code(), TERMS_CODE, TOKEN_CODE, "dataset_not_found", "dataset_withdrawn",
+        "metadata_only", "tus_version", "upload_metadata_wrong", "upload_too_large",
     ),
 )  # fmt: skip
 async def begin_upload(

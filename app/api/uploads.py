@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import SCOPED_CODES, CatalogueWriter, PlatformDep, Reading, Writing
 from app.api.dataset_shapes import DatasetId
-from app.api.ownership import ROWS_CODE, TERMS_CODE, Owned, owner_code
+from app.api.ownership import ROWS_CODE, TERMS_CODE, TOKEN_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, PageOut, after_number, page
 from app.api.problem import problems
 from app.api.received import UploadAndBody, file_of
@@ -26,6 +26,7 @@ from app.tables import uploads
 
 router = APIRouter(tags=["Files and versions"])
 _OWNED = (*SCOPED_CODES, owner_code())
+_ROWS = (*_OWNED, ROWS_CODE, TOKEN_CODE, "run_not_found", "dataset_not_found")
 
 
 class RunOut(OutShape):
@@ -122,7 +123,8 @@ class Asked:
     status_code=202,
     summary="Load a file as a new version",
     responses=problems(
-        *_OWNED, TERMS_CODE, "dataset_not_found", "metadata_only", "run_not_found", "run_has_no_version",
+        *_OWNED, TERMS_CODE, TOKEN_CODE, "dataset_not_found", "metadata_only", "run_not_found",
+        "run_has_no_version",
         "upload_too_large", "upload_truncated", "file_missing", "dataset_withdrawn",
         "upload_not_found", "upload_expired", "upload_unfinished", "upload_and_body",
         "no_version_published", "dataset_has_no_key",
@@ -216,7 +218,7 @@ async def cancel_run(run_id: UUID, caller: CatalogueWriter, session: Writing) ->
     "/v1/runs/{run_id}/rejects",
     response_model=PageOut[RejectOut],
     summary="List a run's rejected rows",
-    responses=problems(*_OWNED, ROWS_CODE, "run_not_found", "dataset_not_found", "invalid_cursor"),
+    responses=problems(*_ROWS, "invalid_cursor"),
 )
 async def list_rejects(
     run_id: UUID,
@@ -240,7 +242,7 @@ async def list_rejects(
     summary="Download a run's rejected rows",
     responses={
         200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The rows"},
-        **problems(*_OWNED, ROWS_CODE, "run_not_found", "dataset_not_found"),
+        **problems(*_ROWS),
     },
     response_class=StreamingResponse,
 )

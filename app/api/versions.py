@@ -155,7 +155,7 @@ async def _of_run(
     version = await versions.get(session, dataset_id, number)
     if version.run_id is None:
         raise SourceNotFound(dataset=dataset_id, number=number)
-    await Owned.run_rows(session, version.run_id, caller)
+    await Owned.run_of_file(session, version.run_id, caller)
     return version
 
 

@@ -27,7 +27,7 @@ _Purpose = Annotated[str, Path(max_length=100)]
 
 
 class PurposeViewIn(InShape):
-    """The columns and the rows that may leave for the purpose at most: one of the two, or both."""
+    """What may leave for the purpose at most: columns, rows, and whether only with consent."""
 
     columns: Annotated[list[Name] | None, Field(min_length=1, max_length=1000)] = None
     rows: Annotated[
@@ -36,14 +36,22 @@ class PurposeViewIn(InShape):
         Field(description="CQL2 Text over any of the dataset's fields"),
     ] = None
 
+    consent: Annotated[
+        bool,
+        Field(
+            description="of whom consents alone: the dataset's `subject` names the person of each"
+            " record, and to others than its publisher a record leaves while they consent"
+        ),
+    ] = False
+
     model_config = ConfigDict(
         json_schema_extra={"example": {"columns": ["name", "capacity"], "rows": "capacity >= 10"}}
     )
 
     @model_validator(mode="after")
     def _bounds_something(self) -> "PurposeViewIn":
-        if self.columns is None and self.rows is None:
-            raise ValueError("give columns, rows or both")
+        if self.columns is None and self.rows is None and not self.consent:
+            raise ValueError("give columns, rows or consent")
         return self
 
 
@@ -53,6 +61,7 @@ class PurposeViewOut(OutShape):
     purpose: str
     columns: list[str] | None
     rows: str | None
+    consent: bool
     set_at: Time
     set_by: str
 
@@ -99,9 +108,10 @@ async def set_view(
 
     In force on every replica within two seconds. Data that is public stays public.
     """
-    await Owned.dataset(session, dataset_id, caller)
+    dataset = await Owned.dataset(session, dataset_id, caller)
     fields = (await platform.snapshot.dataset(dataset_id)).entry.fields
     faults = [*await check_purpose(session, purpose), *check_rows(body.rows, fields)]
+    faults += views.check_consent(body.consent, dataset.subject)
     faults += check_columns(body.columns, fields) if body.columns is not None else []
     if faults:
         raise DatasetInvalid(faults=faults)

@@ -5,6 +5,7 @@ An entry holds who, what, why and how many; never a payload, a token or a row, n
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
 class _Waiting:
     body: str
     done: "asyncio.Future[int]"
+    subjects: Sequence[bytes]
 
 
 class Log:
@@ -88,10 +90,13 @@ class Log:
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
-    async def write(self, event: Event, **facts: Any) -> int:
-        """Commit one entry and return its number, or raise `DatabaseUnavailable`."""
+    async def write(self, event: Event, about: Sequence[bytes] = (), /, **facts: Any) -> int:
+        """Commit one entry and return its number, or raise `DatabaseUnavailable`.
+
+        `about` are digests of the people whom it is about: they stand beside it, in its commit.
+        """
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(body_of(event, **facts), done))
+        self._waiting.append(_Waiting(body_of(event, **facts), done, about))
         self._some.set()
         number = await done
         receipt = receipts.current()
@@ -113,7 +118,7 @@ class Log:
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
-            last = await self._commit([entry.body for entry in batch])
+            last = await self._commit(batch)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             if self._connection is not None:
                 self._connection.terminate()
@@ -129,11 +134,17 @@ class Log:
             if not entry.done.cancelled():  # its caller hung up; the entry stands all the same
                 entry.done.set_result(number)
 
-    async def _commit(self, bodies: list[str]) -> int:
+    async def _commit(self, batch: list[_Waiting]) -> int:
         """One round trip, one commit (a single statement is its own transaction)."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._dsn, server_settings=SESSION_SETTINGS, timeout=5
             )
-        last: int = await self._connection.fetchval("SELECT log_append($1)", bodies, timeout=15)
+        bodies = [entry.body for entry in batch]
+        about = [(at, digest) for at, each in enumerate(batch, 1) for digest in each.subjects]
+        asked: tuple[Any, ...] = ("SELECT log_append($1)", bodies)
+        if about:
+            places, digests = zip(*about, strict=True)
+            asked = ("SELECT log_append_about($1, $2, $3)", bodies, places, digests)
+        last: int = await self._connection.fetchval(*asked, timeout=15)
         return last

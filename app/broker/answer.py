@@ -1,8 +1,7 @@
 """The pipeline of a read: decide, route, fetch, shape, record. The only way that records leave."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
@@ -11,10 +10,10 @@ from app.broker import shape
 from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
-from app.broker.decide import Decider
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
-from app.broker.plan import LONG_QUERY_BYTES, ORIGINALS, Plan, make_plan
+from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
 from app.broker.recording import Recorder, is_counted_only
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
@@ -25,6 +24,8 @@ from app.kit.errors import AppError, Kind
 from app.policy.facts import Caller
 from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
+from app.query.subjects import SubjectByNameOnly, names_asked
+from app.query.words import Readings
 from app.tables.read import Rows, TableReader
 from app.tables.sql import Reading
 
@@ -75,7 +76,7 @@ class Broker:
         *,
         database: Database,
         snapshot: Snapshot,
-        decider: Decider,
+        asked: Asked,
         recorder: Recorder,
         issuer: str,
         cache_bytes: int,
@@ -83,7 +84,8 @@ class Broker:
     ) -> None:
         self._database = database
         self._snapshot = snapshot
-        self._asked = Asked(database, snapshot, decider)
+        self._asked = asked
+        self._people = asked.people
         self._recorder = recorder
         self._pins = Pins(database)
         self._issuer = issuer
@@ -97,25 +99,25 @@ class Broker:
     async def read(self, ask: Ask) -> Answer:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
-        purpose = ask.parameter("purpose")
+        ask = self._people.opened(known, ask)
         version, allow = await self._asked.version(known, ask)
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
         plan = held.plan
         if plan.is_one_record and held.body is None:
-            held = await self._fetch_one(key, held, known, ask, purpose, allow)
+            held = await self._fetch_one(key, held, known, ask, allow)
         if ask.if_none_match is not None and _matches(ask.if_none_match, plan):
-            receipt = await self._record(known, ask, purpose, allow, plan, 0)
+            receipt = await self._record(known, ask, allow, plan, 0)
             return self._answer(plan, allow, receipt, not_modified=True)
         if plan.is_streamed:
-            return await self._stream(known, ask, purpose, allow, plan)
+            return await self._stream(known, ask, allow, plan)
         if held.body is None:
             held = await self._fetch(key, held, ask)
-        receipt = await self._record(known, ask, purpose, allow, plan, held.rows, held.joined)
+        receipt = await self._record(known, ask, allow, plan, held.rows, held.joined, held.people)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
         answer = self._answer(plan, allow, receipt, **parts)
-        return tagged(answer, ask.if_none_match) if plan.joined else answer
+        return tagged(answer, ask.if_none_match) if plan.is_tagged_by_bytes else answer
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None
@@ -131,7 +133,7 @@ class Broker:
     ) -> tuple[Key, Held]:
         """The plan, remembered with its answer for the same question on the same rows."""
         readings = await self._asked.readings(ask)
-        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.rows,
+        key = (ask.dataset_id, version.number, version.revision, allow.columns, allow.bounds,
                ask.raw_query,
                ask.representation, ask.key, ask.item, ask.offset, ask.path, ask.bare,
                *readings.items())  # fmt: skip
@@ -139,21 +141,37 @@ class Broker:
         if held is not None and held.plan.version is version:
             return key, held
         joined = await self._asked.joined(known, version, allow, ask)
+        about = await self._asked.about(known, version, ask)
         try:
-            made = (ask, version, allow, joined, self._issuer, readings)
-            # A long filter takes longer to read than others should wait.
-            is_long = len(ask.raw_query) > LONG_QUERY_BYTES
-            plan = await asyncio.to_thread(make_plan, *made) if is_long else make_plan(*made)
+            plan = await self._planned(ask, version, allow, joined, readings, about)
         except ColumnNotVisible as refusal:
             raise await self._asked.not_visible(known, ask, refusal) from None
+        except SubjectByNameOnly as refusal:
+            raise await self._asked.refused(known, ask, refusal) from None
         held = Held(plan)
-        if not plan.joined:  # another dataset's rows, and the time of day, may change its answer
+        # Where records are about people an answer is one reader's own, and each reading is told with
+        # whom it was about.
+        if not plan.may_change and about is None:
             self._held.hold(key, held)
         return key, held
 
-    async def _fetch_one(
-        self, key: Key, held: Held, known: Known, ask: Ask, purpose: str | None, allow: Allow
-    ) -> Held:
+    async def _planned(
+        self,
+        ask: Ask,
+        version: VersionEntry,
+        allow: Allow,
+        joined: Mapping[str, Joined],
+        readings: Readings,
+        about: About | None,
+    ) -> Plan:
+        asked = (ask, version, allow, joined)
+        if about is not None and about.changed is not None:
+            question = await soon(ask, read_asked, *asked, readings, about)
+            names = names_asked(question, about.changed.name)
+            about = await self._people.asked_by(about, names)
+        return await soon(ask, make_plan, *asked, self._issuer, readings, about)
+
+    async def _fetch_one(self, key: Key, held: Held, known: Known, ask: Ask, allow: Allow) -> Held:
         """One record; that there is none is an answer too, and stands in the log."""
         if held.plan.is_streamed:
             rows = await self._count_for_log(held.plan)
@@ -161,7 +179,7 @@ class Broker:
             held = await self._fetch(key, held, ask)
             rows = held.rows
         if rows == 0:
-            await self._record(known, ask, purpose, allow, held.plan, 0)
+            await self._record(known, ask, allow, held.plan, 0)
             named = (ask.key if ask.key is not None else ask.item or "")[:_MOST_KEY_CHARACTERS]
             raise RecordNotFound(dataset=held.plan.dataset_id, key=named)
         return held
@@ -173,17 +191,28 @@ class Broker:
         if plan.is_one_record:
             if rows.count == 0:
                 return held
-            answered = Held(plan, shape.record_body(plan, rows), 1, joined=rows.joined)
+            body = shape.record_body(plan, await self._in_names(plan, rows))
+            answered = Held(plan, body, 1, joined=rows.joined, people=rows.people)
         else:
             matched = await self._matched(plan, reading, rows) if plan.question.count else None
             next_link = plan.link_to(rows.last, self._issuer) if rows.more else None
             if next_link is not None:
                 known = await self._snapshot.dataset(plan.dataset_id)
                 await self._pins.note(known, plan.version.number)
+            rows = await self._in_names(plan, rows)
             body = shape.page_body(plan, rows, matched, next_link)
-            answered = Held(plan, body, rows.count, next_link, rows.joined, matched)
+            answered = Held(
+                plan, body, rows.count, next_link, rows.joined, matched, people=rows.people
+            )
         self._held.fill(key, held, answered)
         return answered
+
+    async def _in_names(self, plan: Plan, rows: Rows) -> Rows:
+        """The rows with the reader's names for the people whom they are about."""
+        if plan.about is None:
+            return rows
+        body = await self._people.told(plan.about, plan.wording.form, rows.body, rows.people)
+        return replace(rows, body=body)
 
     async def _matched(self, plan: Plan, reading: Reading, rows: Rows) -> int:
         """How many records the question matches, on all its pages: counted where nobody knows."""
@@ -195,16 +224,14 @@ class Broker:
         counting = replace(reading, question=replace(question, after=None))
         return await self._reader.count(plan.version.source, plan.sources, counting)
 
-    async def _stream(
-        self, known: Known, ask: Ask, purpose: str | None, allow: Allow, plan: Plan
-    ) -> Answer:
+    async def _stream(self, known: Known, ask: Ask, allow: Allow, plan: Plan) -> Answer:
         """The log has the number of rows before the first of them leaves."""
         exporter = self._begin_export(ask)
         try:
-            rows = 0
+            rows, people = 0, await self._people_of(plan)
             if not is_counted_only(known, allow):
                 rows = await self._count_for_log(plan)
-            receipt = await self._record(known, ask, purpose, allow, plan, rows)
+            receipt = await self._record(known, ask, allow, plan, rows, people=people)
         except BaseException:
             self._end_export(exporter)
             raise
@@ -220,6 +247,8 @@ class Broker:
             cut = replace(plan.question, limit=MOST_SHEET_ROWS + 1)
             reading = replace(reading, question=cut)
         rows = self._reader.stream(plan.version.source, plan.sources, reading, plan.wording)
+        if plan.about is not None and plan.about.changed is not None:
+            rows = self._people.stream(plan.about, plan.wording.form, rows)
         is_converted = plan.representation in CONVERTED
         body = self._conversions.stream if is_converted else shape.stream_body
         try:
@@ -253,15 +282,24 @@ class Broker:
         found = max(found - plan.question.offset, 0)
         return min(found, plan.question.limit) if plan.question.limit is not None else found
 
+    async def _people_of(self, plan: Plan) -> tuple[str, ...] | None:
+        """Whom the rows of a stream are about; None: more than are told, or nobody knows."""
+        if plan.about is None:
+            return ()
+        if plan.about.subject is None:
+            return None
+        source, reading = plan.version.source, _reading(plan)
+        return await self._reader.people(source, plan.sources, reading, plan.about.subject)
+
     async def _record(
         self,
         known: Known,
         ask: Ask,
-        purpose: str | None,
         allow: Allow,
         plan: Plan,
         rows: int,
         beside: Sequence[int] = (),
+        people: tuple[str, ...] | None = (),
     ) -> int | None:
         """No record, no data: above `public` the entry is committed before the answer leaves.
 
@@ -274,16 +312,18 @@ class Broker:
                 await self._recorder.write(
                     joined.known, asker, joined.allow, version=joined.version.number, rows=found,
                     columns=[field.name for field in joined.join.fields],
+                    **some_of(joined.known.entry.facts, joined.version.revision),
                 )  # fmt: skip
         return await self._recorder.record(
             known, asker, allow, version=plan.version.number, rows=rows,
             columns=[field.name for field in plan.question.fields],
+            **whom_of(plan.about, people, plan.revision),
         )  # fmt: skip
 
     def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
         return Answer(
             media_type=shape.media_type(plan),
-            etag=None if plan.joined else plan.etag,
+            etag=None if plan.is_tagged_by_bytes else plan.etag,
             receipt=receipt,
             is_public=allow.ground == "public",
             fields=plan.question.fields,
@@ -293,7 +333,8 @@ class Broker:
 
 def _reading(plan: Plan) -> Reading:
     revisions = tuple(joined.version.revision for joined in plan.joined)
-    return Reading(plan.question, plan.revision, revisions, clock.now())
+    mark = plan.about.mark if plan.about is not None else ""
+    return Reading(plan.question, plan.revision, revisions, clock.now(), mark=mark)
 
 
 async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -305,5 +346,5 @@ async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 
 
 def _matches(if_none_match: str, plan: Plan) -> bool:
-    """Whether the asker has this very answer; with a join that shows only once it is made."""
-    return not plan.joined and has_tag(if_none_match, plan.etag)
+    """Whether the asker has this very answer; of one that may change that shows once it is made."""
+    return not plan.is_tagged_by_bytes and has_tag(if_none_match, plan.etag)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from app.broker.ask import Ask
 from app.broker.decide import Decider
+from app.broker.people import About, People, SubjectNotTold, are_renamed
 from app.broker.permitted import RowsNotTold, permitted_beside
 from app.broker.plan import Joined, joins_of
 from app.broker.recording import Asker
@@ -25,6 +26,7 @@ from app.query.fields import Field
 from app.query.params import read_moment
 from app.query.question import Condition
 from app.query.refusals import ColumnNotVisible, wrong
+from app.query.subjects import SubjectByNameOnly
 from app.query.words import read_terms
 
 
@@ -36,10 +38,13 @@ def asker_of(ask: Ask) -> Asker:
 class Asked:
     """Finds and decides, for the answers of one process."""
 
-    def __init__(self, database: Database, snapshot: Snapshot, decider: Decider) -> None:
+    def __init__(
+        self, database: Database, snapshot: Snapshot, decider: Decider, people: People
+    ) -> None:
         self._database = database
         self._snapshot = snapshot
         self._decider = decider
+        self.people = people
 
     async def version(
         self, known: Known, ask: Ask, action: Action = Action.READ
@@ -61,6 +66,13 @@ class Asked:
             raise VersionNotFound(dataset=known.entry.id, number=version.number)
         return version, allow
 
+    async def about(self, known: Known, version: VersionEntry, ask: Ask) -> About | None:
+        """Whom its records are about. Raises `SubjectNotTold` (logged)."""
+        try:
+            return self.people.about(known, version, ask.caller)
+        except SubjectNotTold as refusal:
+            raise await self.refused(known, ask, refusal) from None
+
     async def joined(
         self, known: Known, version: VersionEntry, allow: Allow, ask: Ask
     ) -> dict[str, Joined]:
@@ -80,6 +92,7 @@ class Asked:
             others = await self._allow(other, beside, ask, Action.READ)
             if beside is None:
                 raise NoVersion(dataset=other.entry.id)
+            await self._refuse_renamed(known, other, declared["here"], ask)
             versions[declared["name"]] = beside
             allowed[declared["name"]] = (other, others)
         joins = joins_of(replace(known.entry, version=version), versions)
@@ -99,6 +112,13 @@ class Asked:
             )
             for name, join in joins.items()
         }
+
+    async def _refuse_renamed(self, known: Known, other: Known, here: str, ask: Ask) -> None:
+        """No names of people are changed beneath a join, nor found by one that are elsewhere."""
+        if are_renamed(other.entry.facts, ask.caller):
+            raise await self.refused(other, ask, SubjectNotTold(dataset=other.entry.id))
+        if are_renamed(known.entry.facts, ask.caller) and here == known.entry.facts.subject:
+            raise await self.refused(known, ask, SubjectByNameOnly(name=here))
 
     async def _permitted_beside(
         self, other: Known, allow: Allow, version: VersionEntry, join: str, ask: Ask

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.people import some_of
 from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
@@ -19,6 +20,7 @@ from app.broker.versions_asked import (
     allow_for,
     entry_of,
     plainly_permitted,
+    refuse_renamed,
     visible_key,
     while_kept,
 )
@@ -106,6 +108,7 @@ class ChangeFeed:
         known = await self._snapshot.dataset(ask.dataset_id)
         current = known.entry.version
         allow = await allow_for(self._decider, known, current, ask.asker)
+        await refuse_renamed(self._decider, known, ask.asker)
         if current is None:
             raise NoVersion(dataset=known.entry.id)
         await visible_key(self._decider, known, current, allow, ask.asker)
@@ -117,6 +120,7 @@ class ChangeFeed:
         receipt = await self._recorder.record(
             known, ask.asker, step.allow, version=step.version.number, rows=len(step.events),
             columns=_names(step), feed=True,
+            **some_of(known.entry.facts, step.reached.revision),
         )  # fmt: skip
         next_link = self._link(ask, step.position) if step.more else None
         body = self._body(ask, step, next_link)
@@ -148,7 +152,7 @@ class ChangeFeed:
         if base is None:
             raise InvalidCursor
         version, allow = await self._version(session, known, base, ask.asker)
-        seen_by = digest_of(seen_as(allow.columns, allow.rows))
+        seen_by = digest_of(seen_as(allow.columns, allow.bounds))
         if ask.since is not None and position.seen_by != seen_by:
             raise CursorExpired
         where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
@@ -221,7 +225,7 @@ class ChangeFeed:
         if following.differences is None:
             raise CursorExpired
         version, allow = await self._version(at.session, known, following, asker)
-        if allow.rows != at.allow.rows:
+        if allow.bounds != at.allow.bounds:
             raise CursorExpired  # what is in force of the one may be out of reach of the other
         where = await plainly_permitted(self._decider, known, version, allow, asker)
         found = await feed.publication(
@@ -243,7 +247,7 @@ class ChangeFeed:
         if is_cut:
             position = replace(at.position, at=page[-1].place)
         else:
-            seen_by = digest_of(seen_as(allow.columns, allow.rows))
+            seen_by = digest_of(seen_as(allow.columns, allow.bounds))
             position = replace(at.position, seen_by=seen_by, edition=following.number, at=0)
         now_at = replace(at, version=version, allow=allow)
         return await self._done(now_at, following, events, position, is_cut)

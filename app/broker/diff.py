@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider
 from app.broker.paged import Page
+from app.broker.people import some_of
 from app.broker.permitted import seen_as
 from app.broker.pins import Pins
 from app.broker.recording import Asker, Recorder
@@ -19,6 +20,7 @@ from app.broker.versions_asked import (
     entry_of,
     plainly_permitted,
     refuse_columns,
+    refuse_renamed,
     while_kept,
 )
 from app.catalogue.entries import VersionEntry
@@ -101,7 +103,7 @@ class Differ:
         receipt = await self._recorder.record(
             known, ask.asker, new.allow, version=new.version.number, rows=min(len(page), ask.limit),
             columns=[name for name in new.version.fields if name in visible],
-            compared=old.version.number,
+            compared=old.version.number, **some_of(known.entry.facts, new.version.revision),
         )  # fmt: skip
         return self._answer(ask, (old, new), position, page, by_key, receipt)
 
@@ -121,6 +123,7 @@ class Differ:
             number = current.number
         version = await entry_of(session, known, number)
         allow = await allow_for(self._decider, known, version, ask.asker, again=again)
+        await refuse_renamed(self._decider, known, ask.asker)
         if not version.published and allow.ground != "own":
             raise VersionNotFound(dataset=known.entry.id, number=number)
         where = await plainly_permitted(self._decider, known, version, allow, ask.asker)
@@ -148,7 +151,7 @@ class Differ:
     ) -> tuple[DiffPosition, Sequence[Found]]:
         """Where the page begins, and its differences, one more than asked for."""
         versions = (sides[0].version.number, sides[1].version.number)
-        rows = [each for side in sides for each in side.allow.rows]
+        rows = [each for side in sides for each in side.allow.bounds]
         seen_by = digest_of(seen_as(visible, rows))
         began = None
         if ask.cursor is not None:

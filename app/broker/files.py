@@ -150,7 +150,7 @@ class Files:
         allow = await self._allow(known, found, asker)
         if found is None or found.reason is not None:
             raise _not_there(known, found, name)
-        if allow.rows:
+        if allow.bounds:
             raise await refused(self._decider, known, asker, FileHasAllRows(dataset=dataset_id))
         hidden = [column for column in found.columns if column not in allow.columns]
         if hidden:
@@ -171,13 +171,13 @@ class Files:
         verdict = await self._decider.judge(
             _as_of(known, file), asker.caller, Action.READ, asker.purpose
         )
-        if not isinstance(verdict, Allow) or verdict.rows:
+        if not isinstance(verdict, Allow) or verdict.bounds:
             return False
         return verdict.columns.issuperset(file.columns)
 
 
 def _why_none(entry: DatasetEntry, allow: Allow | None) -> str | None:
-    if allow is not None and allow.rows:
+    if allow is not None and allow.bounds:
         return "some_rows_only"
     facts = entry.facts
     return files.why_none(facts.data_class, aggregate_only=facts.aggregate_only)

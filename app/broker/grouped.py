@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from app.broker.ask import Ask, Representation
+from app.broker.people import About
 from app.broker.permitted import permitted
 from app.broker.plan import Joined, Plan, asked_rows, etag_of, only_permitted, read_charset
 from app.broker.shape import BOM, media_type, meta
@@ -23,7 +24,9 @@ from app.query.fields import FieldType
 from app.query.grouping import Grouping, read_aggregate
 from app.query.literals import NotOfType, read_literal
 from app.query.params import read_flag
+from app.query.question import Question
 from app.query.refusals import InvalidCursor
+from app.query.subjects import by_stored_names
 from app.query.words import Readings
 from app.tables.aggregate import Figures, Groups
 from app.tables.encode import Form, Wording
@@ -42,6 +45,14 @@ class Asking:
     issuer: str
     readings: Readings  # of the words of `q`
     suppression: Suppression | None = None
+    people: About | None = None  # whom its records are about
+
+
+def read_asked(ask: Ask, about: Asking) -> tuple[Question, Grouping]:
+    """The conditions and the groups in the words of who asks. Raises what `read_aggregate` does."""
+    joins = {name: each.join for name, each in about.joined.items()}
+    known = params.Known(about.version.fields, about.allow.columns, joins, about.readings)
+    return read_aggregate(ask.parameters, known)
 
 
 def make_plan(ask: Ask, about: Asking) -> Plan:
@@ -51,12 +62,11 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
     """
     asked = dict(ask.parameters)
     version = about.version
-    joins = {name: each.join for name, each in about.joined.items()}
-    question, grouping = read_aggregate(
-        ask.parameters, params.Known(version.fields, about.allow.columns, joins, about.readings)
-    )
+    question, grouping = read_asked(ask, about)
+    if about.people is not None and about.people.changed is not None:
+        question = by_stored_names(question, about.people.changed.name, about.people.stored)
     named = ",".join(each.name for each in grouping.groups)
-    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.rows)}"
+    order = f"{named}#{asked_rows(ask.parameters, about.readings, about.allow.bounds)}"
     revision, after = _continued(ask, about, grouping, order)
     question = only_permitted(question, permitted(ask.dataset_id, version, about.allow))
     question = replace(question, after=after)
@@ -86,6 +96,8 @@ def make_plan(ask: Ask, about: Asking) -> Plan:
         is_one_record=False,
         path=path,
         figures=Figures(grouping, as_texts=ask.representation is Representation.CSV),
+        about=about.people,
+        by_consent=about.allow.consent is not None,
     )
 
 

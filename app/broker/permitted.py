@@ -12,10 +12,11 @@ from app.agreements.rows import read_rows
 from app.catalogue.entries import VersionEntry
 from app.kit.errors import AppError, Kind
 from app.policy.verdicts import Allow
-from app.query.fields import Field
-from app.query.question import Both, Condition, Either, Not, Spatial
+from app.query.fields import Field, FieldType
+from app.query.question import Both, Condition, Consented, Either, Not, Spatial
 
 _MOST_READ: Final = 1_024
+_NAMES: Final = frozenset({FieldType.TEXT, FieldType.CODE})  # that can name a person
 
 
 class RowsNotTold(AppError):
@@ -40,16 +41,32 @@ class RowsNotTold(AppError):
 
 def permitted(dataset: str, version: VersionEntry, allow: Allow) -> Condition | None:
     """What every row of the version must meet to leave; None: all may. Raises `RowsNotTold`."""
-    if not allow.rows:
+    if not allow.bounds:
         return None
     try:
-        return _read_once(version, allow.rows)
+        read = _read_once(version, allow.rows) if allow.rows else None
     except AppError:
         raise RowsNotTold(dataset=dataset) from None
+    return read if allow.consent is None else _with_consent(dataset, version.fields, allow, read)
+
+
+def _with_consent(
+    dataset: str, fields: Mapping[str, Field], allow: Allow, read: Condition | None
+) -> Condition:
+    """And whom the row is about consents to all that may leave of it, no less."""
+    asked = allow.consent
+    subject = fields.get(asked.subject) if asked is not None else None
+    if asked is None or subject is None or subject.type not in _NAMES:
+        raise RowsNotTold(dataset=dataset)
+    columns = tuple(sorted(allow.columns))
+    consented = Consented(subject, dataset, asked.consumer_id, asked.purpose, columns)
+    return consented if read is None else Both((consented, read))
 
 
 def permitted_among(dataset: str, fields: Sequence[Field], allow: Allow) -> Condition:
     """The same of a version that is only known by its fields. Raises `RowsNotTold`."""
+    if allow.consent is not None:
+        raise RowsNotTold(dataset=dataset)
     try:
         return _read({field.name: field for field in fields}, allow.rows)
     except AppError:
@@ -61,10 +78,12 @@ def permitted_beside(
 ) -> Condition | None:
     """The same of a dataset that is looked up beside another one, its fields named `join.field`.
 
-    Raises `RowsNotTold`, also for a condition on places: none is judged beneath a join.
+    Raises `RowsNotTold`, also for a condition on places, or consent: none is judged beneath a join.
     """
-    if not allow.rows:
+    if not allow.bounds:
         return None
+    if allow.consent is not None:
+        raise RowsNotTold(dataset=dataset)
     fields = [replace(each, name=f"{join}.{each.name}") for each in version.fields.values()]
     named = dict(zip(version.fields, fields, strict=True))
     try:
@@ -86,8 +105,10 @@ def _read(fields: Mapping[str, Field], rows: Sequence[str]) -> Condition:
 
 
 def is_plain(condition: Condition | None) -> bool:
-    """Whether PostgreSQL alone can judge it: shapes are related outside."""
-    return not any(isinstance(part, Spatial) for part in _parts(condition))
+    """Whether PostgreSQL alone can judge it, once for all: shapes are related outside, and who
+    consents changes.
+    """
+    return not any(isinstance(part, Spatial | Consented) for part in _parts(condition))
 
 
 def _parts(condition: Condition | None) -> Iterator[Condition]:

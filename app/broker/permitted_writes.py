@@ -38,7 +38,7 @@ async def refuse_outside(
     Raises `RowsNotTold`.
     """
     good = [each for each in read if not each.faults]
-    if not allow.rows or not good:
+    if not allow.bounds or not good:
         return
     condition = permitted_among(version.dataset_id, fields, allow)
     stored = await _stored(session, version, fields, [each.values for each in good])
@@ -58,7 +58,7 @@ async def is_permitted(
     allow: Allow,
 ) -> bool:
     """Whether the record with this key may be had, or is none. Raises `RowsNotTold`."""
-    if not allow.rows:
+    if not allow.bounds:
         return True
     condition = permitted_among(version.dataset_id, fields, allow)
     stored = await _stored(session, version, fields, [key])

@@ -1,29 +1,30 @@
 """The plan of one read: which version, which question, how it is written. Asks nothing yet."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
-from urllib.parse import quote, unquote, urlencode
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
 
 from app.broker.ask import Ask, Link, Representation, Translated
+from app.broker.one_record import identity_of, one_record
+from app.broker.people import About
 from app.broker.permitted import permitted, seen_as
 from app.broker.snapshot import Known
 from app.catalogue.declared import are_joinable
 from app.catalogue.entries import DatasetEntry, VersionEntry
-from app.catalogue.refusals import NoKey
 from app.policy.verdicts import Allow
 from app.query import cursor as cursors
 from app.query import params
 from app.query.fields import Field
-from app.query.literals import NotOfType, read_literal
 from app.query.params import needs_place, read_flag, read_question, signature
-from app.query.question import Both, Compare, Condition, Constant, Join, Literal, Question
-from app.query.refusals import ColumnNotVisible, InvalidCursor, wrong
+from app.query.question import Both, Condition, Join, Question
+from app.query.refusals import InvalidCursor, wrong
+from app.query.subjects import by_stored_names
 from app.query.words import Readings
 from app.tables.aggregate import Figures
-from app.tables.encode import ID_SEPARATOR, Form, Wording, unescaped
-from app.tables.layout import ROW_NUMBER
+from app.tables.encode import Form, Wording
 from app.tables.sql import Source
 
 _FORMS: Final[Mapping[Representation, Form]] = {
@@ -39,7 +40,8 @@ STREAMED: Final = frozenset(
 )
 ORIGINALS: Final = "originals"
 _CHARSETS: Final = frozenset({"utf-8", "cp932"})
-LONG_QUERY_BYTES: Final = 4_096  # a longer one takes longer to read than others should wait
+_LONG_QUERY_BYTES: Final = 4_096  # a longer one takes longer to read than others should wait
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +76,24 @@ class Plan:
     links: tuple[Link, ...] = ()
     is_bare: bool = False  # rows alone: the door has an envelope of its own
     figures: Figures | None = None  # groups are asked for, no records
+    about: About | None = None  # the people whom its records are about
+    by_consent: bool = False  # of those alone who consent to it
+
+    @property
+    def is_tagged_by_bytes(self) -> bool:
+        """Whether more than the question says what its answer is, or for whom it is one."""
+        return self.may_change or (self.about is not None and self.about.reader is not None)
 
     @property
     def is_streamed(self) -> bool:
         """Whether rows go out as PostgreSQL sends them, however many."""
         return self.representation in STREAMED
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the same question on the same rows may be answered otherwise a moment later:
+        by another dataset's rows, the time of day, a consent. Such an answer is never held."""
+        return bool(self.joined) or self.by_consent
 
     @property
     def is_whole(self) -> bool:
@@ -103,7 +118,10 @@ class Plan:
             self.dataset_id, self.version.number, self.revision, self.order, tuple(after)
         )
         kept = [(name, value) for name, value in self.parameters if name != "cursor"]
-        query = urlencode([*kept, ("cursor", cursors.encode(position))])
+        cursor = cursors.encode(position)
+        if self.about is not None and self.about.seal is not None:
+            cursor = self.about.seal(cursor)
+        query = urlencode([*kept, ("cursor", cursor)])
         return f"{issuer}{self.path}?{query}"
 
 
@@ -137,6 +155,7 @@ def make_plan(
     joined: Mapping[str, Joined],
     issuer: str,
     readings: Readings | None = None,
+    about: About | None = None,
 ) -> Plan:
     """Read the parameters for one version.
 
@@ -145,13 +164,13 @@ def make_plan(
     `readings` are those of the words of `q`; they come from outside, so they are part of what is
     asked: other readings make another question.
     """
-    asked, visible = dict(ask.parameters), allow.columns
-    joins = {name: each.join for name, each in joined.items()}
-    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
-    identity = _identity(version, visible)
-    question = _with(question, *_one_record(ask, version, visible, identity))
+    asked = dict(ask.parameters)
+    identity = identity_of(version, allow.columns, about)
+    question = read_asked(ask, version, allow, joined, readings, about)
+    if about is not None and about.changed is not None:
+        question = by_stored_names(question, about.changed.name, about.stored)
     question = only_permitted(question, permitted(ask.dataset_id, version, allow))
-    told = asked_rows(ask.parameters, readings, allow.rows)
+    told = asked_rows(ask.parameters, readings, allow.bounds)
     order = f"{signature(question.order, question.near)}#{told}"
     question, revision = _continued(question, version, order, ask)
     path = ask.path or f"/v1/datasets/{ask.dataset_id}/records"
@@ -160,7 +179,7 @@ def make_plan(
         version=version,
         revision=revision,
         question=question,
-        wording=_wording(ask, asked, question, identity),
+        wording=_wording(ask, asked, question, identity, about),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
@@ -173,7 +192,32 @@ def make_plan(
         path=path,
         links=ask.links,
         is_bare=ask.bare is not None,
+        about=about,
+        by_consent=allow.consent is not None,
     )
+
+
+async def soon(ask: Ask, read: Callable[..., _Made], *given: Any) -> _Made:
+    """What `read` makes of a question's words, in a thread where they are many."""
+    if len(ask.raw_query) > _LONG_QUERY_BYTES:
+        return await asyncio.to_thread(read, *given)
+    return read(*given)
+
+
+def read_asked(
+    ask: Ask,
+    version: VersionEntry,
+    allow: Allow,
+    joined: Mapping[str, Joined],
+    readings: Readings | None = None,
+    about: About | None = None,
+) -> Question:
+    """The question in the words of who asks. Raises what `read_question` raises."""
+    visible = allow.columns
+    joins = {name: each.join for name, each in joined.items()}
+    question = _question(ask, params.Known(version.fields, visible, joins, readings or {}))
+    identity = identity_of(version, visible, about)
+    return _with(question, *one_record(ask, version, visible, identity))
 
 
 def _continued(
@@ -192,7 +236,11 @@ def _continued(
 
 
 def _wording(
-    ask: Ask, asked: Mapping[str, str], question: Question, identity: tuple[Field, ...]
+    ask: Ask,
+    asked: Mapping[str, str],
+    question: Question,
+    identity: tuple[Field, ...],
+    about: About | None,
 ) -> Wording:
     """How the records are written."""
     return Wording(
@@ -201,6 +249,8 @@ def _wording(
         originals=read_flag(asked, ORIGINALS),
         identity=identity,
         number=ask.bare.number if ask.bare else None,
+        subject=about.subject if about is not None else None,
+        marked=about.changed if about is not None else None,
     )
 
 
@@ -261,62 +311,6 @@ def asked_rows(
     return hashlib.blake2b(repr(asked).encode(), digest_size=6).hexdigest() if asked else ""
 
 
-def _one_record(
-    ask: Ask, version: VersionEntry, visible: frozenset[str], identity: tuple[Field, ...]
-) -> list[Condition]:
-    """What only the record asked for meets, where one is: by its key, by the id of its feature."""
-    found = [] if ask.key is None else _same_key(version, visible, ask.dataset_id, ask.key)
-    return found if ask.item is None else [*found, *_same_item(identity, ask.item)]
-
-
-def _same_key(
-    version: VersionEntry, visible: frozenset[str], dataset_id: str, key: str
-) -> list[Condition]:
-    """Equality on the key. Raises `ColumnNotVisible`: who may not see a key may not try it."""
-    fields = list(version.fields.values())
-    hidden = [field.name for field in fields if field.key and field.name not in visible]
-    if hidden:
-        raise ColumnNotVisible(names=", ".join(hidden))
-    values = key_values(fields, dataset_id, key)
-    return [Compare(f, "=", values[f.column]) for f in fields if f.key]
-
-
-def _identity(version: VersionEntry, visible: frozenset[str]) -> tuple[Field, ...]:
-    """The key, by which features are told apart; the row number where there is none to see."""
-    keys = tuple(field for field in version.fields.values() if field.key)
-    return keys if keys and all(key.name in visible for key in keys) else (ROW_NUMBER,)
-
-
-def _same_item(identity: tuple[Field, ...], item: str) -> list[Condition]:
-    """Equality with the id of a feature. What cannot be an id is nobody's id."""
-    parts = [item] if len(identity) == 1 else [unescaped(p) for p in item.split(ID_SEPARATOR)]
-    if len(parts) != len(identity):
-        return [Constant(False)]
-    try:
-        values = [read_literal(field, part) for field, part in zip(identity, parts, strict=True)]
-    except NotOfType:
-        return [Constant(False)]
-    return [Compare(f, "=", value) for f, value in zip(identity, values, strict=True)]
-
-
-def key_values(fields: Sequence[Field], dataset_id: str, key: str) -> dict[str, Literal]:
-    """The values of the key's columns; `key` is percent-encoded, commas part its fields.
-
-    Raises `NoKey`, `InvalidQuestion`.
-    """
-    keys = [field for field in fields if field.key]
-    if not keys:
-        raise NoKey(dataset=dataset_id)
-    values = [unquote(part) for part in ([key] if len(keys) == 1 else key.split(","))]
-    if len(values) != len(keys):
-        names = ",".join(field.name for field in keys)
-        raise wrong("key", f"{names} の形で指定してください。", f"write it as {names}.")
-    try:
-        return {f.column: read_literal(f, v) for f, v in zip(keys, values, strict=True)}
-    except NotOfType as exc:
-        raise wrong("key", exc.ja, exc.en) from None
-
-
 def _names(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[str, ...]:
     """Wire names, or the publisher's labels made distinct (real files repeat them)."""
     labels = asked.get("labels")
@@ -363,7 +357,7 @@ def etag_of(
             ask.dataset_id, str(version.number), str(revision), ask.representation.value,
             repr(ask.parameters), ask.key or "", repr(ask.item), ask.path or "", str(ask.offset),
             repr(ask.bare),
-            *sorted(seen_as(allow.columns, allow.rows)),
+            *sorted(seen_as(allow.columns, allow.bounds)),
             *([repr(sorted(readings.items()))] if readings else ()),
         ]
     )  # fmt: skip

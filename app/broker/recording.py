@@ -6,6 +6,7 @@ from typing import Any
 
 from app.audit.events import Event
 from app.audit.log import Log
+from app.audit.subjects import Subjects, Whom
 from app.audit.usage import Usage
 from app.broker.decide import who_and_what
 from app.broker.snapshot import Known
@@ -30,9 +31,10 @@ def is_counted_only(known: Known, allow: Allow) -> bool:
 class Recorder:
     """No record, no data: above `public` the entry is committed before the answer leaves."""
 
-    def __init__(self, log: Log, usage: Usage) -> None:
+    def __init__(self, log: Log, usage: Usage, subjects: Subjects) -> None:
         self._log = log
         self._usage = usage
+        self._subjects = subjects
 
     async def record(
         self,
@@ -63,11 +65,17 @@ class Recorder:
         version: int,
         rows: int,
         columns: Sequence[str],
+        whom: Whom | None = None,
         **more: Any,
     ) -> int:
-        """Log one read; the number of the entry."""
+        """Log one read; the number of the entry. `whom`: the people whom it was about."""
+        about: Sequence[bytes] = ()
+        if whom is not None:
+            told = await self._subjects.told(whom)
+            more, about = {**more, **told.facts}, told.digests
         return await self._log.write(
             Event.RECORDS_READ,
+            about,
             version=version,
             rows=rows,
             columns=list(columns),

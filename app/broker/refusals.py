@@ -36,10 +36,10 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
         " tls_client_auth.",
     ),
     Reason.TOKEN_NOT_BOUND: (
-        "個人情報には送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
+        "庁内データより上には、送信者の鍵に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
         "取得し、Authorization: DPoP で送るか（RFC 9449）、登録したクライアント証明書で接続して"
         "取得してください（RFC 8705）。",
-        "Personal data needs a token bound to its sender's key: get one at /oauth/token with a DPoP"
+        "Data above internal needs a token bound to its sender's key: get one at /oauth/token with a DPoP"
         " header and send it as Authorization: DPoP (RFC 9449), or get and use one over a connection"
         " with your registered client certificate (RFC 8705).",
     ),
@@ -102,6 +102,12 @@ _WORDS: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.NOT_FOR_PURPOSE: (
         "提供者は、利用目的 {purpose} にはどの項目も提供していません。提供者に確認してください。",
         "Its publisher gives no field for the purpose {purpose}. Ask its publisher.",
+    ),
+    Reason.SUBJECT_UNTOLD: (
+        "この利用目的には本人の同意が必要ですが、データセット {dataset} には本人を示す項目（subject）の"
+        "宣言がありません。提供者に確認してください。",
+        "This purpose needs each person's consent, and the dataset {dataset} declares no field that"
+        " names the person (subject). Ask its publisher.",
     ),
     Reason.FACTS_TOO_OLD: (
         "このサーバーはデータベースから切り離されており、データセット {dataset} の利用条件を"

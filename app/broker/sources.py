@@ -6,10 +6,9 @@ from app.audit.events import Event
 from app.audit.log import Log
 from app.broker.refusals import refusal_of
 from app.kit.db import Database
-from app.models.datasets import DataClass, Dataset, Upload, Version
+from app.models.datasets import Dataset, Upload, Version
 from app.policy.facts import Caller
-from app.policy.rules import RANK, ceiling
-from app.policy.verdicts import Deny, Reason
+from app.policy.rules import refuse_file
 from app.tables import uploads
 
 
@@ -23,10 +22,7 @@ class Sources:
     async def release(
         self, dataset: Dataset, version: Version, upload: Upload, caller: Caller, request_id: str
     ) -> AsyncIterator[bytes]:
-        """The file's bytes. The class gate holds here too: a file has every column of every row.
-
-        Raises `AccessRefused` for personal data without a bound token.
-        """
+        """The file's bytes. The class gate holds here too. Raises `AccessRefused`."""
         about = {
             "dataset": dataset.id,
             "version": version.number,
@@ -35,8 +31,9 @@ class Sources:
             "consumer": caller.client.organization_id,
             "request": request_id,
         }
-        if dataset.data_class == DataClass.PERSONAL and ceiling(caller) < RANK["personal"]:
-            refusal = refusal_of(Deny(Reason.TOKEN_NOT_BOUND))
+        deny = refuse_file(dataset.classes, caller)
+        if deny is not None:
+            refusal = refusal_of(deny)
             await self._log.write(Event.RECORDS_REFUSED, reason=refusal.code, **about)
             refusal.logged = True
             raise refusal

@@ -9,6 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.broker.decide import Decider, facts_for
+from app.broker.people import SubjectNotTold, are_renamed
 from app.broker.permitted import RowsNotTold, is_plain, permitted
 from app.broker.recording import Asker
 from app.broker.snapshot import Known
@@ -56,7 +57,7 @@ async def allow_for(
     allow = await decider.allow(
         known, asker.caller, action, asker.purpose, asker.request_id, again=again
     )
-    if version is not None and allow.rows:
+    if version is not None and allow.bounds:
         try:
             permitted(known.entry.id, version, allow)
         except RowsNotTold as refusal:
@@ -75,6 +76,12 @@ async def plainly_permitted(
     if not is_plain(condition):
         raise await refused(decider, known, asker, RowsNotTold(dataset=known.entry.id))
     return condition
+
+
+async def refuse_renamed(decider: Decider, known: Known, asker: Asker) -> None:
+    """For a door where names of people cannot be changed. Raises `SubjectNotTold` (logged)."""
+    if are_renamed(known.entry.facts, asker.caller):
+        raise await refused(decider, known, asker, SubjectNotTold(dataset=known.entry.id))
 
 
 async def refused(decider: Decider, known: Known, asker: Asker, refusal: _Refusal) -> _Refusal:

@@ -12,17 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.broker.answer import RecordNotFound
+from app.broker.batch_checked import refuse_broken, refuse_doubles, result_of
 from app.broker.decide import Decider, who_and_what
+from app.broker.one_record import key_values
+from app.broker.people import People, SubjectIsKey, SubjectNotTold, are_renamed
 from app.broker.permitted import RowsNotTold, permitted
 from app.broker.permitted_writes import is_permitted, refuse_outside
-from app.broker.plan import key_values
 from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
 from app.broker.versions_asked import refused
 from app.catalogue import approval, editions, profiles, runs
 from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
-from app.formats.incoming import Incoming, read_record
-from app.formats.profiles.rules import broken
+from app.formats.incoming import read_record
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
@@ -58,10 +59,13 @@ class Batch:
 class Writer:
     """Writes records of hosted datasets. One a process."""
 
-    def __init__(self, database: Database, snapshot: Snapshot, decider: Decider) -> None:
+    def __init__(
+        self, database: Database, snapshot: Snapshot, decider: Decider, people: People
+    ) -> None:
         self._database = database
         self._snapshot = snapshot
         self._decider = decider
+        self._people = people
 
     async def check(self, dataset_id: str, caller: Caller | None, request_id: str) -> None:
         """Raise the refusal (which then stands in the log) before a body is read for nothing."""
@@ -78,12 +82,13 @@ class Writer:
             batch.dataset_id, batch.caller, batch.request_id, again=True
         )
         client = batch.caller.client.client_id if batch.caller else ""
+        records, nobody = await self._in_stored_names(known, batch)
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
             before = await _answered(session, client, batch)
             if before is not None:
                 return before
-            answer = await _take(session, dataset, client, batch.records, allow)
+            answer = await _take(session, dataset, client, records, allow, nobody)
             await _remember(session, client, batch, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
@@ -127,9 +132,29 @@ class Writer:
         allow = await self._decider.allow(
             known, caller, Action.WRITE, None, request_id, again=again
         )
-        if allow.rows:
-            await self._refuse_untold(known, allow, Asker(caller, None, request_id))
+        asker = Asker(caller, None, request_id)
+        if allow.bounds:
+            await self._refuse_untold(known, allow, asker)
+        if are_renamed(known.entry.facts, caller):
+            await self._refuse_by_name(known, asker)
         return known, allow
+
+    async def _refuse_by_name(self, known: Known, asker: Asker) -> None:
+        """Records are not found by a name that only their publisher knows, nor named by no field."""
+        dataset, subject = known.entry.id, known.entry.fields.get(known.entry.facts.subject or "")
+        if subject is None:
+            raise await refused(self._decider, known, asker, SubjectNotTold(dataset=dataset))
+        if subject.key:
+            raise await refused(self._decider, known, asker, SubjectIsKey(dataset=dataset))
+
+    async def _in_stored_names(
+        self, known: Known, batch: Batch
+    ) -> tuple[Sequence[Any], Mapping[int, Fault]]:
+        """The records as they are to be stored, and what is wrong with those about nobody."""
+        facts, caller = known.entry.facts, batch.caller
+        if caller is None or not are_renamed(facts, caller):
+            return batch.records, {}
+        return await self._people.incoming(facts, caller, batch.records)
 
     async def _refuse_untold(self, known: Known, allow: Allow, asker: Asker) -> None:
         """Where there is no version yet, whoever may have some rows only does not begin it."""
@@ -189,6 +214,7 @@ async def _take(
     client: str,
     records: Sequence[Any],
     allow: Allow,
+    nobody: Mapping[int, Fault],
 ) -> dict[str, Any]:
     """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
@@ -196,8 +222,10 @@ async def _take(
     version = await _current(session, dataset.id)
     fields = _fields_of(dataset, version)
     read = [read_record(record, fields, allow.columns) for record in records]
-    _refuse_broken(read, fields, await profiles.rules_of(session, dataset))
-    _refuse_doubles(read)
+    for at, fault in nobody.items():
+        read[at].faults.append(fault)
+    refuse_broken(read, fields, await profiles.rules_of(session, dataset))
+    refuse_doubles(read)
     if version is not None:
         await refuse_outside(session, version, fields, read, allow)
     good = [each.values for each in read if not each.faults]
@@ -208,7 +236,8 @@ async def _take(
         outcomes = await _store(session, version, fields, good)
     following = iter(outcomes)
     results = [
-        _result(at, each, None if each.faults else next(following)) for at, each in enumerate(read)
+        result_of(at, each, None if each.faults else next(following))
+        for at, each in enumerate(read)
     ]
     return {
         "dataset": dataset.id,
@@ -294,46 +323,6 @@ async def _store(
         await session.flush()
         await editions.begin(session, version)
     return written.outcomes
-
-
-def _refuse_broken(
-    read: Sequence[Incoming], fields: Sequence[Field], rules: Sequence[Mapping[str, Any]]
-) -> None:
-    """A record that breaks a rule of its profile is not written."""
-    if not rules:
-        return
-    for each in read:
-        if not each.faults:
-            values = {field.name: each.values.get(field.column) for field in fields}
-            each.faults.extend(broken(rules, fields, values))
-
-
-def _refuse_doubles(read: Sequence[Incoming]) -> None:
-    """A key given twice in one batch has no order to be written in."""
-    seen: set[str] = set()
-    for each in read:
-        if each.key is None or each.faults:
-            continue  # a record that is not written stands in no other's way
-        if each.key in seen:
-            each.faults.append(
-                Fault("", "duplicate_key", "同じキーが二度あります。", "The key comes twice.")
-            )
-        seen.add(each.key)
-
-
-def _result(at: int, each: Incoming, outcome: tables.Outcome | None) -> dict[str, Any]:
-    """In both languages: a retry may ask in another one."""
-    errors = [
-        {
-            "pointer": f"/{at}{fault.pointer}",
-            "code": fault.code,
-            "detail": fault.ja,
-            "detail_en": fault.en,
-        }
-        for fault in each.faults
-    ]
-    status = "rejected" if outcome is None else outcome.value
-    return {"index": at, "key": each.key, "status": status, "errors": errors}
 
 
 async def _end_record(session: AsyncSession, version: Version, key: str, allow: Allow) -> bool:

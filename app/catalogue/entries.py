@@ -98,7 +98,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         withdrawn=dataset.state == "withdrawn",
         aggregate_only=dataset.suppression is not None,
         views=tuple(
-            view_facts(view.purpose, view.columns, view.rows)
+            view_facts(view.purpose, view.columns, view.rows, view.consent)
             for view in await list_views(session, dataset.id)
         ),
         subject=dataset.subject,

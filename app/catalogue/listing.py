@@ -15,8 +15,9 @@ SELECT d.id, d.title_ja, d.title_en, d.publisher_id, d.data_class, d.zone, d.sta
        d.suppression IS NOT NULL,
        ARRAY(SELECT f ->> 'name' FROM jsonb_array_elements(kept.fields) f),
        ARRAY(SELECT coalesce(f ->> 'visibility', d.data_class) FROM jsonb_array_elements(kept.fields) f),
-       (SELECT jsonb_agg(jsonb_build_array(p.purpose, p.columns, p.rows))
-        FROM purpose_view p WHERE p.dataset_id = d.id)
+       (SELECT jsonb_agg(jsonb_build_array(p.purpose, p.columns, p.rows, p.consent))
+        FROM purpose_view p WHERE p.dataset_id = d.id),
+       d.subject
 FROM dataset d LEFT JOIN version v ON v.dataset_id = d.id AND v.number = d.current_version
 CROSS JOIN LATERAL (SELECT coalesce(v.fields, d.fields, '[]'::jsonb) AS fields) kept
 WHERE (NOT d.hidden OR d.publisher_id = :viewer) AND d.id > :after ORDER BY d.id LIMIT :most
@@ -49,7 +50,7 @@ async def list_facts(
 
 def _listed(row: Any, body_id: str) -> Listed:
     dataset_id, title_ja, title_en, publisher_id, data_class, zone, *rest = row
-    withdrawn, aggregate_only, names, seen_by, views = rest
+    withdrawn, aggregate_only, names, seen_by, views, subject = rest
     facts = DatasetFacts(
         id=dataset_id,
         data_class=data_class,
@@ -60,5 +61,6 @@ def _listed(row: Any, body_id: str) -> Listed:
         withdrawn=withdrawn,
         aggregate_only=aggregate_only,
         views=tuple(view_facts(*view) for view in views or ()),
+        subject=subject,
     )
     return Listed(title_ja, title_en, facts)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
-from app.kit.errors import AppError, Kind
+from app.kit.errors import AppError, Fault, Kind
 from app.models.views import PurposeView
 from app.policy import facts as policy
 
@@ -22,9 +22,23 @@ class PurposeViewNotFound(AppError):
     en = "No view of the dataset {dataset} is declared for the purpose {purpose}."
 
 
-def view_facts(purpose: str, columns: Sequence[str] | None, rows: str | None) -> policy.PurposeView:
+def view_facts(
+    purpose: str, columns: Sequence[str] | None, rows: str | None, consent: bool
+) -> policy.PurposeView:
     """A view as the rules know it. No columns named is no bound; an empty list lets none out."""
-    return policy.PurposeView(purpose, None if columns is None else frozenset(columns), rows)
+    named = None if columns is None else frozenset(columns)
+    return policy.PurposeView(purpose, named, rows, consent)
+
+
+def check_consent(consent: bool, subject: str | None) -> list[Fault]:
+    """What is wrong with asking for consent, if anything: whose it would be must be told."""
+    if not consent or subject is not None:
+        return []
+    return [Fault(
+        "/consent", "subject_not_declared",
+        "先にデータセットの本人を示す項目（subject）を宣言してください。",
+        "First declare the dataset's field that names the person (subject).",
+    )]  # fmt: skip
 
 
 async def list_views(session: AsyncSession, dataset_id: str) -> Sequence[PurposeView]:
@@ -50,6 +64,7 @@ async def put(
     *,
     columns: Sequence[str] | None,
     rows: str | None,
+    consent: bool,
     by: str,
 ) -> PurposeView:
     """Declare what may leave for a purpose, whether or not something was declared before."""
@@ -58,12 +73,12 @@ async def put(
         view = PurposeView(dataset_id=dataset_id, purpose=purpose)
         session.add(view)
     view.columns = None if columns is None else list(dict.fromkeys(columns))
-    view.rows = rows
+    view.rows, view.consent = rows, consent
     view.set_at, view.set_by = clock.now(), by
     await session.flush()
     await audit.append(
         session, Event.PURPOSE_VIEW_SET, dataset=dataset_id, purpose=purpose,
-        columns=view.columns, bounds_rows=rows is not None, by=by,
+        columns=view.columns, bounds_rows=rows is not None, consent=consent, by=by,
     )  # fmt: skip
     return view
 

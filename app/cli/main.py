@@ -23,6 +23,7 @@ from app.cli import (
     quality,
     runs,
     serve,
+    subject,
     test_issuer,
     token,
     user,
@@ -71,6 +72,7 @@ for made, name in (
     (agreement.app, "agreement"),
     (audit.app, "audit"),
     (keys.app, "keys"),
+    (subject.app, "subject"),
 ):
     app.add_typer(made, name=name)
 for command in (

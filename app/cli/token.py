@@ -15,7 +15,7 @@ import typer
 
 from app.cli.key_files import read_key
 from app.cli.shell import read_settings
-from app.cli.words import Json, language, said, show_json
+from app.cli.words import Json, language, note, said, show_json
 from app.kit.errors import AppError, Kind
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _METADATA = "/.well-known/oauth-authorization-server"
 _LIFETIME_S = 50
 _METHOD: Final = re.compile(r"[A-Z]+")
 _ACTIONS: Final = ("read", "write")
+_OF_SCOPE: Final = ("invalid_scope", "invalid_authorization_details")
 
 
 class TokenRefused(AppError):
@@ -71,7 +72,15 @@ def token(
     base = (url or read_settings().issuer).rstrip("/")
     call = _call(*dpop) if dpop else None
     form = _form(" ".join(scope), agreement)
-    answer = _ask(base, client, key, form, call)
+    try:
+        answer = _ask(base, client, key, form, call)
+    except TokenRefused as refusal:
+        if call is None and refusal.named["error"] in _OF_SCOPE:
+            note(
+                "庁内より上のデータには、--dpop メソッド URL で送信者に結び付くトークンを取得します。",
+                "For data above internal, --dpop METHOD URL gets a token that is bound to its sender.",
+            )
+        raise
     if as_json:
         show_json(answer)
         return

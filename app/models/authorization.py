@@ -23,7 +23,7 @@ class PushedRequest(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class Consent(Base):
+class AppGrant(Base):
     """What somebody let an app have, for as long as the one sign-in lasts."""
 
     __tablename__ = "consent"

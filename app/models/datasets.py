@@ -96,6 +96,12 @@ class Dataset(Base):
     created_by: Mapped[str]
     modified_at: Mapped[datetime] = mapped_column(index=True)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """Its class and those of its fields: a file of it may have data of each."""
+        seen_by = (field.get("visibility") for field in self.fields or ())
+        return frozenset({self.data_class, *filter(None, seen_by)})
+
 
 class Version(Base):
     """One state of a dataset's records. A table of its own holds the rows.

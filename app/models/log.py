@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, SmallInteger
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -86,3 +86,27 @@ class LogCosignature(Base):
     witness: Mapped[str] = mapped_column(primary_key=True)  # its verifier key
     line: Mapped[str]
     signed_at: Mapped[datetime]  # as the witness says
+
+
+class LogSubject(Base):
+    """That an entry is about somebody, told only with the salt of a name of theirs.
+
+    No foreign key: an entry may be let go before what stands beside it, or after.
+    """
+
+    __tablename__ = "log_subject"
+    __table_args__ = (Index("ix_log_subject_seq", "seq", postgresql_using="brin"),)
+
+    # SHA-256(salt ‖ organisation ‖ name)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class SubjectSalt(Base):
+    """What tells whose digest is whose. Once it is deleted, no digest made with it says anything."""
+
+    __tablename__ = "subject_salt"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    salt: Mapped[bytes] = mapped_column(LargeBinary)

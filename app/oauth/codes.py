@@ -15,7 +15,7 @@ from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.db import Database
-from app.models.authorization import AuthorizationCode, Consent, PushedRequest
+from app.models.authorization import AppGrant, AuthorizationCode, PushedRequest
 from app.models.citizens import CitizenAllowed
 from app.oauth.pushed import Pending, RequestUnknown
 from app.oauth.tokens import LIFETIME_S, ONE_FACTOR, SKEW_S, TWO_FACTORS
@@ -183,7 +183,7 @@ async def _remember(session: AsyncSession, pending: Pending, who: Proven, now: d
         "what": pending.asked.what,
         "expires_at": now + _CONSENT_LASTS,
     }
-    await session.execute(insert(Consent).values(values).on_conflict_do_nothing())
+    await session.execute(insert(AppGrant).values(values).on_conflict_do_nothing())
 
 
 async def forget_answers(pool: "asyncpg.Pool[Any]") -> None:

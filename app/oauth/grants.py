@@ -294,9 +294,11 @@ class TokenEndpoint:
                 mend_ja="scope を空白区切りで指定してください（100個まで）。",
                 mend_en="give scope as at most 100 tokens parted by single spaces.",
             )
-        judged = await judge(Caller(client, frozenset(), bound), tokens, reach, details)
+        asker = Caller(client, frozenset(), bound)
+        judged = await judge(asker, tokens, reach, details)
         if not judged.scope:
-            raise nothing_granted(details)
+            by_key = await judge(replace(asker, bound=True), tokens, reach, details)
+            raise _unbound(details) if by_key.scope else nothing_granted(details)
         return judged
 
 
@@ -327,6 +329,18 @@ async def token_for(
     )
 
 
+def _unbound(details: Details | None) -> OAuthRefused:
+    """The refusal of what a token would carry that is bound to its sender, and this one does not."""
+    refusal = InvalidScope if details is None else InvalidDetails
+    return refusal(
+        "unbound",
+        mend_ja="庁内データより上には、送信者に結び付いたトークンが必要です。/oauth/token に DPoP ヘッダを付けて"
+        "（RFC 9449）、またはクライアント証明書で接続して（RFC 8705）、取得し直してください。",
+        mend_en="data above internal needs a token that is bound to its sender: send a DPoP proof to"
+        " /oauth/token (RFC 9449), or connect to it with your client certificate (RFC 8705).",
+    )
+
+
 def nothing_granted(details: Details | None) -> OAuthRefused:
     """The refusal where nothing of what was asked may be had."""
     if details is not None:
@@ -337,11 +351,11 @@ def nothing_granted(details: Details | None) -> OAuthRefused:
         )
     return InvalidScope(
         "nothing_granted",
-        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。個人情報には"
-        " DPoP か証明書に結び付くトークンが必要で、他組織のものは authorization_details で協定を指定します。",
+        mend_ja="役割・所属・協定を確認してください。利用申請は POST /v1/access-requests。"
+        "他組織の個人情報には authorization_details で協定を指定します。",
         mend_en="check roles, organisation and agreements in force; ask for access with"
-        " POST /v1/access-requests. Personal data needs a token bound by DPoP or a certificate, and"
-        " of another organisation's the agreement in authorization_details.",
+        " POST /v1/access-requests. For personal data of another organisation name the agreement in"
+        " authorization_details.",
     )
 
 

@@ -162,6 +162,7 @@ class PurposeView:
     purpose: str
     columns: frozenset[str] | None = None
     rows: str | None = None  # CQL2 Text
+    consent: bool = False  # only the records of those who consent to it
 
 
 @dataclass(frozen=True, slots=True)

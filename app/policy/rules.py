@@ -5,12 +5,20 @@ order in which it is asked. What no rule knows (a class, an action, a state, a z
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, ParamSpec
 
-from app.policy.facts import Action, AgreementFacts, Caller, DatasetFacts, Facts, PurposeView
-from app.policy.verdicts import Allow, Decision, Deny, Reason
+from app.policy.facts import (
+    Action,
+    AgreementFacts,
+    Caller,
+    ClientFacts,
+    DatasetFacts,
+    Facts,
+    PurposeView,
+)
+from app.policy.verdicts import Allow, ByConsent, Decision, Deny, Reason
 
 # The order of the data classes: a column is seen by those who may see its class.
 RANK: Final = {"public": 0, "internal": 1, "restricted": 2, "personal": 3, "specific-personal": 4}
@@ -70,7 +78,7 @@ def _judge_grounds(facts: Facts) -> Decision:
 
 
 def _is_bounded(allowed: Allow) -> bool:
-    return bool(allowed.rows) or allowed.per_day is not None
+    return bool(allowed.bounds) or allowed.per_day is not None
 
 
 def _judge_caller(facts: Facts) -> Decision:
@@ -94,10 +102,28 @@ def _rank(data_class: str) -> int:
 
 
 def ceiling(caller: Caller) -> int:
-    """The highest class that this proof of identity can reach (trust.md, Clients)."""
-    if caller.client.auth_method not in _BY_KEY:
-        return RANK["internal"]  # a bound token is worth no more than the secret it was got with
-    return RANK["personal"] if caller.bound else RANK["restricted"]
+    """The highest class that this token can reach (trust.md, Clients).
+
+    A bearer token is good for whoever holds it, and so for nothing above internal. A bound one is
+    worth no more than the secret that it was got with.
+    """
+    return _proven_reach(caller.client) if caller.bound else RANK["internal"]
+
+
+def _proven_reach(client: ClientFacts) -> int:
+    return RANK["personal" if client.auth_method in _BY_KEY else "internal"]
+
+
+def refuse_file(classes: Iterable[str], caller: Caller) -> Deny | None:
+    """Why a file with data of these classes is not for this token to bring or to see, if it is not.
+
+    A file has every column of every row. What is above personal is loaded by nobody, and refused
+    for that reason.
+    """
+    rank = min(max(map(_rank, classes)), RANK["personal"])
+    if rank > _proven_reach(caller.client):
+        return Deny(Reason.CLIENT_TOO_WEAK)
+    return Deny(Reason.TOKEN_NOT_BOUND) if rank > ceiling(caller) else None
 
 
 def class_seen(dataset: DatasetFacts, allow: Allow) -> str:
@@ -125,7 +151,15 @@ def _viewed(facts: Facts, allowed: Allow) -> Allow:
         return allowed
     columns = allowed.columns if view.columns is None else allowed.columns & view.columns
     rows = tuple(dict.fromkeys((*allowed.rows, *_rows_of(view))))
-    return replace(allowed, columns=columns, rows=rows)
+    return replace(allowed, columns=columns, rows=rows, consent=_consent_to(facts, view))
+
+
+def _consent_to(facts: Facts, view: PurposeView) -> ByConsent | None:
+    """To what the people must consent whose records leave under the view."""
+    if not view.consent or facts.caller is None:
+        return None
+    subject = facts.dataset.subject or ""  # which the rule "subject-told" lets by for nobody
+    return ByConsent(subject, facts.caller.client.organization_id, view.purpose)
 
 
 def _rows_of(bound: AgreementFacts | PurposeView) -> tuple[str, ...]:
@@ -250,7 +284,8 @@ def _is_bound_where_personal(facts: Facts) -> bool:
 GATES: Final[tuple[Rule[[Facts]], ...]] = (
     Rule("action-known", Reason.ACTION_NOT_AGREED, lambda facts: isinstance(facts.action, Action)),
     Rule("dataset-in-force", Reason.WITHDRAWN, lambda facts: not facts.dataset.withdrawn),
-    # 特定個人情報 never passes here; personal data only on a token bound to its sender.
+    # 特定個人情報 never passes here; personal data is not even a matter of who asks without a token
+    # that is bound to its sender.
     Rule(
         "never-brokered",
         Reason.NEVER_BROKERED,
@@ -265,15 +300,21 @@ GATES: Final[tuple[Rule[[Facts]], ...]] = (
 CALLER_RULES: Final[tuple[Rule[[Facts, Caller]], ...]] = (
     Rule("client-in-force", Reason.CLIENT_REVOKED, lambda _facts, who: not who.client.revoked),
     Rule(
+        "proof-of-identity",
+        Reason.CLIENT_TOO_WEAK,
+        lambda facts, who: _rank(facts.dataset.data_class) <= _proven_reach(who.client),
+    ),
+    # Before the scope, which a token that is not bound cannot have been given.
+    Rule(
+        "proof-of-sender",
+        Reason.TOKEN_NOT_BOUND,
+        lambda facts, who: _rank(facts.dataset.data_class) <= ceiling(who),
+    ),
+    Rule(
         "scope",
         Reason.SCOPE,
         lambda facts, who: _scope(facts) in who.scope,
         lambda facts, _who: {"scope": _scope(facts)},
-    ),
-    Rule(
-        "proof-of-identity",
-        Reason.CLIENT_TOO_WEAK,
-        lambda facts, who: _rank(facts.dataset.data_class) <= ceiling(who),
     ),
     Rule(
         "purpose-given",
@@ -356,6 +397,13 @@ VIEW_RULES: Final[tuple[Rule[[Facts, Allow, Allow]], ...]] = (
         Reason.NOT_FOR_PURPOSE,
         lambda _facts, allowed, viewed: bool(viewed.columns) or not allowed.columns,
         lambda facts, _allowed, _viewed: {"purpose": facts.purpose or ""},
+    ),
+    # Where no field says whom a record is about, nobody can have consented.
+    Rule(
+        "subject-told",
+        Reason.SUBJECT_UNTOLD,
+        lambda _facts, _allowed, viewed: viewed.consent is None or bool(viewed.consent.subject),
+        lambda facts, _allowed, _viewed: {"dataset": facts.dataset.id},
     ),
 )
 

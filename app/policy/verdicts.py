@@ -29,7 +29,20 @@ class Reason(StrEnum):
     NO_COLUMNS = "no_columns_agreed"
     AGGREGATE_ONLY = "aggregate_only"
     NOT_FOR_PURPOSE = "not_for_purpose"
+    SUBJECT_UNTOLD = "subject_not_declared"
     FACTS_TOO_OLD = "facts_too_old"  # found before the rules: app/policy/staleness.py
+
+
+@dataclass(frozen=True, slots=True)
+class ByConsent:
+    """Whose records alone may leave: of those who consent, at the moment that they would leave.
+
+    `subject` is the field that names the person whom a record is about.
+    """
+
+    subject: str
+    consumer_id: str
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,12 @@ class Allow:
     agreement_id: str | None = None
     rows: tuple[str, ...] = ()
     per_day: int | None = None  # uses that the agreement allows its consumer in a day
+    consent: ByConsent | None = None  # None: nobody is asked
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """All that bounds the rows, in words: who is bounded otherwise sees something else."""
+        return self.rows if self.consent is None else (*self.rows, repr(self.consent))
 
 
 @dataclass(frozen=True, slots=True)

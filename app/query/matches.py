@@ -23,6 +23,7 @@ from app.query.question import (
     Both,
     Compare,
     Condition,
+    Consented,
     Constant,
     Edge,
     Either,
@@ -68,6 +69,8 @@ def matches(
             return _placed(condition, record, place)
         case Words():
             return _worded(condition, record)
+        case Consented():
+            return None
         case _:
             return _compared(condition, record)
 

@@ -176,6 +176,20 @@ class Words:
     terms: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Consented:
+    """Whoever is named in the field consents now to these columns' leaving for the purpose.
+
+    No question from outside can ask it, and only the database knows: of any other it is unknown.
+    """
+
+    field: Field
+    dataset_id: str
+    consumer_id: str
+    purpose: str
+    columns: tuple[str, ...]
+
+
 Condition = (
     Compare
     | Match
@@ -189,6 +203,7 @@ Condition = (
     | Constant
     | Spatial
     | Words
+    | Consented
 )
 
 

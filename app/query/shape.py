@@ -11,6 +11,7 @@ from app.query.question import (
     Both,
     Compare,
     Condition,
+    Consented,
     Constant,
     Edge,
     Either,
@@ -94,6 +95,8 @@ def _condition(  # noqa: C901, PLR0912 - one arm for each case of a closed set
             return ("spatial", relation, None if place is None else place.name)
         case Words(fields, terms):
             return ("words", tuple([f.name for f in fields]), tuple([len(each) for each in terms]))
+        case Consented(field):
+            return ("consented", field.name)
         case _:
             assert_never(part)
 

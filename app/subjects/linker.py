@@ -45,6 +45,12 @@ FROM linker.name mine LEFT JOIN linker.name theirs
     ON theirs.organization_id = $3 AND theirs.person_ref = mine.person_ref AND theirs.key_number = $4
 WHERE mine.organization_id = $1 AND mine.name = ANY($2::text[])
 """
+_STORED: Final = """
+SELECT mine.name, array_agg(theirs.name) AS theirs
+FROM linker.name mine JOIN linker.name theirs USING (person_ref)
+WHERE mine.organization_id = $1 AND mine.name = ANY($2::text[]) AND theirs.organization_id = $3
+GROUP BY mine.name
+"""
 _PERSON: Final = "SELECT person_ref FROM linker.name WHERE organization_id = $1 AND name = $2"
 _NAMES: Final = "SELECT organization_id, name FROM linker.name WHERE person_ref = $1"
 _IDENTITY: Final = "SELECT person_ref FROM linker.identity WHERE digest = $1"
@@ -125,6 +131,18 @@ class Linker:
         people = list(dict.fromkeys(references))
         names = [key.name(reference) for reference in people]
         await pool.execute(_ADD_NAMES, organization_id, names, people, key.number)
+
+    async def every_name(
+        self, names: Collection[str], *, of: str, for_: str
+    ) -> Mapping[str, frozenset[str]]:
+        """The same, with the older names that the other organisation's tables may still hold."""
+        found: dict[str, frozenset[str]] = {}
+        wanted = list(dict.fromkeys(names))
+        pool = await self._open()
+        for at in range(0, len(wanted), MOST_AT_ONCE):
+            rows = await pool.fetch(_STORED, of, wanted[at : at + MOST_AT_ONCE], for_)
+            found |= {row["name"]: frozenset(row["theirs"]) for row in rows}
+        return found
 
     async def person(self, organization_id: str, name: str) -> PersonRef | None:
         """Whom a name of an organisation names."""

@@ -19,6 +19,7 @@ from app.query.question import (
     Both,
     Compare,
     Condition,
+    Consented,
     Constant,
     Either,
     Given,
@@ -31,6 +32,7 @@ from app.query.question import (
     Spatial,
     Words,
 )
+from app.tables.consents import consented
 from app.tables.geography import placed
 from app.tables.layout import sql_type
 from app.tables.operands import both_sql, given_type, operand_sql
@@ -74,6 +76,8 @@ def condition_sql(  # noqa: C901, PLR0912 - one arm for each case of a closed se
             return placed(parts, part, get)
         case Words(fields):
             return _words(parts, fields, get)
+        case Consented():
+            return consented(parts, part, get)
         case _:
             assert_never(part)
 

@@ -21,6 +21,8 @@ _OWN_TEXT: Final = NUMBER_TYPES | {FieldType.BOOLEAN, FieldType.GEOMETRY}
 # Parts of a composite id. No % in it: clients differ in what they percent-encode once more.
 ID_SEPARATOR: Final = ","
 _ESCAPES: Final = (("~", "~0"), (ID_SEPARATOR, "~1"))
+END: Final = "z"  # of a value behind a mark
+END_OF_PART: Final = "y"  # of one that is, or may be, only a part of a text
 
 
 class Form(StrEnum):
@@ -50,6 +52,10 @@ class Wording:
     originals: bool = False
     identity: tuple[Field, ...] = (ROW_NUMBER,)  # what the id of a feature is made of
     number: str | None = None  # the row's number, under this name before the fields
+    subject: Field | None = None  # names the person of each row, whom the answer tells beside them
+    # A field whose values are still to be changed: each stands behind the reading's mark, in
+    # hexadecimal. That is the same in every form, and no value can be taken for one.
+    marked: Field | None = None
 
 
 def unescaped(part: str) -> str:
@@ -69,18 +75,28 @@ def document(parts: Statements, wording: Wording) -> ColumnElement[str]:
     geometry = _point(parts) if shape is None else _or_null(parts.table.c[shape.column])
     # Once is enough: what is the feature's geometry is no property as well.
     record = json_object(_members(parts, wording, without=shape))
-    feature = constant('"Feature"')
-    identity = _id(parts, wording.identity)
-    return json_object(
-        [("type", feature), ("id", identity), ("geometry", geometry), ("properties", record)]
-    )
+    members = [("type", constant('"Feature"'))]
+    if wording.identity:
+        members.append(("id", _id(parts, wording)))
+    return json_object([*members, ("geometry", geometry), ("properties", record)])
 
 
-def _id(parts: Statements, identity: Sequence[Field]) -> ColumnElement[str]:
+def _value(parts: Statements, wording: Wording, field: Field, end: str = END) -> ColumnElement[Any]:
+    """A field's value as it leaves."""
+    column = parts.column(field)
+    if field != wording.marked:
+        return column
+    mark = parts.bind(lambda reading: reading.mark, Text())
+    text = func.encode(func.convert_to(column, "UTF8"), "hex")
+    return mark.op("||", return_type=Text())(text).op("||", return_type=Text())(constant(end))
+
+
+def _id(parts: Statements, wording: Wording) -> ColumnElement[str]:
     """RFC 7946, 3.2: a text, or a number. The key as its fields have it, or the row number."""
+    identity = wording.identity
     if identity == (ROW_NUMBER,):
         return cast(parts.table.c[ROW], Text())
-    texts = [_plain_text(field, parts.column(field)) for field in identity]
+    texts = [_plain_text(field, _value(parts, wording, field, END_OF_PART)) for field in identity]
     if len(texts) > 1:
         for plain, escaped in _ESCAPES:
             texts = [func.replace(text, plain, escaped) for text in texts]
@@ -120,7 +136,7 @@ def columns(parts: Statements, wording: Wording) -> list[ColumnElement[Any]]:
     if wording.number is not None:
         found.append(parts.table.c[ROW])
     for field in parts.question.fields:
-        column = parts.column(field)
+        column = _value(parts, wording, field)
         match field.type:
             case FieldType.DATETIME:
                 found.append(_plain_text(field, column))
@@ -142,7 +158,7 @@ def _members(
     if wording.number is not None:
         found.append((wording.number, cast(parts.table.c[ROW], Text())))
     found += [
-        (name, json_text(field, parts.column(field)))
+        (name, json_text(field, _value(parts, wording, field)))
         for field, name in zip(question.fields, wording.names, strict=True)
         if field != without
     ]

@@ -1,7 +1,7 @@
 """Statements for records: a page of them, their number, all of them. They run elsewhere."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, Subquery, cast, func, literal, select
 from sqlalchemy.types import BigInteger, LargeBinary, Numeric, Text, TypeEngine
@@ -10,6 +10,8 @@ from app.tables.candidates import open_texts
 from app.tables.encode import IN_COLUMNS, Wording, columns, document
 from app.tables.layout import ROW
 from app.tables.sql import Statements
+
+MOST_PEOPLE: Final = 10_000  # told one by one
 
 
 def _ordered(parts: Statements, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
@@ -45,9 +47,8 @@ def page(parts: Statements, wording: Wording) -> Select[Any]:
     """One row: the records as text, how many, whether more follow, and the last position."""
     most = _limit(parts)
     found = [other.c[ROW].is_not(None) for other, _ in parts.joined.values()]
-    rows = _numbered(
-        parts, wording, most + 1, [each.label(f"found_{at}") for at, each in enumerate(found)]
-    )
+    beside = [each.label(f"found_{at}") for at, each in enumerate(found)]
+    rows = _numbered(parts, wording, most + 1, [*beside, *_person(parts, wording)])
     limit = _number(most)
     on_page = rows.c.n <= limit
     last = func.max(cast(rows.c.position, Text())).filter(rows.c.n == limit)
@@ -57,7 +58,31 @@ def page(parts: Statements, wording: Wording) -> Select[Any]:
         func.count() > limit,
         last,
         *(func.count().filter(on_page, rows.c[f"found_{at}"]) for at in range(len(parts.joined))),
+        # Each once would be sorted for, and take the rows out of their order.
+        *(
+            func.array_agg(rows.c.person).filter(on_page, rows.c.person.is_not(None))
+            for _ in _person(parts, wording)
+        ),
     )
+
+
+def _person(parts: Statements, wording: Wording) -> list[ColumnElement[Any]]:
+    """Whom a row is about, where that is to be told."""
+    return [] if wording.subject is None else [parts.column(wording.subject).label("person")]
+
+
+def people(parts: Statements, wording: Wording) -> Select[Any]:
+    """Whom all rows are about, each once: at most one more than are told one by one."""
+    question = parts.question
+    if question.limit is None and not question.offset and question.after is None:
+        rows = select(*_person(parts, wording)).select_from(parts.rows())
+        rows = rows.where(*parts.conditions())
+    else:
+        rows = _ordered(parts, _person(parts, wording))
+        rows = rows if question.limit is None else rows.limit(_number(question.limit))
+    found = rows.subquery("rows")
+    once = select(found.c.person).where(found.c.person.is_not(None)).distinct()
+    return select(func.array_agg(once.limit(_number(MOST_PEOPLE + 1)).subquery("people").c.person))
 
 
 def spare(limit: int) -> int:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -13,9 +14,10 @@ from sqlalchemy import Select
 
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Kind
+from app.query.fields import Field
 from app.query.question import Both, Condition, Words
 from app.query.shape import is_short, shape_of
-from app.tables import pages
+from app.tables import consents, pages
 from app.tables.aggregate import BaseCells, Figures, Groups, base_cells, groups
 from app.tables.encode import IN_COLUMNS, Form, Wording
 from app.tables.places import Places, box_alone, forms_of
@@ -25,6 +27,7 @@ from app.tables.sql import Reading, Source, Statements
 from app.tables.word_index import candidates
 
 _MOST_STATEMENTS: Final = 1_000
+_COUNTED_FOR: Final = timedelta(minutes=1)
 _MOST_COPIES: Final = 4  # at once, so that pages find a connection too
 # The database is away, or going. Anything else that it says is a fault of ours and shows as one.
 _AWAY: Final = (
@@ -54,6 +57,7 @@ class Rows:
     more: bool
     last: tuple[Any, ...]  # the position of the last row, where more follow
     joined: tuple[int, ...] = ()  # records of each joined dataset on the page
+    people: tuple[str, ...] = ()  # whom the records are about, where that is to be told
 
 
 @contextmanager
@@ -76,20 +80,25 @@ class TableReader:
         self._compiling = asyncio.Lock()
         self._copies = asyncio.Semaphore(_MOST_COPIES)  # the others wait their turn
         self._places = Places(pool)
+        # By what is consented to: when it was counted, and whether there were few.
+        self._consents: dict[tuple[str, str, str], tuple[datetime, bool]] = {}
 
     async def page(
         self, source: Source, joined: Sequence[Source], reading: Reading, wording: Wording
     ) -> Rows:
         """One page of rows. Raises `DatabaseUnavailable`."""
-        found = None if joined else await self._page_by_bounds(source, reading, wording)
+        found = None
+        if not joined and wording.subject is None:
+            found = await self._page_by_bounds(source, reading, wording)
         if found is not None:
             return found
         reading = await self.resolved(source, reading)
         prepared = await self._statement("page", source, joined, reading, wording)
         row = await self._fetch_row(prepared, reading)
-        body, count, more, last, *joined_counts = row
+        body, count, more, last, *rest = row
         position = tuple(orjson.loads(last)) if last else ()
-        return Rows((body or "").encode(), count, more, position, tuple(joined_counts))
+        people = tuple(dict.fromkeys(rest.pop() or ())) if wording.subject is not None else ()
+        return Rows((body or "").encode(), count, more, position, tuple(rest), people)
 
     async def _page_by_bounds(
         self, source: Source, reading: Reading, wording: Wording
@@ -122,6 +131,19 @@ class TableReader:
         (count,) = await self._fetch_row(prepared, reading)
         return int(count)
 
+    async def people(
+        self, source: Source, joined: Sequence[Source], reading: Reading, subject: Field
+    ) -> tuple[str, ...] | None:
+        """Whom the rows are about, as the field names them; None: more than are told one by one.
+
+        Raises `DatabaseUnavailable`.
+        """
+        wording = Wording(Form.RECORD, (), subject=subject)
+        reading = await self.resolved(source, reading)
+        prepared = await self._statement("people", source, joined, reading, wording)
+        (found,) = await self._fetch_row(prepared, reading)
+        return None if len(found or ()) > pages.MOST_PEOPLE else tuple(found or ())
+
     async def resolved(self, source: Source, reading: Reading) -> Reading:
         """The reading with the rows that its conditions of place hold for, and those that its words
         can: before any statement.
@@ -130,6 +152,7 @@ class TableReader:
         """
         with _told():
             reading = await self._places.find(source, reading)
+            reading = await self._by_consents(source, reading)
             return await self._narrowed(source, reading)
 
     async def _narrowed(self, source: Source, reading: Reading) -> Reading:
@@ -145,6 +168,26 @@ class TableReader:
         async with self._pool.acquire(timeout=10) as connection:
             rows = await candidates(connection, source.words, words.terms)
         return reading if rows is None else replace(reading, rows=tuple(rows))
+
+    async def _by_consents(self, source: Source, reading: Reading) -> Reading:
+        """The reading with the way to its rows that is shorter: by the consents, or each row's own.
+
+        How many there are is asked now and then only; either way asks whose is in force.
+        """
+        asked = consents.consent_of(reading.question.where)
+        if asked is None or not consents.is_indexed(source.table, asked.field):
+            return reading
+        key = (asked.dataset_id, asked.consumer_id, asked.purpose)
+        counted = self._consents.get(key)
+        if counted is None or reading.now - counted[0] > _COUNTED_FOR:
+            most = consents.FEW + 1
+            async with self._pool.acquire(timeout=10) as connection:
+                found = await connection.fetchval(consents.COUNT, *key, most)
+            counted = (reading.now, found < most)
+            self._consents[key] = counted
+            if len(self._consents) > _MOST_STATEMENTS:
+                self._consents.pop(next(iter(self._consents)))
+        return replace(reading, by_few_consents=counted[1])
 
     async def groups(
         self, source: Source, joined: Sequence[Source], reading: Reading, figures: Figures
@@ -236,7 +279,15 @@ class TableReader:
         tables = (source.table.name, *[other.table.name for other in joined])
         is_narrowed = reading.rows is not None
         shape = shape_of(reading.question)
-        key = (kind, tables, wording, shape, forms_of(reading), is_narrowed)
+        key = (
+            kind,
+            tables,
+            wording,
+            shape,
+            forms_of(reading),
+            is_narrowed,
+            reading.by_few_consents,
+        )
         held = self._prepared.get(key)
         if held is not None:
             self._prepared.move_to_end(key)
@@ -263,7 +314,10 @@ def _compiled(
     wording: Wording | Figures | BaseCells,
 ) -> Prepared:
     is_narrowed = reading.rows is not None
-    parts = Statements(source, joined, reading.question, reading.found, is_narrowed=is_narrowed)
+    parts = Statements(
+        source, joined, reading.question, reading.found,
+        is_narrowed=is_narrowed, by_few_consents=reading.by_few_consents,
+    )  # fmt: skip
     return compile_statement(parts, _KINDS[kind](parts, wording))
 
 
@@ -297,6 +351,7 @@ _KINDS: Final[Mapping[str, Callable[[Statements, Any], Select[Any]]]] = {
     "page": pages.page,
     "page by bounds": pages.page_by_bounds,
     "count": pages.count,
+    "people": pages.people,
     "stream": pages.stream,
     "groups": groups,
     "cells": base_cells,

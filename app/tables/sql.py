@@ -48,6 +48,8 @@ class Reading:
     now: datetime
     found: Mapping[Place, Found] = field(default_factory=dict)
     rows: tuple[int, ...] | None = None  # of the loaded rows only these can match, an index says
+    mark: str = ""  # what stands before values that are still to be changed
+    by_few_consents: bool = False  # so few that the rows are better looked for by them
 
 
 Getter = Callable[[Reading], Any]
@@ -65,10 +67,12 @@ class Statements:
         places: Mapping[Place, Found] | None = None,
         *,
         is_narrowed: bool = False,
+        by_few_consents: bool = False,
     ) -> None:
         self.question = question
         self.places = places or {}  # the forms of what the reading has found
         self.is_narrowed = is_narrowed
+        self.by_few_consents = by_few_consents
         self.source = source
         self.table = source.table
         self.getters: dict[str, Getter] = {}

@@ -12,6 +12,7 @@ from app.agreements.terms import check_period, default_end
 from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
+from tests.oauth import senders
 from tests.world import KENKO, SAKAI, Party, World
 
 REQUESTS = "/v1/access-requests"
@@ -60,7 +61,7 @@ async def test_asked_by_one_and_approved_by_another_gives_access(world: World) -
     developer, consumer = await acting(world, SAKAI, Role.DEVELOPER)
     approver, steward = await acting(world, KENKO, Role.STEWARD)
     asked = await ask(world, dataset, consumer)
-    before = await world.client.post("/oauth/token", data=developer.form(f"dataset:{dataset}:read"))
+    before = await senders.asked(world, developer, f"dataset:{dataset}:read")
 
     approved = await world.client.post(
         f"{REQUESTS}/{asked.json()['id']}/approve", json={"columns": ["name"]}, headers=steward

@@ -20,6 +20,7 @@ from app.models.parties import Role, Zone
 from app.parties import groups
 from app.parties.groups import NewGroup, NewMember
 from tests.agreements.test_access import AGREEMENTS, REQUESTS, WHY, acting, ask
+from tests.oauth import senders
 from tests.stock import PURPOSE, path, stocked
 from tests.world import KENKO, SAKAI, Party, World
 
@@ -124,9 +125,7 @@ async def test_who_is_no_member_today_gets_no_token_by_it(
 ) -> None:
     party = await shared.world.party(organization, Role.DEVELOPER)
 
-    got = await shared.world.client.post(
-        "/oauth/token", data=party.form(f"dataset:{shared.dataset}:read")
-    )
+    got = await senders.asked(shared.world, party, f"dataset:{shared.dataset}:read")
 
     assert got.json()["error"] == "invalid_scope"
 

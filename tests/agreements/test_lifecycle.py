@@ -16,6 +16,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role
 from tests.agreements.test_access import AGREEMENTS, REQUESTS, WHY, acting, agreed, ask
+from tests.oauth import senders
 from tests.world import KENKO, SAKAI, Party, World
 
 ONE_COLUMN = {"columns": ["name"], "reason": "定員は提供できません。"}
@@ -228,8 +229,7 @@ async def test_readers_get_what_the_newest_version_says(world: World) -> None:
 
     await world.client.post(f"{AGREEMENTS}/{live['id']}/revoke", json=WHY, headers=steward)
 
-    form = party.form(f"dataset:{agreement['dataset']}:read")
-    after = await world.client.post("/oauth/token", data=form)
+    after = await senders.asked(world, party, f"dataset:{agreement['dataset']}:read")
     assert after.json()["error"] == "invalid_scope"  # the superseded version gives nothing
 
 

@@ -30,7 +30,7 @@ async def test_what_is_explained_as_allowed_is_what_a_read_gives(world: World) -
     party = await world.party(SAKAI, Role.DEVELOPER)
     agreement, _ = await agreed(world, dataset, party, columns=["no", "size"])
 
-    told = await explained(world, party, dataset)
+    told = await explained(world, party, dataset, bound=True)
     headers = await world.token(party, f"dataset:{dataset}:read")
     read = await world.client.get(path(dataset), params={"purpose": PURPOSE}, headers=headers)
 
@@ -60,7 +60,7 @@ async def test_what_is_explained_as_refused_is_refused_for_that_reason(
         assert changed.status_code == 200, changed.text
     purpose = PURPOSE if change else "statistics"
 
-    told = await explained(world, party, dataset, purpose=purpose)
+    told = await explained(world, party, dataset, purpose=purpose, bound=True)
     read = await world.client.get(path(dataset), params={"purpose": purpose}, headers=headers)
 
     assert told["decision"] == "deny" and told["columns"] == []
@@ -81,11 +81,12 @@ async def test_another_time_zone_and_proof_can_be_supposed(world: World) -> None
     later = clock.now().replace(year=clock.now().year + 2).isoformat()
 
     codes = [
-        (await explained(world, party, dataset, **supposed))["refused"]["code"]
+        (await explained(world, party, dataset, bound=True, **supposed))["refused"]["code"]
         for supposed in ({"at": later}, {"zone": "lgwan"}, {"action": "write"})
     ]
 
     assert codes == ["agreement_expired", "zone_not_allowed", "action_not_agreed"]
+    assert (await explained(world, party, dataset))["refused"]["code"] == "token_not_bound"
     unbound = await explained(world, party, personal)
     assert unbound["refused"]["code"] == "token_not_bound"
     assert (await explained(world, party, personal, bound=True))["ground"] == "own"

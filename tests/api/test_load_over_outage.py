@@ -12,6 +12,7 @@ from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
 from tests.api.test_loading import FILE, SPECS, start_worker
+from tests.bound import HOOKS
 from tests.conftest import ISSUER, restartable
 from tests.database import SETTINGS
 from tests.stock import stocked
@@ -29,7 +30,7 @@ async def test_a_load_survives_a_restart_of_the_database(
     try:
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url=ISSUER) as client,
+            httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=HOOKS) as client,
         ):
             world = World(app.state.platform, client)
             dataset = await stocked(world, [], SPECS)

@@ -45,9 +45,10 @@ async def test_what_is_listed_is_what_asking_gives(world: World) -> None:
     assert revoked.status_code == 200, revoked.text
     single = await stocked(world, ROWS, data_class="internal")
     only, _ = await agreed(world, single, party)
-    headers = await world.token(party, "agreements:write")
+    headers = await world.bound(party, "agreements:write")
 
     listed = await mine(world, headers)
+    unbound = await mine(world, await world.bearer(party, "agreements:write"))
     reading = await world.token(party, f"dataset:{datasets[1]}:read")
     read = await world.client.get(path(datasets[1]), params={"purpose": PURPOSE}, headers=reading)
 
@@ -63,6 +64,9 @@ async def test_what_is_listed_is_what_asking_gives(world: World) -> None:
         "allowed": False, "ground": None, "agreement": None, "purposes": [],
         "code": "agreement_revoked",
     }  # fmt: skip
+    assert unbound[datasets[1]] == internal
+    for action in ("read", "aggregate", "write"):
+        assert unbound[datasets[2]][action]["code"] == "token_not_bound"
     assert read.status_code == 200
 
 

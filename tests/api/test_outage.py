@@ -14,6 +14,7 @@ from app.kit import embedded as kit
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
+from tests.bound import HOOKS
 from tests.conftest import ISSUER, restartable
 from tests.database import SETTINGS
 from tests.world import World
@@ -37,7 +38,7 @@ async def test_the_database_goes_away_and_comes_back(
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url=ISSUER) as client,
+        httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=HOOKS) as client,
     ):
         world = World(app.state.platform, client)
         party = await world.party("270008-smartcity", Role.OPERATOR)

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.stock import Spec, path, stocked
 from tests.world import KENKO, World
@@ -121,7 +122,9 @@ async def replica(database_url: str, settings: Settings) -> AsyncIterator[httpx.
     app: FastAPI = create_app(settings, database_url)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ISSUER) as asking,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url=ISSUER, event_hooks=HOOKS
+        ) as asking,
     ):
         live: Any = app.state.platform.live
         assert live._task is not None

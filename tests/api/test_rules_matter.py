@@ -13,9 +13,11 @@ from tests.agreements import test_group_agreements as group
 from tests.api import test_decisions as decisions
 from tests.api import test_rights as rights
 from tests.oauth import test_one_agreement as one_agreement
+from tests.oauth import test_reach as reach
 from tests.policy.test_rules_as_data import OF_A_RULE, without
 from tests.rows import test_views as views
 from tests.stock import reader, stocked
+from tests.subjects import test_consents as consents
 from tests.world import SAKAI, World
 
 Seen = Callable[[World], Coroutine[Any, Any, None]]
@@ -60,6 +62,7 @@ SEEN: Final[dict[str, Seen]] = {
     "zone": rights.test_data_of_another_zone_is_out_of_reach_here,
     "scope": rights.test_a_token_for_one_dataset_opens_no_other,
     "proof-of-identity": rights.test_a_client_with_a_secret_reaches_nothing_above_internal,
+    "proof-of-sender": reach.test_a_bearer_token_got_for_other_data_says_what_it_lacks,
     "purpose-given": _PURPOSES,
     "purpose-known": _PURPOSES,
     "own": partial(_REACH, organization=SAKAI, data_class="restricted", action="read"),
@@ -71,6 +74,7 @@ SEEN: Final[dict[str, Seen]] = {
     "agreement-named": decisions.test_personal_data_is_explained_with_the_agreement_that_a_token_would_be_for,
     "not-excluded": _left_out,
     "left-for-purpose": views.test_a_view_with_none_of_the_agreed_columns_refuses_and_says_why,
+    "subject-told": consents.test_where_the_field_is_taken_back_no_record_leaves_and_the_log_says_why,
     "records-given": _only_counted,
 }
 _WITH_A_CLOCK: Final = {

@@ -10,7 +10,7 @@ from app.audit.events import Event
 from app.models.parties import Role
 from tests.stock import KEYED, against_the_rules, path, put, reader, stocked
 from tests.versioned import FILE, LATER, base, codes, publish, steward_of
-from tests.world import SAKAI, World
+from tests.world import KENKO, SAKAI, World
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -56,10 +56,11 @@ async def test_a_file_goes_to_who_manages_the_dataset_only(
     other = await world.token(await world.party(SAKAI, Role.STEWARD), "catalogue:write")
     personal = await stocked(world, [], data_class="personal")
     await world.load(steward, personal, FILE)
+    bearer = await world.bearer(await world.party(KENKO, Role.STEWARD), "catalogue:write")
 
     answers = [
         await client.get(f"{base(each)}/versions/1/source", headers=headers)
-        for each, headers in ((dataset, steward), (dataset, other), (personal, steward))
+        for each, headers in ((dataset, steward), (dataset, other), (personal, bearer))
     ]
 
     assert codes(*answers) == [

@@ -11,6 +11,7 @@ from app.audit.log import append
 from app.audit.reading import list_entries
 from app.audit.receipts import begin
 from app.models.parties import Role
+from tests.bound import asked
 from tests.stock import stocked
 from tests.world import KENKO, SAKAI, World
 
@@ -32,8 +33,7 @@ async def test_reads_writes_tokens_and_refusals_name_their_entry(
     owner, stranger = await world.party(KENKO, Role.STEWARD), await world.party(SAKAI)
     path = f"/v1/datasets/{dataset}/records"
     scope = f"catalogue:write dataset:{dataset}:read dataset:{dataset}:write"
-    issued = await client.post("/oauth/token", data=owner.form(scope))
-    headers = {"Authorization": f"Bearer {issued.json()['access_token']}"}
+    issued, headers = await asked(client, owner.issuer, owner.form(scope))
     wrong = stranger.form("x", client_assertion="x")
 
     answers = {

@@ -152,7 +152,7 @@ def _facts() -> Facts:
     return Facts(
         action=Action.READ,
         dataset=DatasetFacts("d", "internal", "internet", "publisher", "body", columns),
-        caller=Caller(client, frozenset({"dataset:d:read"})),
+        caller=Caller(client, frozenset({"dataset:d:read"}), bound=True),
         purpose="health",
         zone="internet",
         agreements=agreements,

@@ -68,7 +68,7 @@ class Stage:
         return spawn(self.folder, self.url, self.issuer, name, port or free_port(), questions)
 
     async def token(self, party: Party, scope: str) -> dict[str, str]:
-        """The Authorization header with a fresh token."""
+        """The Authorization header with a fresh bearer token: nothing here is above internal."""
         response = await self.http.post("/oauth/token", data=party.form(scope))
         assert response.status_code == 200, response.text
         assert response.json()["scope"] == scope

@@ -9,6 +9,7 @@ import pytest_asyncio
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.revoking import KINDS, WITHIN_S, right
 from tests.world import World
@@ -22,7 +23,9 @@ async def replica(database_url: str, settings: Settings) -> AsyncIterator[httpx.
     app = create_app(settings, database_url)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ISSUER) as asking,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url=ISSUER, event_hooks=HOOKS
+        ) as asking,
     ):
         yield asking
 

@@ -19,6 +19,7 @@ from app.kit.live import Live
 from app.kit.settings import Settings
 from app.policy.rules import RANK
 from app.policy.staleness import BOUNDS_S, is_too_old
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.stock import PURPOSE, path, reader, stocked
 from tests.world import KENKO, World
@@ -160,7 +161,9 @@ async def replica(settings: Settings, url: str) -> AsyncIterator[tuple[httpx.Asy
     made = app.main.create_app(settings, url)
     async with (
         made.router.lifespan_context(made),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=made), base_url=ISSUER) as asking,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=made), base_url=ISSUER, event_hooks=HOOKS
+        ) as asking,
     ):
         yield asking, made.state.platform.live
 

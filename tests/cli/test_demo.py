@@ -128,14 +128,14 @@ def _paste(home: Home, call: str) -> Any:
 
 
 def _printed(home: Home) -> list[str]:
-    return [line for line in home.said.splitlines() if line.startswith(("curl ", "TOKEN="))]
+    return [line for line in home.said.splitlines() if line.startswith(("curl ", "sakai"))]
 
 
 def test_a_stranger_can_paste_what_the_first_start_prints(
     home: Home, demo: "subprocess.Popen[bytes]"
 ) -> None:
-    public, token, allowed, refused = _printed(home)[-4:]
-    answers = [_paste(home, f"{token}; {call}") for call in (public, allowed, refused)]
+    public, sakai, allowed, refused = _printed(home)[-4:]
+    answers = [_paste(home, f"{sakai}\n{call}") for call in (public, allowed, refused)]
 
     assert answers[0]["numberReturned"] == 2
     assert answers[0]["records"][0]["ward"] == "北架空区"

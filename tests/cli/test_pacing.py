@@ -105,7 +105,7 @@ async def test_what_comes_in_pieces_but_comes_is_answered(
 ) -> None:
     monkeypatch.setattr(pacing, "_LEAST_BYTES", 1)
     monkeypatch.setattr(pacing, "_BODY_S", 0.2)
-    dataset = await world.dataset()
+    dataset = await world.dataset(data_class="internal")
     form = urlencode((await world.party()).form(f"dataset:{dataset}:read")).encode()
     length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(form)
     kind = b"Content-Type: application/x-www-form-urlencoded\r\n"

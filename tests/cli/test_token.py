@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.main import app
+from app.cli.token import TokenRefused
 from app.models.parties import Role
 from tests.conftest import ISSUER
 from tests.oauth.test_one_agreement import ROWS, stocked_by_sender
@@ -105,6 +106,25 @@ async def test_without_a_call_it_is_a_bearer_token_of_every_scope_that_was_given
     answer = json.loads(said(done))
     assert (answer["token_type"], "proof" in answer) == ("Bearer", False)
     assert answer["scope"].split() == ["catalogue:write", "agreements:write"]
+
+
+async def test_a_refusal_that_a_bound_token_mends_says_how_to_ask_for_one(
+    world: World, run: Run
+) -> None:
+    dataset = await stocked_by_sender(world, data_class="restricted")
+    party = await world.party()
+    scope = f"dataset:{dataset}:read"
+    where = f"{path(dataset)}?purpose=own-duty"
+
+    without = await run(party, "--scope", scope)
+    done = await run(party, "--scope", scope, "--dpop", "GET", where)
+    answer = await world.client.get(where, headers=headers_of(done))
+
+    assert isinstance(without.exception, TokenRefused)
+    assert without.exception.named["error"] == "invalid_scope"
+    assert "DPoP" in without.exception.words("en")
+    assert "--dpop METHOD URL" in without.stderr
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize("call", [("/v1/datasets", "GET"), ("GET", "v1/datasets")])

@@ -1,10 +1,6 @@
 """Senders that prove a key of theirs with each request (RFC 9449), for tests; any part may be wrong."""
 
-import hashlib
 import json
-import secrets
-import time
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +8,7 @@ import httpx
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from tests.bound import digest, encoded, request_claims
 from tests.conftest import ISSUER
 from tests.world import Party, World
 
@@ -30,12 +27,7 @@ def proof(
     **claims: Any,
 ) -> str:
     """A proof that is right but for what is named."""
-    full: dict[str, Any] = {
-        "htm": method,
-        "htu": ISSUER + path,
-        "iat": int(time.time()),
-        "jti": secrets.token_hex(8),
-    }
+    full = request_claims(method, ISSUER + path)
     if token is not None:
         full["ath"] = digest(token)
     full |= claims
@@ -44,16 +36,8 @@ def proof(
     head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False), **(header or {})}
     payload = json.dumps(full).encode()
     if head["alg"] not in ("ES256", "HS256"):
-        return f"{_encoded(json.dumps(head).encode())}.{_encoded(payload)}."
+        return f"{encoded(json.dumps(head).encode())}.{encoded(payload)}."
     return jws.serialize_compact(head, payload, signed_by or key, [head["alg"]])
-
-
-def digest(token: str) -> str:
-    return _encoded(hashlib.sha256(token.encode()).digest())
-
-
-def _encoded(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
 
 
 @dataclass(frozen=True, slots=True)

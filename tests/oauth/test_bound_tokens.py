@@ -14,10 +14,11 @@ from joserfc.jwk import ECKey
 from app.audit.events import Event
 from app.models.parties import Role
 from app.oauth.proofs import normal
+from tests.bound import digest
 from tests.conftest import ISSUER
-from tests.oauth.senders import TOKEN_PATH, Sender, digest, proof, sender
+from tests.oauth.senders import TOKEN_PATH, Sender, proof, sender
 from tests.oauth.test_access_tokens import claims_of, signed
-from tests.stock import path, reader, stocked
+from tests.stock import path, stocked
 from tests.world import KENKO, World
 
 ASKS = "/v1/admin/organizations/271004"
@@ -242,8 +243,9 @@ async def test_records_are_read_and_written_with_proofs_for_their_own_addresses(
 async def test_a_proof_beside_a_bearer_token_is_not_asked_for(
     world: World, client: httpx.AsyncClient
 ) -> None:
-    dataset = await stocked(world, [{"no": "1"}], data_class="restricted")
-    headers = {**await reader(world, dataset), "DPoP": "nothing"}
+    dataset = await stocked(world, [{"no": "1"}], data_class="internal")
+    bearer = await world.bearer(await world.party(KENKO), f"dataset:{dataset}:read")
+    headers = {**bearer, "DPoP": "nothing"}
 
     answer = await client.get(path(dataset), params={"purpose": "own-duty"}, headers=headers)
 

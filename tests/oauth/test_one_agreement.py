@@ -291,12 +291,11 @@ async def test_what_is_granted_is_what_was_asked_and_is_allowed(
         response = await world.client.post("/oauth/token", data=party.form(" ".join(asks), **more))
 
     if named is not None:
-        may = {f"dataset:{foreign[named]}:read"} if bound or named != "personal" else set()
+        may = {f"dataset:{foreign[named]}:read"} if bound else set()
     else:
         may = {"agreements:write", f"dataset:{foreign['public']}:read"}
-        may |= {f"dataset:{foreign['restricted']}:read"}
-        may |= {f"dataset:{own['restricted']}:{a}" for a in ("read", "write")}
         if bound:
-            may |= {f"dataset:{own['personal']}:{a}" for a in ("read", "write")}
+            may |= {f"dataset:{foreign['restricted']}:read"}
+            may |= {f"dataset:{own[c]}:{a}" for c in agreements for a in ("read", "write")}
     granted = set(response.json().get("scope", "").split())
     assert granted == set(asks) & may

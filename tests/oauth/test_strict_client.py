@@ -32,7 +32,7 @@ async def test_a_strict_client_gets_uses_binds_introspects_and_revokes_tokens(
 ) -> None:
     await npm.install(tmp_path, [npm.STRICT_CLIENT])
     party = await world.party(KENKO, Role.STEWARD)
-    dataset = await world.dataset(KENKO)
+    dataset = await world.dataset(KENKO, data_class="internal")
     app_of_staff = await an_app(world)
     browser = await signed_in(world, SAKAI, Role.OPERATOR, second_factor=True)
     task = {

@@ -19,6 +19,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role, Zone
 from app.oauth.used import UsedOnce, forget_used
+from tests.bound import asked
 from tests.conftest import ISSUER
 from tests.world import KENKO, SAKAI, World
 
@@ -325,12 +326,14 @@ async def test_only_part_of_what_is_asked_is_granted_and_the_answer_says_so(
 ) -> None:
     own, foreign = await world.dataset(KENKO), await world.dataset(SAKAI)
     party = await world.party(KENKO, Role.STEWARD)
-    asked = f"dataset:{own}:read dataset:{foreign}:read catalogue:write admin:write"
+    scope = f"dataset:{own}:read dataset:{foreign}:read catalogue:write admin:write"
 
-    response = await client.post("/oauth/token", data=party.form(asked))
+    response, _ = await asked(client, party.issuer, party.form(scope))
+    unbound = await client.post("/oauth/token", data=party.form(scope))
 
     assert response.json()["scope"] == f"dataset:{own}:read catalogue:write"
     assert response.json()["expires_in"] == 300  # a restricted dataset is within reach
+    assert (unbound.json()["scope"], unbound.json()["expires_in"]) == ("catalogue:write", 900)
 
 
 async def test_a_token_that_sees_a_restricted_column_of_an_internal_dataset_lives_as_short(
@@ -344,11 +347,13 @@ async def test_a_token_that_sees_a_restricted_column_of_an_internal_dataset_live
     party = await world.party(KENKO)
 
     lives = [
-        (await client.post("/oauth/token", data=party.form(f"dataset:{each}:read"))).json()
+        (await asked(client, party.issuer, party.form(f"dataset:{each}:read")))[0].json()
         for each in datasets
     ]
+    as_bearer = await client.post("/oauth/token", data=party.form(f"dataset:{datasets[1]}:read"))
 
     assert [each["expires_in"] for each in lives] == [900, 300]
+    assert as_bearer.json()["expires_in"] == 900  # it sees no such column
 
 
 @pytest.mark.parametrize(

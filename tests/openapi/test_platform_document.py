@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +32,9 @@ from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.oauth.people import acting, somebody
-from tests.oauth.senders import proof
+from tests.oauth.senders import TOKEN_PATH, proof, sender
 from tests.stock import stocked
+from tests.subjects.consenting import register
 from tests.world import SAKAI, Party, World
 
 PATH: Final = Path(__file__).parents[2] / "openapi" / "platform-v1.yaml"
@@ -107,6 +109,7 @@ class Stage:
     # Of an invitation and a witness: what no document can hold a true example of.
     code: str = ""
     cosignature: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -164,6 +167,11 @@ def _as(who: str, **path: Any) -> Ready:
     return ready
 
 
+async def _proving_a_key(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """With the header that the document names: the token of the example is for restricted data."""
+    return {"DPoP": proof(ECKey.generate_key("P-256"), "POST", TOKEN_PATH)}, {}
+
+
 async def _fresh_dataset(stage: Stage) -> tuple[dict[str, str], Path_]:
     made = await _register(stage.world, stage.own, f"d-{secrets.token_hex(5)}")
     return stage.own, {"dataset_id": made}
@@ -174,6 +182,30 @@ async def _viewed(stage: Stage) -> tuple[dict[str, str], Path_]:
     put = await stage.world.client.put(where, json={"rows": "capacity > 0"}, headers=stage.own)
     assert put.status_code == 200, put.text
     return stage.own, {"dataset_id": "shelters", "purpose": "health"}
+
+
+async def _to_consent(stage: Stage, where: str = "/v1/consents") -> tuple[dict[str, str], Path_]:
+    """A register and a person of it, the text that they are shown, and the provider's steward."""
+    people = await register(stage.world, people=1)
+    text = await people.offered()
+    stage.consent = {
+        "/v1/consents": {"person": people.people[0], "text_sha256": text.sha256},
+        "/v1/consents/texts": {
+            "dataset": people.dataset, "consumer": text.consumer_id, "purpose": text.purpose,
+        },
+    }.get(where, {})  # fmt: skip
+    steward = await sender(stage.world, stage.steward, "agreements:write")
+    if stage.consent:
+        return steward.headers(where, "POST"), {}
+    consent_id = (await people.give(1)).id
+    where = where.format(consent_id=consent_id)
+    method = "GET" if where.endswith("receipt") else "POST"
+    return steward.headers(where, method), {"consent_id": consent_id}
+
+
+async def _consents(stage: Stage) -> tuple[dict[str, str], Path_]:
+    steward = await sender(stage.world, stage.steward, "agreements:write")
+    return steward.headers("/v1/consents"), {}
 
 
 async def _withdrawn(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -561,6 +593,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/quotas": _as("admin"),
     "PUT /v1/admin/quotas": _as("admin"),
     "DELETE /v1/admin/quotas": _quota,
+    "POST /v1/subjects": _as("own"),
+    "POST /v1/subjects/keys": _as("own"),
     "GET /v1/terms": _as("nobody"),
     "GET /v1/terms/{number}": _terms,
     "POST /v1/admin/terms": _as("admin"),
@@ -581,7 +615,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /readyz": _as("nobody"),
     "GET /v1/health": _as("nobody"),
     "GET /oauth/jwks": _as("nobody"),
-    "POST /oauth/token": _as("nobody"),
+    "POST /oauth/token": _proving_a_key,
     "POST /oauth/revoke": _as("nobody"),
     "POST /oauth/keys": _holding_a_new_key,
     "POST /oauth/par": _signed_in_to,
@@ -703,6 +737,15 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
     "GET /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
     "DELETE /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
+    "POST /v1/consents/texts": partial(_to_consent, where="/v1/consents/texts"),
+    "POST /v1/consents": _to_consent,
+    "GET /v1/consents": _consents,
+    "GET /v1/consents/{consent_id}/receipt": partial(
+        _to_consent, where="/v1/consents/{consent_id}/receipt"
+    ),
+    "POST /v1/consents/{consent_id}/withdraw": partial(
+        _to_consent, where="/v1/consents/{consent_id}/withdraw"
+    ),
     "GET /v1/needs": _as("nobody"),
     "POST /v1/needs": _as("other"),
     "GET /v1/needs/{need_id}": _need,
@@ -783,5 +826,7 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         example = {**example, "code": stage.code}
     if operation["summary"] == "Send a witness's cosignature":
         example = stage.cosignature
+    if "Consents" in operation["tags"]:
+        example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)
     return {"content": content.encode()}

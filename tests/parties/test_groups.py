@@ -12,6 +12,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
+from tests.oauth import senders
 from tests.stock import declared
 from tests.world import KENKO, SAKAI, Party, World
 
@@ -151,8 +152,7 @@ async def test_managing_gives_no_right_to_read_records(
     await world.publish(group.town, run)
     path = f"/v1/datasets/{dataset}/records"
 
-    scope = group.shared.form(f"dataset:{dataset}:read")
-    token = await client.post("/oauth/token", data=scope)
+    token = await senders.asked(world, group.shared, f"dataset:{dataset}:read")
     answers = [
         await client.get(path, params=asked, headers=group.manager)
         for asked in (

@@ -39,7 +39,8 @@ def under(**change: Any) -> Facts:
 
 
 PERSONAL: Final = {"data_class": "personal", "columns": (("name", "personal"),)}
-BOUND: Final = {"bound": True, "agreement_id": "a", "purpose": "welfare"}
+UNBOUND: Final = {"bound": False}
+UNDER_IT: Final = {"agreement_id": "a", "purpose": "welfare"}
 WRITES: Final = {"scope": frozenset({"dataset:d:write"})}
 INTERNAL: Final = {"data_class": "internal", "columns": (("name", "internal"),)}
 # The request that the rule stops, and what would stop it in its stead: another rule, or nothing.
@@ -47,17 +48,18 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "action-known": (asked(action="delete"), "AttributeError"),  # no rule could judge it
     "dataset-in-force": (asked(dataset={"withdrawn": True}), "nothing"),
     "never-brokered": (
-        asked(dataset={"data_class": "specific-personal"}, who=BOUND), "proof-of-identity",
+        asked(dataset={"data_class": "specific-personal"}, who=UNDER_IT), "proof-of-identity",
     ),
-    "sender-bound": (asked(dataset=PERSONAL), "proof-of-identity"),
-    "class-known": (asked(dataset={"data_class": "secret"}, who=BOUND), "proof-of-identity"),
+    "sender-bound": (asked(dataset=PERSONAL, who=UNBOUND), "proof-of-sender"),
+    "class-known": (asked(dataset={"data_class": "secret"}, who=UNDER_IT), "proof-of-identity"),
     "zone": (asked(zone="lgwan"), "nothing"),
     "client-in-force": (asked(client={"revoked": True}), "nothing"),
     "scope": (asked(who={"scope": frozenset({"dataset:e:read"})}), "nothing"),
-    "proof-of-identity": (asked(client={"auth_method": "client_secret_basic"}), "agreement-named"),
+    "proof-of-identity": (asked(client={"auth_method": "client_secret_basic"}), "proof-of-sender"),
+    "proof-of-sender": (asked(who=UNBOUND), "agreement-named"),
     "purpose-given": (asked(purpose=None), "purpose-known"),
     "purpose-known": (asked(purpose="curiosity"), "purpose-agreed"),
-    "purpose-of-token": (asked(who={**BOUND, "purpose": "health"}), "nothing"),
+    "purpose-of-token": (asked(who={**UNDER_IT, "purpose": "health"}), "nothing"),
     "own": (replace(plain(), agreements=()), "nothing"),
     "body": (replace(asked(dataset=INTERNAL), agreements=()), "nothing"),
     "action-agreed": (asked(action=Action.WRITE, who=WRITES), "nothing"),
@@ -67,9 +69,12 @@ CASES: Final[dict[str, tuple[Facts, str]]] = {
     "begun": (under(valid_from=NOW.replace(year=2027)), "nothing"),
     "in-force": (under(state="no-such-state"), "nothing"),
     "not-excluded": (under(excluded=frozenset({"271403"})), "nothing"),
-    "agreement-named": (asked(dataset=PERSONAL, who={"bound": True}), "columns-left"),
+    "agreement-named": (asked(dataset=PERSONAL), "columns-left"),
     "columns-left": (under(columns=frozenset({"gone"})), "nothing"),
     "left-for-purpose": (asked(dataset={"views": (PurposeView("welfare", frozenset()),)}), "nothing"),
+    "subject-told": (
+        asked(dataset={"views": (PurposeView("welfare", consent=True),)}), "nothing",
+    ),
     "records-given": (asked(dataset={"aggregate_only": True}), "nothing"),
 }  # fmt: skip
 
@@ -112,7 +117,7 @@ def test_a_rule_stops_what_it_is_for_and_made_always_true_it_would_not(
     "unknown",
     [
         asked(dataset={"zone": "moon"}, client={"zone": "moon"}, zone="moon"),
-        asked(dataset={"data_class": "secret"}, who=BOUND),
+        asked(dataset={"data_class": "secret"}, who=UNDER_IT),
         asked(dataset={"columns": (("name", "secret"),)}),
         asked(client={"auth_method": "password"}),
         asked(action="delete"),

@@ -8,12 +8,12 @@ from typing import Final
 
 import httpx
 from fastapi import FastAPI
-from joserfc.jwk import ECKey
 
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role, Zone
-from tests.oauth.senders import TOKEN_PATH, proof, under
+from tests.bound import HOOKS, asked
+from tests.oauth.senders import TOKEN_PATH, under
 from tests.serving import served
 from tests.stock import PURPOSE, path, stocked
 from tests.world import KENKO, SAKAI, Party, World
@@ -24,7 +24,6 @@ MARK: Final = "外に出てはならない値"
 ROWS: Final = [{"no": "1", "name": MARK, "size": 5}]
 # A body in each zone: what is agreed with one of them is agreed with no other.
 BODIES: Final = {Zone.INTERNET: SAKAI, Zone.LGWAN: "272027", Zone.MYNUMBER: "272035"}
-Token = tuple[ECKey | None, str]  # with the key that it is bound to, if to any
 LISTENERS: Final = "lgwan=127.0.0.1:1 mynumber=127.0.0.1:2"  # served on any free port
 
 
@@ -41,7 +40,8 @@ async def listeners(
                 app = create_app(its, url)
                 await stack.enter_async_context(app.router.lifespan_context(app))
             port = await stack.enter_async_context(served(app))
-            http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
+            at = f"http://127.0.0.1:{port}"
+            http = httpx.AsyncClient(base_url=at, timeout=30, event_hooks=HOOKS)
             asking[Zone(its.zone)] = await stack.enter_async_context(http)
         yield asking
 
@@ -77,10 +77,12 @@ class Town:
                 if (dataset, zone) in self.agreements:
                     continue
                 body = {"dataset": dataset, "purpose": PURPOSE, "legal_basis": "試験"}
-                asked = await self.at[zone].post("/v1/access-requests", json=body, headers=headers)
-                if asked.status_code != 201:
+                request = await self.at[zone].post(
+                    "/v1/access-requests", json=body, headers=headers
+                )
+                if request.status_code != 201:
                     continue
-                approve = f"/v1/access-requests/{asked.json()['id']}/approve"
+                approve = f"/v1/access-requests/{request.json()['id']}/approve"
                 answer = await self.world.client.post(approve, json={}, headers=steward)
                 assert answer.status_code == 201, answer.text
                 self.agreements[dataset, zone] = answer.json()["id"]
@@ -105,7 +107,7 @@ class Town:
             listeners = ZONES if where is client else (where,)
             for (data_class, of), at in product(shown, listeners):
                 dataset = self.datasets[data_class, of]
-                if await self._leaves(dataset, at, _sent(shown[data_class, of], dataset)):
+                if await self._leaves(dataset, at, shown[data_class, of]):
                     found.add((data_class, of, client, at))
         return found
 
@@ -114,35 +116,25 @@ class Town:
         answer = await self.at[at].get(path(dataset), params=asked, headers=headers)
         return MARK in answer.text
 
-    async def _tokens(self, client: Zone, where: Zone) -> dict[tuple[str, Zone], Token]:
+    async def _tokens(self, client: Zone, where: Zone) -> dict[tuple[str, Zone], dict[str, str]]:
         """For each dataset the token that the client gets at a listener, where it gets one."""
         plain = {of: each for of, each in self.datasets.items() if of[0] != "personal"}
-        token = await self._token(client, where, None, *plain.values())
-        shown: dict[tuple[str, Zone], Token | None] = dict.fromkeys(plain, token)
+        token = await self._token(client, where, *plain.values())
+        shown: dict[tuple[str, Zone], dict[str, str] | None] = dict.fromkeys(plain, token)
         for zone in ZONES:
             dataset = self.datasets["personal", zone]
             agreement = self.agreements.get((dataset, client))
             more = {"authorization_details": under(agreement)} if agreement else {}
-            key = ECKey.generate_key("P-256")
-            shown["personal", zone] = await self._token(client, where, key, dataset, **more)
+            shown["personal", zone] = await self._token(client, where, dataset, **more)
         return {of: each for of, each in shown.items() if each is not None}
 
     async def _token(
-        self, client: Zone, where: Zone, key: ECKey | None, *datasets: str, **more: str
-    ) -> Token | None:
+        self, client: Zone, where: Zone, *datasets: str, **more: str
+    ) -> dict[str, str] | None:
         scope = " ".join(f"dataset:{each}:read" for each in datasets)
         form = self.clients[client].form(scope, **more)
-        headers = {"DPoP": proof(key, "POST", TOKEN_PATH)} if key else {}
-        answer = await self.at[where].post(TOKEN_PATH, data=form, headers=headers)
-        return (key, answer.json()["access_token"]) if answer.status_code == 200 else None
-
-
-def _sent(shown: Token, dataset: str) -> dict[str, str]:
-    key, token = shown
-    if key is None:
-        return {"Authorization": f"Bearer {token}"}
-    proven = proof(key, "GET", path(dataset), token=token)
-    return {"Authorization": f"DPoP {token}", "DPoP": proven}
+        _, headers = await asked(self.at[where], self.world.platform.issuer, form)
+        return headers or None
 
 
 async def moved(world: World, data_class: str, zone: Zone) -> str:

@@ -20,6 +20,7 @@ from app.api.state import Platform
 from app.kit.clock import TOKYO
 from app.query.codes import designated_city, prefecture_code
 from app.query.mesh import mesh_code
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.stock import Spec, stocked
 from tests.world import World
@@ -157,7 +158,7 @@ async def ask(app: FastAPI, dataset: str, **asked: str) -> list[tuple[tuple[Any,
     link: str | None = str(httpx.URL(f"/v1/datasets/{dataset}/aggregate", params=asked))
     found = []
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=HOOKS) as client:
         while link is not None:
             answer = await client.get(link)
             assert answer.status_code == 200, answer.text

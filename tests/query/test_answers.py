@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.stock import Spec, path, stocked
 from tests.world import World
@@ -141,7 +142,7 @@ def like(text: str, pattern: str, folded: bool) -> bool:
 
 async def numbers(app: FastAPI, dataset: str, **asked: str) -> list[str]:
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=HOOKS) as client:
         response = await client.get(
             path(dataset), params={"fields": "no", "limit": "1000", **asked}
         )

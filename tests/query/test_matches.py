@@ -29,6 +29,7 @@ from app.query.params import Known, read_words
 from app.query.question import Both, Folding, Relation
 from app.query.refusals import InvalidFilter, InvalidQuestion
 from app.tables.operands import folded_sql
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.stock import Spec, declared, path, stocked
 from tests.world import World
@@ -253,7 +254,7 @@ async def numbers(
     asked = {"filter": json.dumps(tree), "filter-lang": "cql2-json", "fields": "no", "limit": "999"}
     if words is not None:
         asked["q"] = words
-    async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=HOOKS) as client:
         response = await client.get(path(dataset), params=asked)
     found = response.json().get("records", [])
     return response.status_code, [record["no"] for record in found]

@@ -60,7 +60,7 @@ def facts(
         views=(view,) if view else (),
     )  # fmt: skip
     client = replace(CLIENT, organization_id=organization)
-    caller = Caller(client, frozenset({"dataset:d:read", "dataset:d:write"}))
+    caller = Caller(client, frozenset({"dataset:d:read", "dataset:d:write"}), bound=True)
     return Facts(
         action=action, dataset=dataset, caller=caller, purpose="health", zone="internet",
         agreements=agreed, purposes=frozenset({"health", "welfare"}), now=NOW,

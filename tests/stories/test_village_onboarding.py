@@ -14,6 +14,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
+from tests.oauth import senders
 from tests.stories.village import DATASET, VILLAGE, Village, workbook
 from tests.world import Party, World
 
@@ -325,7 +326,7 @@ async def test_the_shared_operator_loads_but_does_not_read_a_towns_restricted_ro
     read = await client.get(
         f"/v1/datasets/{dataset}/records", params=asked, headers=cloud["headers"]
     )
-    token = await client.post("/oauth/token", data=shared.form(f"dataset:{dataset}:read"))
+    token = await senders.asked(world, shared, f"dataset:{dataset}:read")
     rejects = await client.get(f"/v1/runs/{theirs['id']}/rejects.csv", headers=cloud["headers"])
 
     assert read.status_code == 403

@@ -20,6 +20,7 @@ from app.audit.events import Event
 from app.kit.settings import Settings
 from app.models.parties import Role, Zone
 from app.parties.seed import OPERATOR
+from tests.bound import asked
 from tests.conftest import ISSUER
 from tests.oauth.senders import TOKEN_PATH, proof
 from tests.policy.zoned import LISTENERS, listeners
@@ -56,10 +57,10 @@ async def at(
 
 
 async def sign_in(door: httpx.AsyncClient, party: Party, scope: str) -> dict[str, str]:
-    """A bearer token for what is no dataset."""
-    answer = await door.post(TOKEN_PATH, data=party.form(scope))
+    """A token for what is not read here."""
+    answer, headers = await asked(door, party.issuer, party.form(scope))
     assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return headers
 
 
 async def bound(door: httpx.AsyncClient, party: Party, key: ECKey, **more: str) -> httpx.Response:
@@ -102,9 +103,9 @@ async def agree(door: httpx.AsyncClient, ward: Party, steward: dict[str, str]) -
     """The ward asks, the steward of the bureau approves; the agreement's id."""
     headers = await sign_in(door, ward, "agreements:write")
     body = {"dataset": DATASET, "purpose": PURPOSE, "legal_basis": "生活困窮者自立支援法"}
-    asked = await door.post("/v1/access-requests", json=body, headers=headers)
-    assert asked.status_code == 201, asked.text
-    where = f"/v1/access-requests/{asked.json()['id']}/approve"
+    request = await door.post("/v1/access-requests", json=body, headers=headers)
+    assert request.status_code == 201, request.text
+    where = f"/v1/access-requests/{request.json()['id']}/approve"
     approved = await door.post(where, json={}, headers=steward)
     assert approved.status_code == 201, approved.text
     agreement: str = approved.json()["id"]
