@@ -26,6 +26,7 @@ from app.api import (
     keys,
     log,
     log_proofs,
+    me,
     my_datasets,
     needs,
     onboarding,
@@ -109,7 +110,7 @@ from app.portal import (
     citizen_consent,
     citizens,
     federation,
-    me,
+    my_page,
     set_up,
     sign_in,
 )
@@ -158,6 +159,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     agreements.router,
     decisions.router,
     my_datasets.router,
+    me.router,
     log.router,
     log.readers_router,
     log_proofs.router,
@@ -170,7 +172,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authorize.router,
     citizens.router,
     citizen_consent.router,
-    me.router,
+    my_page.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
