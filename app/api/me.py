@@ -6,10 +6,11 @@ Whose things they are comes from the sign-in alone: no parameter names a person.
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from app.api.access import PlatformDep, Reading, Writing
 from app.api.citizens import CITIZEN_CODES, AccessesOf, ConsentsOf
+from app.api.consents import RECEIPT, signed_receipt
 from app.api.my_shapes import (
     AccessOut,
     ConsentIn,
@@ -110,6 +111,22 @@ async def withdraw_consent(
     by = citizen.client.client_id
     ended = await consents.withdraw(session, consent_id, names=names, by=by)
     return consent_out(ended, await words_for(session, [ended], ()))
+
+
+@router.get(
+    "/consents/{consent_id}/receipt",
+    response_class=Response,
+    summary="Get the receipt of one's own consent",
+    responses={**problems(*CITIZEN_CODES, "consent_not_found"), 200: RECEIPT},
+)
+async def show_receipt(
+    consent_id: UUID, citizen: ConsentsOf, session: Reading, platform: PlatformDep
+) -> Response:
+    """What was consented to, word for word, and whether it was withdrawn; to be kept elsewhere."""
+    names = await platform.linker.names(citizen.person)
+    consent = await consents.get_own(session, consent_id, names)
+    person = await platform.linker.name(citizen.person, citizen.client.organization_id)
+    return await signed_receipt(platform, session, consent, person)
 
 
 @router.get(

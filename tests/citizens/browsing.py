@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from joserfc.jwk import ECKey
 
 from app.cli.test_issuer import LEVELS, issuer_app
 from app.oauth.authorization import PATH as AUTHORIZE
+from app.oauth.tokens import CitizenGrant, TokenGrant, issue
 from app.policy.assurance import Level
 from app.portal.citizen_consent import PATH as CONSENT
 from app.signin import citizen_providers
@@ -95,6 +97,25 @@ class CitizensBrowser:
         """The app with a citizen's token."""
         attempt, answer = await self.tokens(app, scope=scope)
         return Sender(app, answer["access_token"], answer, attempt.key)
+
+
+async def speaking_for(
+    world: World, app: Party, subject: str, scope: str = "me:consents me:accesses"
+) -> Sender:
+    """`app` with a token for whom its organisation calls `subject`, made as the endpoint makes it."""
+    key = ECKey.generate_key("P-256")
+    grant = TokenGrant(
+        client_id=app.id,
+        organization_id=app.organization_id,
+        zone=world.platform.zone,
+        scope=tuple(scope.split()),
+        epoch=0,
+        lifetime_s=300,
+        jkt=key.thumbprint(),
+        citizen=CitizenGrant(subject, Level.HIGH),
+    )
+    issued = issue(await world.platform.keys.get(), world.platform.issuer, grant)
+    return Sender(app, issued.token, {}, key)
 
 
 def hidden(page: str) -> dict[str, str]:

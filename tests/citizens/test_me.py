@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from app.oauth.tokens import claims_of
 from app.policy.assurance import Level
@@ -151,6 +153,24 @@ async def test_another_citizen_sees_and_ends_nothing_of_hers(
     assert read.json()["items"] == []
     assert (tried.status_code, tried.json()["code"]) == (404, "consent_not_found")
     assert await found.seen() == [HANAKO]
+
+
+async def test_a_receipt_says_what_she_consented_to_and_calls_her_as_her_app_does(
+    browser: CitizensBrowser, world: World, provider_app: Party
+) -> None:
+    found = await register(world, 1)
+    hanako = await _citizen(browser, provider_app, found)
+    where = f"{CONSENTS}/{(await hanako.consent())['id']}/receipt"
+
+    receipt = await hanako.get(where)
+    taro = await _citizen(browser, provider_app, found, TARO)
+    of_another = await taro.get(where)
+
+    keys = (await world.client.get("/oauth/jwks")).json()
+    told = jwt.decode(receipt.text, KeySet.import_key_set(keys), algorithms=["ES256"]).claims
+    assert told["record"]["pii_principal_id"] == claims_of(hanako.sent.token)["sub"]
+    assert told["event"][0]["acr"] == Level.HIGH.acr
+    assert (of_another.status_code, of_another.json()["code"]) == (404, "consent_not_found")
 
 
 async def test_reads_are_listed_in_pages_the_newest_first(

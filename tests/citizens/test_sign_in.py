@@ -134,7 +134,7 @@ async def test_a_provider_that_can_do_no_better_ends_in_a_refusal_and_not_in_a_c
     ],
 )
 async def test_no_sign_in_asks_for_the_rights_of_a_citizen_and_of_staff_at_once(
-    world: World, city: Party, asked: dict[str, str], error: str
+    world: World, city: Party, asked: dict[str, Any], error: str
 ) -> None:
     response = await Attempt(world, city).push(**asked)
 
