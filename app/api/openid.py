@@ -124,6 +124,9 @@ async def push_request(request: Request, platform: PlatformDep) -> Response:
     `client_id` and the `request_uri` of the answer, within 90 seconds. PKCE with S256 is needed;
     `dpop_jkt` or a DPoP proof binds the code to a key. There are no refresh tokens: ask again with
     `prompt=none` while the sign-in lasts.
+
+    A `me…` scope asks a citizen, who signs in at a provider of their own: beside it only `openid`
+    is taken, and `sub` is a name that no other organisation's apps are told.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())

@@ -1,13 +1,16 @@
 """Citizens sign in at providers of their own: how surely, to which apps, and as nobody by name."""
 
+import asyncio
 import re
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from joserfc import jwt
 
 from app.api.handlers import routes_of
 from app.api.state import Platform
@@ -18,12 +21,14 @@ from app.parties import clients
 from app.parties.seed import OPERATOR
 from app.policy.assurance import Level
 from app.signin import citizen_providers
-from app.signin.citizens import LONGEST
+from app.signin.citizens import LONGEST, forget_citizens
 from app.signin.sessions import hash_of
 from tests.citizens.browsing import HANAKO, TARO, CitizensBrowser
 from tests.conftest import ISSUER
+from tests.oauth.exchanging import exchange, service
 from tests.oauth.senders import Sender, sender
 from tests.oauth.signing_in import CALLBACK, Attempt, an_app, signed_in, told
+from tests.oauth.test_token_status import about
 from tests.world import KENKO, Party, World
 
 _HOLES: Final = {"{number}": "1", "{key:path}": "x", "{item:path}": "x"}
@@ -203,14 +208,16 @@ async def test_a_citizens_token_is_refused_at_every_door_that_is_not_a_citizens(
         if not route.path.startswith(("/v1/me", "/me", "/oauth/"))
     }
 
-    for method, path in sorted(doors):
+    async def ask(method: str, path: str) -> None:
         answer = await client.request(method, path, headers=sent.headers(path, method))
         if answer.status_code == 401:
             assert "invalid_token" in answer.headers["WWW-Authenticate"], path
-            continue
+            return
         # Where it is not refused no token is looked at: whoever has none is answered alike.
         nobody = await client.request(method, path)
         assert answer.status_code == nobody.status_code, (method, path, answer.text)
+
+    await asyncio.gather(*(ask(*door) for door in doors))
     assert len(doors) > 150
 
 
@@ -223,6 +230,60 @@ async def test_tokens_of_staff_and_machines_open_no_door_of_a_citizen(
     for sent in (machine, person):
         answer = await client.get("/v1/me/consents", headers=sent.headers("/v1/me/consents"))
         assert (answer.status_code, answer.json()["code"]) == (403, "citizens_only")
+
+
+async def test_a_citizens_token_is_exchanged_for_nothing_and_its_app_may_end_it(
+    browser: CitizensBrowser, city: Party, client: httpx.AsyncClient, world: World
+) -> None:
+    await browser.sign_in(HANAKO)
+    sent = await browser.sender(city)
+    taker = await service(world, city)
+
+    exchanged = await exchange(world, taker, sent.token)
+    known = await client.post("/oauth/introspect", data=about(city, sent.token))
+    foreign = await client.post("/oauth/introspect", data=about(taker, sent.token))
+    await client.post("/oauth/revoke", data=about(city, sent.token))
+    after = await client.get("/v1/me/consents", headers=sent.headers("/v1/me/consents"))
+
+    assert exchanged.status_code == 400 and "access_token" not in exchanged.json()
+    assert (known.json()["active"], known.json()["acr"]) == (True, _HIGH)
+    assert foreign.json() == {"active": False}
+    assert after.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": "me:consents admin:read"},
+        {"scope": "openid"},
+        {"scope": "admin:read"},
+        {"acr": "urn:urbanos:acr:2", "auth_time": 1},
+        {"acr": "urn:urbanos:loa:utmost"},
+        {"acr": None},
+        {"cnf": None},
+        {"act": {"sub": "x"}, "via": [["x", "y"]]},
+        {"agr": "a", "pur": "p"},
+        {"auth_time": "now"},
+        {"org": KENKO},
+        {"sub": "a" * 26},
+    ],
+)
+async def test_what_mixes_a_citizen_with_others_is_no_token_though_we_signed_it(
+    browser: CitizensBrowser, city: Party, client: httpx.AsyncClient, world: World,
+    wrong: dict[str, Any],
+) -> None:  # fmt: skip
+    await browser.sign_in(HANAKO)
+    sent = await browser.sender(city, "me:consents")
+    full = {k: v for k, v in {**claims_of(sent.token), **wrong}.items() if v is not None}
+    keys = await world.platform.keys.get()
+    header = {"alg": "ES256", "typ": "at+jwt", "kid": keys.current_kid}
+    forged = replace(sent, token=jwt.encode(header, full, keys.current, algorithms=["ES256"]))
+
+    for door in ("/v1/me/consents", "/v1/admin/organizations"):
+        answer = await client.get(door, headers=forged.headers(door))
+        assert answer.status_code == 401, answer.text
+    right = await client.get("/v1/me/consents", headers=sent.headers("/v1/me/consents"))
+    assert right.status_code == 200
 
 
 async def test_a_code_of_a_citizen_is_redeemed_once_and_its_token_ends_with_a_second_use(
@@ -333,7 +394,10 @@ async def test_a_session_of_a_citizen_lasts_an_hour_and_half_of_one_unused(
     await platform.database.pool.execute(statement, key, LONGEST)
     over = await browser.here.get("/me")
 
+    await forget_citizens(platform.database.pool)
+    kept = "SELECT count(*) FROM citizen_session WHERE secret_sha256 = $1"
     assert (idle.status_code, over.status_code) == (303, 303)
+    assert await platform.database.pool.fetchval(kept, key) == 0
 
 
 async def test_who_was_forgotten_has_no_session_and_their_token_opens_nothing(
