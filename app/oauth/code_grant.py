@@ -52,8 +52,8 @@ from app.policy.facts import Caller, ClientFacts, PersonFacts, acting_for, may_s
 GRANT_TYPE: Final = "authorization_code"
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
 _FIND: Final = """
-SELECT c.client_id, c.person_id, c.subject, c.asked, c.acr, c.auth_time, c.methods, c.expires_at, c.used_at,
-    c.token_jti, c.token_expires_at
+SELECT c.client_id, c.person_id, c.subject, c.asked, c.acr, c.auth_time, c.methods, c.expires_at,
+    c.used_at, c.token_jti, c.token_expires_at
 FROM authorization_code c WHERE c.code_sha256 = $1
 """
 # Of any number of uses, on any replica, one finds it unused.

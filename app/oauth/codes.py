@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import delete
+from sqlalchemy import delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +16,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.db import Database
 from app.models.authorization import AppGrant, AuthorizationCode, PushedRequest
-from app.models.citizens import CitizenAllowed
+from app.models.citizens import CitizenAllowed, CitizenSession
 from app.oauth.pushed import Pending, RequestUnknown
 from app.oauth.tokens import LIFETIME_S, ONE_FACTOR, SKEW_S, TWO_FACTORS
 from app.policy.assurance import Level
@@ -137,12 +137,7 @@ class Answers:
                     expires_at=clock.now() + LIFETIME,
                 )
             )
-            allowed = {
-                "secret_sha256": who.session,
-                "client_id": pending.client_id,
-                "what": pending.asked.what,
-            }
-            await session.execute(insert(CitizenAllowed).values(allowed).on_conflict_do_nothing())
+            await _remember_citizens(session, pending, who)
             await audit.append(
                 session,
                 Event.CODE_ISSUED,
@@ -184,6 +179,15 @@ async def _remember(session: AsyncSession, pending: Pending, who: Proven, now: d
         "expires_at": now + _CONSENT_LASTS,
     }
     await session.execute(insert(AppGrant).values(values).on_conflict_do_nothing())
+
+
+async def _remember_citizens(session: AsyncSession, pending: Pending, who: ProvenCitizen) -> None:
+    """For as long as the session lasts, which may have ended this moment."""
+    there = select(
+        CitizenSession.secret_sha256, literal(pending.client_id), literal(pending.asked.what)
+    ).where(CitizenSession.secret_sha256 == who.session)
+    names = ["secret_sha256", "client_id", "what"]
+    await session.execute(insert(CitizenAllowed).from_select(names, there).on_conflict_do_nothing())
 
 
 async def forget_answers(pool: "asyncpg.Pool[Any]") -> None:

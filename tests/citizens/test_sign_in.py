@@ -69,7 +69,7 @@ async def test_an_app_is_told_a_name_and_how_surely_and_nothing_else(
     assert (about.status_code, about.json()) == (200, {"sub": sub, "acr": _SUBSTANTIAL})
 
 
-async def test_nothing_in_any_table_of_ours_or_in_the_log_says_who_signed_in(
+async def test_no_session_no_code_and_no_entry_of_the_log_says_who_signed_in(
     browser: CitizensBrowser, world: World, city: Party, platform: Platform
 ) -> None:
     issuer = (await _provider(platform, browser.provider)).issuer
@@ -82,11 +82,14 @@ async def test_nothing_in_any_table_of_ours_or_in_the_log_says_who_signed_in(
     pool = platform.database.pool
     sessions = repr([dict(row) for row in await pool.fetch("SELECT * FROM citizen_session")])
     under_way = repr([dict(row) for row in await pool.fetch("SELECT * FROM citizen_sign_in")])
+    codes = repr([dict(row) for row in await pool.fetch("SELECT * FROM authorization_code")])
 
     sub = claims_of(sent.token)["sub"]
     assert sub in names
     known = (HANAKO, *names, person.value.hex(), repr(person.value)[2:-1])
     assert all(each not in kept for each in known for kept in (entries, sessions, under_way))
+    # A code names her as the app's own organisation does, and nothing of hers beside it.
+    assert sub in codes and all(each not in codes for each in known if each not in names)
     assert Event.CITIZEN_SIGNED_IN in {entry["event"] for entry in await world.log()}
     with pytest.raises(AssertionError):  # the same search finds what is there
         assert all(each not in f"{entries}{sub}" for each in known)
