@@ -13,6 +13,7 @@ from app.api import (
     aggregate,
     agreements,
     changes,
+    citizen_providers,
     client_keys,
     clients,
     consents,
@@ -25,6 +26,7 @@ from app.api import (
     keys,
     log,
     log_proofs,
+    me,
     my_datasets,
     needs,
     onboarding,
@@ -102,8 +104,19 @@ from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
-from app.portal import account, authorize, federation, set_up, sign_in
+from app.policy.assurance import Level
+from app.portal import (
+    account,
+    authorize,
+    citizen_consent,
+    citizens,
+    federation,
+    my_page,
+    set_up,
+    sign_in,
+)
 from app.signin.accounts import Accounts
+from app.signin.citizens import CitizenSessions, CitizenSignIn
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
@@ -131,6 +144,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     organizations.router,
     clients.router,
     identity_providers.router,
+    citizen_providers.router,
     users.router,
     invitations.router,
     registrations.router,
@@ -146,6 +160,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     agreements.router,
     decisions.router,
     my_datasets.router,
+    me.router,
     log.router,
     usage.router,
     usage.own_router,
@@ -158,6 +173,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     set_up.router,
     account.router,
     authorize.router,
+    citizens.router,
+    citizen_consent.router,
+    my_page.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
@@ -249,6 +267,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sign_ins=sign_ins,
             federation=Federation(database, outbound, sealer, issuer=settings.issuer),
             accounts=Accounts(database, sealer, entries, sign_ins),
+            citizen_sign_in=CitizenSignIn(database, outbound, sealer, issuer=settings.issuer),
+            citizen_sessions=CitizenSessions(database, sealer),
+            citizen_assurance=Level(settings.citizen_assurance),
             snapshot=snapshot,
             decider=decider,
             rights=Rights(database, snapshot, settings.zone),

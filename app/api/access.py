@@ -11,6 +11,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2
 from starlette.types import Scope
 
+from app.api.lacking import InsufficientScope, RoleMissing, SecondFactorNeeded
 from app.api.limits import admit, admit_unproven
 from app.api.sessions import PlatformDep, Reading, Writing, platform_of
 from app.api.state import Platform
@@ -22,7 +23,7 @@ from app.oauth import scopes
 from app.oauth.keys import ALGORITHM
 from app.oauth.refusals import InvalidProof
 from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
-from app.policy.facts import Caller, ClientFacts
+from app.policy.facts import Caller, CitizenCaller, ClientFacts
 from app.signin.sessions import SECOND_FACTOR_LASTS
 
 __all__ = ["PlatformDep", "Reading", "Writing", "platform_of"]  # and what is defined here
@@ -75,31 +76,11 @@ class CertificateNotAsBound(InvalidToken):
     en = "The token is bound to a client certificate: connect with the one it was got with ({why})."
 
 
-class InsufficientScope(AppError):
-    """The token lacks the scope that the operation needs (RFC 6750, 3.1)."""
+class TokenOfCitizen(InvalidToken):
+    """A citizen's token was shown at a door of staff and machines: it opens none of them."""
 
-    kind = Kind.FORBIDDEN
-    code = "insufficient_scope"
-    ja = "この操作にはスコープ {scope} が必要です。それを指定してトークンを取得し直してください。"
-    en = "The operation needs the scope {scope}. Ask for it when you get a token."
-
-
-class SecondFactorNeeded(AppError):
-    """The person must prove a second factor, and lately (RFC 9470, 3)."""
-
-    kind = Kind.UNAUTHENTICATED
-    code = "insufficient_user_authentication"
-    ja = "この操作には{minutes}分以内の二要素認証が必要です。二要素でサインインし直してください。"
-    en = "This needs a second factor proven within {minutes} minutes. Sign in again with both."
-
-
-class RoleMissing(AppError):
-    """The client's organisation has not given it a role that the operation needs."""
-
-    kind = Kind.FORBIDDEN
-    code = "role_missing"
-    ja = "この操作には役割 {role} が必要です。運営者に依頼してください。"
-    en = "The operation needs the role {role}. Ask the operator for it."
+    ja = "住民のアクセストークンで使えるのは /v1/me だけです。"
+    en = "A citizen's access token opens nothing but /v1/me."
 
 
 def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
@@ -109,7 +90,9 @@ def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
     acts for a person, of whom the registry is asked too.
     """
     verified = platform.tokens.remembered(token)
-    if verified is None or verified.jkt is not None or verified.person is not None:
+    if verified is None or verified.jkt is not None:
+        return None
+    if verified.person is not None or verified.citizen is not None:
         return None
     if verified.x5t is not None:
         _require_certificate(platform, scope, verified.x5t)
@@ -123,7 +106,8 @@ async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
     """The caller, or None when no token was shown. Every request comes by here and is counted.
 
     Raises `InvalidToken` for a token that is wrong or whose client was revoked, however long it
-    would still live, for one that is not sent by whom it is bound to, and `RateLimited`.
+    would still live, for one that is not sent by whom it is bound to, and `RateLimited`; for every
+    one of a citizen `TokenOfCitizen`: who it is `scope` keeps for the doors of citizens.
     """
     if "counted" in scope:  # asked before in this request
         if (refusal := scope["counted"]) is not None:
@@ -136,22 +120,35 @@ async def find_caller(platform: Platform, scope: Scope) -> Caller | None:
         scope["counted"] = refusal
         await admit(platform, scope, None)  # who guesses tokens is counted by its address
         raise
+    if isinstance(caller, CitizenCaller):
+        await _keep_out(platform, scope, caller)
+        return None
     if caller is not None:
         scope["caller"] = caller
     await admit(platform, scope, caller)
     return caller
 
 
-async def _proven(platform: Platform, scope: Scope) -> Caller | None:
+async def _keep_out(platform: Platform, scope: Scope, citizen: CitizenCaller) -> None:
+    """Count a citizen's request as its client's, and refuse it wherever nobody asks for citizens."""
+    scope["citizen"] = citizen
+    await admit(platform, scope, Caller(citizen.client, frozenset()))
+    refusal = TokenOfCitizen(why="citizen", holder=citizen.client.client_id)
+    challenge(platform, refusal, error="invalid_token", bound=citizen.proves_each)
+    scope["counted"] = refusal
+    raise refusal
+
+
+async def _proven(platform: Platform, scope: Scope) -> Caller | CitizenCaller | None:
     shown = _shown(platform, scope)
     if shown is None:
         return None
     scheme, token = shown
     try:
-        caller = _remembered(platform, token, scope) if scheme == "bearer" else None
-        if caller is not None:
-            return caller
-        verified = await platform.tokens.verify(token)
+        known = _remembered(platform, token, scope) if scheme == "bearer" else None
+        if known is not None:
+            return known
+        verified = await platform.tokens.verify(token, of_citizens=True)
         caller = await _registered(platform, verified)
         if caller.proves_each != (scheme == "dpop"):
             raise TokenNotAsBound(scheme="DPoP" if caller.proves_each else "Bearer", why="scheme")
@@ -177,8 +174,12 @@ async def count_request(request: Request, platform: PlatformDep) -> None:
         await find_caller(platform, request.scope)
 
 
-async def _registered(platform: Platform, verified: Verified) -> Caller:
-    return _caller(await platform.authority.of(verified), verified)
+async def _registered(platform: Platform, verified: Verified) -> Caller | CitizenCaller:
+    client, citizen = await platform.authority.of(verified), verified.citizen
+    if citizen is None:
+        return _caller(client, verified)
+    by_key = verified.jkt is not None
+    return CitizenCaller(client, citizen.subject, citizen.level, verified.scope, by_key)
 
 
 def _caller(client: ClientFacts, verified: Verified) -> Caller:
@@ -283,10 +284,10 @@ _scheme = OAuth2(
     " tls_client_auth (RFC 8705)",
     auto_error=False,
 )
-_Shown = Annotated[object, Depends(_scheme)]
+Shown = Annotated[object, Depends(_scheme)]
 
 
-async def caller_of(request: Request, platform: PlatformDep, _shown: _Shown) -> Caller:
+async def caller_of(request: Request, platform: PlatformDep, _shown: Shown) -> Caller:
     """The caller; raises `TokenMissing` or `InvalidToken`."""
     caller = await find_caller(platform, request.scope)
     if caller is None:
@@ -297,7 +298,7 @@ async def caller_of(request: Request, platform: PlatformDep, _shown: _Shown) -> 
 
 
 async def optional_caller_of(
-    request: Request, platform: PlatformDep, _shown: _Shown
+    request: Request, platform: PlatformDep, _shown: Shown
 ) -> Caller | None:
     """The caller, None when no token was shown; a wrong token is refused all the same."""
     return await find_caller(platform, request.scope)
@@ -305,6 +306,13 @@ async def optional_caller_of(
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
 OptionalCaller = Annotated[Caller | None, Depends(optional_caller_of)]
+
+
+def lacks_scope(platform: Platform, scope: str, *, bound: bool) -> InsufficientScope:
+    """The refusal of a token without the scope, with its challenge."""
+    refusal = InsufficientScope(scope=scope)
+    challenge(platform, refusal, error="insufficient_scope", scope=scope, bound=bound)
+    return refusal
 
 
 def require(*, scope: str | None = None, role: Role | None = None) -> Any:
@@ -318,10 +326,7 @@ def require(*, scope: str | None = None, role: Role | None = None) -> Any:
 def _requirement(scope: str | None, role: Role | None) -> Callable[..., Awaitable[Caller]]:
     async def required(caller: CallerDep, platform: PlatformDep) -> Caller:
         if scope is not None and scope not in caller.scope:
-            refusal = InsufficientScope(scope=scope)
-            told = {"error": "insufficient_scope", "scope": scope}
-            challenge(platform, refusal, **told, bound=caller.proves_each)
-            raise refusal
+            raise lacks_scope(platform, scope, bound=caller.proves_each)
         needed = scopes.FIXED.get(scope or "", frozenset()) if role is None else {role}
         # Asked of the roles as they are: one that was taken away leaves its scope in the token.
         if needed and caller.client.roles.isdisjoint(needed):

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.agreements import agreements, requests
 from app.agreements.members import is_member
 from app.agreements.terms import DatasetTerms
-from app.api.access import InsufficientScope, PlatformDep, challenge
+from app.api.access import PlatformDep, challenge
+from app.api.lacking import InsufficientScope
 from app.api.state import Platform
 from app.catalogue.refusals import DatasetNotFound
 from app.kit.errors import AppError

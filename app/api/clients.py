@@ -28,6 +28,7 @@ _Uris = Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=
 _Staff = Annotated[list[Name], Field(max_length=100)]
 _URIS: Final = "where people are sent back to who signed in; compared as text"
 _STAFF: Final = "organisations whose staff, and those below, may sign in to it"
+_CITIZENS: Final = "whether citizens may sign in to it, at providers of their own"
 
 
 Subject = Annotated[
@@ -53,6 +54,7 @@ class ClientIn(InShape):
     jwks: dict[str, Any] | None = Field(default=None, description="one or two public P-256 keys")
     redirect_uris: _Uris = Field(default=[], description=_URIS)
     staff_of: _Staff = Field(default=[], description=_STAFF)
+    citizens: bool = Field(default=False, description=_CITIZENS)
     tls_subject: Subject = None
     certificate_bound: bool | None = Field(
         default=None,
@@ -85,6 +87,7 @@ class ClientOut(OutShape):
     jwks: dict[str, Any] | None
     redirect_uris: list[str]
     staff_of: list[str]
+    citizens: bool
     exchange_from: list[str]
     tls_subject: str | None
     certificate_bound: bool
@@ -106,12 +109,14 @@ class SignInIn(InShape):
 
     redirect_uris: _Uris = Field(description=_URIS)
     staff_of: _Staff = Field(description=_STAFF)
+    citizens: bool = Field(default=False, description=_CITIZENS)
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
                 "redirect_uris": ["https://app.city.sakai.example/callback"],
                 "staff_of": ["271403"],
+                "citizens": False,
             }
         }
     )
@@ -222,7 +227,7 @@ async def replace_keys(
 async def set_sign_in(
     client_id: str, new: SignInIn, caller: AdminWriter, session: Writing
 ) -> Client:
-    """Redirect URIs, and the organisations whose staff may sign in. Nobody's where both are empty."""
+    """Redirect URIs, and the whose staff may sign in, and whether citizens may. If none: nobody."""
     told = new.model_dump()
     return await clients.set_sign_in(session, client_id, **told, by=caller.client.actor)
 

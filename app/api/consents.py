@@ -38,6 +38,10 @@ _GIVING: Final = (
     *_CODES, owner_code(), "dataset_not_found", "nothing_to_consent_to",
 )  # fmt: skip
 _JOSE: Final = "application/jose"
+RECEIPT: Final[dict[str, Any]] = {
+    "description": "A JWS (RFC 7515) of the platform's key, its `typ` `consent-receipt+jwt`",
+    "content": {_JOSE: {"schema": {"type": "string"}}},
+}
 
 
 class ConsentTokenNotBound(AppError):
@@ -202,13 +206,7 @@ async def list_consents(
     "/{consent_id}/receipt",
     response_class=Response,
     summary="Get a consent's receipt",
-    responses={
-        **problems(*_CODES, "consent_not_found"),
-        200: {
-            "description": "A JWS (RFC 7515) of the platform's key, its `typ` `consent-receipt+jwt`",
-            "content": {_JOSE: {"schema": {"type": "string"}}},
-        },
-    },
+    responses={**problems(*_CODES, "consent_not_found"), 200: RECEIPT},
 )
 async def show_receipt(
     consent_id: UUID, caller: PartyDep, platform: PlatformDep, session: Reading
@@ -217,9 +215,14 @@ async def show_receipt(
     with the keys at `/oauth/jwks`, without asking again."""
     consent = await _visible(session, consent_id, caller)
     names = await _names(platform, session, [consent], caller.client.organization_id)
-    claims = await receipt_of(
-        session, consent, issuer=platform.issuer, person=names.get(consent.id, "")
-    )
+    return await signed_receipt(platform, session, consent, names.get(consent.id, ""))
+
+
+async def signed_receipt(
+    platform: Platform, session: AsyncSession, consent: Consent, person: str
+) -> Response:
+    """The receipt under the platform's key, for whom `person` is a name of their own."""
+    claims = await receipt_of(session, consent, issuer=platform.issuer, person=person)
     keys = await platform.keys.get()
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     return Response(

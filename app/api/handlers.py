@@ -84,7 +84,7 @@ async def record_refusal(request: Request, error: AppError) -> None:
     it has done so."""
     if (error.kind not in _RIGHTS and error.code != NUMBER_REFUSED) or error.logged:
         return
-    caller = request.scope.get("caller")
+    caller = request.scope.get("caller") or request.scope.get("citizen")
     await request.app.state.platform.log.write(
         Event.CALL_REFUSED,
         client=caller.client.client_id if caller else error.named.get("holder"),

@@ -25,8 +25,9 @@ from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
 from app.oauth.keys import ALGORITHM
 from app.oauth.new_keys import PATH as KEYS_PATH
 from app.oauth.refusals import InvalidRequest
-from app.oauth.scopes import IDENTITY, MEANINGS
+from app.oauth.scopes import CITIZEN, IDENTITY, MEANINGS
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
+from app.policy.assurance import BY_ACR
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
 _JWKS_PATH: Final = "/oauth/jwks"
@@ -61,8 +62,8 @@ _CODE_FLOW: Final[dict[str, Any]] = {
     "request_uri_parameter_supported": False,
     "claims_parameter_supported": False,
     "prompt_values_supported": list(PROMPTS),
-    "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
-    "subject_types_supported": ["public"],
+    "acr_values_supported": [ONE_FACTOR, TWO_FACTORS, *BY_ACR],
+    "subject_types_supported": ["public", "pairwise"],  # staff, citizens
     "id_token_signing_alg_values_supported": [ALGORITHM],
     "claims_supported": [
         "iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr",
@@ -268,7 +269,7 @@ def server_metadata(platform: Platform) -> dict[str, Any]:
         "registration_endpoint": f"{platform.issuer}{REGISTRATION_PATH}",
         "client_keys_endpoint": f"{platform.issuer}{KEYS_PATH}",  # ours: no RFC names one
         "jwks_uri": f"{platform.issuer}{_JWKS_PATH}",
-        "scopes_supported": sorted([*IDENTITY, *MEANINGS]),
+        "scopes_supported": sorted([*IDENTITY, *CITIZEN, *MEANINGS]),
         "grant_types_supported": sorted(platform.token_endpoint.grants),
         **_CODE_FLOW,
         **_BINDING,
@@ -310,4 +311,4 @@ def _mutual_tls(platform: Platform) -> dict[str, Any]:
 
 def _scopes() -> list[str]:
     """The fixed scopes; those of datasets are named after them: dataset:{id}:read."""
-    return sorted(MEANINGS)
+    return sorted([*CITIZEN, *MEANINGS])

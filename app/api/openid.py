@@ -5,11 +5,12 @@ Decides nothing; the person's own pages are the portal's.
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
-from app.api.access import SCOPED_CODES, PlatformDep, require
+from app.api.access import SCOPED_CODES, PlatformDep, Shown, lacks_scope
+from app.api.citizens import find_citizen
 from app.api.oauth import NO_STORE, REFUSALS, server_metadata, shown_certificate
 from app.api.parameters import reads_own_parameters
 from app.api.problem import problems
@@ -18,10 +19,10 @@ from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.authorization import PROMPTS
 from app.oauth.grants import LONGEST_BODY, read_form
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
-from app.policy.facts import Caller
+from app.policy.assurance import BY_ACR
+from app.policy.facts import Caller, CitizenCaller
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
-Signed = Annotated[Caller, require(scope="openid")]
 _TEXT: Final = {"type": "string"}
 _FORM: Final[dict[str, Any]] = {
     "parameters": [
@@ -60,7 +61,10 @@ _FORM: Final[dict[str, Any]] = {
                         "nonce": _TEXT,
                         "prompt": {"type": "string", "description": ", ".join(PROMPTS)},
                         "max_age": {"type": "integer"},
-                        "acr_values": {"type": "string", "enum": [ONE_FACTOR, TWO_FACTORS]},
+                        "acr_values": {
+                            "type": "string",
+                            "enum": [ONE_FACTOR, TWO_FACTORS, *BY_ACR],
+                        },
                         "resource": {"type": "string", "format": "uri"},
                         "authorization_details": _TEXT,
                         "dpop_jkt": _TEXT,
@@ -95,6 +99,7 @@ class UserInfoOut(BaseModel):
     sub: str
     name: str | None = None
     email: str | None = None
+    acr: str | None = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -119,6 +124,9 @@ async def push_request(request: Request, platform: PlatformDep) -> Response:
     `client_id` and the `request_uri` of the answer, within 90 seconds. PKCE with S256 is needed;
     `dpop_jkt` or a DPoP proof binds the code to a key. There are no refresh tokens: ask again with
     `prompt=none` while the sign-in lasts.
+
+    A `me…` scope asks a citizen, who signs in at a provider of their own: beside it only `openid`
+    is taken, and `sub` is a name that no other organisation's apps are told.
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())
@@ -130,10 +138,19 @@ async def push_request(request: Request, platform: PlatformDep) -> Response:
     return JSONResponse(shape.model_dump(), 201, NO_STORE)
 
 
-async def _about(caller: Caller, platform: PlatformDep) -> Response:
+async def _about(request: Request, platform: PlatformDep, _shown: Shown) -> dict[str, str]:
+    """What is told of who signed in; of a citizen a name that is this organisation's alone."""
+    citizen = await find_citizen(request, platform)
+    caller: Caller | CitizenCaller = citizen or request.scope["caller"]
+    if "openid" not in caller.scope:
+        raise lacks_scope(platform, "openid", bound=caller.proves_each)
+    if isinstance(caller, CitizenCaller):
+        return {"sub": caller.subject, "acr": caller.level.acr}
     person_id = caller.client.person_id or ""  # a scope of people is in no machine's token
-    about = await identity.claims_about(platform.database.pool, person_id, caller.scope)
-    return JSONResponse(about, headers=NO_STORE)
+    return await identity.claims_about(platform.database.pool, person_id, caller.scope)
+
+
+About = Annotated[dict[str, str], Depends(_about)]
 
 
 @router.get(
@@ -142,9 +159,12 @@ async def _about(caller: Caller, platform: PlatformDep) -> Response:
     summary="Show who signed in",
     responses=problems(*SCOPED_CODES),
 )
-async def show_person(caller: Signed, platform: PlatformDep) -> Response:
-    """OpenID Connect Core, 5.3. `name` needs the scope `profile`, `email` the scope `email`."""
-    return await _about(caller, platform)
+async def show_person(about: About) -> Response:
+    """OpenID Connect Core, 5.3. `name` needs the scope `profile`, `email` the scope `email`.
+
+    Of a citizen there is only `sub`, which no other organisation's apps are told, and `acr`.
+    """
+    return JSONResponse(about, headers=NO_STORE)
 
 
 @router.post(
@@ -153,9 +173,9 @@ async def show_person(caller: Signed, platform: PlatformDep) -> Response:
     summary="Show who signed in, by POST",
     responses=problems(*SCOPED_CODES),
 )
-async def show_person_by_post(caller: Signed, platform: PlatformDep) -> Response:
+async def show_person_by_post(about: About) -> Response:
     """The same as GET. The token is sent in the header alone."""
-    return await _about(caller, platform)
+    return JSONResponse(about, headers=NO_STORE)
 
 
 @router.get(

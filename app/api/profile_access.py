@@ -8,12 +8,11 @@ from fastapi import Depends, Path, Response
 
 from app.api.access import (
     CallerDep,
-    InsufficientScope,
     PlatformDep,
     Reading,
-    RoleMissing,
     challenge,
 )
+from app.api.lacking import InsufficientScope, RoleMissing
 from app.api.shapes import Slug
 from app.catalogue import profiles
 from app.catalogue.profile_refusals import ProfileSunset

@@ -31,8 +31,10 @@ from app.oauth.proofs import Proofs
 from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
 from app.oauth.tokens import TokenVerifier
+from app.policy.assurance import Level
 from app.policy.facts import ClientFacts, PersonFacts
 from app.signin.accounts import Accounts
+from app.signin.citizens import CitizenSessions, CitizenSignIn
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
@@ -60,6 +62,9 @@ class Platform:
     sign_ins: Sessions
     federation: Federation
     accounts: Accounts
+    citizen_sign_in: CitizenSignIn
+    citizen_sessions: CitizenSessions
+    citizen_assurance: Level  # what the doors of citizens demand
     keys: KeyRing
     tokens: TokenVerifier
     authority: Authority

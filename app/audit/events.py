@@ -31,6 +31,9 @@ class Event(StrEnum):
     SIGNED_IN = "person.signed_in"
     SIGN_IN_REFUSED = "person.sign_in_refused"
     SIGNED_OUT = "person.signed_out"
+    CITIZEN_SIGNED_IN = "citizen.signed_in"  # of whom it never says anything
+    CITIZEN_SIGN_IN_REFUSED = "citizen.sign_in_refused"
+    CITIZEN_SIGNED_OUT = "citizen.signed_out"
     PROVIDER_ADDED = "provider.added"
     PROVIDER_CHANGED = "provider.changed"
     KEY_ROTATED = "key.rotated"

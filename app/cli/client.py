@@ -21,6 +21,9 @@ RedirectUris = Annotated[
 StaffOf = Annotated[
     list[str] | None, typer.Option(help="Whose staff may sign in to it; several times")
 ]
+Citizens = Annotated[
+    bool, typer.Option("--citizens", help="Citizens may sign in to it, at providers of their own")
+]
 _COLUMNS = ("id", "organization_id", "name", "roles", "auth_method", "revoked_at")
 
 
@@ -75,6 +78,7 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
     ] = False,
     redirect_uri: RedirectUris = None,
     staff_of: StaffOf = None,
+    citizens: Citizens = False,
     tls_subject: Annotated[
         str | None,
         typer.Option(help="tls_client_auth: CN=app.city.example.jp,O=Sakai City,C=JP"),
@@ -93,7 +97,7 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
                 "Give exactly one of --new-key, --jwks, --secret, --tls-subject.",
             )
         )
-    _check_staff(redirect_uri, staff_of)
+    _check_who(redirect_uri, staff_of, citizens)
     public = public_jwks(new_key(new_key_file)) if new_key_file else _read_jwks(jwks)
 
     async def act(shell: Shell) -> tuple["Client", str | None]:
@@ -116,6 +120,7 @@ def add(  # noqa: PLR0913, PLR0917 - what a client is
             id=client_id,
             redirect_uris=redirect_uri or (),
             staff_of=staff_of or (),
+            citizens=citizens,
         )
         async with shell.database.writing() as session:
             added = await clients.add(session, new, by=shell.by)
@@ -137,6 +142,7 @@ def sign_in(
     client: Id,
     redirect_uri: RedirectUris = None,
     staff_of: StaffOf = None,
+    citizens: Citizens = False,
     as_json: Json = False,
 ) -> None:
     """Say anew who signs in to a client, and where they are sent back to. サインインの設定を置き換える。"""
@@ -146,9 +152,11 @@ def sign_in(
 
         told = {"redirect_uris": redirect_uri or (), "staff_of": staff_of or ()}
         async with shell.database.writing() as session:
-            return await clients.set_sign_in(session, client, **told, by=shell.by)
+            return await clients.set_sign_in(
+                session, client, **told, citizens=citizens, by=shell.by
+            )
 
-    _check_staff(redirect_uri, staff_of)
+    _check_who(redirect_uri, staff_of, citizens)
     show_one(_shown(run(act)), as_json)
 
 
@@ -179,13 +187,13 @@ def registration_token(
     )
 
 
-def _check_staff(redirect_uris: list[str] | None, staff_of: list[str] | None) -> None:
+def _check_who(redirect_uris: list[str] | None, staff_of: list[str] | None, citizens: bool) -> None:
     """A client with an address to send people back to, and nobody who may sign in, is a slip."""
-    if redirect_uris and not staff_of:
+    if redirect_uris and not staff_of and not citizens:
         raise typer.BadParameter(
             said(
-                "--redirect-uri には --staff-of（サインインできる職員の組織）も必要です。",
-                "With --redirect-uri say whose staff may sign in: --staff-of.",
+                "--redirect-uri には --staff-of（サインインできる職員の組織）か --citizens も必要です。",
+                "With --redirect-uri say who may sign in: --staff-of, or --citizens.",
             )
         )
 

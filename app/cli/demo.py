@@ -30,7 +30,9 @@ def demo(
 
     # Its console is for what to try; the log of calls is wanted by those who ask for it.
     level = None if "URBANOS_LOG_LEVEL" in os.environ else "WARNING"
-    settings = read_settings(host=host, port=port, log_level=level)
+    # The provider of made-up citizens runs on this machine, if anybody starts it.
+    near = None if "URBANOS_OUTBOUND_ALLOW" in os.environ else "127.0.0.1"
+    settings = read_settings(host=host, port=port, log_level=level, outbound_allow=near)
 
     def ready() -> None:
         if as_json:
@@ -91,6 +93,7 @@ def tour(settings: "Settings") -> dict[str, str]:
         "sakai": sakai,
         "allowed": f"sakai '{records}'",
         "refused": f"sakai '{records}&fields=key_location'",
+        "citizen": f"{urbanos} test-issuer",
         "staff": f"{at}{urbanos} user add --organization 271403 --name '架空 花子'"
         " --email hanako@example.jp --role steward",
     }
@@ -103,7 +106,7 @@ def _short(path: str | Path) -> str:
 
 def _guide(settings: "Settings") -> str:
     calls = tour(settings)
-    keys = _short(settings.home / "keys")
+    keys, base = _short(settings.home / "keys"), settings.issuer
     parts = (
         (said("API文書", "The API, to read"), "docs"),
         (said("公開データ（トークン不要）", "Public data, without a token"), "public"),
@@ -117,6 +120,8 @@ def _guide(settings: "Settings") -> str:
         (said(f"職員の登録: 表示されるリンクでパスワードを決め、{settings.issuer}/sign-in へ",
               f"A member of staff: set a password at the link, then {settings.issuer}/sign-in"),
          "staff"),
+        (said(f"住民として試す: 別の端末で起動し、{base}/me へ",
+              f"As a made-up citizen: start this beside it, then {base}/me"), "citizen"),
     )  # fmt: skip
     lines = [said(f"起動しました: {settings.issuer}", f"Serving at {settings.issuer}")]
     for title, name in parts:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -18,6 +19,7 @@ from app.api.datasets import new_dataset
 from app.catalogue import datasets
 from app.catalogue.refusals import DatasetNotFound
 from app.catalogue.runs import How
+from app.cli import test_issuer
 from app.cli.agreement import terms_of
 from app.cli.key_files import kept_key, public_jwks
 from app.cli.load import first_rejects, follow, hand_in, publish_run, report
@@ -26,8 +28,11 @@ from app.kit import clock
 from app.kit.db import Database
 from app.models.agreements import AgreementState
 from app.models.parties import AuthMethod, Role
+from app.oauth.keys import open_sealer
 from app.parties import clients
 from app.parties.seed import OPERATOR, seed
+from app.policy.assurance import Level
+from app.signin import citizen_providers
 
 if TYPE_CHECKING:
     from app.kit.settings import Settings
@@ -69,6 +74,7 @@ async def furnish(settings: "Settings", url: str) -> None:
         for sample in orjson.loads(_folder().joinpath("datasets.json").read_bytes()):
             await _dataset(database, sample, settings.max_upload_bytes)
         await _agreement(database)
+        await _citizens(database, settings)
     finally:
         await database.close()
 
@@ -118,6 +124,23 @@ async def _dataset(database: Database, sample: dict[str, Any], most: int) -> Non
     note(f"{sample['file']} → {known.id}", f"{sample['file']} → {known.id}")
     report(ended, await first_rejects(database, run_id))
     await publish_run(database, ended, by=STEWARD.id)
+
+
+async def _citizens(database: Database, settings: "Settings") -> None:
+    """Made-up citizens, whose provider is `urbanos test-issuer` of this same machine alone."""
+    if urlsplit(settings.issuer).hostname not in ("127.0.0.1", "localhost"):
+        return
+    sealer = await open_sealer(database.pool, settings.secret_key_path)
+    levels = {acr: Level(level) for acr, level in test_issuer.LEVELS.items()}
+    issuer = f"http://127.0.0.1:{test_issuer.PORT}"
+    new = citizen_providers.NewCitizenProvider(
+        "demo-citizens", "見本: 架空の住民", "Sample: made-up citizens", issuer, "urban-os", levels
+    )
+    async with database.writing() as session:
+        try:
+            await citizen_providers.get(session, new.id)
+        except citizen_providers.CitizenProviderNotFound:
+            await citizen_providers.add(session, sealer, new, by=BY)
 
 
 async def _agreement(database: Database) -> None:

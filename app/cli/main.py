@@ -24,6 +24,7 @@ from app.cli import (
     runs,
     serve,
     subject,
+    test_issuer,
     token,
     usage,
     user,
@@ -88,6 +89,7 @@ for command in (
     quality.quality,
     usage.usage,
     witness.witness,
+    test_issuer.test_issuer,
 ):
     app.command()(command)
 

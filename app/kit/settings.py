@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     zone at whichever listener: `lgwan=<SHA-256 of the certificate>`, several parted by spaces."""
     mtls_url: str | None = None
     """The address where certificates are asked for, where that is not `public_url` (RFC 8705, 5)."""
+    citizen_assurance: Literal["low", "substantial", "high"] = "substantial"
+    """How surely a citizen must have signed in to see and end the use of their data."""
     log_witnesses: str = ""
     """Keys of the witnesses of the log, parted by blanks, as `urbanos witness` shows them."""
     outbound_allow: str = ""

@@ -46,11 +46,13 @@ class AuthorizationCode(Base):
         CheckConstraint(
             "num_nonnulls(used_at, token_jti, token_expires_at) IN (0, 3)", name="used_for_a_token"
         ),
+        CheckConstraint("num_nonnulls(person_id, subject) = 1", name="of_one"),
     )
 
     code_sha256: Mapped[bytes] = mapped_column(primary_key=True)
     client_id: Mapped[str] = mapped_column(ForeignKey("client.id"))
-    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"))
+    person_id: Mapped[str | None] = mapped_column(ForeignKey("person.id"))
+    subject: Mapped[str | None]  # a citizen, by the name that the app's organisation has for them
     asked: Mapped[dict[str, Any]]
     acr: Mapped[str]
     auth_time: Mapped[datetime]

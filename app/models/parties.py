@@ -135,6 +135,8 @@ class Client(Base):
     redirect_uris: Mapped[list[str]] = mapped_column(ARRAY(Text))
     # The organisations whose staff may: each with all that is below it.
     staff_of: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # Whether citizens may, at their own providers: never as anybody's staff.
+    citizens: Mapped[bool] = mapped_column(default=False)
     # The clients whose tokens for a person it may exchange for its own (RFC 8693).
     exchange_from: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]

@@ -3,6 +3,7 @@
 from app.models import (
     agreements,
     authorization,
+    citizens,
     datasets,
     files,
     log,
@@ -24,6 +25,7 @@ __all__ = [
     "Base",
     "agreements",
     "authorization",
+    "citizens",
     "datasets",
     "files",
     "log",

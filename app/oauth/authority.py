@@ -21,12 +21,16 @@ class Authority:
     async def of(self, verified: Verified) -> ClientFacts:
         """The client of a checked token, acting for its person where it has one.
 
+        With a citizen's it acts for nobody, and not for its organisation either.
+
         Raises `InvalidToken` where the client or the person is out, or what let the person sign in
         to it, or let it exchange another client's token, was taken back.
         """
         client = await _find(self._clients, verified.client_id, "client")
         if verified.person is not None and not client.revoked:
             client = await self._for_person(client, verified.person)
+        if verified.citizen is not None and not client.citizens:
+            raise InvalidToken(why="citizens", holder=verified.client_id)
         if client.revoked or client.organization_id != verified.organization_id:
             raise InvalidToken(why="client_revoked", holder=verified.client_id)
         return client

@@ -15,10 +15,12 @@ from app.oauth.refusals import (
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
+    NotForCitizens,
     NotForPeople,
     UnsupportedResponseType,
 )
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
+from app.policy.assurance import BY_ACR, Level
 from app.policy.facts import ClientFacts
 
 PATH: Final = "/oauth/authorize"
@@ -45,6 +47,7 @@ class Asked:
     prompt: tuple[str, ...]
     details: str | None  # authorization_details as they came
     jkt: str | None  # the thumbprint of the key that the code is bound to (RFC 9449, 10)
+    level: str | None = None  # of a citizen: nothing less sure will do
 
     def as_json(self) -> dict[str, Any]:
         """As the database keeps it."""
@@ -55,6 +58,11 @@ class Asked:
         """What `as_json` made."""
         known = dict(kept)
         return cls(**known | {name: tuple(known[name]) for name in ("scope", "prompt")})
+
+    @property
+    def of_citizen(self) -> bool:
+        """Whether it is a citizen who is asked, and nobody's staff."""
+        return scopes.is_of_citizen(self.scope)
 
     @property
     def what(self) -> str:
@@ -95,13 +103,17 @@ def read_authorization(
     details = form.get("authorization_details")
     if details is not None:
         read_details(details)
+    scope = _scope(form)
+    of_citizen = _check_citizens(scope, details, client)
+    second_factor, level = _proof(form, of_citizen)
     return Asked(
         redirect_uri=form["redirect_uri"],
         code_challenge=_challenge(form),
-        scope=_scope(form),
+        scope=scope,
         state=_text(form, "state"),
         nonce=_text(form, "nonce"),
-        second_factor=_second_factor(form),
+        second_factor=second_factor,
+        level=level,
         max_age_s=_max_age(form),
         prompt=_prompt(form),
         details=details,
@@ -116,6 +128,40 @@ def _check_client(form: Mapping[str, str], client: ClientFacts) -> None:
         raise _wrong("client_id", "client_id が必要です。", "client_id is needed.")
     if client.auth_method == "client_secret_basic" or not client.redirect_uris:
         raise NotForPeople("client", client=client.client_id)
+
+
+def _check_citizens(scope: tuple[str, ...], details: str | None, client: ClientFacts) -> bool:
+    """Whether a citizen is asked: one sign-in never gives the rights of a citizen and of staff."""
+    if not scopes.is_of_citizen(scope):
+        return False
+    if not client.citizens:
+        raise NotForCitizens("citizens", client=client.client_id)
+    if details is not None or not scopes.is_citizens_alone(scope):
+        raise InvalidScope(
+            "citizens",
+            mend_ja=f"住民のサインインで求められるのは openid と {'、'.join(scopes.CITIZEN)} だけです。",
+            mend_en=f"of a citizen ask for openid and {', '.join(scopes.CITIZEN)} alone.",
+        )
+    return True
+
+
+def _proof(form: Mapping[str, str], of_citizen: bool) -> tuple[bool, str | None]:
+    """What acr_values ask for: of staff a second factor, of citizens a level of assurance."""
+    return (False, _level(form)) if of_citizen else (_second_factor(form), None)
+
+
+def _level(form: Mapping[str, str]) -> str | None:
+    """How surely a citizen must sign in: the least of the levels that are named."""
+    if "acr_values" not in form:
+        return None
+    named = [BY_ACR.get(each) for each in form["acr_values"].split(" ")]
+    if None in named:
+        raise _wrong(
+            "acr_values",
+            f"住民の acr_values は {'、'.join(BY_ACR)} です。",
+            f"acr_values of citizens may name {', '.join(BY_ACR)}.",
+        )
+    return next(level for level in Level if level in named).value
 
 
 def _challenge(form: Mapping[str, str]) -> str:

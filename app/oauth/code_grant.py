@@ -33,19 +33,27 @@ from app.oauth.grants import (
     nothing_granted,
     token_for,
 )
-from app.oauth.identity import claims_about, id_token
+from app.oauth.identity import citizen_id_token, claims_about, id_token
 from app.oauth.keys import KeyRing
 from app.oauth.refusals import InvalidGrant, InvalidRequest
 from app.oauth.revocation import end_token
 from app.oauth.scopes import IDENTITY
-from app.oauth.tokens import LIFETIME_S, IssuedToken, PersonGrant, issue
+from app.oauth.tokens import (
+    LIFETIME_RESTRICTED_S,
+    LIFETIME_S,
+    CitizenGrant,
+    IssuedToken,
+    PersonGrant,
+    issue,
+)
+from app.policy.assurance import BY_ACR
 from app.policy.facts import Caller, ClientFacts, PersonFacts, acting_for, may_sign_in
 
 GRANT_TYPE: Final = "authorization_code"
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
 _FIND: Final = """
-SELECT c.client_id, c.person_id, c.asked, c.acr, c.auth_time, c.methods, c.expires_at, c.used_at,
-    c.token_jti, c.token_expires_at
+SELECT c.client_id, c.person_id, c.subject, c.asked, c.acr, c.auth_time, c.methods, c.expires_at,
+    c.used_at, c.token_jti, c.token_expires_at
 FROM authorization_code c WHERE c.code_sha256 = $1
 """
 # Of any number of uses, on any replica, one finds it unused.
@@ -88,6 +96,8 @@ class CodeGrant:
         """The tokens for a code, or `OAuthRefused`. `bond`: what the request proved to hold."""
         check_resource(form, self._issuer)
         redeeming = await self._find(client, form, bond)
+        if redeeming.row["subject"] is not None:
+            return await self._for_citizen(client, redeeming, bond)
         person = await self._people.get(redeeming.row["person_id"])
         if not may_sign_in(client, person):
             raise _wrong("person", "職員がもう利用できません。", "the person may no longer use it.")
@@ -111,6 +121,27 @@ class CodeGrant:
             organization_id=person.organization_id,
             id_token=identity,
         )
+
+    async def _for_citizen(self, client: ClientFacts, redeeming: _Redeeming, bond: Bond) -> Granted:
+        """Tokens that name a citizen as the client's organisation does, and say no more of them."""
+        if not client.citizens:
+            raise _wrong(
+                "citizens", "住民のサインインは停止されました。", "citizens may no longer sign in."
+            )
+        row, asked = redeeming.row, redeeming.asked
+        auth_time = int(row["auth_time"].timestamp()) if asked.max_age_s is not None else None
+        citizen = CitizenGrant(row["subject"], BY_ACR[row["acr"]], auth_time)
+        judged = Judged(asked.scope, LIFETIME_RESTRICTED_S, None)
+        grant = await token_for(self._database, client, judged, bond, None)
+        keys = await self._ring.get()
+        issued = issue(keys, self._issuer, replace(grant, citizen=citizen))
+        await self._use(client, redeeming, issued)
+        identity = None
+        if "openid" in asked.scope:
+            identity = citizen_id_token(
+                keys, self._issuer, client.client_id, citizen, nonce=asked.nonce
+            )
+        return Granted(issued, asked.scope, bond, id_token=identity)
 
     async def _find(self, client: ClientFacts, form: Mapping[str, str], bond: Bond) -> _Redeeming:
         if not form.get("code"):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import delete
+from sqlalchemy import delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,14 +16,19 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.db import Database
 from app.models.authorization import AppGrant, AuthorizationCode, PushedRequest
+from app.models.citizens import CitizenAllowed, CitizenSession
 from app.oauth.pushed import Pending, RequestUnknown
 from app.oauth.tokens import LIFETIME_S, ONE_FACTOR, SKEW_S, TWO_FACTORS
+from app.policy.assurance import Level
 
 LIFETIME: Final = timedelta(seconds=60)
 _CONSENT_LASTS: Final = timedelta(hours=8)  # no sign-in lasts longer
 _IS_CONSENTED: Final = """
 SELECT EXISTS (SELECT FROM consent WHERE person_id = $1 AND client_id = $2 AND signed_in_at = $3
     AND what = $4 AND expires_at > $5)
+"""
+_IS_ALLOWED: Final = """
+SELECT EXISTS (SELECT FROM citizen_allowed WHERE secret_sha256 = $1 AND client_id = $2 AND what = $3)
 """
 _FORGET: Final = (
     # A used code is kept while its token may live: who shows it again ends the token.
@@ -51,6 +56,17 @@ class Proven:
     def auth_time(self) -> datetime:
         """When the highest of the factors was proven."""
         return self.second_factor_at or self.signed_in_at
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenCitizen:
+    """Which citizen answers, for the one app alone, and how surely they signed in."""
+
+    subject: str  # what the client's organisation calls them
+    organization_id: str  # the client's
+    level: Level
+    signed_in_at: datetime
+    session: bytes  # the key of the session, which names nobody
 
 
 class Answers:
@@ -97,6 +113,41 @@ class Answers:
             )
         return code
 
+    async def has_citizen_allowed(self, pending: Pending, who: ProvenCitizen) -> bool:
+        """Whether they let the app have exactly this before, in this sign-in."""
+        found: bool = await self._database.pool.fetchval(
+            _IS_ALLOWED, who.session, pending.client_id, pending.asked.what
+        )
+        return found
+
+    async def give_for_citizen(self, pending: Pending, who: ProvenCitizen) -> str:
+        """A code that stands for a citizen; the log says which app, and not who they are."""
+        code = secrets.token_urlsafe(32)
+        async with self._database.writing() as session:
+            await _take(session, pending)
+            session.add(
+                AuthorizationCode(
+                    code_sha256=hash_of(code),
+                    client_id=pending.client_id,
+                    subject=who.subject,
+                    asked=pending.asked.as_json(),
+                    acr=who.level.acr,
+                    auth_time=who.signed_in_at,
+                    methods=[],
+                    expires_at=clock.now() + LIFETIME,
+                )
+            )
+            await _remember_citizens(session, pending, who)
+            await audit.append(
+                session,
+                Event.CODE_ISSUED,
+                client=pending.client_id,
+                organization=who.organization_id,
+                scope=list(pending.asked.scope),
+                acr=who.level.acr,
+            )
+        return code
+
     async def refuse(self, pending: Pending, error: str, why: str, person_id: str | None) -> None:
         """Close the request without a code; the log says why."""
         async with self._database.writing() as session:
@@ -128,6 +179,15 @@ async def _remember(session: AsyncSession, pending: Pending, who: Proven, now: d
         "expires_at": now + _CONSENT_LASTS,
     }
     await session.execute(insert(AppGrant).values(values).on_conflict_do_nothing())
+
+
+async def _remember_citizens(session: AsyncSession, pending: Pending, who: ProvenCitizen) -> None:
+    """For as long as the session lasts, which may have ended this moment."""
+    there = select(
+        CitizenSession.secret_sha256, literal(pending.client_id), literal(pending.asked.what)
+    ).where(CitizenSession.secret_sha256 == who.session)
+    names = ["secret_sha256", "client_id", "what"]
+    await session.execute(insert(CitizenAllowed).from_select(names, there).on_conflict_do_nothing())
 
 
 async def forget_answers(pool: "asyncpg.Pool[Any]") -> None:

@@ -8,7 +8,7 @@ from joserfc import jwt
 
 from app.kit import clock
 from app.oauth.keys import ALGORITHM, Keys
-from app.oauth.tokens import PersonGrant
+from app.oauth.tokens import CitizenGrant, PersonGrant, said_of
 
 USERINFO_PATH: Final = "/oauth/userinfo"
 LIFETIME_S: Final = 300
@@ -36,18 +36,24 @@ def id_token(
     methods: Sequence[str],
     nonce: str | None,
 ) -> str:
-    """A signed statement for the one app. Its type is not that of an access token (RFC 9068, 2.1)."""
+    """A signed statement for the one app of which member of staff signed in to it."""
+    told = {"auth_time": person.auth_time, "acr": person.acr, "amr": list(methods)}
+    return _signed(keys, issuer, client_id, {**about, **told}, nonce)
+
+
+def citizen_id_token(
+    keys: Keys, issuer: str, client_id: str, citizen: CitizenGrant, *, nonce: str | None
+) -> str:
+    """A signed statement for the one app of how its organisation calls who signed in to it."""
+    return _signed(keys, issuer, client_id, said_of(citizen), nonce)
+
+
+def _signed(
+    keys: Keys, issuer: str, client_id: str, told: dict[str, Any], nonce: str | None
+) -> str:
+    """Its type is not that of an access token (RFC 9068, 2.1)."""
     now = int(clock.now().timestamp())
-    claims: dict[str, Any] = {
-        "iss": issuer,
-        **about,
-        "aud": client_id,
-        "iat": now,
-        "exp": now + LIFETIME_S,
-        "auth_time": person.auth_time,
-        "acr": person.acr,
-        "amr": list(methods),
-    }
+    claims = {"iss": issuer, **told, "aud": client_id, "iat": now, "exp": now + LIFETIME_S}
     if nonce is not None:
         claims["nonce"] = nonce
     header = {"alg": ALGORITHM, "typ": "JWT", "kid": keys.current_kid}

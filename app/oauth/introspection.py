@@ -62,7 +62,7 @@ class Introspection:
         token = shown_token(form, caller.client_id)
         jti, why = None, None
         try:
-            verified = await self._tokens.verify(token)
+            verified = await self._tokens.verify(token, of_citizens=True)
             jti, why = verified.jti, await self._withheld(caller, verified)
         except InvalidToken as exc:
             why = exc.named["why"]

@@ -68,6 +68,13 @@ class NotForPeople(UnauthorizedClient):
     )
 
 
+class NotForCitizens(UnauthorizedClient):
+    """Citizens sign in to no client that an operator did not open to them."""
+
+    ja = "このクライアントには住民がサインインできません。運営者に依頼してください（citizens）。"
+    en = "No citizen signs in to this client. Ask the operator to let them (citizens)."
+
+
 class UnsupportedResponseType(OAuthRefused):
     """Only the code flow is on: no token ever goes through a browser's address."""
 

@@ -50,7 +50,7 @@ class Revocation:
         caller = await self._door.prove(form, authorization, path=PATH, certificate=certificate)
         token = shown_token(form, caller.client_id)
         try:
-            verified = await self._tokens.verify(token)
+            verified = await self._tokens.verify(token, of_citizens=True)
         except InvalidToken as exc:
             await self._no_effect(caller, why=exc.named["why"])
             return

@@ -1,6 +1,7 @@
 """What a scope says and which role may carry it. A scope never gives more than policy allows."""
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from app.models.parties import Role
@@ -33,6 +34,12 @@ IDENTITY: Final[dict[str, str]] = {
     "profile": "see their name",
     "email": "see their mail address",
 }
+# What a citizen lets an app do; beside them only `openid` is asked for, and nobody's staff has any.
+CITIZEN: Final[dict[str, str]] = {
+    "me": "know you by a name that no other organisation has for you, and how surely you signed in",
+    "me:consents": "see, give and withdraw your consents to the use of your data",
+    "me:accesses": "see who read what about you",
+}
 MOST: Final = 100
 _DATASET: Final = re.compile(r"dataset:([a-z0-9][a-z0-9-]{1,62}):(read|write)")
 # RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
@@ -60,4 +67,15 @@ def is_role_scope(token: str, client: ClientFacts) -> bool:
 
 def is_known(token: str) -> bool:
     """Whether it is a scope at all; all else is passed over (RFC 6749, 3.3)."""
-    return token in MEANINGS or token in IDENTITY or dataset_of(token) is not None
+    fixed = (MEANINGS, IDENTITY, CITIZEN)
+    return any(token in each for each in fixed) or dataset_of(token) is not None
+
+
+def is_of_citizen(scope: Collection[str]) -> bool:
+    """Whether it is a citizen who is asked: any of their scopes says so."""
+    return not CITIZEN.keys().isdisjoint(scope)
+
+
+def is_citizens_alone(scope: Collection[str]) -> bool:
+    """Whether nothing in it is but what a citizen may let an app have."""
+    return CITIZEN.keys() | {"openid"} >= set(scope)

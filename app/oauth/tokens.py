@@ -14,6 +14,8 @@ from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
 from app.oauth.keys import ALGORITHM, KeyRing, Keys
+from app.oauth.scopes import is_citizens_alone, is_of_citizen
+from app.policy.assurance import BY_ACR, Level
 
 TYPE: Final = "at+jwt"
 LIFETIME_S: Final = 900
@@ -62,6 +64,17 @@ class PersonGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class CitizenGrant:
+    """For which citizen a token speaks, and how surely they signed in."""
+
+    subject: str  # what the client's organisation calls them, and no other does
+    level: Level
+    # Only for an app that asked for it (OpenID Connect Core, 2): the same second in the tokens of
+    # two apps would say that both are of one sign-in.
+    auth_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenGrant:
     """What a token is to say."""
 
@@ -75,6 +88,7 @@ class TokenGrant:
     agreement_id: str | None = None
     purpose: str | None = None  # the agreement's
     person: PersonGrant | None = None
+    citizen: CitizenGrant | None = None
     ends_by: float | None = None  # it lives no longer than this, however long it might
     x5t: str | None = None  # the thumbprint of the sender's certificate (RFC 8705, 3.1)
 
@@ -103,6 +117,7 @@ class Verified:
     purpose: str | None = None
     person: PersonGrant | None = None
     x5t: str | None = None
+    citizen: CitizenGrant | None = None  # then the client has no authority of its own by it
 
 
 def act_of(client_id: str, via: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -148,9 +163,17 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
         if grant.person.via:
             claims["act"] = act_of(grant.client_id, grant.person.via)
             claims["via"] = [list(step) for step in grant.person.via]
+    if grant.citizen is not None:
+        claims |= said_of(grant.citizen)
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
     return IssuedToken(token, jti, expires_at - now)
+
+
+def said_of(citizen: CitizenGrant) -> dict[str, Any]:
+    """What a token says of a citizen: nothing that another organisation's would say as well."""
+    told = {} if citizen.auth_time is None else {"auth_time": citizen.auth_time}
+    return {"sub": citizen.subject, "acr": citizen.level.acr, **told}
 
 
 class TokenVerifier:
@@ -183,11 +206,17 @@ class TokenVerifier:
         """Whether none of the tokens that it was exchanged from is revoked, as far as is known."""
         return all(self._is_revoked.held(jti) is False for _, jti in person.via)
 
-    async def verify(self, token: str) -> Verified:
-        """What the token says, or `InvalidToken` (RFC 9068, 4)."""
-        known = self.remembered(token)
-        if known is not None:
-            return known
+    async def verify(self, token: str, *, of_citizens: bool = False) -> Verified:
+        """What the token says, or `InvalidToken` (RFC 9068, 4).
+
+        A citizen's is refused unless asked for: whoever forgets that there are such lets none in.
+        """
+        verified = self.remembered(token) or await self._verify(token)
+        if verified.citizen is not None and not of_citizens:
+            raise InvalidToken(why="citizen", holder=verified.client_id)
+        return verified
+
+    async def _verify(self, token: str) -> Verified:
         self._remembered.pop(token, None)
         verified = await self._check_with_keys(token)
         # By now its signature is right: a forged token costs the database nothing.
@@ -222,12 +251,14 @@ class TokenVerifier:
         _require(
             all(isinstance(claims.get(name), str) and claims[name] for name in _TEXTS), "claims"
         )
-        person = _person_of(claims)
-        _require((claims["sub"] == claims["client_id"]) == (person is None), "sub")
+        citizen = _citizen_of(claims)
+        person = _person_of(claims) if citizen is None else None
+        is_own = person is None and citizen is None
+        _require((claims["sub"] == claims["client_id"]) == is_own, "sub")
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         cnf = _bound_to(claims)
-        _require(bool(cnf) or person is None, "cnf")  # nobody's authority travels unbound
+        _require(bool(cnf) or is_own, "cnf")  # nobody's authority travels unbound
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -243,6 +274,7 @@ class TokenVerifier:
             agreement_id=claims.get("agr"),
             purpose=claims.get("pur"),
             person=person,
+            citizen=citizen,
         )
 
 
@@ -284,6 +316,20 @@ def _bound_to(claims: dict[str, Any]) -> dict[str, str]:
     _require(how in ("jkt", _X5T), "cnf")
     _require(isinstance(thumbprint, str) and len(thumbprint) == _THUMBPRINT_CHARS, "cnf")
     return {how: thumbprint}
+
+
+def _citizen_of(claims: dict[str, Any]) -> CitizenGrant | None:
+    """The citizen that the token speaks for; what mixes them with an official is a refusal."""
+    level = BY_ACR.get(str(claims.get("acr")))
+    scope = claims["scope"].split(" ")
+    if level is None:
+        _require(not is_of_citizen(scope), "scope")
+        return None
+    _require(is_of_citizen(scope) and is_citizens_alone(scope), "scope")
+    _require(claims.keys().isdisjoint(_EXCHANGED | _BOUND_TO), "act")
+    auth_time = claims.get("auth_time")
+    _require(auth_time is None or type(auth_time) is int, "auth_time")
+    return CitizenGrant(claims["sub"], level, auth_time)
 
 
 def _person_of(claims: dict[str, Any]) -> PersonGrant | None:

@@ -77,6 +77,7 @@ class NewClient:
     id: str | None = None
     redirect_uris: Sequence[str] = ()
     staff_of: Sequence[str] = ()
+    citizens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         ),
         redirect_uris=sorted(set(new.redirect_uris)),
         staff_of=staff_of,
+        citizens=new.citizens,
         exchange_from=[],
         created_at=clock.now(),
         created_by=by,
@@ -132,6 +134,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         session, Event.CLIENT_ADDED, client=client.id, organization=organization.id, by=by,
         roles=client.roles, method=client.auth_method, kids=_kids(client) or None,
         redirect_uris=client.redirect_uris or None, staff_of=client.staff_of or None,
+        citizens=client.citizens or None,
         subject=client.tls_subject, certificate_bound=client.certificate_bound or None,
     )  # fmt: skip
     return AddedClient(client, secret)
@@ -253,9 +256,10 @@ async def set_sign_in(
     *,
     redirect_uris: Sequence[str],
     staff_of: Sequence[str],
+    citizens: bool = False,
     by: str,
 ) -> Client:
-    """Say anew where people are sent back to who sign in to the client, and whose staff may.
+    """Say anew where people are sent back to who sign in to the client, and who may.
 
     Raises `RedirectInvalid`, `ClientNotFound`, `ClientRevoked` or `OrganizationNotFound`.
     """
@@ -264,9 +268,11 @@ async def set_sign_in(
     _require_in_force(client)
     client.redirect_uris = sorted(set(redirect_uris))
     client.staff_of = await _organizations(session, staff_of)
+    client.citizens = citizens
     await audit.append(
         session, Event.CLIENT_CHANGED, client=client.id, by=by,
         redirect_uris=client.redirect_uris, staff_of=client.staff_of,
+        citizens=client.citizens,
     )  # fmt: skip
     return client
 
@@ -327,7 +333,7 @@ def _kids(client: Client) -> list[str]:
 
 _FACTS: Final = """
 SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
-       c.exchange_from, c.certificate_bound,
+       c.citizens, c.exchange_from, c.certificate_bound,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -353,6 +359,7 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         revoked=row["revoked"],
         redirect_uris=frozenset(row["redirect_uris"]),
         staff_of=frozenset(row["staff_of"]),
+        citizens=row["citizens"],
         exchange_from=frozenset(row["exchange_from"]),
         certificate_bound=row["certificate_bound"],
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from app.policy.assurance import Level
+
 
 class Action(StrEnum):
     """What a caller wants to do with a dataset's records."""
@@ -40,6 +42,7 @@ class ClientFacts:
     staff_of: frozenset[str] = frozenset()
     # The clients whose tokens for a person it may exchange for its own (RFC 8693).
     exchange_from: frozenset[str] = frozenset()
+    citizens: bool = False  # whether citizens may sign in to it, at providers of their own
     certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
 
     @property
@@ -103,6 +106,17 @@ class Caller:
     # When the person last proved a second factor; None: never in this sign-in, or no person.
     second_factor_at: datetime | None = None
     proves_each: bool = False  # bound by a proof with each request: DPoP, and not a certificate
+
+
+@dataclass(frozen=True, slots=True)
+class CitizenCaller:
+    """Which citizen calls, through which client: nobody whom a rule on data gives anything."""
+
+    client: ClientFacts
+    subject: str  # what the client's organisation calls them
+    level: Level
+    scope: frozenset[str]
+    proves_each: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from app.api.access import PlatformDep
 from app.api.parameters import reads_own_parameters
@@ -18,10 +18,10 @@ from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.oauth.authorization import PATH
 from app.oauth.codes import Proven
-from app.oauth.pushed import Pending, RequestUnknown
-from app.parties.clients import ClientNotFound
+from app.oauth.pushed import Pending
 from app.policy.facts import ClientFacts, may_sign_in
-from app.portal import consent
+from app.portal import citizen_consent, consent
+from app.portal.answering import NAMES, back, find_pending, refuse
 from app.portal.door import FormNotOurs, page_router, read_form
 from app.portal.visits import (
     Visitor,
@@ -33,7 +33,6 @@ from app.portal.visits import (
 from app.signin.sessions import SignedIn
 
 router = page_router()
-_NAMES: Final = frozenset({"client_id", "request_uri"})
 _STAFF_OF: Final = "staff_of"
 # To the app's developer, who would look for the mistake at the person's side.
 _NOT_ITS_STAFF: Final = "Whoever signed in belongs to no organisation whose staff may sign in to this client (staff_of)."
@@ -60,7 +59,9 @@ class _Lack(Enum):
 async def authorize(request: Request, platform: PlatformDep) -> Response:
     """Sign in, step up, ask, and answer, as far as it takes."""
     asked = _read_query(request)
-    client, pending = await _find(platform, asked)
+    client, pending = await find_pending(platform, asked)
+    if pending.asked.of_citizen:
+        return await citizen_consent.authorize(request, platform, client, pending)
     visitor = await find_visitor(request)
     silent = "none" in pending.asked.prompt
     lack = _lack(pending, visitor.person, clock.now()) if visitor else _Lack.SIGN_IN
@@ -84,9 +85,11 @@ async def answer(request: Request, platform: PlatformDep) -> Response:
     """What somebody answered to the page that asked them."""
     sent = await read_form(request)
     visitor = await find_visitor(request)
-    if visitor is None or not is_form_of(visitor, sent) or not sent.keys() >= _NAMES:
+    if visitor is None or not is_form_of(visitor, sent) or not sent.keys() >= NAMES:
         raise FormNotOurs
-    client, pending = await _find(platform, sent)
+    client, pending = await find_pending(platform, sent)
+    if pending.asked.of_citizen:
+        raise FormNotOurs  # nobody's staff was asked
     if _lack(pending, visitor.person, clock.now()) is not None:
         raise FormNotOurs  # the page was not shown to whom could not answer it
     who = await _who(platform, client, visitor)
@@ -104,20 +107,9 @@ def _read_query(request: Request) -> dict[str, str]:
     except ValueError:
         raise OnlyPushed from None
     found = dict(pairs)
-    if len(found) != len(pairs) or found.keys() != _NAMES or "\0" in found["client_id"]:
+    if len(found) != len(pairs) or found.keys() != NAMES or "\0" in found["client_id"]:
         raise OnlyPushed
     return found
-
-
-async def _find(platform: Platform, named: dict[str, str]) -> tuple[ClientFacts, Pending]:
-    """The client and its open request, or `RequestUnknown`: all that is wrong looks the same."""
-    try:
-        client = await platform.clients.get(named["client_id"])
-    except ClientNotFound:
-        raise RequestUnknown from None
-    if client.revoked or client.zone != platform.zone:
-        raise RequestUnknown
-    return client, await platform.pushed.open(client, named["request_uri"])
 
 
 def _lack(pending: Pending, person: SignedIn, now: datetime) -> _Lack | None:
@@ -160,18 +152,12 @@ async def _who(platform: Platform, client: ClientFacts, visitor: Visitor) -> Pro
 
 async def _give(platform: Platform, pending: Pending, who: Proven) -> Response:
     code = await platform.answers.give(pending, who)
-    return _back(pending.asked.answered(platform.issuer, code=code))
+    return back(pending.asked.answered(platform.issuer, code=code))
 
 
 async def _refuse(
     platform: Platform, pending: Pending, error: str, why: str, visitor: Visitor | None
 ) -> Response:
-    """Tell the app that there is no code (RFC 6749, 4.1.2.1)."""
     person_id = visitor.person.person_id if visitor else None
-    await platform.answers.refuse(pending, error, why, person_id)
-    told = {"error": error, **({"error_description": _NOT_ITS_STAFF} if why == _STAFF_OF else {})}
-    return _back(pending.asked.answered(platform.issuer, **told))
-
-
-def _back(address: str) -> Response:
-    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
+    described = _NOT_ITS_STAFF if why == _STAFF_OF else None
+    return await refuse(platform, pending, error, why, person_id, described)

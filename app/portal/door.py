@@ -16,6 +16,7 @@ from app.portal.layout import both, html, page, told_wrong
 
 _LONGEST_FORM: Final = 16 * 1024
 _MOST_FIELDS: Final = 30
+_ACCOUNT: Final = ("/account", "アカウントへ", "To my account")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
@@ -49,7 +50,7 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except AppError as refusal:
                 await record_refusal(request, refusal)
-                return refusal_page(refusal)
+                return refusal_page(refusal, of_citizen=request.url.path.startswith("/me"))
 
         return handled
 
@@ -59,14 +60,16 @@ def page_router() -> APIRouter:
     return APIRouter(include_in_schema=False, route_class=PageRoute, max_body_size=_LONGEST_FORM)
 
 
-def refusal_page(refusal: AppError) -> Response:
-    """A refusal in words, with its code."""
+def refusal_page(refusal: AppError, *, of_citizen: bool = False) -> Response:
+    """A refusal in words, with its code, and the way back to one's own page."""
+    home, ja, en = ("/me", "マイページへ", "To my page") if of_citizen else _ACCOUNT
     status = STATUS[refusal.kind]
     body = html(
-        '{told}<p><code>{code}</code></p><p><a href="/account">{back}</a></p>',
+        '{told}<p><code>{code}</code></p><p><a href="{home}">{back}</a></p>',
         told=told_wrong(refusal.words("ja"), refusal.words("en")),
         code=refusal.code,
-        back=both("アカウントへ", "To my account"),
+        home=home,
+        back=both(ja, en),
     )
     response = page(*TITLES[status], body, status=status)
     response.headers.update(refusal.headers)

@@ -12,16 +12,16 @@ _ODD: Final = re.compile(r"//|/\.{1,2}(?:/|$)|\\|[\x00-\x20\x7f]")
 _LAYERS: Final = 3  # of percent-encoding that somebody on the way might take off
 
 
-def local_path(asked: str | None) -> str:
-    """What was asked for if it is a plain path of this server, else the page of one's account."""
+def local_path(asked: str | None, home: str = HOME) -> str:
+    """What was asked for if it is a plain path of this server, else one's own page."""
     if asked is None or len(asked) > _LONGEST or not _SHAPE.fullmatch(asked):
-        return HOME
+        return home
     path = asked.partition("?")[0]
     for _ in range(_LAYERS):
         if _ODD.search(path):
-            return HOME
+            return home
         path = unquote(path)
-    return HOME if _ODD.search(path) else asked
+    return home if _ODD.search(path) else asked
 
 
 def leading_to(page: str, return_to: str, *, again: bool = False) -> str:

@@ -41,7 +41,7 @@ class Visitor:
 
 async def find_visitor(request: Request) -> Visitor | None:
     """Who is signed in, None for everybody else."""
-    secret = request.cookies.get(_name(request, _SESSION))
+    secret = cookie_of(request, _SESSION)
     person = await platform_of(request).sign_ins.find(secret)
     return None if person is None or secret is None else Visitor(person, secret)
 
@@ -53,13 +53,13 @@ def is_form_of(visitor: Visitor, sent: dict[str, str]) -> bool:
 
 def keep_session(request: Request, response: Response, secret: str) -> None:
     """Give the browser its session; the cookie of earlier forms is of no more use."""
-    _set(request, response, _SESSION, secret, None)
-    _forget(request, response, _FORM)
+    keep_cookie(request, response, _SESSION, secret)
+    forget_cookie(request, response, _FORM)
 
 
 def forget_session(request: Request, response: Response) -> None:
     """Take the session from the browser."""
-    _forget(request, response, _SESSION)
+    forget_cookie(request, response, _SESSION)
 
 
 def form_secret(request: Request) -> str:
@@ -73,7 +73,7 @@ def form_secret(request: Request) -> str:
 
 def keep_form(request: Request, response: Response, secret: str) -> None:
     """Give the browser the secret of its forms."""
-    _set(request, response, _FORM, secret, _FORM_LASTS_S)
+    keep_cookie(request, response, _FORM, secret, _FORM_LASTS_S)
 
 
 def is_form_of_browser(request: Request, sent: dict[str, str]) -> bool:
@@ -84,15 +84,16 @@ def is_form_of_browser(request: Request, sent: dict[str, str]) -> bool:
 
 def to_sign_in(request: Request, *, again: bool = False) -> Response:
     """To the sign-in, and back to what was asked for. `again`: who is signed in signs in anew."""
-    return RedirectResponse(leading_to(SIGN_IN, _asked(request), again=again), 303)
+    return RedirectResponse(leading_to(SIGN_IN, asked_for(request), again=again), 303)
 
 
 def to_second_factor(request: Request) -> Response:
     """To the step-up, and back to what was asked for."""
-    return RedirectResponse(leading_to(SECOND_FACTOR, _asked(request)), 303)
+    return RedirectResponse(leading_to(SECOND_FACTOR, asked_for(request)), 303)
 
 
-def _asked(request: Request) -> str:
+def asked_for(request: Request) -> str:
+    """The path and query that a page leads back to."""
     query = f"?{request.url.query}" if request.url.query else ""
     return request.url.path + query
 
@@ -106,7 +107,15 @@ def _name(request: Request, base: str) -> str:
     return f"__Host-{base}" if _is_https(request) else base
 
 
-def _set(request: Request, response: Response, base: str, value: str, lasts_s: int | None) -> None:
+def cookie_of(request: Request, base: str) -> str | None:
+    """What the browser holds under this name."""
+    return request.cookies.get(_name(request, base))
+
+
+def keep_cookie(
+    request: Request, response: Response, base: str, value: str, lasts_s: int | None = None
+) -> None:
+    """Give the browser something to hold that no script reads and no other site sends."""
     response.set_cookie(
         _name(request, base),
         value,
@@ -118,7 +127,8 @@ def _set(request: Request, response: Response, base: str, value: str, lasts_s: i
     )
 
 
-def _forget(request: Request, response: Response, base: str) -> None:
+def forget_cookie(request: Request, response: Response, base: str) -> None:
+    """Take from the browser what it holds under this name."""
     response.delete_cookie(
         _name(request, base), path="/", secure=_is_https(request), httponly=True, samesite="lax"
     )

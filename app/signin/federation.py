@@ -4,20 +4,14 @@ Believes nothing that did not come from the provider to which this browser was s
 of the tokens that it gets.
 """
 
-import base64
-import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote_plus, urlencode
 
 import asyncpg
 import orjson
-from joserfc import jwt
-from joserfc.jwk import ECKey
-from joserfc.util import urlsafe_b64encode
 
 from app.kit import clock
 from app.kit.crypto import Sealer
@@ -27,14 +21,20 @@ from app.kit.outbound import Outbound
 from app.models.providers import IdentityProvider
 from app.signin import providers
 from app.signin.claims import Reading, read_claims
-from app.signin.discovery import Discovery, Metadata
-from app.signin.id_tokens import Expected, is_since, verify
+from app.signin.discovery import Discovery
+from app.signin.id_tokens import is_since
+from app.signin.relying import (
+    LONGEST_ANSWER,
+    Answered,
+    ProviderDisabled,
+    RelyingParty,
+    Sent,
+    SignInNotBegun,
+    address,
+)
 from app.signin.sessions import LONGEST, hash_of
 
 LASTS: Final = timedelta(minutes=10)
-_ASSERTION_LASTS_S: Final = 60
-_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_LONGEST: Final = 4_096  # of a code or a state
 _BEGIN: Final = """
 INSERT INTO sign_in_under_way
     (state_sha256, provider_id, browser_sha256, sealed, return_to, person_id, begun_at, expires_at)
@@ -47,44 +47,6 @@ WHERE state_sha256 = $1 AND provider_id = $2 AND browser_sha256 = $3 AND expires
 RETURNING sealed, return_to, person_id, begun_at
 """
 _FORGET: Final = "DELETE FROM sign_in_under_way WHERE expires_at < $1"
-
-
-class ProviderDisabled(AppError):
-    """The provider's word is not taken at present."""
-
-    kind = Kind.FORBIDDEN
-    code = "provider_disabled"
-    ja = (
-        "認証プロバイダー {provider} によるサインインは停止されています。運営者に連絡してください。"
-    )
-    en = "Sign-in by the identity provider {provider} is switched off. Ask the operator."
-
-
-class SignInNotBegun(AppError):
-    """The answer belongs to no sign-in of this browser, or to one that is over."""
-
-    kind = Kind.FORBIDDEN
-    code = "sign_in_not_begun"
-    ja = "このサインインは、このブラウザで始められていないか、既に終わっています。もう一度サインインしてください。"
-    en = "This sign-in was not begun in this browser, or is over. Sign in once more."
-
-
-class AnswerOfAnother(AppError):
-    """The answer names another issuer, or none where it must (RFC 9207, 2.4)."""
-
-    kind = Kind.FORBIDDEN
-    code = "answer_of_another"
-    ja = "応答が別の認証プロバイダーのものです。もう一度サインインしてください。"
-    en = "The answer is that of another identity provider. Sign in once more."
-
-
-class ProviderRefused(AppError):
-    """The provider did not let the person in, or did not take our code."""
-
-    kind = Kind.FORBIDDEN
-    code = "provider_refused"
-    ja = "認証プロバイダーがサインインを認めませんでした（{why}）。もう一度試すか、組織の管理者に連絡してください。"
-    en = "The identity provider did not let you in ({why}). Try again, or ask who runs it."
 
 
 class NoSecondFactor(AppError):
@@ -125,8 +87,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    nonce: str
-    verifier: str
+    sent: Sent
     return_to: str
     person_id: str | None
     begun_at: datetime
@@ -145,6 +106,7 @@ class Federation:
         self._sealer = sealer
         self._issuer = issuer
         self._discovery = Discovery(outbound)
+        self._relying = RelyingParty(outbound, sealer, self._discovery)
 
     async def begin(
         self,
@@ -164,10 +126,10 @@ class Federation:
         provider = entry.provider
         if step_up_for and not (provider.acr_values or provider.amr_values):
             raise NoSecondFactor
-        metadata = await self._discovery.metadata(provider.issuer)
-        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        metadata = await self._relying.metadata(provider)
+        state, sent = secrets.token_urlsafe(32), Sent()
         again = again or step_up_for is not None
-        kept = orjson.dumps([nonce, verifier, again])
+        kept = orjson.dumps([sent.nonce, sent.verifier, again])
         sealed = self._sealer.seal(kept, about=_about(provider_id))
         now = clock.now()
         await self._pool.execute(
@@ -180,18 +142,13 @@ class Federation:
             "redirect_uri": self._redirect_uri(provider_id),
             "scope": metadata.scope,
             "state": state,
-            "nonce": nonce,
-            "code_challenge": urlsafe_b64encode(
-                hashlib.sha256(verifier.encode()).digest()
-            ).decode(),
-            "code_challenge_method": "S256",
+            **sent.as_asked(),
         }
         if again:
             asked |= {"prompt": "login", "max_age": "0"}
         if step_up_for and provider.acr_values:
             asked["acr_values"] = " ".join(provider.acr_values)
-        mark = "&" if "?" in metadata.authorization_endpoint else "?"
-        return metadata.authorization_endpoint + mark + urlencode(asked)
+        return address(metadata, asked)
 
     async def finish(self, provider_id: str, browser: str, answer: Mapping[str, str]) -> Told:
         """Who signed in, by the provider's answer that this browser brought back.
@@ -201,21 +158,15 @@ class Federation:
         begun = await self._take(provider_id, browser, answer.get("state", ""))
         entry = await self._entry(provider_id)
         provider = entry.provider
-        metadata = await self._discovery.metadata(provider.issuer)
-        _check_answer(answer, metadata)
-        got = await self._redeem(provider, metadata, answer["code"], begun.verifier)
-        expected = Expected(
-            provider.issuer,
-            provider.client_id,
-            begun.nonce,
-            begun.begun_at.timestamp() if begun.again else None,
+        answered = await self._relying.answered(
+            provider,
+            begun.sent,
+            answer,
+            redirect_uri=self._redirect_uri(provider_id),
+            key_name=providers.key_name(provider_id),
+            not_before_s=begun.begun_at.timestamp() if begun.again else None,
         )
-
-        async def find_key(kid: str | None) -> Any:
-            return await self._discovery.key(metadata, kid)
-
-        claims = await verify(got.get("id_token"), expected, find_key)
-        claims = await self._completed(provider, metadata, claims, got.get("access_token"))
+        claims = await self._completed(provider, answered)
         reading = read_claims(claims, provider, entry.domains)
         # Somebody who proved two factors at the provider this morning has not proven them now.
         is_now = is_since(claims, begun.begun_at.timestamp())
@@ -238,7 +189,7 @@ class Federation:
 
     async def _take(self, provider_id: str, browser: str, state: str) -> _Begun:
         row = None
-        if 0 < len(state) <= _LONGEST:
+        if 0 < len(state) <= LONGEST_ANSWER:
             row = await self._pool.fetchrow(
                 _TAKE, hash_of(state), provider_id, hash_of(browser), clock.now()
             )
@@ -247,45 +198,12 @@ class Federation:
         nonce, verifier, again = orjson.loads(
             self._sealer.unseal(row["sealed"], about=_about(provider_id))
         )
-        return _Begun(nonce, verifier, row["return_to"], row["person_id"], row["begun_at"], again)
+        sent = Sent(nonce, verifier)
+        return _Begun(sent, row["return_to"], row["person_id"], row["begun_at"], again)
 
-    async def _redeem(
-        self, provider: IdentityProvider, metadata: Metadata, code: str, verifier: str
-    ) -> dict[str, Any]:
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self._redirect_uri(provider.id),
-            "code_verifier": verifier,
-        }
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-        }
-        about = providers.key_name(provider.id)
-        if provider.sealed_secret is not None:
-            secret = self._sealer.unseal(provider.sealed_secret, about=about).decode()
-            # RFC 6749, 2.3.1: both are form-encoded before they are joined.
-            pair = f"{quote_plus(provider.client_id)}:{quote_plus(secret)}"
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        elif provider.sealed_private_jwk is not None:
-            key = self._sealer.unseal(provider.sealed_private_jwk, about=about)
-            form |= {
-                "client_id": provider.client_id,
-                "client_assertion_type": _ASSERTION,
-                "client_assertion": _assertion(provider, orjson.loads(key)),
-            }
-        answer = await self._outbound.fetch(
-            "POST", metadata.token_endpoint, headers=headers, content=urlencode(form).encode()
-        )
-        if answer.status != 200:
-            raise ProviderRefused(why=f"token: {answer.status}")
-        return answer.json_object()
-
-    async def _completed(
-        self, provider: IdentityProvider, metadata: Metadata, claims: dict[str, Any], token: object
-    ) -> dict[str, Any]:
+    async def _completed(self, provider: IdentityProvider, answered: Answered) -> dict[str, Any]:
         """The claims with those that the provider tells at its userinfo endpoint alone."""
+        claims, token, metadata = answered.claims, answered.access_token, answered.metadata
         needed = {"email", "email_verified", provider.group_claim or "email"}
         if needed <= claims.keys() or metadata.userinfo_endpoint is None:
             return claims
@@ -309,18 +227,6 @@ class Federation:
         return f"{self._issuer}/sign-in/callback/{provider_id}"
 
 
-def _check_answer(answer: Mapping[str, str], metadata: Metadata) -> None:
-    issuer = answer.get("iss")
-    if issuer != metadata.issuer and (metadata.says_iss or issuer is not None):
-        raise AnswerOfAnother
-    if "error" in answer:
-        # A word of a closed set, and none of whoever wrote the address.
-        is_denied = answer["error"] == "access_denied"
-        raise ProviderRefused(why="access_denied" if is_denied else "error")
-    if not 0 < len(answer.get("code", "")) <= _LONGEST:
-        raise ProviderRefused(why="code")
-
-
 def _signed_in_at(claims: Mapping[str, Any], now: datetime) -> datetime:
     """When the provider says that somebody signed in there; as long ago as can be where it does not.
 
@@ -329,20 +235,6 @@ def _signed_in_at(claims: Mapping[str, Any], now: datetime) -> datetime:
     ago_s = now.timestamp() - claims.get("auth_time", 0)
     is_told = 0 <= ago_s <= LONGEST.total_seconds()
     return now - (timedelta(seconds=ago_s) if is_told else LONGEST)
-
-
-def _assertion(provider: IdentityProvider, private_jwk: dict[str, Any]) -> str:
-    key = ECKey.import_key(private_jwk)
-    now = int(clock.now().timestamp())
-    claims = {
-        "iss": provider.client_id,
-        "sub": provider.client_id,
-        "aud": provider.issuer,
-        "iat": now,
-        "exp": now + _ASSERTION_LASTS_S,
-        "jti": secrets.token_urlsafe(16),
-    }
-    return jwt.encode({"alg": "ES256", "kid": key.thumbprint()}, claims, key, algorithms=["ES256"])
 
 
 async def forget_under_way(pool: "asyncpg.Pool[Any]") -> None:

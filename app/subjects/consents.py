@@ -120,6 +120,14 @@ async def get(session: AsyncSession, consent_id: UUID, *, lock: bool = False) ->
     return found
 
 
+async def get_own(session: AsyncSession, consent_id: UUID, names: Names) -> Consent:
+    """One of the person's own. Raises `ConsentNotFound`, also for another person's."""
+    consent = await get(session, consent_id)
+    if not await _is_theirs(session, consent, names):
+        raise ConsentNotFound(id=consent_id)
+    return consent
+
+
 async def give(
     session: AsyncSession,
     *,

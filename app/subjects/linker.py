@@ -57,6 +57,7 @@ _PERSON: Final = "SELECT person_ref FROM linker.name WHERE organization_id = $1 
 _NAMES: Final = "SELECT organization_id, name FROM linker.name WHERE person_ref = $1"
 _IDENTITY: Final = "SELECT person_ref FROM linker.identity WHERE digest = $1"
 _ADD_IDENTITY: Final = "INSERT INTO linker.identity (digest, person_ref) VALUES ($1, $2)"
+_IS_KNOWN: Final = "SELECT EXISTS (SELECT FROM linker.person WHERE ref = $1)"
 _FORGET: Final = "DELETE FROM linker.person WHERE ref = $1"
 
 
@@ -188,6 +189,11 @@ class Linker:
         except asyncpg.UniqueViolationError:  # they came twice at once
             return PersonRef(await pool.fetchval(_IDENTITY, digest))
         return PersonRef(made)
+
+    async def is_known(self, person: PersonRef) -> bool:
+        """Whether the person was not forgotten since."""
+        known: bool = await (await self._open()).fetchval(_IS_KNOWN, person.value)
+        return known
 
     async def rotate(self, organization_id: str) -> int:
         """Give an organisation a new key; its number. Names made from now on are by it.

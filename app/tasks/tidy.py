@@ -20,6 +20,7 @@ from app.oauth.revocation import forget_revoked
 from app.oauth.used import forget_used
 from app.parties.registrations import forget_undecided
 from app.signin.changes import forget_links
+from app.signin.citizens import forget_citizens
 from app.signin.federation import forget_under_way
 from app.signin.sessions import forget_sessions
 from app.tables import parts
@@ -41,6 +42,7 @@ async def tidy(database: Database) -> None:
     await forget_sessions(database.pool)
     await forget_undecided(database.pool)
     await forget_under_way(database.pool)
+    await forget_citizens(database.pool)
     await forget_links(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT

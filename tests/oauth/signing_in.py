@@ -34,7 +34,9 @@ def challenge_of(verifier: str) -> str:
 async def an_app(
     world: World,
     *,
+    organization: str = KENKO,
     staff_of: tuple[str, ...] = (SAKAI,),
+    citizens: bool = False,
     redirect_uris: tuple[str, ...] = (CALLBACK,),
     by_secret: bool = False,
     zone: Zone = Zone.INTERNET,
@@ -43,18 +45,19 @@ async def an_app(
     key = ECKey.generate_key("P-256")
     method = AuthMethod.CLIENT_SECRET_BASIC if by_secret else AuthMethod.PRIVATE_KEY_JWT
     new = clients.NewClient(
-        organization_id=KENKO,
+        organization_id=organization,
         name="試験アプリ",
         auth_method=method,
         zone=zone,
         jwks=None if by_secret else {"keys": [key.as_dict(private=False)]},
         redirect_uris=redirect_uris,
         staff_of=staff_of,
+        citizens=citizens,
     )
     async with world.platform.database.writing() as session:
         added = await clients.add(session, new, by="test")
     world.platform.live.changed("client", added.client.id)
-    return Party(added.client.id, KENKO, world.platform.issuer, key, added.secret)
+    return Party(added.client.id, organization, world.platform.issuer, key, added.secret)
 
 
 @dataclass(slots=True)

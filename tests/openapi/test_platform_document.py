@@ -24,17 +24,20 @@ from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs
 from app.cli.openapi import document_text
+from app.models.citizens import CitizenProvider
 from app.models.datasets import Dataset
 from app.models.parties import AuthMethod, Role
 from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.citizens.browsing import speaking_for
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import TOKEN_PATH, proof, sender
+from tests.oauth.signing_in import an_app
 from tests.stock import stocked
 from tests.subjects.consenting import register
-from tests.world import SAKAI, Party, World
+from tests.world import KENKO, SAKAI, Party, World
 
 PATH: Final = Path(__file__).parents[2] / "openapi" / "platform-v1.yaml"
 DOCUMENT: Final[dict[str, Any]] = yaml.safe_load(PATH.read_text("utf-8"))
@@ -200,6 +203,22 @@ async def _to_consent(stage: Stage, where: str = "/v1/consents") -> tuple[dict[s
     where = where.format(consent_id=consent_id)
     method = "GET" if where.endswith("receipt") else "POST"
     return steward.headers(where, method), {"consent_id": consent_id}
+
+
+async def _as_citizen(where: str, method: str, stage: Stage) -> tuple[dict[str, str], Path_]:
+    """Who is named in a register of the steward's organisation, signed in to an app of it."""
+    people = await register(stage.world, people=1)
+    text = await people.offered()
+    if where.endswith("/offer"):
+        _ASKED[f"GET {where}"] = {
+            "dataset": people.dataset, "consumer": text.consumer_id, "purpose": text.purpose,
+        }  # fmt: skip
+    elif where == "/v1/me/consents":
+        stage.consent = {"text_sha256": text.sha256}
+    path = {"consent_id": (await people.give(1)).id} if "{" in where else {}
+    app = await an_app(stage.world, organization=KENKO, staff_of=(), citizens=True)
+    sent = await speaking_for(stage.world, app, people.people[0])
+    return sent.headers(where.format(**path), method), path
 
 
 async def _consents(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -462,6 +481,27 @@ async def _provider(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.admin, {"provider_id": made["id"]}
 
 
+async def _no_citizen_provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The example's provider is not there yet."""
+    async with stage.world.platform.database.writing() as session:
+        await session.execute(delete(CitizenProvider))
+    return stage.admin, {}
+
+
+async def _citizen_provider(stage: Stage) -> tuple[dict[str, str], Path_]:
+    await _no_citizen_provider(stage)
+    body = {
+        "id": "jpki",
+        "name_ja": "試験",
+        "name_en": "Test",
+        "issuer": "https://jpki.example.jp",
+        "client_id": "urban-os",
+        "levels": {"urn:example:jpki": "high"},
+    }
+    made = await stage.send("/v1/admin/citizen-providers", body, stage.admin)
+    return stage.admin, {"provider_id": made["id"]}
+
+
 async def _quota(stage: Stage) -> tuple[dict[str, str], Path_]:
     body = {"dataset_id": "shelters", "requests_per_minute": 1_000}
     response = await stage.world.client.put("/v1/admin/quotas", json=body, headers=stage.admin)
@@ -557,6 +597,11 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/invitations": _as("admin"),
     "POST /v1/admin/invitations/{invitation_id}/revoke": _open_invitation,
     "POST /v1/invitations/accept": _code_at_hand,
+    "GET /v1/admin/citizen-providers": _as("admin"),
+    "POST /v1/admin/citizen-providers": _no_citizen_provider,
+    "PUT /v1/admin/citizen-providers/{provider_id}/levels": _citizen_provider,
+    "POST /v1/admin/citizen-providers/{provider_id}/disable": _citizen_provider,
+    "POST /v1/admin/citizen-providers/{provider_id}/enable": _citizen_provider,
     "GET /v1/admin/identity-providers": _as("admin"),
     "POST /v1/admin/identity-providers": _no_provider,
     "GET /v1/admin/identity-providers/{provider_id}": _provider,
@@ -713,6 +758,17 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
     "GET /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
     "DELETE /v1/datasets/{dataset_id}/purposes/{purpose}": _viewed,
+    **{
+        f"{method} {where}": partial(_as_citizen, where, method)
+        for method, where in (
+            ("GET", "/v1/me/consents"),
+            ("POST", "/v1/me/consents"),
+            ("GET", "/v1/me/consents/offer"),
+            ("GET", "/v1/me/consents/{consent_id}/receipt"),
+            ("POST", "/v1/me/consents/{consent_id}/withdraw"),
+            ("GET", "/v1/me/accesses"),
+        )
+    },
     "POST /v1/consents/texts": partial(_to_consent, where="/v1/consents/texts"),
     "POST /v1/consents": _to_consent,
     "GET /v1/consents": _consents,
@@ -802,7 +858,7 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         example = {**example, "code": stage.code}
     if operation["summary"] == "Send a witness's cosignature":
         example = stage.cosignature
-    if "Consents" in operation["tags"]:
+    if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)
     return {"content": content.encode()}
