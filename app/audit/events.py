@@ -73,3 +73,8 @@ class Event(StrEnum):
     QUOTA_SET = "quota.set"
     QUOTA_REMOVED = "quota.removed"
     MANAGED_FOR_MEMBER = "dataset.managed_for_member"
+    FINDING_OPENED = "finding.opened"
+    FINDING_CHANGED = "finding.changed"
+    ALERT_RULE_SET = "alert_rule.set"
+    ALERT_CHANNEL_ADDED = "alert_channel.added"
+    ALERT_CHANNEL_REMOVED = "alert_channel.removed"

@@ -5,6 +5,7 @@ An entry holds who, what, why and how many; never a payload, a token or a row, n
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
 class _Waiting:
     body: str
     done: "asyncio.Future[int]"
+    since: float
 
 
 class Log:
@@ -73,6 +75,17 @@ class Log:
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
+        # When the oldest entry came that nothing has been written since; None: all is written.
+        self._oldest: float | None = None
+
+    @property
+    def seconds_behind(self) -> float:
+        """How long the log has taken nothing although there was something to write."""
+        return 0.0 if self._oldest is None else time.monotonic() - self._oldest
+
+    def try_again(self) -> None:
+        """See whether the log takes entries again. For those who do not even ask for one."""
+        self._some.set()
 
     async def start(self) -> None:
         """Begin to write."""
@@ -91,7 +104,10 @@ class Log:
     async def write(self, event: Event, **facts: Any) -> int:
         """Commit one entry and return its number, or raise `DatabaseUnavailable`."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(body_of(event, **facts), done))
+        since = time.monotonic()
+        self._waiting.append(_Waiting(body_of(event, **facts), done, since))
+        if self._oldest is None:
+            self._oldest = since
         self._some.set()
         number = await done
         receipt = receipts.current()
@@ -108,7 +124,8 @@ class Log:
             )
             if not self._waiting:
                 self._some.clear()
-            if batch:  # none where it was woken to stop
+            # None where it was woken to stop, or to try again: no entry needs what every entry does.
+            if batch or (self._oldest is not None and not self._is_stopping):
                 await self._write(batch)
 
     async def _write(self, batch: list[_Waiting]) -> None:
@@ -124,6 +141,7 @@ class Log:
                 if not entry.done.cancelled():
                     entry.done.set_exception(refusal)
             return
+        self._oldest = self._waiting[0].since if self._waiting else None
         first = last - len(batch) + 1
         for number, entry in enumerate(batch, start=first):
             if not entry.done.cancelled():  # its caller hung up; the entry stands all the same

@@ -1,5 +1,6 @@
 """Entries of the log, newest first. Reads only."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -8,6 +9,7 @@ import asyncpg
 import orjson
 
 from app.audit.events import Event
+from app.kit.db import Driver
 
 _LIST: Final = """
 SELECT seq, body, hash FROM log_entry
@@ -32,6 +34,13 @@ FROM log_entry
 WHERE body::jsonb ->> 'dataset' = $1
   AND body::jsonb ->> 'event' IN ('records.read', 'records.refused')
 GROUP BY 1, 2, 3 ORDER BY last_at DESC LIMIT $2
+"""
+
+
+_HEAD: Final = "SELECT seq FROM log_head"
+_SPAN: Final = """
+SELECT seq, body FROM log_entry
+WHERE seq > $1 AND seq <= $2 AND body::jsonb ->> 'event' = ANY($3::text[]) ORDER BY seq
 """
 
 
@@ -70,6 +79,19 @@ async def list_entries(
     named = event.value if event else None
     rows = await pool.fetch(_LIST, dataset, client, named, before, limit)
     return [Entry(row["seq"], orjson.loads(row["body"]), row["hash"].hex()) for row in rows]
+
+
+async def head(driver: Driver) -> int:
+    """The number of the newest entry. All before it are there: numbers are given at the commit."""
+    return int(await driver.fetchval(_HEAD))
+
+
+async def span(
+    driver: Driver, after: int, last: int, events: Collection[Event]
+) -> list[tuple[int, dict[str, Any]]]:
+    """The entries of some events between two numbers, oldest first: number and facts."""
+    rows = await driver.fetch(_SPAN, after, last, [event.value for event in events])
+    return [(row["seq"], orjson.loads(row["body"])) for row in rows]
 
 
 async def list_readers(

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,6 +14,11 @@ from app.cli.shell import address_of, read_settings
 from app.cli.words import Json, note, show_one
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from app.findings.sending import Messenger
+    from app.kit.db import Database
     from app.kit.settings import Settings
 
 _LAST_SECONDS: Final = 5.0
@@ -75,9 +81,50 @@ async def _work(*, makes_files: bool) -> None:
         database = await Database.open(url, connections=settings.database_connections)
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            await work_for_ever(database, store=store if makes_files else None)
+            async with _messenger(settings, database) as messenger:
+                await work_for_ever(
+                    database,
+                    store=store if makes_files else None,
+                    messenger=messenger,
+                    certificate_until=_certificate_until(settings),
+                )
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def _messenger(
+    settings: "Settings", database: "Database"
+) -> "AsyncIterator[Messenger | None]":
+    """What tells of findings; None where this machine has not the key that sealed the secrets."""
+    from app.findings.sending import Messenger  # noqa: PLC0415
+    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+    from app.kit.mail import Mailer  # noqa: PLC0415
+    from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
+
+    try:
+        sealer = load_sealer(settings.secret_key_path)
+    except SecretKeyUnusable as refusal:
+        note(f"指摘の通知は他のワーカに任せます: {refusal.words('ja')}",
+             f"Findings are told of by other workers: {refusal.words('en')}")  # fmt: skip
+        yield None
+        return
+    outbound = Outbound(Allowed.parse(settings.outbound_allow))
+    try:
+        yield Messenger(outbound, sealer, Mailer(settings.relay) if settings.relay else None)
+    finally:
+        await outbound.close()
+
+
+def _certificate_until(settings: "Settings") -> "datetime | None":
+    if settings.tls_certificate is None:
+        return None
+    from app.kit.tls import expires_at  # noqa: PLC0415
+
+    try:
+        return expires_at(settings.tls_certificate)
+    except (OSError, ValueError):  # a worker may be without the listener's file
+        return None
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +17,14 @@ from pgqueuer.domain.models import Job, Schedule
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import runs
-from app.jobs.queue import FILES, LOAD
+from app.findings.deliveries import deliver
+from app.findings.sending import Messenger
+from app.jobs.queue import ALERTS, FILES, LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
+from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.files import keep_up, make_files
 from app.tasks.measure import measure
@@ -46,11 +49,14 @@ async def work(
     stop: asyncio.Event,
     *,
     store: Store | None = None,
+    messenger: Messenger | None = None,
+    certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
 
-    Without a store the making of files is left to other workers.
+    Without a store the making of files is left to other workers, and without a messenger the
+    telling of findings. `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -63,8 +69,11 @@ async def work(
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _connection: lost.set())
     queue = _queue(database, connection)
+    _watch_too(queue, database, certificate_until)
     if store is not None:
         _make_files_too(queue, database, store)
+    if messenger is not None:
+        _tell_too(queue, database, messenger)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -108,6 +117,28 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
         await _unless_stopped(queue, keep_words(database))
 
     return queue
+
+
+def _watch_too(queue: PgQueuer, database: Database, certificate_until: datetime | None) -> None:
+    """The alert rules' turns."""
+
+    @queue.schedule("alerts", "* * * * *")
+    async def run_alerts(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, watch_log(database, certificate_until))
+
+
+def _tell_too(queue: PgQueuer, database: Database, messenger: Messenger) -> None:
+    """The jobs of a worker that can tell of findings."""
+
+    @queue.entrypoint(ALERTS, concurrency_limit=4)
+    async def run_deliver(job: Job) -> None:
+        channel = UUID(orjson.loads(job.payload or b"{}")["channel"])
+        try:
+            wait = await deliver(database, messenger, channel)
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        if wait is not None:
+            raise RetryRequested(wait)
 
 
 def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
@@ -187,6 +218,8 @@ async def work_for_ever(
     database: Database,
     *,
     store: Store | None = None,
+    messenger: Messenger | None = None,
+    certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
@@ -197,7 +230,10 @@ async def work_for_ever(
         loop.add_signal_handler(name, stop.set)
     while not stop.is_set():
         try:
-            await work(database, stop, store=store, heartbeat=heartbeat)
+            await work(
+                database, stop, store=store, messenger=messenger,
+                certificate_until=certificate_until, heartbeat=heartbeat,
+            )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
             await asyncio.sleep(reconnect_seconds)
