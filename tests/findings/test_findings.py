@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.audit.events import Event
-from app.findings.findings import Sighting, report
+from app.findings.findings import Sighting, Wanted, list_findings, report
 from app.kit import clock
 from app.models.findings import Severity
 from app.models.parties import Role
@@ -165,8 +165,6 @@ async def test_the_list_is_cut_down_and_paged(
     later = clock.now() + timedelta(days=4)
     monkeypatch.setattr("app.findings.findings.clock.now", lambda: later)
     async with world.platform.database.reading() as session:
-        from app.findings.findings import Wanted, list_findings
-
         overdue = await list_findings(
             session, Wanted([KENKO], dataset_id=dataset, overdue=True, limit=10)
         )
