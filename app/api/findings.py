@@ -52,7 +52,7 @@ class FindingPatch(InShape):
     """What is to change of who acts, and by when."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"due_at": "2027-01-15T17:00:00+09:00"}},
+        json_schema_extra={"example": {"owner": "271004-kenko", "person": None}},
     )
 
     owner: Slug | None = None

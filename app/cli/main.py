@@ -13,6 +13,7 @@ from app.cli import (
     dataset,
     demo,
     doctor,
+    finding,
     invite,
     keys,
     load,
@@ -69,6 +70,7 @@ for made, name in (
     (provider.app, "provider"),
     (agreement.app, "agreement"),
     (audit.app, "audit"),
+    (finding.app, "finding"),
     (keys.app, "keys"),
 ):
     app.add_typer(made, name=name)

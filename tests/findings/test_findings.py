@@ -7,9 +7,12 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import orjson
 import pytest
+from typer.testing import CliRunner
 
 from app.audit.events import Event
+from app.cli.main import app
 from app.findings.findings import Sighting, Wanted, list_findings, report
 from app.kit import clock
 from app.models.findings import Severity
@@ -224,3 +227,25 @@ async def test_the_database_wants_to_know_who_ended_it(world: World) -> None:
         await world.platform.database.pool.execute(
             "UPDATE finding SET state = 'resolved', closed_at = now() WHERE id = $1", UUID(finding)
         )
+
+
+async def test_an_operator_lists_shows_and_resolves_at_the_shell(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = await found(world, subject_id="c-shell")
+    monkeypatch.setenv("URBANOS_DATABASE_URL", world.platform.database.url)
+
+    async def urbanos(*words: str) -> Any:
+        command = ["finding", *words, "--json"]
+        ended = await asyncio.to_thread(CliRunner().invoke, app, command)
+        assert ended.exit_code == 0, ended.output
+        return orjson.loads(ended.stdout)
+
+    listed = await urbanos("list", "--state", "open")
+    resolved = await urbanos("resolve", finding, "--note", "対応済み")
+    shown = await urbanos("show", finding)
+
+    assert finding in [each["id"] for each in listed]
+    assert resolved == shown
+    assert (shown["subject"], shown["state"]) == ("client:c-shell", "resolved")
+    assert shown["history"][-1].endswith("対応済み")
