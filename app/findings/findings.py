@@ -2,7 +2,7 @@
 stands, never changed once closed; each step is in its history and in the log."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -40,6 +40,7 @@ STANDING: Final = (FindingState.OPEN.value, FindingState.ACKNOWLEDGED.value)
 RANK: Final[Mapping[str, int]] = {each.value: rank for rank, each in enumerate(Severity)}
 _LONGEST: Final = timedelta(days=366)
 _BY_RULE: Final = "rule:"
+_AT_ONCE: Final = 500  # rows a statement: it takes so many parameters
 _STANDS = Finding.state.in_(STANDING)
 
 
@@ -77,29 +78,53 @@ class Wanted:
 
 async def report(
     session: AsyncSession, *sightings: Sighting, is_logged: bool = True
-) -> list[Finding]:
+) -> Sequence[Finding]:
     """Open a finding for each sighting, or count it on the one that stands.
 
     Call it at the end of a transaction: the entries of the log come last. Without `is_logged` they
     wait for `log_late`.
     """
-    found = [await _open_or_count(session, each, is_logged) for each in sightings]
-    for finding, is_new in found:
-        if is_new and is_logged:
+    merged = _merged(sightings)
+    news: dict[UUID, bool] = {}
+    for start in range(0, len(merged), _AT_ONCE):
+        news |= await _open_or_count(session, merged[start : start + _AT_ONCE], is_logged)
+    found = select(Finding).where(Finding.id.in_(news)).order_by(Finding.id)
+    all_of_them = (await session.scalars(found.execution_options(populate_existing=True))).all()
+    opened = [finding for finding in all_of_them if news[finding.id]]
+    session.add_all(
+        FindingChange(
+            finding_id=finding.id, at=finding.opened_at, by=f"{_BY_RULE}{finding.rule}",
+            state=finding.state,
+        )
+        for finding in opened
+    )  # fmt: skip
+    for finding in opened:
+        await deliveries.announce(session, finding)
+    if is_logged:
+        for finding in opened:
             await _log_opening(session, finding)
-    return [finding for finding, _ in found]
+    return all_of_them
+
+
+def _merged(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """One a rule and subject, in an order that no two transactions can wait for each other in."""
+    merged: dict[tuple[str, str, str, str], Sighting] = {}
+    for seen in sightings:
+        key = (seen.rule, seen.subject_kind, seen.subject_id, seen.dataset_id or "")
+        before = merged.get(key)
+        if before is not None:
+            worst = max(before.severity, seen.severity, key=lambda each: RANK[each])
+            seen = replace(seen, severity=worst, times=before.times + seen.times)  # noqa: PLW2901
+        merged[key] = seen
+    return [merged[key] for key in sorted(merged)]
 
 
 async def _open_or_count(
-    session: AsyncSession, seen: Sighting, is_logged: bool
-) -> tuple[Finding, bool]:
+    session: AsyncSession, sightings: Sequence[Sighting], is_logged: bool
+) -> dict[UUID, bool]:
+    """The findings, and whether each was opened now. One statement however many."""
     now = clock.now()
-    new = insert(Finding).values(
-        id=uuid4(), rule=seen.rule, subject_kind=seen.subject_kind, subject_id=seen.subject_id,
-        dataset_id=seen.dataset_id, severity=seen.severity.value, ja=seen.ja, en=seen.en,
-        owner_id=seen.owner_id, state=FindingState.OPEN.value, seen=seen.times, opened_at=now,
-        last_seen_at=now, due_at=now + seen.due_in, is_logged=is_logged,
-    )  # fmt: skip
+    new = insert(Finding).values([_row(seen, now, is_logged) for seen in sightings])
     worse = _rank(new.excluded.severity) > _rank(Finding.severity)
     statement = new.on_conflict_do_update(
         index_elements=["rule", "subject_kind", "subject_id", "dataset_id"],
@@ -116,15 +141,27 @@ async def _open_or_count(
             "en": new.excluded.en,
         },
     ).returning(Finding.id, literal_column("xmax = 0", Boolean))
-    finding_id, is_new = (await session.execute(statement)).one()
-    if is_new:
-        by = f"{_BY_RULE}{seen.rule}"
-        session.add(FindingChange(finding_id=finding_id, at=now, by=by, state=FindingState.OPEN))
-        await session.flush()
-    finding = await session.get_one(Finding, finding_id, populate_existing=True)
-    if is_new:
-        await deliveries.announce(session, finding)
-    return finding, is_new
+    return {finding_id: is_new for finding_id, is_new in await session.execute(statement)}
+
+
+def _row(seen: Sighting, now: datetime, is_logged: bool) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "rule": seen.rule,
+        "subject_kind": seen.subject_kind,
+        "subject_id": seen.subject_id,
+        "dataset_id": seen.dataset_id,
+        "severity": seen.severity.value,
+        "ja": seen.ja,
+        "en": seen.en,
+        "owner_id": seen.owner_id,
+        "state": FindingState.OPEN.value,
+        "seen": seen.times,
+        "opened_at": now,
+        "last_seen_at": now,
+        "due_at": now + seen.due_in,
+        "is_logged": is_logged,
+    }
 
 
 def _rank(severity: Any) -> ColumnElement[int]:
