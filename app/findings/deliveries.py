@@ -165,9 +165,9 @@ async def _note(
 
 
 async def keep_up(database: Database) -> None:
-    """Call a worker again for messages that should have left: a job may have been lost."""
+    """Call a worker for what is due: no job waits out a long pause, and one may have been lost."""
     async with database.writing() as session:
-        late = clock.now() - _LEASE
+        late = clock.now()
         overdue = (
             select(AlertDelivery.channel_id)
             .join(AlertChannel, AlertChannel.id == AlertDelivery.channel_id)

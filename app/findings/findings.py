@@ -84,6 +84,8 @@ async def report(
     Call it at the end of a transaction: the entries of the log come last. Without `is_logged` they
     wait for `log_late`.
     """
+    if not sightings:
+        return []
     merged = _merged(sightings)
     news: dict[UUID, bool] = {}
     for start in range(0, len(merged), _AT_ONCE):
@@ -264,7 +266,7 @@ async def assign(
     """Say who acts, and by when. Raises `FindingClosed`, `FindingInvalid`."""
     _check_stands(finding)
     await _check_owner(session, owner_id, person_id)
-    if not clock.now() < due_at <= clock.now() + _LONGEST:
+    if due_at != finding.due_at and not clock.now() < due_at <= clock.now() + _LONGEST:
         raise _wrong(
             "/due_at", "due_at_out_of_range", "今から1年以内の日時を指定してください。",
             "Give a time within a year from now.",

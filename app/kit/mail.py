@@ -85,11 +85,18 @@ class Mailer:
                     password=relay.password,
                     use_tls=relay.scheme == "smtps",
                     start_tls=relay.scheme == "smtp+starttls",
-                    tls_context=self._trusted or ssl.create_default_context(),
+                    tls_context=self._tls(),
                     timeout=_SECONDS,
                 )
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as exc:
             raise MailNotSent(host=relay.host, why=type(exc).__name__) from exc
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._relay.scheme == "smtp":
+            return None
+        if self._trusted is None:
+            self._trusted = ssl.create_default_context()
+        return self._trusted
 
 
 def _composed(sender: str, to: str, subject: str, text: str, message_id: str) -> EmailMessage:

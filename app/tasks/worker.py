@@ -39,6 +39,7 @@ _HEARTBEAT: Final = timedelta(seconds=10)
 _LOOK: Final = timedelta(seconds=5)  # for jobs that nobody has told of
 _LAST_SECONDS: Final = 5.0  # for what was cut off to end
 _HELD_AGAIN: Final = timedelta(seconds=5)
+_LOOKED_AGAIN: Final = timedelta(minutes=1)  # how often the rules' turn calls for what is due
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
             asyncpg.OperatorInterventionError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
             DatabaseUnavailable, DBAPIError, StoreUnusable)  # fmt: skip
@@ -137,7 +138,7 @@ def _tell_too(queue: PgQueuer, database: Database, messenger: Messenger) -> None
             wait = await deliver(database, messenger, channel)
         except _PASSING as exc:
             raise RetryRequested(_HELD_AGAIN) from exc
-        if wait is not None:
+        if wait is not None and wait < _LOOKED_AGAIN:
             raise RetryRequested(wait)
 
 

@@ -30,9 +30,9 @@ END $$
 GOES_ON = """
 CREATE FUNCTION check_finding_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Of what ended only the log may still have to hear.
     IF OLD.state IN ('resolved', 'dismissed')
-           AND (NEW.state, NEW.seen, NEW.due_at, NEW.closed_at, NEW.severity)
-               IS DISTINCT FROM (OLD.state, OLD.seen, OLD.due_at, OLD.closed_at, OLD.severity)
+           AND to_jsonb(NEW) - 'is_logged' IS DISTINCT FROM to_jsonb(OLD) - 'is_logged'
        OR (NEW.state = 'open' AND OLD.state <> 'open')
        OR NEW.seen < OLD.seen OR NEW.last_seen_at < OLD.last_seen_at
        OR (NEW.id, NEW.rule, NEW.subject_kind, NEW.subject_id, NEW.dataset_id, NEW.opened_at)

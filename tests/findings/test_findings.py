@@ -206,6 +206,7 @@ async def test_the_due_date_is_moved_and_only_an_operator_gives_it_away(world: W
         "UPDATE finding SET state = 'open', closed_at = NULL WHERE id = $1",
         "UPDATE finding SET state = 'acknowledged', closed_at = NULL WHERE id = $1",
         "UPDATE finding SET seen = 99 WHERE id = $1",
+        "UPDATE finding SET owner_id = NULL WHERE id = $1",
         "UPDATE finding SET subject_id = 'another' WHERE id = $1",
         "UPDATE finding_change SET note = 'nothing' WHERE finding_id = $1",
         "DELETE FROM finding_change WHERE finding_id = $1",
