@@ -56,7 +56,9 @@ class FindingPatch(InShape):
     )
 
     owner: Slug | None = None
-    person: Annotated[str, StringConstraints(max_length=80)] | None = None
+    person: Annotated[str, StringConstraints(max_length=80, pattern=r"^person:[!-~]+$")] | None = (
+        None
+    )
     due_at: Moment | None = None
 
 
@@ -114,7 +116,7 @@ class _Filter:
 
 def _filter(
     state: FindingState | None = None,
-    rule: Annotated[str | None, Query(max_length=63)] = None,
+    rule: Annotated[str | None, Query(max_length=63, pattern="^[a-z_]+$")] = None,
     dataset: DatasetId | None = None,
     overdue: Annotated[bool, Query(description="Only those that stand past their time")] = False,
 ) -> _Filter:
