@@ -24,6 +24,7 @@ from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 _APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
 _MOST_AT_ONCE = 500
 _MOST_CHARACTERS = 500  # of one fact
+_TRY_AGAIN_S = 5.0  # after a failure, whether or not anybody has an entry
 
 
 def body_of(event: Event, **facts: Any) -> str:
@@ -83,10 +84,6 @@ class Log:
         """How long the log has taken nothing although there was something to write."""
         return 0.0 if self._oldest is None else time.monotonic() - self._oldest
 
-    def try_again(self) -> None:
-        """See whether the log takes entries again. For those who do not even ask for one."""
-        self._some.set()
-
     async def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._write_until_stopped(), name="log")
@@ -124,7 +121,7 @@ class Log:
             )
             if not self._waiting:
                 self._some.clear()
-            # None where it was woken to stop, or to try again: no entry needs what every entry does.
+            # None where it was woken to stop, or to try again: nothing needs what entries need.
             if batch or (self._oldest is not None and not self._is_stopping):
                 await self._write(batch)
 
@@ -140,6 +137,7 @@ class Log:
             for entry in batch:
                 if not entry.done.cancelled():
                     entry.done.set_exception(refusal)
+            asyncio.get_running_loop().call_later(_TRY_AGAIN_S, self._some.set)
             return
         self._oldest = self._waiting[0].since if self._waiting else None
         first = last - len(batch) + 1

@@ -131,7 +131,6 @@ class Decider:
         behind = self._log.seconds_behind
         if behind <= LOG_BOUND_S:
             return
-        self._log.try_again()
         facts = known.entry.facts
         classes = {
             facts.data_class,

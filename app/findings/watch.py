@@ -41,10 +41,10 @@ async def judge_log(database: Database, name: str) -> None:
 async def judge_some(session: AsyncSession, rule: Rule) -> bool:
     """Judge the next entries; whether there may be more. A rule that somebody else judges waits."""
     driver = await Database.driver_of(session)
-    head = await reading.head(driver)
     mark = await session.get(
         AlertMark, rule.name, with_for_update={"skip_locked": True}, populate_existing=True
     )
+    head = await reading.head(driver)  # now that nobody else moves the mark: never behind it
     if mark is None:  # held by another worker, or a rule that is new here: it begins at the end
         begin = insert(AlertMark).values(rule=rule.name, seq=head).on_conflict_do_nothing()
         await session.execute(begin)

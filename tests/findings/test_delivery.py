@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ import orjson
 import pytest
 import pytest_asyncio
 from aiosmtpd.smtp import SMTP
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from app.api.state import Platform
 from app.findings import deliveries
@@ -30,6 +33,7 @@ from app.models.findings import Severity
 from app.models.parties import Role
 from app.tasks.worker import work
 from tests.conftest import ISSUER
+from tests.oauth.certificates import Authority
 from tests.world import KENKO, SAKAI, World
 
 CHANNELS = "/v1/alert-channels"
@@ -429,6 +433,25 @@ async def test_a_relay_that_is_away_or_not_trusted_is_said_so(inbox: tuple[Inbox
     for mailer in (plain, away):  # one that cannot be spoken to in secret is not spoken to
         with pytest.raises(MailNotSent):
             await mailer.send("a@city.example.jp", "s", "t", message_id="m")
+
+
+async def test_over_tls_only_a_certificate_that_is_believed_is_spoken_to(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    shown = authority.issue("mail", use=ExtendedKeyUsageOID.SERVER_AUTH)
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(shown.pem, shown.key)
+    handler = Inbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(handler), "127.0.0.1", 0, ssl=server_side)
+    relay = Relay.parse(f"smtps://127.0.0.1:{server.sockets[0].getsockname()[1]}", SENDER)
+    believing = Mailer(relay, trusted=ssl.create_default_context(cafile=authority.pem))
+
+    async with server:
+        with pytest.raises(MailNotSent):
+            await Mailer(relay).send("a@city.example.jp", "s", "t", message_id="m1")
+        await believing.send("a@city.example.jp", "s", "t", message_id="m2")
+
+    assert [mail["Message-ID"] for _, mail in handler.mails] == ["<m2@city.example.jp>"]
 
 
 @pytest.mark.parametrize(
