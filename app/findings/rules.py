@@ -177,10 +177,10 @@ RULES: Final[Mapping[str, Rule]] = {
             about_en="One client has read many rows within a short time",
             ja="クライアント {client}（{consumer}）が{window_minutes}分以内にデータセット {dataset} の"
             "{amount}行を読みました（しきい値 {threshold}行）。利用目的 {purpose} に必要な量か利用者に"
-            "確認し、不審な場合は協定を停止してください（POST /v1/agreements/{{id}}/suspend）。",
+            "確認し、不審な場合はその協定を停止してください（GET /v1/agreements?dataset={dataset} で確認し、suspend）。",
             en="The client {client} ({consumer}) has read {amount} rows of the dataset {dataset} within"
             " {window_minutes} minutes; {threshold} raise this. Ask its organisation whether the purpose"
-            " {purpose} needs them; if not, suspend the agreement (POST /v1/agreements/{{id}}/suspend).",
+            " {purpose} needs them; if not, suspend its agreement (GET /v1/agreements?dataset={dataset} names it).",
             events=frozenset({Event.RECORDS_READ, Event.SOURCE_READ}),
             read=bulk_read,
             owner="publisher",
@@ -200,10 +200,10 @@ RULES: Final[Mapping[str, Rule]] = {
             " holidays and the turn of the year included)",
             ja="クライアント {client}（{consumer}）が開庁時間（平日{from_hour}時から{until_hour}時）の外に"
             "データセット {dataset} を{amount}回読みました。夜間処理であれば時間帯を確認して dismiss し、"
-            "心当たりがなければ協定を停止してください（POST /v1/agreements/{{id}}/suspend）。",
+            "心当たりがなければその協定を停止してください（GET /v1/agreements?dataset={dataset} で確認し、suspend）。",
             en="The client {client} ({consumer}) has read the dataset {dataset} {amount} times outside"
             " office hours (weekdays {from_hour} to {until_hour}). Dismiss this if it is a job of the"
-            " night; if nobody knows of it, suspend the agreement (POST /v1/agreements/{{id}}/suspend).",
+            " night; if nobody knows of it, suspend its agreement (GET /v1/agreements?dataset={dataset} names it).",
             events=frozenset({Event.RECORDS_READ}),
             read=off_hours,
             owner="publisher",

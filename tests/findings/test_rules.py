@@ -232,12 +232,15 @@ async def test_refusals_in_a_row_are_told_of_unless_a_read_was_allowed_between(
     assert found[0].owner_id is None and "no_agreement" in found[0].en
 
 
-async def test_two_workers_at_once_make_one_finding_of_it(world: World) -> None:
+async def test_two_workers_at_once_make_one_finding_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = await world.dataset()
+    monkeypatch.setattr(watch, "_AT_ONCE", 3)
     for _ in range(20):
         await logged(world, dataset, rows=500)
 
-    await asyncio.gather(*(watch_log(world.platform.database) for _ in range(2)))
+    await asyncio.gather(*(watch_log(world.platform.database) for _ in range(3)))
 
     (finding,) = await findings(world, "bulk_read", dataset_id=dataset)
     assert finding.seen == 1
