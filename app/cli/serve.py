@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.findings.sending import Messenger
-    from app.kit.db import Database
     from app.kit.settings import Settings
 
 _LAST_SECONDS: Final = 5.0
@@ -63,10 +62,10 @@ def work(
     """Take jobs from the queue until stopped. ワーカを起動する。"""
     if until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_work(makes_files=not no_files))
+    asyncio.run(_work(makes_files=not no_files, beside_server=until_eof))
 
 
-async def _work(*, makes_files: bool) -> None:
+async def _work(*, makes_files: bool, beside_server: bool) -> None:
     from app.formats.individual_number import masked_json  # noqa: PLC0415
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
@@ -81,7 +80,7 @@ async def _work(*, makes_files: bool) -> None:
         database = await Database.open(url, connections=settings.database_connections)
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            async with _messenger(settings, database) as messenger:
+            async with _messenger(settings, says_why_not=not beside_server) as messenger:
                 await work_for_ever(
                     database,
                     store=store if makes_files else None,
@@ -94,7 +93,7 @@ async def _work(*, makes_files: bool) -> None:
 
 @asynccontextmanager
 async def _messenger(
-    settings: "Settings", database: "Database"
+    settings: "Settings", *, says_why_not: bool
 ) -> "AsyncIterator[Messenger | None]":
     """What tells of findings; None where this machine has not the key that sealed the secrets."""
     from app.findings.sending import Messenger  # noqa: PLC0415
@@ -105,8 +104,9 @@ async def _messenger(
     try:
         sealer = load_sealer(settings.secret_key_path)
     except SecretKeyUnusable as refusal:
-        note(f"指摘の通知は他のワーカに任せます: {refusal.words('ja')}",
-             f"Findings are told of by other workers: {refusal.words('en')}")  # fmt: skip
+        if says_why_not:  # a server beside us does by itself
+            note(f"指摘の通知は他のワーカに任せます: {refusal.words('ja')}",
+                 f"Findings are told of by other workers: {refusal.words('en')}")  # fmt: skip
         yield None
         return
     outbound = Outbound(Allowed.parse(settings.outbound_allow))
