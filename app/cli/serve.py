@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -62,10 +63,10 @@ def work(
     """Take jobs from the queue until stopped. ワーカを起動する。"""
     if until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_work(makes_files=not no_files, beside_server=until_eof))
+    asyncio.run(_work(makes_files=not no_files))
 
 
-async def _work(*, makes_files: bool, beside_server: bool) -> None:
+async def _work(*, makes_files: bool) -> None:
     from app.formats.individual_number import masked_json  # noqa: PLC0415
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
@@ -80,7 +81,7 @@ async def _work(*, makes_files: bool, beside_server: bool) -> None:
         database = await Database.open(url, connections=settings.database_connections)
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            async with _messenger(settings, says_why_not=not beside_server) as messenger:
+            async with _messenger(settings) as messenger:
                 await work_for_ever(
                     database,
                     store=store if makes_files else None,
@@ -92,26 +93,17 @@ async def _work(*, makes_files: bool, beside_server: bool) -> None:
 
 
 @asynccontextmanager
-async def _messenger(
-    settings: "Settings", *, says_why_not: bool
-) -> "AsyncIterator[Messenger | None]":
-    """What tells of findings; None where this machine has not the key that sealed the secrets."""
+async def _messenger(settings: "Settings") -> "AsyncIterator[Messenger]":
+    """What tells of findings. The key is read when it is needed: a first start is making it now."""
     from app.findings.sending import Messenger  # noqa: PLC0415
-    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
     from app.kit.mail import Mailer  # noqa: PLC0415
     from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
 
-    try:
-        sealer = load_sealer(settings.secret_key_path)
-    except SecretKeyUnusable as refusal:
-        if says_why_not:  # a server beside us does by itself
-            note(f"指摘の通知は他のワーカに任せます: {refusal.words('ja')}",
-                 f"Findings are told of by other workers: {refusal.words('en')}")  # fmt: skip
-        yield None
-        return
     outbound = Outbound(Allowed.parse(settings.outbound_allow))
+    mailer = Mailer(settings.relay) if settings.relay else None
     try:
-        yield Messenger(outbound, sealer, Mailer(settings.relay) if settings.relay else None)
+        yield Messenger(outbound, partial(load_sealer, settings.secret_key_path), mailer)
     finally:
         await outbound.close()
 

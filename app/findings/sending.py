@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -56,9 +57,12 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 class Messenger:
-    """Sends messages; one a worker. Without a mailer no mail leaves."""
+    """Sends messages; one a worker. Without a mailer no mail leaves, and without the key that sealed
+    the secrets no webhook: `sealer` gives it, or raises `SecretKeyUnusable`."""
 
-    def __init__(self, outbound: Outbound, sealer: Sealer, mailer: Mailer | None) -> None:
+    def __init__(
+        self, outbound: Outbound, sealer: Callable[[], Sealer], mailer: Mailer | None
+    ) -> None:
         self._outbound = outbound
         self._sealer = sealer
         self._mailer = mailer
@@ -75,7 +79,7 @@ class Messenger:
 
     async def _post(self, channel: AlertChannel, delivery: AlertDelivery) -> None:
         sealed = channel.sealed_secret or b""
-        secret = self._sealer.unseal(sealed, about=place_of(channel.id)).decode()
+        secret = self._sealer().unseal(sealed, about=place_of(channel.id)).decode()
         body = orjson.dumps(delivery.message, option=orjson.OPT_SORT_KEYS)
         now = int(clock.now().timestamp())
         headers = {

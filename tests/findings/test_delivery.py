@@ -94,7 +94,7 @@ async def receiving(**how: Any) -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def messenger(platform: Platform) -> AsyncIterator[Messenger]:
     outbound = Outbound(Allowed.parse("127.0.0.1"))
-    yield Messenger(outbound, platform.sealer, None)
+    yield Messenger(outbound, lambda: platform.sealer, None)
     await outbound.close()
 
 
@@ -315,7 +315,7 @@ async def test_a_name_that_turns_inwards_later_is_refused_when_it_is_asked(
     outbound = Outbound(resolve=resolve)
     await seen(world, "c-rebound")
 
-    await deliver(world, Messenger(outbound, platform.sealer, None), channel)
+    await deliver(world, Messenger(outbound, lambda: platform.sealer, None), channel)
     await outbound.close()
 
     shown = await state_of(world, headers, channel)
@@ -378,7 +378,7 @@ async def test_a_mail_says_it_in_both_languages(
     channel = body.json()
     await seen(world, "c-mailed", ja="対応してください。", en="Please act.")
 
-    wait = await deliver(world, Messenger(outbound, platform.sealer, mailer), channel)
+    wait = await deliver(world, Messenger(outbound, lambda: platform.sealer, mailer), channel)
 
     ((to, mail),) = handler.mails
     assert (wait, to, channel["secret"]) == (None, ["kikikanri@city.example.jp"], None)
