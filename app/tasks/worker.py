@@ -57,7 +57,7 @@ async def work(
     """Take jobs until `stop` is set; a running job is finished first.
 
     Without a store the making of files is left to other workers, and without a messenger the
-    telling of findings. `certificate_until`: when the listener's certificate ends, where known.
+    looking for findings and telling of them. `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -70,11 +70,10 @@ async def work(
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _connection: lost.set())
     queue = _queue(database, connection)
-    _watch_too(queue, database, certificate_until)
     if store is not None:
         _make_files_too(queue, database, store)
     if messenger is not None:
-        _tell_too(queue, database, messenger)
+        _tell_too(queue, database, messenger, certificate_until)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -120,16 +119,14 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
     return queue
 
 
-def _watch_too(queue: PgQueuer, database: Database, certificate_until: datetime | None) -> None:
-    """The alert rules' turns."""
+def _tell_too(
+    queue: PgQueuer, database: Database, messenger: Messenger, certificate_until: datetime | None
+) -> None:
+    """The jobs of a worker that looks for findings and tells of them."""
 
     @queue.schedule("alerts", "* * * * *")
     async def run_alerts(_schedule: Schedule) -> None:
         await _unless_stopped(queue, watch_log(database, certificate_until))
-
-
-def _tell_too(queue: PgQueuer, database: Database, messenger: Messenger) -> None:
-    """The jobs of a worker that can tell of findings."""
 
     @queue.entrypoint(ALERTS, concurrency_limit=4)
     async def run_deliver(job: Job) -> None:
