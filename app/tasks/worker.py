@@ -57,7 +57,8 @@ async def work(
     """Take jobs until `stop` is set; a running job is finished first.
 
     Without a store the making of files is left to other workers, and without a messenger the
-    looking for findings and telling of them. `certificate_until`: when the listener's certificate ends, where known.
+    looking for findings and telling of them. `certificate_until`: when the listener's certificate
+    ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
