@@ -165,6 +165,11 @@ class _Figures(Collector):
             "Age of the newest proof that memory and database agree",
             value=self._platform.live.seconds_behind,
         )
+        yield GaugeMetricFamily(
+            "urbanos_log_unwritten_seconds",
+            "How long this process has been unable to write to the log",
+            value=self._platform.log.seconds_behind,
+        )
 
     def _durations(self) -> HistogramMetricFamily:
         total = 0

@@ -56,6 +56,7 @@ class Platform:
     log_keeper: LogKeeper
     sealer: Sealer
     outbound: Outbound
+    sends_mail: bool
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     linker: Linker

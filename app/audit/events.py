@@ -83,3 +83,8 @@ class Event(StrEnum):
     SUBJECT_FORGOTTEN = "subject.forgotten"
     LOG_PERIOD_SET = "log.period_set"
     LOG_DROPPED = "log.dropped"
+    FINDING_OPENED = "finding.opened"
+    FINDING_CHANGED = "finding.changed"
+    ALERT_RULE_SET = "alert_rule.set"
+    ALERT_CHANNEL_ADDED = "alert_channel.added"
+    ALERT_CHANNEL_REMOVED = "alert_channel.removed"

@@ -5,6 +5,7 @@ An entry holds who, what, why and how many; never a payload, a token or a row, n
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
 _APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
 _MOST_AT_ONCE = 500
 _MOST_CHARACTERS = 500  # of one fact
+_TRY_AGAIN_S = 5.0  # after a failure, whether or not anybody has an entry
 
 
 def body_of(event: Event, **facts: Any) -> str:
@@ -63,6 +65,7 @@ class _Waiting:
     body: str
     done: "asyncio.Future[int]"
     subjects: Sequence[bytes]
+    since: float
 
 
 class Log:
@@ -75,6 +78,13 @@ class Log:
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
+        # When the oldest entry came that nothing has been written since; None: all is written.
+        self._oldest: float | None = None
+
+    @property
+    def seconds_behind(self) -> float:
+        """How long the log has taken nothing although there was something to write."""
+        return 0.0 if self._oldest is None else time.monotonic() - self._oldest
 
     async def start(self) -> None:
         """Begin to write."""
@@ -96,7 +106,10 @@ class Log:
         `about` are digests of the people whom it is about: they stand beside it, in its commit.
         """
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(body_of(event, **facts), done, about))
+        since = time.monotonic()
+        self._waiting.append(_Waiting(body_of(event, **facts), done, about, since))
+        if self._oldest is None:
+            self._oldest = since
         self._some.set()
         number = await done
         receipt = receipts.current()
@@ -113,7 +126,8 @@ class Log:
             )
             if not self._waiting:
                 self._some.clear()
-            if batch:  # none where it was woken to stop
+            # None where it was woken to stop, or to try again: nothing needs what entries need.
+            if batch or (self._oldest is not None and not self._is_stopping):
                 await self._write(batch)
 
     async def _write(self, batch: list[_Waiting]) -> None:
@@ -128,7 +142,9 @@ class Log:
             for entry in batch:
                 if not entry.done.cancelled():
                     entry.done.set_exception(refusal)
+            asyncio.get_running_loop().call_later(_TRY_AGAIN_S, self._some.set)
             return
+        self._oldest = self._waiting[0].since if self._waiting else None
         first = last - len(batch) + 1
         for number, entry in enumerate(batch, start=first):
             if not entry.done.cancelled():  # its caller hung up; the entry stands all the same

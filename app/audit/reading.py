@@ -1,5 +1,6 @@
 """Entries of the log, newest first. Reads only."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +10,7 @@ import orjson
 
 from app.audit.events import Event
 from app.audit.metering import ROWS_OF_ENTRIES
+from app.kit.db import Driver
 
 _LIST: Final = """
 SELECT seq, body, hash FROM log_entry
@@ -45,6 +47,13 @@ FROM uses WHERE event IN ('records.read', 'records.refused')
 GROUP BY 1, 2, 3 ORDER BY last_at DESC LIMIT $2
 """
 _READERS: Final = _USES.format(later=ROWS_OF_ENTRIES.format(where=_LATER))
+
+
+_HEAD: Final = "SELECT seq FROM log_head"
+_SPAN: Final = """
+SELECT seq, body FROM log_entry
+WHERE seq > $1 AND seq <= $2 AND body::jsonb ->> 'event' = ANY($3::text[]) ORDER BY seq
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,19 @@ async def looked_through(pool: "asyncpg.Pool[Any]", before: int | None) -> tuple
     if row is None:
         return 1, False
     return row["floor"], row["floor"] > row["dropped"] + 1
+
+
+async def head(driver: Driver) -> int:
+    """The number of the newest entry. All before it are there: numbers are given at the commit."""
+    return int(await driver.fetchval(_HEAD))
+
+
+async def span(
+    driver: Driver, after: int, last: int, events: Collection[Event]
+) -> list[tuple[int, dict[str, Any]]]:
+    """The entries of some events between two numbers, oldest first: number and facts."""
+    rows = await driver.fetch(_SPAN, after, last, [event.value for event in events])
+    return [(row["seq"], orjson.loads(row["body"])) for row in rows]
 
 
 async def list_readers(

@@ -8,7 +8,7 @@ from typing import Any
 from app.audit.events import Event
 from app.audit.log import Log
 from app.broker.limits import LimiterUnavailable, Limits, RateLimited
-from app.broker.refusals import refusal_of
+from app.broker.refusals import LogBehind, refusal_of
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
@@ -16,7 +16,7 @@ from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
 from app.policy.rules import decide, looked_at
-from app.policy.staleness import still_known
+from app.policy.staleness import LOG_BOUND_S, still_known, waits_for_log
 from app.policy.verdicts import Allow, Deny, Reason
 
 
@@ -119,11 +119,25 @@ class Decider:
         """
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
+            self._check_log(known, verdict)
             if not again:
                 await self._count(known, caller, verdict, purpose, request)
             return verdict
         await self.refuse(known, caller, verdict.reason, purpose, request)
         raise self._as_seen_by(known, caller, verdict)
+
+    def _check_log(self, known: Known, allow: Allow) -> None:
+        """Raise `LogBehind` where delicate columns would leave while the log takes nothing."""
+        behind = self._log.seconds_behind
+        if behind <= LOG_BOUND_S:
+            return
+        facts = known.entry.facts
+        classes = {
+            facts.data_class,
+            *(each for name, each in facts.columns if name in allow.columns),
+        }
+        if any(waits_for_log(each, behind) for each in classes):
+            raise LogBehind(dataset=facts.id, minutes=LOG_BOUND_S // 60)
 
     async def _count(
         self, known: Known, caller: Caller | None, allow: Allow, purpose: str | None, request: str

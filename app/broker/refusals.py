@@ -163,6 +163,21 @@ class FactsTooOld(AccessRefused):
         self.headers["Retry-After"] = "5"
 
 
+class LogBehind(AppError):
+    """Nothing can be written to the log, and nobody could say afterwards who had the data."""
+
+    kind = Kind.UNAVAILABLE
+    code = "log_behind"
+    ja = (
+        "ログに{minutes}分以上書き込めないため、データセット {dataset} の提供を止めています。"
+        "公開データは利用できます。運営者に連絡し、しばらくしてから再試行してください。"
+    )
+    en = (
+        "Nothing could be written to the log for {minutes} minutes, so the dataset {dataset} is not"
+        " given; public data are. Tell the operator, and try again shortly."
+    )
+
+
 def refusal_of(deny: Deny) -> AccessRefused:
     """The refusal to raise for a rule's no."""
     if deny.reason is Reason.FACTS_TOO_OLD:

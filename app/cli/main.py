@@ -13,6 +13,7 @@ from app.cli import (
     dataset,
     demo,
     doctor,
+    finding,
     invite,
     keys,
     load,
@@ -72,6 +73,7 @@ for made, name in (
     (provider.app, "provider"),
     (agreement.app, "agreement"),
     (audit.app, "audit"),
+    (finding.app, "finding"),
     (keys.app, "keys"),
     (subject.app, "subject"),
 ):

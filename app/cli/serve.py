@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 import time
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,6 +15,10 @@ from app.cli.shell import address_of, read_settings
 from app.cli.words import Json, note, show_one
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from app.findings.sending import Messenger
     from app.kit.settings import Settings
 
 _LAST_SECONDS: Final = 5.0
@@ -75,9 +81,42 @@ async def _work(*, makes_files: bool) -> None:
         database = await Database.open(url, connections=settings.database_connections)
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            await work_for_ever(database, store=store if makes_files else None)
+            async with _messenger(settings) as messenger:
+                await work_for_ever(
+                    database,
+                    store=store if makes_files else None,
+                    messenger=messenger,
+                    certificate_until=_certificate_until(settings),
+                )
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def _messenger(settings: "Settings") -> "AsyncIterator[Messenger]":
+    """What tells of findings. The key is read when it is needed: a first start is making it now."""
+    from app.findings.sending import Messenger  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
+    from app.kit.mail import Mailer  # noqa: PLC0415
+    from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
+
+    outbound = Outbound(Allowed.parse(settings.outbound_allow))
+    mailer = Mailer(settings.relay) if settings.relay else None
+    try:
+        yield Messenger(outbound, partial(load_sealer, settings.secret_key_path), mailer)
+    finally:
+        await outbound.close()
+
+
+def _certificate_until(settings: "Settings") -> "datetime | None":
+    if settings.tls_certificate is None:
+        return None
+    from app.kit.tls import expires_at  # noqa: PLC0415
+
+    try:
+        return expires_at(settings.tls_certificate)
+    except (OSError, ValueError):  # a worker may be without the listener's file
+        return None
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.kit.mail import Relay
 from app.kit.outbound import Allowed
 from app.kit.store import Access
 
@@ -99,6 +100,28 @@ class Settings(BaseSettings):
     outbound_allow: str = ""
     """Hosts and networks, parted by commas, that we connect to although they are not public or do
     not speak https: `idp.lgwan.example.jp,10.2.0.0/16`. All else goes to public https addresses."""
+
+    mail_from: str | None = None
+    """The address that stands as the sender of mail, `urban-os@city.example.jp`."""
+    smtp_url: SecretStr | None = None
+    """Where mail is handed in: `smtps://user:password@host:465`, `smtp+starttls://…`, or within
+    one's own network `smtp://host:25`. Unset: nobody is told of findings by mail."""
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_relay(cls, url: SecretStr | None, told: ValidationInfo) -> SecretStr | None:
+        try:
+            if url is not None:
+                Relay.parse(url.get_secret_value(), told.data.get("mail_from") or "")
+        except ValueError as wrong:
+            raise PydanticCustomError(
+                "not_relay",
+                "{why}: give smtps://user:password@host:465, and URBANOS_MAIL_FROM",
+                {"why": str(wrong),
+                 "ja": "smtps://利用者:パスワード@ホスト:465 の形にし、URBANOS_MAIL_FROM も指定して"
+                       "ください。"},
+            ) from None  # fmt: skip
+        return url
 
     @field_validator("outbound_allow")
     @classmethod
@@ -302,6 +325,13 @@ class Settings(BaseSettings):
     def takes_certificates(self) -> bool:
         """Whether a client of this zone can show a certificate: to us, or to who tells us."""
         return self.tls_client_ca is not None or self.client_certificate_header is not None
+
+    @property
+    def relay(self) -> Relay | None:
+        """Where mail is handed in, if anywhere."""
+        if self.smtp_url is None:
+            return None
+        return Relay.parse(self.smtp_url.get_secret_value(), self.mail_from or "")
 
     @property
     def store_access(self) -> Access:

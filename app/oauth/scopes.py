@@ -16,6 +16,8 @@ FIXED: Final[dict[str, frozenset[str]]] = {
     "admin:read": frozenset({Role.OPERATOR, Role.COORDINATOR}),
     "admin:write": frozenset({Role.OPERATOR}),
     "audit:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.AUDITOR}),
+    "findings:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
+    "findings:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
 }
 MEANINGS: Final[dict[str, str]] = {
     "catalogue:write": "register and change datasets of one's own organisation",
@@ -27,6 +29,8 @@ MEANINGS: Final[dict[str, str]] = {
     "admin:write": "change organisations, clients, members of staff and who vouches for them;"
     " suspend agreements",
     "audit:read": "read and verify the log",
+    "findings:read": "read the findings of one's own organisation; operators and auditors all",
+    "findings:write": "answer those findings, and say where one is told of them",
 }
 # Who somebody is, for the app that they signed in to (OpenID Connect Core, 5.4). No machine's.
 IDENTITY: Final[dict[str, str]] = {

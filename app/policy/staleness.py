@@ -15,12 +15,21 @@ BOUNDS_S: Final[Mapping[str, int]] = {
     "personal": 30,
     "specific-personal": 30,
 }
+# Seconds without an entry in the log after which delicate data stop: nobody could say who had them.
+LOG_BOUND_S: Final = 900
+_NEEDS_LOG: Final = frozenset({"restricted", "personal", "specific-personal"})
 _SHORTEST_S: Final = min(BOUNDS_S.values())
 
 
 def is_too_old(data_class: str, seconds: float) -> bool:
     """Whether facts of this age decide nothing about the class; an unknown class waits least."""
     return seconds > BOUNDS_S.get(data_class, _SHORTEST_S)
+
+
+def waits_for_log(data_class: str, seconds: float) -> bool:
+    """Whether data of the class stay here while the log has taken nothing for so long."""
+    is_delicate = data_class in _NEEDS_LOG or data_class not in BOUNDS_S
+    return is_delicate and seconds > LOG_BOUND_S
 
 
 def still_known(facts: Facts, seconds: float) -> Facts | Deny:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, text
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import incoming, retention
+from app.findings.deliveries import forget_delivered
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.folders import sweep
@@ -44,6 +45,7 @@ async def tidy(database: Database) -> None:
     await forget_under_way(database.pool)
     await forget_citizens(database.pool)
     await forget_links(database.pool)
+    await forget_delivered(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

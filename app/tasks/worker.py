@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +17,14 @@ from pgqueuer.domain.models import Job, Schedule
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import runs
-from app.jobs.queue import FILES, LOAD
+from app.findings.deliveries import deliver
+from app.findings.sending import Messenger
+from app.jobs.queue import ALERTS, FILES, LOAD
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
+from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.files import keep_up, make_files
 from app.tasks.keep_log import keep_log
@@ -37,6 +40,7 @@ _HEARTBEAT: Final = timedelta(seconds=10)
 _LOOK: Final = timedelta(seconds=5)  # for jobs that nobody has told of
 _LAST_SECONDS: Final = 5.0  # for what was cut off to end
 _HELD_AGAIN: Final = timedelta(seconds=5)
+_LOOKED_AGAIN: Final = timedelta(minutes=1)  # how often the rules' turn calls for what is due
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
             asyncpg.OperatorInterventionError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
             DatabaseUnavailable, DBAPIError, StoreUnusable)  # fmt: skip
@@ -47,11 +51,15 @@ async def work(
     stop: asyncio.Event,
     *,
     store: Store | None = None,
+    messenger: Messenger | None = None,
+    certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
 
-    Without a store the making of files is left to other workers.
+    Without a store the making of files is left to other workers, and without a messenger the
+    looking for findings and telling of them. `certificate_until`: when the listener's certificate
+    ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -66,6 +74,8 @@ async def work(
     queue = _queue(database, connection)
     if store is not None:
         _make_files_too(queue, database, store)
+    if messenger is not None:
+        _tell_too(queue, database, messenger, certificate_until)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -113,6 +123,26 @@ def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueue
         await _unless_stopped(queue, keep_log(database))
 
     return queue
+
+
+def _tell_too(
+    queue: PgQueuer, database: Database, messenger: Messenger, certificate_until: datetime | None
+) -> None:
+    """The jobs of a worker that looks for findings and tells of them."""
+
+    @queue.schedule("alerts", "* * * * *")
+    async def run_alerts(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, watch_log(database, certificate_until))
+
+    @queue.entrypoint(ALERTS, concurrency_limit=4)
+    async def run_deliver(job: Job) -> None:
+        channel = UUID(orjson.loads(job.payload or b"{}")["channel"])
+        try:
+            wait = await deliver(database, messenger, channel)
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        if wait is not None and wait < _LOOKED_AGAIN:
+            raise RetryRequested(wait)
 
 
 def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
@@ -192,6 +222,8 @@ async def work_for_ever(
     database: Database,
     *,
     store: Store | None = None,
+    messenger: Messenger | None = None,
+    certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
@@ -202,7 +234,10 @@ async def work_for_ever(
         loop.add_signal_handler(name, stop.set)
     while not stop.is_set():
         try:
-            await work(database, stop, store=store, heartbeat=heartbeat)
+            await work(
+                database, stop, store=store, messenger=messenger,
+                certificate_until=certificate_until, heartbeat=heartbeat,
+            )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
             await asyncio.sleep(reconnect_seconds)

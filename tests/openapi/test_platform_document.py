@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,10 @@ from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs
 from app.cli.openapi import document_text
+from app.findings.findings import Sighting, report
 from app.models.citizens import CitizenProvider
 from app.models.datasets import Dataset
+from app.models.findings import Severity
 from app.models.parties import AuthMethod, Role
 from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
@@ -136,7 +138,7 @@ async def stage(
     await world.publish(writing, run)
     scope = (
         "catalogue:write agreements:write organization:write dataset:shelters:read"
-        " dataset:stock:read dataset:stock:write"
+        " dataset:stock:read dataset:stock:write findings:read findings:write"
     )
     own = await world.token(steward, scope)
     other = await world.token(asker, "agreements:write")
@@ -574,7 +576,37 @@ async def _cosigned(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {}, {}
 
 
+async def _finding(stage: Stage) -> tuple[dict[str, str], Path_]:
+    seen = Sighting(
+        rule="bulk_read", subject_kind="client", subject_id=f"c-{secrets.token_hex(5)}",
+        severity=Severity.HIGH, ja="試験", en="A test", due_in=timedelta(days=3),
+        owner_id="271004-kenko",
+    )  # fmt: skip
+    async with stage.world.platform.database.writing() as session:
+        (finding,) = await report(session, seen)
+    return stage.own, {"finding_id": finding.id}
+
+
+async def _alert_channel(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"kind": "webhook", "target": "https://hooks.city.example.jp/"}
+    made = await stage.send("/v1/alert-channels", body, stage.own)
+    return stage.own, {"channel_id": made["id"]}
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /v1/findings": _as("own"),
+    "GET /v1/findings/{finding_id}": _finding,
+    "PATCH /v1/findings/{finding_id}": _finding,
+    "POST /v1/findings/{finding_id}/acknowledge": _finding,
+    "POST /v1/findings/{finding_id}/resolve": _finding,
+    "POST /v1/findings/{finding_id}/dismiss": _finding,
+    "GET /v1/alert-channels": _as("own"),
+    "POST /v1/alert-channels": _as("own"),
+    "POST /v1/alert-channels/{channel_id}/test": _alert_channel,
+    "DELETE /v1/alert-channels/{channel_id}": _alert_channel,
+    "GET /v1/admin/alert-rules": _as("admin"),
+    "GET /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
+    "PATCH /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
     "GET /api/3/action/{name}": _as("nobody", name="package_list"),
     "POST /api/3/action/{name}": _as("nobody", name="package_search"),
     "GET /datastore/dump/{resource_id}": _open_resource,

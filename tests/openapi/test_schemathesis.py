@@ -59,10 +59,12 @@ async def running(app: FastAPI, platform: Any, client: httpx.AsyncClient) -> Asy
     steward = await world.party(KENKO, Role.STEWARD)
     callers: tuple[dict[str, str], ...] = (
         {},
-        await world.token(operator, "admin:read admin:write invitations:write"),
+        await world.token(
+            operator, "admin:read admin:write invitations:write findings:read findings:write"
+        ),
         await world.token(
             steward,
-            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write",
+            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write findings:read findings:write",
         ),
     )
     async with served(app) as port:

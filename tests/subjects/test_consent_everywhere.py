@@ -112,17 +112,17 @@ async def test_downgraded_a_purpose_by_consent_lets_nothing_out(embedded: Databa
     await asyncio.to_thread(_move, url, command.upgrade, "0003")
     connection = await asyncpg.connect(dsn_of(url))
     await connection.execute(FILLED)
-    await asyncio.to_thread(_move, url, command.upgrade, "0029")
+    await asyncio.to_thread(_move, url, command.upgrade, "0030")
     await connection.execute(
         "INSERT INTO purpose VALUES ('health', '健康', 'Health') ON CONFLICT DO NOTHING;"
         "INSERT INTO purpose_view (dataset_id, purpose, consent, set_at, set_by)"
         " VALUES ('parks', 'health', true, now(), 'test')"
     )
 
-    await asyncio.to_thread(_move, url, command.downgrade, "0028")
+    await asyncio.to_thread(_move, url, command.downgrade, "0029")
     below = await connection.fetchval("SELECT columns FROM purpose_view")
     tables = await connection.fetchval("SELECT to_regclass('subject_consent')")
-    await asyncio.to_thread(_move, url, command.upgrade, "0029")
+    await asyncio.to_thread(_move, url, command.upgrade, "0030")
     await connection.close()
     await embedded.drop_database(name)
 
