@@ -3,7 +3,7 @@
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, pool, text
+from sqlalchemy import Connection, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.models.tables import Base
@@ -27,7 +27,8 @@ def run(connection: Connection) -> None:
 
 async def connect_and_run() -> None:
     """Open the one connection."""
-    url = context.config.attributes["url"]
+    # However it is spelt: `postgresql://` alone would be read as another driver's.
+    url = make_url(context.config.attributes["url"]).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url, poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(run)

@@ -24,13 +24,32 @@ class DatabaseNotMigrated(AppError):
     en = "The database is at {found}, this program at {wanted}. Run: urbanos migrate"
 
 
+class MigrationRefused(AppError):
+    """PostgreSQL does not let this login do a step; nothing was changed."""
+
+    kind = Kind.UNAVAILABLE
+    code = "migration_refused"
+    ja = "データベースが移行を拒否しました。何も変更していません: {why}"
+    en = "The database refused the migration, and nothing was changed: {why}"
+
+
 def upgrade(url: str) -> None:
-    """Bring the database up to date. Blocks and runs a loop of its own: call it in a thread."""
+    """Bring the database up to date. Blocks and runs a loop of its own: call it in a thread.
+
+    Raises `MigrationRefused` where the login lacks a right.
+    """
     from alembic import command  # noqa: PLC0415 - only where something is to be migrated
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     config = _config()
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except DBAPIError as exc:
+        refused = exc.orig.__cause__ if exc.orig is not None else None
+        if not isinstance(refused, asyncpg.InsufficientPrivilegeError):
+            raise
+        raise MigrationRefused(why=str(refused)) from exc
 
 
 def _config() -> "Config":

@@ -9,21 +9,24 @@ branch_labels = None
 depends_on = None
 
 # Roles are the whole cluster's: another database of it may have made this one, or be making it.
+# To become it is allowed, to have its rights at hand is not: each use of them is asked for.
 ROLE = """
 DO $$
 BEGIN
-    CREATE ROLE urbanos_linker NOLOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-END $$
-"""
-# To become it is allowed, to have its rights at hand is not: each use of them is asked for.
-MAY_BECOME = """
-DO $$
-BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'urbanos_linker') THEN
+        BEGIN
+            CREATE ROLE urbanos_linker NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
        AND NOT pg_has_role(current_user, 'urbanos_linker', 'SET') THEN
         EXECUTE format('GRANT urbanos_linker TO %I WITH INHERIT FALSE, SET TRUE', current_user);
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'a superuser must first say: CREATE ROLE urbanos_linker NOLOGIN (once), '
+        'GRANT urbanos_linker TO % WITH INHERIT FALSE, SET TRUE', quote_ident(current_user)
+        USING ERRCODE = 'insufficient_privilege';
 END $$
 """
 TABLES = """
@@ -58,7 +61,6 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("dataset", sa.Column("subject", sa.Text(), nullable=True))
     op.execute(ROLE)
-    op.execute(MAY_BECOME)
     op.execute("CREATE SCHEMA linker AUTHORIZATION urbanos_linker")
     op.execute("SET LOCAL ROLE urbanos_linker")
     for statement in TABLES.split(";\n"):
