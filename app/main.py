@@ -15,6 +15,7 @@ from app.api import (
     changes,
     client_keys,
     clients,
+    connectors,
     datasets,
     decisions,
     files,
@@ -75,6 +76,8 @@ from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
+from app.connectors.kinds import Kinds
+from app.connectors.preview import Previews
 from app.kit.db import Database, plain_dsn
 from app.kit.edge import Edge
 from app.kit.limits import Limiter
@@ -111,6 +114,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     datasets.router,
     uploads.router,
     resumable.router,
+    connectors.kinds_router,
+    connectors.router,
     versions.router,
     views.router,
     files.router,
@@ -231,6 +236,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             log_keeper=keeper,
             sealer=sealer,
             outbound=outbound,
+            kinds=Kinds(),
+            lent_folders=settings.lent_folders,
+            previews=Previews(),
             clients=clients,
             people=people,
             linker=linker,

@@ -13,7 +13,10 @@ from app.cli.shell import address_of, read_settings
 from app.cli.words import Json, note, show_one
 
 if TYPE_CHECKING:
+    from app.kit.db import Database
+    from app.kit.outbound import Outbound
     from app.kit.settings import Settings
+    from app.tasks.harvest import Harvester
 
 _LAST_SECONDS: Final = 5.0
 Host = Annotated[str | None, typer.Option(help="127.0.0.1 if absent")]
@@ -65,6 +68,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
+    from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
     from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
@@ -73,11 +77,33 @@ async def _work(*, makes_files: bool) -> None:
     async with address_of(settings) as url:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            await work_for_ever(database, store=store if makes_files else None)
+            harvester = await _harvester(settings, database, outbound)
+            await work_for_ever(database, store=store if makes_files else None, harvester=harvester)
         finally:
+            await outbound.close()
             await database.close()
+
+
+async def _harvester(
+    settings: "Settings", database: "Database", outbound: "Outbound"
+) -> "Harvester | None":
+    """What harvests are made with; None for a worker without the key that sealed the secrets."""
+    from app.connectors.kinds import Kinds  # noqa: PLC0415
+    from app.kit.crypto import SecretKeyUnusable  # noqa: PLC0415
+    from app.oauth.keys import open_sealer  # noqa: PLC0415
+    from app.tasks.harvest import Harvester  # noqa: PLC0415
+
+    try:
+        sealer = await open_sealer(database.pool, settings.secret_key_path)
+    except SecretKeyUnusable as refusal:
+        note(f"収集は行いません: {refusal.words('ja')}", f"No harvests here: {refusal.words('en')}")
+        return None
+    return Harvester(
+        database, sealer, Kinds(), outbound, settings.lent_folders, settings.max_upload_bytes
+    )
 
 
 def _end_with_parent() -> None:

@@ -84,6 +84,10 @@ class OutboundUnusable(AppError):
     en = "The answer of {host} cannot be used: {why}. Ask who runs it."
 
 
+class OutboundTooLong(OutboundUnusable):
+    """More came than was allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """What a deployment connects to beyond public addresses by https."""
@@ -380,7 +384,12 @@ async def _pieces(
         size += len(part)
         if size > bounds.most_bytes:
             most = bounds.most_bytes
-            raise _unusable(host, f"it is longer than {most} bytes", f"{most}バイトより長い")
+            raise OutboundTooLong(
+                host=host,
+                most=most,
+                why=f"it is longer than {most} bytes",
+                why_ja=f"{most}バイトより長い",
+            )
         yield part
 
 
