@@ -146,7 +146,7 @@ class PreviewIn(AskedIn):
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = None
 
 
-class FoundOut(OutShape):
+class SourceCheckOut(OutShape):
     """How a source answered: `ok`, or what is wrong, where, and whom it concerns."""
 
     dataset: str | None
@@ -158,11 +158,11 @@ class FoundOut(OutShape):
     en: str
 
 
-class TestOut(OutShape):
+class SourceTestOut(OutShape):
     """The source itself, and each feed of it."""
 
     ok: bool
-    checks: list[FoundOut]
+    checks: list[SourceCheckOut]
 
 
 class ProposalOut(OutShape):

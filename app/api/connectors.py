@@ -21,7 +21,7 @@ from app.api.connector_shapes import (
     PreviewOut,
     ProposalOut,
     RunIn,
-    TestOut,
+    SourceTestOut,
     steps_of,
 )
 from app.api.ownership import TERMS_CODE, Owned, owner_code
@@ -148,7 +148,7 @@ async def remove_connector(connector_id: UUID, caller: CatalogueWriter, session:
 
 
 @router.post(
-    "/{connector_id}/test", response_model=TestOut, summary="Test a connector",
+    "/{connector_id}/test", response_model=SourceTestOut, summary="Test a connector",
     responses=problems(*_MINE, *_SETTINGS, "secret_key_unusable"),
 )  # fmt: skip
 async def test_connector(
