@@ -18,7 +18,7 @@ from app.connectors.scripted import (
 )
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from tests.connectors.contract import Contract, Row, Stage
-from tests.connectors.databases import PASSWORD, foreign_database
+from tests.connectors.databases import PASSWORD, Foreign, foreign_database
 from tests.connectors.sources import Asked, means, reply, web
 from tests.database import DatabaseServer
 
@@ -187,9 +187,15 @@ _QUOTED = '"' + _TABLE.replace('"', '""') + '"'
 class TestSql(Contract):
     """A table of a real PostgreSQL, by a user who may only read."""
 
+    @pytest_asyncio.fixture(scope="class", loop_scope="session")
+    async def source(self, embedded: DatabaseServer) -> AsyncIterator[Foreign]:
+        async with foreign_database(embedded) as made:
+            yield made
+
     @pytest_asyncio.fixture(loop_scope="session")
-    async def stage(self, embedded: DatabaseServer) -> AsyncIterator[Stage]:
-        async with foreign_database(embedded) as source, means() as its:
+    async def stage(self, source: Foreign) -> AsyncIterator[Stage]:
+        async with means() as its:
+            await source.owner.execute(f"DROP TABLE IF EXISTS {_QUOTED}")
             await source.owner.execute(f"CREATE TABLE {_QUOTED} (no text PRIMARY KEY, name text)")
             await source.owner.execute(f"GRANT SELECT ON {_QUOTED} TO {source.user}")
             records = [tuple(row.values()) for row in ROWS]
