@@ -221,11 +221,13 @@ def _is_done(path: Path, marker: str) -> bool:
 
 async def _pieces(file: BinaryIO, found: _Found) -> AsyncIterator[bytes]:
     """The file's bytes. Raises `SourceBroken` where somebody wrote to it meanwhile."""
+    left = found.size
     try:
-        while piece := await asyncio.to_thread(file.read, _PIECE):
+        while left >= 0 and (piece := await asyncio.to_thread(file.read, _PIECE)):
+            left -= len(piece)
             yield piece
         told = await asyncio.to_thread(os.fstat, file.fileno())
     except OSError as exc:
         raise SourceBroken(source=found.path.name, at="cut_off") from exc
-    if (told.st_size, told.st_mtime_ns) != (found.size, found.mtime_ns):
+    if left != 0 or (told.st_size, told.st_mtime_ns) != (found.size, found.mtime_ns):
         raise SourceBroken(source=found.path.name, at="moving")

@@ -264,7 +264,7 @@ async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothi
         )
         harvest_id = await farm.begin(connector)
         making = asyncio.create_task(farm.harvester.harvest(harvest_id))
-        while not server.asked:
+        while not server.asked:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         idle = farm.harvester.database.pool.get_idle_size(), farm.harvester.database.pool.get_size()
 
@@ -309,7 +309,7 @@ async def test_a_kind_that_breaks_a_promise_ends_its_own_harvest_alone(farm: Far
     stop = asyncio.Event()
     working = asyncio.create_task(work(farm.harvester.database, stop, harvester=farm.harvester))
     async with asyncio.timeout(20):
-        while {
+        while {  # noqa: ASYNC110
             (await farm.shown(c, r))["ended_at"] is None
             for c, r in ((connector, bad_run), (good, good_run))
         } != {False}:
