@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from app.api.state import Platform
 from app.connectors.kinds import Kinds
@@ -11,7 +12,8 @@ from app.connectors.scripted import ScriptedConnector
 from app.kit.settings import Settings
 from app.tasks.harvest import Harvester
 from tests.conftest import ISSUER
-from tests.world import KENKO
+from tests.connectors.farm import Farm
+from tests.world import KENKO, World
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +39,9 @@ def harvester(platform: Platform) -> Harvester:
         platform.outbound, platform.lent_folders, 64 << 20,
     )  # fmt: skip
     return replace(made, first_wait_seconds=0.01)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def farm(world: World, harvester: Harvester) -> Farm:
+    """A steward's connectors."""
+    return await Farm.of(world, harvester)

@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import select, update
 
 from app.audit.events import Event
@@ -18,21 +16,15 @@ from app.connectors.errors import SourceSlow
 from app.connectors.scripted import Script, ScriptedConnector
 from app.kit import clock
 from app.models.connectors import ConnectorEntry, Feed, Harvest
-from app.tasks.harvest import Harvester, Later
+from app.tasks.harvest import Later
 from app.tasks.worker import work
 from tests.connectors.databases import foreign_database
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Asked, reply, web
 from tests.database import DatabaseServer
-from tests.world import World
 
 A, B = {"no": "1", "name": "架空第一"}, {"no": "2", "name": "架空第二"}
 STEP = [{"to": "no", "from": ["id"]}, {"to": "name", "from": ["facility"]}]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def farm(world: World, harvester: Harvester) -> AsyncIterator[Farm]:
-    yield await Farm.of(world, harvester)
 
 
 async def test_records_of_an_interface_are_harvested_mapped_published_and_not_asked_for_twice(
