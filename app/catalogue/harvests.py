@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log
 from app.audit.events import Event
 from app.catalogue import runs, versions
+from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
-from app.connectors.frame import Known
-from app.connectors.kinds import Kinds
+from app.connectors.frame import Capabilities, Known
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
@@ -82,7 +82,13 @@ class Work:
     kept: Kept
     feed: Feed
     known: Known | None
+    is_current: bool  # readers get the version that `known` speaks of
     tries: int
+
+    def known_to(self, kind: Capabilities) -> Known | None:
+        """What the source may be told that we have. Changes alone follow on the version that
+        readers get: where that is another one, all is asked for."""
+        return self.known if self.is_current or not kind.sends_changes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ async def begin_due(session: AsyncSession) -> int:
     return begun
 
 
-async def claim(session: AsyncSession, kinds: Kinds, harvest_id: UUID) -> Work:
+async def claim(session: AsyncSession, harvest_id: UUID) -> Work:
     """Be the one that asks the source. Raises `NotMine`, and `NotYet` while another one asks it."""
     harvest = await session.get(Harvest, harvest_id)
     if harvest is None:
@@ -166,17 +172,11 @@ async def claim(session: AsyncSession, kinds: Kinds, harvest_id: UUID) -> Work:
         harvest.tries + 1,
     )
     harvest.started_at = harvest.started_at or clock.now()
-    sends_changes = kinds.get(entry.kind).capabilities.sends_changes
-    known = None if harvest.fresh else await _known(session, feeds[0], sends_changes)
-    return Work(harvest_id, harvest.attempt, its, feeds[0], known, harvest.tries)
-
-
-async def _known(session: AsyncSession, feed: Feed, sends_changes: bool) -> Known | None:
-    """What the source may be told that we have. Changes alone follow on the version that readers
-    get: where that is another one, all is asked for."""
+    (feed,) = feeds
     dataset = await session.get_one(Dataset, feed.dataset_id)
-    is_had = not sends_changes or dataset.current_version == feed.version_number
-    return Known(feed.validators) if feed.validators is not None and is_had else None
+    known = Known(feed.validators) if feed.validators is not None and not harvest.fresh else None
+    is_current = dataset.current_version == feed.version_number
+    return Work(harvest_id, harvest.attempt, its, feed, known, is_current, harvest.tries)
 
 
 async def mine(session: AsyncSession, work: Work) -> Harvest:
@@ -263,7 +263,8 @@ async def settle(session: AsyncSession, run_id: UUID) -> None:
 
 
 async def _publish(session: AsyncSession, harvest: Harvest) -> bool:
-    """Whether readers get the version, or have had it; what refuses it stands in the history."""
+    """Whether readers get the version, have had it, or will by a second person's word; what refuses
+    it stands in the history."""
     dataset = await session.get_one(Dataset, harvest.dataset_id)
     version = await versions.get(session, harvest.dataset_id, harvest.version_number or 0)
     if version.published_at is not None:
@@ -271,6 +272,9 @@ async def _publish(session: AsyncSession, harvest: Harvest) -> bool:
     try:
         async with session.begin_nested():
             await versions.publish(session, dataset, version, by=actor(harvest))
+    except SecondPersonNeeded as waits:
+        _note_error(harvest, waits)  # it is loaded, and somebody has to look at it
+        return True
     except AppError as refusal:
         _note_error(harvest, refusal)
         return False
@@ -368,9 +372,9 @@ async def _under_way(session: AsyncSession, dataset_id: str) -> UUID | None:
 def _note_error(harvest: Harvest, refusal: AppError) -> None:
     harvest.error_code = refusal.code
     harvest.error_ja, harvest.error_en = refusal.words("ja"), refusal.words("en")
-    harvest.error_class = (
-        refusal.told_as if isinstance(refusal, SourceError) else _class_of(refusal.code)
-    )
+    is_shape = refusal.code in _OTHER_SHAPE
+    ours = "changed" if is_shape else "ours"  # where we do not go, or what we do not take
+    harvest.error_class = refusal.told_as if isinstance(refusal, SourceError) else ours
 
 
 def _forget_error(harvest: Harvest) -> None:
@@ -379,7 +383,7 @@ def _forget_error(harvest: Harvest) -> None:
 
 
 def _class_of(code: str | None) -> str:
-    """What a refusal of ours is to whoever reads the history."""
+    """What the take-in's refusal of a file says of its source."""
     if code in _OTHER_SHAPE or (code or "").startswith("mapping_"):
         return "changed"
-    return "ours" if code in ("internal_error", "secret_key_unusable") else "broken"
+    return "ours" if code == "internal_error" else "broken"

@@ -20,7 +20,6 @@ from pydantic_core import PydanticCustomError
 from app.connectors.errors import (
     FolderNotLent,
     SourceBroken,
-    SourceError,
     SourceRefused,
     SourceUnreachable,
 )
@@ -126,14 +125,11 @@ class FileConnector(Connector[FileSettings, FileSelection]):
             if selection is not None:
                 await asyncio.to_thread(self._newest, folder, selection)
             return
-        path = selection.path if selection else ""
-        try:
-            async with self._web.get(below(self.settings.base, path), bounds=_LOOK) as answer:
-                if selection is not None:
-                    check_is_no_page(answer)
-        except SourceError as refusal:
-            if selection is not None or refusal.at not in ("missing", "permission"):
-                raise  # a base that lists nothing may still hold files
+        if selection is None:
+            await self._web.check_answers(self.settings.base)
+            return
+        async with self._web.get(below(self.settings.base, selection.path), bounds=_LOOK) as answer:
+            check_is_no_page(answer)
 
     @asynccontextmanager
     async def harvest(

@@ -168,8 +168,10 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
 
     async def check(self, selection: HttpJsonSelection | None = None) -> None:
         """Ask for one page, and look for the records in it."""
-        asked = selection or HttpJsonSelection.model_validate({})
-        await self._page(self._first(asked), asked.rows if selection else None)
+        if selection is None:
+            await self._web.check_answers(self.settings.base)
+        else:
+            await self._page(self._first(selection), selection.rows)
 
     @asynccontextmanager
     async def harvest(

@@ -174,8 +174,8 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
                 settings.host, settings.port, is_plain=settings.tls == "off"
             )
             return await asyncpg.connect(
-                host=found[0],
-                port=settings.port,
+                host=found,  # one after the other
+                port=[settings.port] * len(found),
                 user=settings.user,
                 password=settings.password.get_secret_value(),
                 database=settings.database,

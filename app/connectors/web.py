@@ -33,6 +33,7 @@ from app.kit.outbound import (
 )
 
 _MOST_REDIRECTS: Final = 5
+_LOOK: Final = Bounds(most_bytes=1 << 40, seconds=15, silent_seconds=10)  # no byte of it is read
 _TOKEN: Final = Bounds(most_bytes=64 * 1024, seconds=10)
 _LONGEST_WAIT: Final = 86_400.0
 # RFC 9110, 5.6.2: a token; none that frames a message or names where it goes.
@@ -138,6 +139,16 @@ class Web:
                         return
                     at = _joined(at, answer)
         raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def check_answers(self, url: str) -> None:
+        """That somebody answers who takes our credentials; a base that shows nothing may still
+        have something below it. Raises what else is wrong."""
+        try:
+            async with self.get(url, bounds=_LOOK):
+                return
+        except SourceError as refusal:
+            if refusal.at not in ("missing", "permission", "status"):
+                raise
 
     async def _proven(self) -> dict[str, str]:
         match self.proof:

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.catalogue import connectors, harvests
+from app.catalogue import connectors, harvests, runs
 from app.catalogue.harvests import Fetched, NotMine, NotYet, Work
 from app.connectors.errors import SourceError, SourceSlow
 from app.connectors.frame import MOST_SECONDS, AnyConnector, Means, Shape
@@ -69,7 +69,7 @@ class Harvester:
         """Make one harvest. Raises `Later` where it is to be made again, and what a retry mends."""
         try:
             async with self.database.writing() as session:
-                work = await harvests.claim(session, self.kinds, harvest_id)
+                work = await harvests.claim(session, harvest_id)
         except NotMine:
             return
         except NotYet:
@@ -91,6 +91,7 @@ class Harvester:
     async def _make(self, work: Work) -> None:
         async with self.database.reading() as session:
             dataset = await session.get_one(Dataset, work.feed.dataset_id)
+            runs.check_can_load(dataset)
             await self._check_managed(session, work, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
@@ -137,7 +138,8 @@ class Harvester:
         raise NotMine
 
     async def _fetch(self, work: Work, connector: AnyConnector, selection: Shape) -> Fetched | None:
-        async with connector.harvest(selection, work.known) as got:
+        known = work.known_to(connector.capabilities)
+        async with connector.harvest(selection, known) as got:
             if got is None:
                 return None
             name = got.name if got.name and not holds_number(got.name.encode()) else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,11 @@ from app.connectors.file import FileConnector, FileSelection, FileSettings
 from app.connectors.frame import AnyConnector, Means, Shape
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
-from app.kit.outbound import OutboundRefused
+from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from tests.connectors.databases import foreign_database
 from tests.connectors.sources import Asked, means, reply, web
 from tests.database import DatabaseServer
+from tests.kit.test_outbound import _certificate
 
 _HALF = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n[{"
 _HUGE_HEAD = b"HTTP/1.1 200 OK\r\nX-Large: " + b"x" * 200_000 + b"\r\nContent-Length: 2\r\n\r\n[]"
@@ -396,3 +398,45 @@ async def test_a_database_tells_what_is_wrong_and_is_never_written_to(
         "writes": ("SourceBroken", "server"),
         "slow": ("SourceSlow", "silence"),
     }
+
+
+async def test_a_database_is_known_by_the_name_that_was_asked_for_and_no_other(
+    tmp_path: Path,
+) -> None:
+    names: list[str | None] = []
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file = _certificate(tmp_path, "db.example.jp")
+    ours.load_cert_chain(file)
+    ours.sni_callback = lambda _socket, name, _context: names.append(name)
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # SSLRequest
+        writer.write(b"S")
+        await writer.drain()
+        try:
+            await writer.start_tls(ours)
+            await reader.read(4)
+        except (OSError, EOFError):
+            pass
+        writer.close()
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    outbound = Outbound(Allowed.parse("127.0.0.1"), resolve=resolve)
+    told = {
+        "port": server.sockets[0].getsockname()[1], "database": "d", "user": "u",
+        "password": "hidden", "ca": file.read_text(),
+    }  # fmt: skip
+    async with server:
+        found = []
+        for host in ("db.example.jp", "other.example.jp"):
+            made = SqlConnector(SqlSettings.model_validate({**told, "host": host}), Means(outbound))
+            with pytest.raises(SourceError) as refused:
+                await made.check()
+            found.append(refused.value.at)
+    await outbound.close()
+
+    assert found == ["cut_off", "tls"]
+    assert names == ["db.example.jp", "other.example.jp"]

@@ -211,13 +211,13 @@ async def test_one_harvest_at_a_time_asks_a_source(farm: Farm) -> None:
     name, _ = _script(A)
     connector, _ = await _scripted(farm, name)
     harvest_id = await farm.begin(connector)
-    kinds, database = farm.harvester.kinds, farm.harvester.database
+    database = farm.harvester.database
     async with database.writing() as session:
-        first = await harvests.claim(session, kinds, harvest_id)
+        first = await harvests.claim(session, harvest_id)
 
     refused = await farm.ask("POST", f"/{connector}/runs", {})
     async with database.writing() as session:  # taken over from a worker that is thought to be dead
-        second = await harvests.claim(session, kinds, harvest_id)
+        second = await harvests.claim(session, harvest_id)
     with pytest.raises(harvests.NotMine):
         async with database.writing() as session:
             await harvests.mine(session, first)
@@ -333,6 +333,31 @@ async def test_an_organisation_that_lost_the_dataset_feeds_it_no_more(farm: Farm
         ended = await session.get_one(Harvest, begun.id)
     assert (ended.state, ended.error_code) == ("failed", "connector_not_of_publisher")
     assert script.asked == []
+
+
+async def test_where_a_second_person_is_needed_a_version_waits_for_one(farm: Farm) -> None:
+    name, _ = _script(A)
+    connector, dataset = await _scripted(farm, name)
+    database = farm.harvester.database
+    await database.pool.execute(
+        "UPDATE dataset SET data_class = 'public', license = 'CC-BY-4.0' WHERE id = $1", dataset
+    )
+    asks = "UPDATE organization SET approval = $1 WHERE id = '271004-kenko'"
+    before = await database.pool.fetchval(
+        "SELECT approval FROM organization WHERE id = '271004-kenko'"
+    )
+    await database.pool.execute(asks, "second_person")
+    try:
+        first, again = await farm.run(connector), await farm.run(connector)
+    finally:
+        await database.pool.execute(asks, before)
+
+    assert (first["state"], first["published"], first["error_code"]) == (
+        "ok",
+        False,
+        "second_person_needed",
+    )
+    assert again["state"] == "unchanged"
 
 
 async def test_no_secret_of_a_connector_stands_in_the_log_or_in_an_answer(farm: Farm) -> None:
