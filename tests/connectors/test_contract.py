@@ -184,13 +184,15 @@ _TABLE = '施設 "一覧"'
 _QUOTED = '"' + _TABLE.replace('"', '""') + '"'
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def source(embedded: DatabaseServer) -> AsyncIterator[Foreign]:
+    """A database of somebody else's."""
+    async with foreign_database(embedded) as made:
+        yield made
+
+
 class TestSql(Contract):
     """A table of a real PostgreSQL, by a user who may only read."""
-
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def source(self, embedded: DatabaseServer) -> AsyncIterator[Foreign]:
-        async with foreign_database(embedded) as made:
-            yield made
 
     @pytest_asyncio.fixture(loop_scope="session")
     async def stage(self, source: Foreign) -> AsyncIterator[Stage]:
