@@ -106,7 +106,6 @@ async def ask(
     fresh: bool = False,
 ) -> Harvest:  # fmt: skip
     """Put a harvest in the queue. Raises `HarvestUnderWay`."""
-    await session.get_one(Dataset, dataset_id, with_for_update={"key_share": True})
     await session.get_one(Feed, dataset_id, with_for_update=True)
     busy = await _under_way(session, dataset_id)
     if busy is not None:
@@ -146,8 +145,11 @@ async def begin_due(session: AsyncSession) -> int:
     return begun
 
 
-async def claim(session: AsyncSession, harvest_id: UUID) -> Work:
-    """Be the one that asks the source. Raises `NotMine`, and `NotYet` while another one asks it."""
+async def claim(session: AsyncSession, harvest_id: UUID) -> Work | None:
+    """Be the one that asks the source; None where the harvest ends here, cancelled.
+
+    Raises `NotMine`, and `NotYet` while another harvest asks the same source.
+    """
     harvest = await session.get(Harvest, harvest_id)
     if harvest is None:
         raise NotMine
@@ -162,17 +164,13 @@ async def claim(session: AsyncSession, harvest_id: UUID) -> Work:
     if await session.scalar(others.limit(1)) is not None:
         raise NotYet
     its = await kept(session, entry)
-    feeds = [each for each in its.feeds if each.dataset_id == harvest.dataset_id]
-    if not feeds:
+    feed = next((each for each in its.feeds if each.dataset_id == harvest.dataset_id), None)
+    if feed is None or harvest.cancel_requested_at is not None:
         await end(session, harvest, HarvestState.CANCELLED)
-        raise NotMine
-    harvest.state, harvest.attempt, harvest.tries = (
-        HarvestState.FETCHING,
-        uuid4(),
-        harvest.tries + 1,
-    )
+        return None
+    harvest.state, harvest.attempt = HarvestState.FETCHING, uuid4()
+    harvest.tries += 1
     harvest.started_at = harvest.started_at or clock.now()
-    (feed,) = feeds
     dataset = await session.get_one(Dataset, feed.dataset_id)
     known = Known(feed.validators) if feed.validators is not None and not harvest.fresh else None
     is_current = dataset.current_version == feed.version_number

@@ -138,7 +138,7 @@ AnyConnector = Connector[Any, Any]
 
 def parted(shape: BaseModel) -> tuple[dict[str, Any], dict[str, Any]]:
     """A shape's members as JSON: what may be shown, and the secrets alone."""
-    return _parted(shape.model_dump(exclude_unset=True))
+    return _parted(shape.model_dump(by_alias=True, exclude_unset=True))
 
 
 def joined(shown: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:

@@ -236,9 +236,10 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                 raise SourceBroken(source=host_of(url), at="redirect")
             url = following
             found = await self._page(url, selection.rows)
-            assert found is not None  # noqa: S101 - nothing was known, so it is no 304
+            if found is None:
+                break
             page = found
-        raise SourceBroken(source=host_of(url), at="too_long", detail=f"{_MOST_PAGES} pages")
+        raise SourceBroken(source=host_of(url), at="loop")
 
     async def _page(self, url: str, rows: str | None, known: Known | None = None) -> _Page | None:
         """One page, asked for again where the source asks for a moment; None for a 304."""

@@ -100,11 +100,6 @@ def schema_of(shape: type[Shape]) -> dict[str, Any]:
     return shape.model_json_schema(mode="validation")
 
 
-def selected(kind: type[AnyConnector], given: Mapping[str, Any]) -> Shape:
-    """A selection as the kind takes it. Raises pydantic's `ValidationError`, without a value."""
-    return kind.selection_shape.model_validate(dict(given))
-
-
 def opened(kind: type[AnyConnector], given: Mapping[str, Any], means: Means) -> AnyConnector:
     """A connector with these settings, secrets among them. Raises pydantic's `ValidationError`."""
     return kind(kind.settings_shape.model_validate(dict(given)), means)

@@ -123,8 +123,12 @@ class Web:
     async def get(
         self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Streamed]:
-        """The answer, 200 or 304, while it comes. Raises `SourceError` and `OutboundRefused`."""
+        """The answer while it comes: 200, and 304 to who asks by a condition.
+
+        Raises `SourceError` and `OutboundRefused`.
+        """
         own, at = _origin(url), url
+        is_conditional = any(name.startswith("If-") for name in headers or ())
         for _ in range(_MOST_REDIRECTS + 1):
             proven = await self._proven() if _origin(at) == own else {}
             with told():
@@ -134,7 +138,8 @@ class Web:
                 )  # fmt: skip
                 async with asking as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
-                        check_status(answer.host, answer.status, answer.headers)
+                        if not (is_conditional and answer.status == 304):
+                            check_status(answer.host, answer.status, answer.headers)
                         yield replace(answer, pieces=_told_pieces(answer.pieces))
                         return
                     at = _joined(at, answer)
@@ -224,8 +229,8 @@ def _of_way(host: str, cause: Cause) -> SourceError:
 
 
 def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:
-    """Let by what may hold data: 200, and 304. Raises `SourceError` for every other status."""
-    if status in (200, 304):
+    """Let by what holds data. Raises `SourceError` for every other status."""
+    if status == 200:
         return
     if status in (401, 407):
         raise SourceRefused(source=host, at="credentials")

@@ -74,6 +74,8 @@ class Harvester:
             return
         except NotYet:
             raise Later(_ASK_AGAIN) from None
+        if work is None:
+            return
         try:
             await self._make(work)
         except NotMine:

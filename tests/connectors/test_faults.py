@@ -61,6 +61,11 @@ _FAULTS: dict[str, tuple[bytes, type[SourceError], str]] = {
     "nobody there": (reply(b"", "404 Not Found"), SourceBroken, "missing"),
     "a wrong key": (reply(b"", "401 Unauthorized"), SourceRefused, "credentials"),
     "no permission": (reply(b"", "403 Forbidden"), SourceRefused, "permission"),
+    "unchanged, though nothing was known": (
+        reply(b"", "304 Not Modified"),
+        SourceBroken,
+        "status",
+    ),
     "an odd status": (reply(b"", "204 No Content"), SourceBroken, "status"),
     "compressed": (reply(b"\x1f\x8b", Content_Encoding="gzip"), SourceBroken, "format"),
     "a redirect in circles": (reply(b"", "302 Found", Location="/again"), SourceBroken, "redirect"),

@@ -218,6 +218,7 @@ async def test_one_harvest_at_a_time_asks_a_source(farm: Farm) -> None:
     refused = await farm.ask("POST", f"/{connector}/runs", {})
     async with database.writing() as session:  # taken over from a worker that is thought to be dead
         second = await harvests.claim(session, harvest_id)
+    assert first is not None and second is not None
     with pytest.raises(harvests.NotMine):
         async with database.writing() as session:
             await harvests.mine(session, first)
@@ -276,6 +277,22 @@ async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothi
         "SELECT count(*) FROM upload u WHERE NOT EXISTS (SELECT FROM run WHERE upload_id = u.id)"
     )
     assert left == 0
+
+
+async def test_a_harvest_whose_worker_died_is_cancelled_by_the_next_that_takes_it(
+    farm: Farm,
+) -> None:
+    name, script = _script(A)
+    connector, _ = await _scripted(farm, name)
+    harvest_id = await farm.begin(connector)
+    async with farm.harvester.database.writing() as session:  # and no more of that worker
+        await harvests.claim(session, harvest_id)
+    await farm.ask("POST", f"/{connector}/runs/{harvest_id}/cancel")
+
+    await farm.harvester.harvest(harvest_id)
+
+    assert (await farm.shown(connector, harvest_id))["state"] == "cancelled"
+    assert script.asked == []
 
 
 async def test_a_fetched_file_is_handed_over_once_by_whoever_holds_the_harvest(farm: Farm) -> None:
