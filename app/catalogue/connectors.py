@@ -222,10 +222,11 @@ def check_steps(
 def _checked(kinds: Kinds, name: str, given: Mapping[str, Any], means: Means) -> Shape:
     kind = kinds.get(name)
     try:
-        settings = kind.settings_shape.model_validate(dict(given))
+        made = opened(kind, given, means)
     except ValidationError as wrong:
         raise ConnectorInvalid(faults=_faults("/settings", wrong)) from None
-    kind(settings, means).check_settings()
+    made.check_settings()
+    settings: Shape = made.settings
     return settings
 
 

@@ -19,6 +19,7 @@ from app.connectors.scripted import (
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.databases import PASSWORD, Foreign, foreign_database
+from tests.connectors.example_kind import LibraryConnector, LibrarySelection, LibrarySettings
 from tests.connectors.sources import Asked, means, reply, web
 from tests.database import DatabaseServer
 
@@ -140,6 +141,38 @@ class TestFileByHttp(Contract):
                 lambda: server.open_now,
                 "hidden-word-2",
             )
+
+
+class TestExample(Contract):
+    """The one that shows authors how small a kind is."""
+
+    @pytest_asyncio.fixture(loop_scope="session")
+    async def stage(self) -> AsyncIterator[Stage]:
+        rows = list(ROWS)
+
+        def answer(asked: Asked) -> bytes:
+            assert asked.headers["x-api-key"] == "hidden-word-4"
+            tag = f'"{len(rows)}"'
+            if asked.headers.get("if-none-match") == tag:
+                return reply(b"", "304 Not Modified")
+            is_list = asked.path == "/loans/kita.csv"
+            return reply(_csv(rows), kind="text/csv", ETag=tag) if is_list else reply(b"", "404 -")
+
+        async with web(answer) as server, means() as its:
+            told = {"base": server.base, "key": "hidden-word-4"}
+            connector = LibraryConnector(LibrarySettings.model_validate(told), its)
+
+            async def add(row: Row) -> None:
+                rows.append(row)
+
+            async def go_away() -> None:
+                gone = {"base": "http://127.0.0.1:9"}
+                connector.settings = connector.settings.model_copy(update=gone)
+
+            yield Stage(
+                connector, LibrarySelection(branch="kita"), ROWS, add, go_away,
+                lambda: server.open_now, "hidden-word-4",
+            )  # fmt: skip
 
 
 class TestFileInFolder(Contract):
