@@ -18,6 +18,7 @@ from app.api import (
     citizen_providers,
     client_keys,
     clients,
+    connectors,
     consents,
     datasets,
     decisions,
@@ -86,6 +87,8 @@ from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
+from app.connectors.kinds import Kinds
+from app.connectors.preview import Previews
 from app.kit.db import Database, plain_dsn
 from app.kit.edge import Edge
 from app.kit.limits import Limiter
@@ -133,6 +136,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     datasets.router,
     uploads.router,
     resumable.router,
+    connectors.kinds_router,
+    connectors.router,
     versions.router,
     views.router,
     consents.router,
@@ -268,6 +273,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sealer=sealer,
             outbound=outbound,
             sends_mail=settings.smtp_url is not None,
+            kinds=Kinds(),
+            lent_folders=settings.lent_folders,
+            previews=Previews(),
             clients=clients,
             people=people,
             linker=linker,

@@ -1,6 +1,7 @@
 """The objects of one process, made in `main` and handed to every door. Holds no behaviour."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.audit.checkpoints import LogKeeper
 from app.audit.log import Log
@@ -15,6 +16,8 @@ from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
 from app.broker.sources import Sources
 from app.broker.write import Writer
+from app.connectors.kinds import Kinds
+from app.connectors.preview import Previews
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.edge import Edge
@@ -57,6 +60,9 @@ class Platform:
     sealer: Sealer
     outbound: Outbound
     sends_mail: bool
+    kinds: Kinds
+    lent_folders: dict[str, tuple[Path, ...]]
+    previews: Previews
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     linker: Linker

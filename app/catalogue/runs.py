@@ -71,6 +71,7 @@ class How:
     corrects: UUID | None = None
     told: Mapping[str, Any] | None = None
     delta: bool = False
+    mapping: Sequence[Mapping[str, Any]] | None = None
 
 
 async def start(
@@ -94,6 +95,7 @@ async def start(
         corrects_run_id=how.corrects,
         delta=how.delta,
         told=as_told(**how.told) if how.told else None,
+        mapping=[dict(step) for step in how.mapping] if how.mapping is not None else None,
         state=RunState.QUEUED,
         bytes_total=upload[1],
         bytes_done=0,

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,10 +14,8 @@ from app.cli.shell import address_of, read_settings
 from app.cli.words import Json, note, show_one
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from app.findings.sending import Messenger
     from app.kit.settings import Settings
 
 _LAST_SECONDS: Final = 5.0
@@ -67,11 +64,17 @@ def work(
 
 
 async def _work(*, makes_files: bool) -> None:
+    from app.connectors.kinds import Kinds  # noqa: PLC0415
+    from app.findings.sending import Messenger  # noqa: PLC0415
     from app.formats.individual_number import masked_json  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
     from app.kit.db import Database  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
+    from app.kit.mail import Mailer  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
+    from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
     from app.kit.store import open_store  # noqa: PLC0415
+    from app.tasks.harvest import Harvester  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
@@ -79,33 +82,23 @@ async def _work(*, makes_files: bool) -> None:
     async with address_of(settings) as url:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
-            async with _messenger(settings) as messenger:
-                await work_for_ever(
-                    database,
-                    store=store if makes_files else None,
-                    messenger=messenger,
-                    certificate_until=_certificate_until(settings),
-                )
+            # Read when it is needed: a first start is making it now.
+            sealer = partial(load_sealer, settings.secret_key_path)
+            mailer = Mailer(settings.relay) if settings.relay else None
+            lent, most = settings.lent_folders, settings.max_upload_bytes
+            await work_for_ever(
+                database,
+                store=store if makes_files else None,
+                messenger=Messenger(outbound, sealer, mailer),
+                harvester=Harvester(database, sealer, Kinds(), outbound, lent, most),
+                certificate_until=_certificate_until(settings),
+            )
         finally:
+            await outbound.close()
             await database.close()
-
-
-@asynccontextmanager
-async def _messenger(settings: "Settings") -> "AsyncIterator[Messenger]":
-    """What tells of findings. The key is read when it is needed: a first start is making it now."""
-    from app.findings.sending import Messenger  # noqa: PLC0415
-    from app.kit.crypto import load_sealer  # noqa: PLC0415
-    from app.kit.mail import Mailer  # noqa: PLC0415
-    from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
-
-    outbound = Outbound(Allowed.parse(settings.outbound_allow))
-    mailer = Mailer(settings.relay) if settings.relay else None
-    try:
-        yield Messenger(outbound, partial(load_sealer, settings.secret_key_path), mailer)
-    finally:
-        await outbound.close()
 
 
 def _certificate_until(settings: "Settings") -> "datetime | None":

@@ -10,6 +10,7 @@ from app.kit.db import Driver
 LOAD: Final = "load"
 FILES: Final = "files"
 ALERTS: Final = "alerts"
+HARVEST: Final = "harvest"
 _BACKLOG: Final = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created)), 0)::float8
 FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()

@@ -7,8 +7,10 @@ anybody what an address answered.
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from app.kit.errors import AppError, Kind
+from app.kit.pinned import resolved, transport
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +27,6 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _AGENT: Final = "urbanos"
-_PER_HOST: Final = 16
 # IANA gives out global unicast addresses from 2000::/3 alone. What is left out of it carries
 # another address within (Teredo, 6to4), or belongs to nobody (documentation, benchmarks).
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
@@ -50,13 +52,27 @@ class OutboundRefused(AppError):
     )
 
 
+class Cause(StrEnum):
+    """Where the way to another side ended."""
+
+    NAME = "name"  # it does not resolve
+    CONNECTION = "connection"
+    TLS = "tls"
+    SILENCE = "silence"
+    ANSWER = "answer"  # it is broken off, or no HTTP
+
+
 class OutboundUnreachable(AppError):
-    """The other side does not answer, or not in time."""
+    """The other side does not answer, or not in time. `cause` says where the way ended."""
 
     kind = Kind.UNAVAILABLE
     code = "outbound_unreachable"
     ja = "{host} に接続できないか、時間内に応答がありません。しばらくしてから再試行してください。"
     en = "{host} cannot be reached or does not answer in time. Try again shortly."
+
+    def __init__(self, *, host: str, cause: Cause = Cause.CONNECTION) -> None:
+        super().__init__(host=host)
+        self.cause = cause
 
 
 class OutboundUnusable(AppError):
@@ -66,6 +82,10 @@ class OutboundUnusable(AppError):
     code = "outbound_unusable"
     ja = "{host} の応答は使えません（{why_ja}）。相手先の管理者に確認してください。"
     en = "The answer of {host} cannot be used: {why}. Ask who runs it."
+
+
+class OutboundTooLong(OutboundUnusable):
+    """More came than was allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +123,24 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may come, and how long all of it may take, names and TLS included."""
+    """How much may come, and how long all of it may take, names and TLS included.
+
+    `silent_seconds`: how long nothing at all may come, where that is to be less.
+    """
 
     most_bytes: int = 256 * 1024
     seconds: float = 5.0
+    silent_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is still coming: its head, and its body piece by piece, once."""
+
+    host: str
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +191,7 @@ class Outbound:
     ) -> None:
         self._allowed = allowed or Allowed()
         self._trusted = trusted
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or resolved
         self._client: httpx.AsyncClient | None = None
 
     async def fetch(
@@ -173,25 +207,45 @@ class Outbound:
 
         Raises `OutboundRefused`, `OutboundUnreachable` or `OutboundUnusable`.
         """
-        import aiohttp  # noqa: PLC0415 - slow to import, and many processes never ask anybody
-        import httpx  # noqa: PLC0415
+        body = bytearray()
+        async with self.stream(
+            method, url, headers=headers, content=content, bounds=bounds
+        ) as streamed:
+            async for piece in streamed.pieces:
+                body += piece
+        return Answer(streamed.host, streamed.status, streamed.headers, bytes(body))
 
-        host = self.check(url)
-        client = self._opened()
-        try:
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        bounds: Bounds = Bounds(),
+        shows_redirects: bool = False,
+    ) -> AsyncIterator[Streamed]:
+        """The answer of `url` while it comes. Its pieces end in the refusals of `fetch`.
+
+        A redirect is shown to who asks for it, and never followed. The connection is let go at
+        the end of the block, whatever has come until then.
+        """
+        host, client = self.check(url), self._opened()
+        ends_at = asyncio.get_running_loop().time() + bounds.seconds
+        with _told(host):
             request = client.build_request(method, url, headers=headers, content=content)
             request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
-            async with asyncio.timeout(bounds.seconds):
+            async with asyncio.timeout_at(_patience(ends_at, bounds)):
                 response = await client.send(request, stream=True)
-                try:
-                    _check_head(host, response)
-                    body = await _body(host, response, bounds.most_bytes)
-                finally:
-                    await response.aclose()
-        # A UnicodeError is of a name that no resolver can ask for.
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
-            raise OutboundUnreachable(host=host) from exc
-        return Answer(host, response.status_code, response.headers, body)
+        try:
+            _check_head(host, response, shows_redirects=shows_redirects)
+            pieces = _pieces(host, response, ends_at, bounds)
+            async with aclosing(pieces):
+                yield Streamed(host, response.status_code, response.headers, pieces)
+        finally:
+            with _told(host):
+                await response.aclose()
 
     def check(self, url: str) -> str:
         """The host of an address that may be asked as far as the address itself tells.
@@ -251,8 +305,8 @@ class Outbound:
             trusted = self._trusted or ssl.create_default_context()
             nothing = CookieJar(DefaultCookiePolicy(allowed_domains=()))
             self._client = httpx.AsyncClient(
-                transport=_transport(self, trusted, is_plain=False),
-                mounts={"http://": _transport(self, trusted, is_plain=True)},
+                transport=transport(self.addresses, trusted, is_plain=False),
+                mounts={"http://": transport(self.addresses, trusted, is_plain=True)},
                 headers={"User-Agent": _AGENT},
                 cookies=nothing,
                 timeout=None,  # noqa: S113 - `fetch` bounds all of it at once
@@ -262,56 +316,6 @@ class Outbound:
         return self._client
 
 
-class _Judging:
-    """The resolver of a connector: it gives judged addresses or none."""
-
-    def __init__(self, outbound: Outbound, *, is_plain: bool) -> None:
-        self._outbound = outbound
-        self._is_plain = is_plain
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
-        del family  # both are judged, the connector takes what it can use
-        found = await self._outbound.addresses(host, port, is_plain=self._is_plain)
-        return [
-            {
-                "hostname": host,
-                "host": each,
-                "port": port,
-                "family": socket.AF_INET6 if ":" in each else socket.AF_INET,
-                "proto": socket.IPPROTO_TCP,
-                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            }
-            for each in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def _transport(outbound: Outbound, trusted: ssl.SSLContext, *, is_plain: bool) -> Any:
-    import aiohttp  # noqa: PLC0415
-    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            resolver=_Judging(outbound, is_plain=is_plain),  # type: ignore[arg-type]
-            use_dns_cache=False,
-            ssl=trusted,
-            limit_per_host=_PER_HOST,
-        )
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
-
-    return AiohttpTransport(verify=trusted, trust_env=False, client=session)
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    loop = asyncio.get_running_loop()
-    told = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in told))
-
-
 def _literal(host: str) -> Address | None:
     try:
         return ip_address(host)
@@ -319,22 +323,74 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _check_head(host: str, response: "httpx.Response") -> None:
-    if 300 <= response.status_code < 400:
+def _patience(ends_at: float, bounds: Bounds) -> float:
+    """When the next sign of the other side must have come, on the loop's clock."""
+    if bounds.silent_seconds is None:
+        return ends_at
+    return min(ends_at, asyncio.get_running_loop().time() + bounds.silent_seconds)
+
+
+@contextmanager
+def _told(host: str) -> Iterator[None]:
+    """The errors of sockets, TLS and HTTP end here."""
+    import aiohttp  # noqa: PLC0415 - slow to import, and many processes never ask anybody
+    import httpx  # noqa: PLC0415
+
+    try:
+        yield
+    # A UnicodeError is of a name that no resolver can ask for.
+    except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
+        raise OutboundUnreachable(host=host, cause=_cause(exc)) from exc
+
+
+def _cause(exc: BaseException) -> Cause:
+    """What an error, or one that it comes from, says of where the way ended."""
+    import aiohttp  # noqa: PLC0415
+
+    told: tuple[tuple[Cause, tuple[type[BaseException], ...]], ...] = (
+        (Cause.NAME, (socket.gaierror, UnicodeError, aiohttp.ClientConnectorDNSError)),
+        (Cause.TLS, (ssl.SSLError, aiohttp.ClientSSLError)),
+        (Cause.SILENCE, (TimeoutError,)),
+        (Cause.ANSWER, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError,
+                        aiohttp.ServerDisconnectedError)),
+    )  # fmt: skip
+    for cause, kinds in told:
+        each: BaseException | None = exc
+        while each is not None:
+            if isinstance(each, kinds):
+                return cause
+            each = each.__cause__ or each.__context__
+    return Cause.CONNECTION
+
+
+def _check_head(host: str, response: "httpx.Response", *, shows_redirects: bool) -> None:
+    is_redirect = 300 <= response.status_code < 400 and response.status_code != 304
+    if is_redirect and not shows_redirects:
         raise _unusable(host, "it sends elsewhere", "転送（リダイレクト）には従いません")
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise _unusable(host, "it is compressed", "圧縮された応答は受け取りません")
 
 
-async def _body(host: str, response: "httpx.Response", most_bytes: int) -> bytes:
-    body = bytearray()
-    async for part in response.aiter_raw():
-        body += part
-        if len(body) > most_bytes:
-            raise _unusable(
-                host, f"it is longer than {most_bytes} bytes", f"{most_bytes}バイトより長い"
+async def _pieces(
+    host: str, response: "httpx.Response", ends_at: float, bounds: Bounds
+) -> AsyncGenerator[bytes, None]:
+    parts, size = response.aiter_raw(), 0
+    while True:
+        with _told(host):
+            async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                part = await anext(parts, None)
+        if part is None:
+            return
+        size += len(part)
+        if size > bounds.most_bytes:
+            most = bounds.most_bytes
+            raise OutboundTooLong(
+                host=host,
+                most=most,
+                why=f"it is longer than {most} bytes",
+                why_ja=f"{most}バイトより長い",
             )
-    return bytes(body)
+        yield part
 
 
 def _not_https(host: str) -> OutboundRefused:

@@ -123,6 +123,24 @@ class Settings(BaseSettings):
             ) from None  # fmt: skip
         return url
 
+    file_roots: str = ""
+    """Folders that connectors read, each lent to one organisation and to what it keeps there:
+    `271004-kenko=/srv/drop/kenko`, several parted by commas. Unset: none."""
+
+    @field_validator("file_roots")
+    @classmethod
+    def _are_folders(cls, given: str) -> str:
+        for each in filter(None, map(str.strip, given.split(","))):
+            organization, is_told, folder = each.partition("=")
+            if not (organization and is_told and folder.startswith("/") and folder.strip("/")):
+                raise PydanticCustomError(
+                    "not_folders",
+                    "it is no list like 271004-kenko=/srv/drop/kenko,271403=/srv/drop/sakai",
+                    {"ja": "271004-kenko=/srv/drop/kenko,271403=/srv/drop/sakai のように、組織と"
+                           "フォルダの組にしてください。"},
+                )  # fmt: skip
+        return given
+
     @field_validator("outbound_allow")
     @classmethod
     def _are_hosts(cls, given: str) -> str:
@@ -348,6 +366,15 @@ class Settings(BaseSettings):
     def rate_store_url(self) -> str | None:
         """Where replicas count together, with its password."""
         return self.rate_store.get_secret_value() if self.rate_store else None
+
+    @property
+    def lent_folders(self) -> dict[str, tuple[Path, ...]]:
+        """The folders that connectors read, by the organisation that they are lent to."""
+        lent: dict[str, tuple[Path, ...]] = {}
+        for each in filter(None, map(str.strip, self.file_roots.split(","))):
+            organization, _, folder = each.partition("=")
+            lent[organization] = (*lent.get(organization, ()), Path(folder))
+        return lent
 
     @property
     def secret_key_path(self) -> Path:

@@ -180,6 +180,7 @@ class Run(Base):
     # The file holds only what differs from the version that readers get.
     delta: Mapped[bool] = mapped_column(server_default=text("false"))
     told: Mapped[dict[str, Any] | None]  # how this file is to be read, where it was said
+    mapping: Mapped[list[dict[str, Any]] | None]  # of its source, in place of the dataset's
     columns: Mapped[list[dict[str, Any]] | None]  # why each inferred field has its type
     profile: Mapped[dict[str, Any] | None]  # the standard layout that the headings speak for
     format: Mapped[str | None]  # csv, xlsx, geojson, …

@@ -5,7 +5,6 @@ leaves nothing half-made; the queue hands the job to another worker, which begin
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +31,6 @@ from app.tasks.order import Order, is_same, newest_version, take_order
 if TYPE_CHECKING:
     from app.formats.guidance import FileRefused
     from app.formats.intake import Survey
-    from app.formats.stored import StoredFile
-    from app.formats.told import Told
 
 
 class AlreadyLoaded(Exception):
@@ -73,6 +70,7 @@ async def load(database: Database, run_id: UUID) -> None:
 
 async def _carry_out(database: Database, order: Order, path: Path) -> None:
     from app.formats import intake  # noqa: PLC0415 - brings polars, workers only
+    from app.formats.guarding import guarded  # noqa: PLC0415
     from app.formats.stored import StoredFile  # noqa: PLC0415
     from app.formats.told import Told  # noqa: PLC0415
 
@@ -89,7 +87,7 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
         layouts=order.layouts,
         rules=order.rules,
     )
-    found = await asyncio.to_thread(_survey, stored, told, survey)
+    found = await asyncio.to_thread(guarded, stored, told, survey)
     found = replace(found, sources=refusing(found.sources, order.refused))
     await _note_survey(database, order.run_id, found)
     try:
@@ -99,30 +97,6 @@ async def _carry_out(database: Database, order: Order, path: Path) -> None:
         await _end_unchanged(database, order.run_id)
     except NoRowsAccepted:
         await _fail_with_rejects(database, order, found)
-
-
-def _survey(file: "StoredFile", told: "Told", survey: Callable[[], "Survey"]) -> "Survey":
-    """How the file is read, unless it holds an individual number: nothing is noted of one that does.
-
-    Raises `FileRefused`.
-    """
-    from app.formats import number_in_files as numbers  # noqa: PLC0415
-    from app.formats.guidance import FileRefused  # noqa: PLC0415
-    from app.formats.opening import open_tables  # noqa: PLC0415
-
-    places = numbers.look_through(file)
-    try:
-        found = survey()
-        numbers.check_name(found.table.name)
-        numbers.check_labels(found.table.head.labels)
-        numbers.check_others(partial(open_tables, file, told), found.table)
-        if places:
-            numbers.check_found(found.table, places)
-    except FileRefused as unread:
-        if places and unread.code != REFUSED_FOR_NUMBER:  # it has lines, and no columns
-            raise numbers.refused(places) from unread
-        raise
-    return found
 
 
 async def _make_version(

@@ -65,7 +65,7 @@ async def take_order(database: Database, run_id: UUID) -> Order | None:
             upload_id=run.upload_id,
             sha256=upload.sha256,
             declared=tuple(Field.from_json(each) for each in fields) if fields else None,
-            mapping=dataset.mapping or (like.mapping if like else None),
+            mapping=run.mapping or dataset.mapping or (like.mapping if like else None),
             read_as=read_as,
             rules=await profiles.rules_of(session, dataset),
             layouts=[] if fields else await profiles.layouts(session),
@@ -80,7 +80,7 @@ async def take_order(database: Database, run_id: UUID) -> Order | None:
 
 def _read_as(dataset: Dataset, run: Run) -> str:
     """A digest of all that was said of how the file is read: other words, another version."""
-    said = [dataset.fields, dataset.mapping, dataset.reading, run.told, run.delta]
+    said = [dataset.fields, run.mapping or dataset.mapping, dataset.reading, run.told, run.delta]
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from app.catalogue import runs
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
-from app.jobs.queue import ALERTS, FILES, LOAD
+from app.jobs.queue import ALERTS, FILES, HARVEST, LOAD
+from app.kit.crypto import SecretKeyUnusable
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
@@ -27,6 +28,7 @@ from app.kit.store import Store, StoreUnusable
 from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.files import keep_up, make_files
+from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
@@ -35,6 +37,7 @@ from app.tasks.words import keep_words
 
 log = structlog.get_logger()
 _MOST_TRIES: Final = 5
+_MOST_WAITS: Final = 200  # of a harvest: for another one, for its source, for the database
 # How long a job's worker may be silent before another takes the job over.
 _HEARTBEAT: Final = timedelta(seconds=10)
 _LOOK: Final = timedelta(seconds=5)  # for jobs that nobody has told of
@@ -43,7 +46,7 @@ _HELD_AGAIN: Final = timedelta(seconds=5)
 _LOOKED_AGAIN: Final = timedelta(minutes=1)  # how often the rules' turn calls for what is due
 _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
             asyncpg.OperatorInterventionError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError,
-            DatabaseUnavailable, DBAPIError, StoreUnusable)  # fmt: skip
+            DatabaseUnavailable, DBAPIError, StoreUnusable, SecretKeyUnusable)  # fmt: skip
 
 
 async def work(
@@ -52,14 +55,15 @@ async def work(
     *,
     store: Store | None = None,
     messenger: Messenger | None = None,
+    harvester: Harvester | None = None,
     certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
 
-    Without a store the making of files is left to other workers, and without a messenger the
-    looking for findings and telling of them. `certificate_until`: when the listener's certificate
-    ends, where known.
+    Without a store the making of files is left to other workers, without a messenger the looking
+    for findings and telling of them, without a harvester the harvests of connectors.
+    `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -76,6 +80,8 @@ async def work(
         _make_files_too(queue, database, store)
     if messenger is not None:
         _tell_too(queue, database, messenger, certificate_until)
+    if harvester is not None:
+        _harvest_too(queue, harvester)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -167,6 +173,41 @@ def _make_files_too(queue: PgQueuer, database: Database, store: Store) -> None:
         await _unless_stopped(queue, keep_up(database, store))
 
 
+def _harvest_too(queue: PgQueuer, harvester: Harvester) -> None:
+    """The jobs of a worker that asks sources."""
+
+    # Most of the time they wait for a source: a slow one is to hold up no other.
+    @queue.entrypoint(HARVEST, concurrency_limit=16)
+    async def run_harvest(job: Job) -> None:
+        await _try_harvest(queue, harvester, job)
+
+    @queue.schedule("harvests", "* * * * *")
+    async def run_due(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, harvester.begin_due())
+
+
+async def _try_harvest(queue: PgQueuer, harvester: Harvester, job: Job) -> None:
+    harvest_id = UUID(orjson.loads(job.payload or b"{}")["harvest_id"])
+    try:
+        if not await _unless_stopped(queue, harvester.harvest(harvest_id)):
+            raise RetryRequested(timedelta(0))
+    except RetryRequested:
+        raise
+    except Later as later:
+        raise RetryRequested(later.after) from later
+    except _PASSING as exc:
+        told = {"harvest": str(harvest_id), "error": type(exc).__name__}
+        log.warning("harvest.interrupted", **told, why=_why(exc))
+        if job.attempts < _MOST_WAITS:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        await give_up(harvester.database, harvest_id)
+    except Exception as exc:  # noqa: BLE001
+        # The outermost loop of the worker: a fault of a kind, which may be anybody's, ends this
+        # harvest and not the others. Its words may hold a row or a secret.
+        log.error("harvest.failed", harvest=str(harvest_id), error=type(exc).__name__)
+        await give_up(harvester.database, harvest_id)
+
+
 async def _unless_stopped(queue: PgQueuer, work: Coroutine[Any, Any, None]) -> bool:
     """Do what can be begun again at any time; False where the worker was told to stop before."""
     doing, stopping = asyncio.create_task(work), asyncio.create_task(queue.shutdown.wait())
@@ -193,6 +234,7 @@ async def _try_load(database: Database, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
         await attempt(database, run_id)
+        await settle(database, run_id)
     except runs.RunHeld as exc:
         raise RetryRequested(_HELD_AGAIN) from exc
     except _PASSING as exc:
@@ -216,6 +258,7 @@ async def _give_up(database: Database, run_id: UUID) -> None:
             "内部エラーのため取込を中止しました。運営者に取込番号を伝えてください。",
             "The load was given up after an internal error. Tell the operator the run's id.",
         )
+    await settle(database, run_id)
 
 
 async def work_for_ever(
@@ -223,6 +266,7 @@ async def work_for_ever(
     *,
     store: Store | None = None,
     messenger: Messenger | None = None,
+    harvester: Harvester | None = None,
     certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
@@ -235,7 +279,7 @@ async def work_for_ever(
     while not stop.is_set():
         try:
             await work(
-                database, stop, store=store, messenger=messenger,
+                database, stop, store=store, messenger=messenger, harvester=harvester,
                 certificate_until=certificate_until, heartbeat=heartbeat,
             )  # fmt: skip
         except _PASSING as exc:

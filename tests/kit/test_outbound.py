@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from app.kit.outbound import (
     Allowed,
     Bounds,
+    Cause,
     Outbound,
     OutboundRefused,
     OutboundUnreachable,
@@ -311,3 +312,41 @@ async def test_tls_is_with_the_name_that_was_asked_for_and_no_other(tmp_path: Pa
 def test_a_mistyped_list_is_no_list(text: str) -> None:
     with pytest.raises(ValueError):
         Allowed.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nx", Cause.ANSWER), (b"SSH-2.0\r\n\r\n", Cause.ANSWER)],
+)  # fmt: skip
+async def test_where_a_way_ended_is_told(answer: bytes, cause: Cause) -> None:
+    async with listening(answer) as server, going_out("127.0.0.1") as outbound:
+        with pytest.raises(OutboundUnreachable) as broken:
+            await outbound.fetch("GET", f"http://127.0.0.1:{server.port}/")
+        with pytest.raises(OutboundUnreachable) as nobody:
+            await outbound.fetch("GET", "http://127.0.0.1:9/")
+        with pytest.raises(OutboundUnreachable) as unnamed:
+            await outbound.fetch("GET", "https://no-such-name.invalid/")
+
+    assert broken.value.cause is cause
+    assert nobody.value.cause is Cause.CONNECTION
+    assert unnamed.value.cause is Cause.NAME
+
+
+async def test_an_answer_that_is_left_half_read_lets_its_connection_go() -> None:
+    gone = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + b"x" * 70_000)
+        while await reader.read(1000):
+            pass
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, going_out("127.0.0.1") as outbound:
+        async with outbound.stream("GET", url, bounds=Bounds(most_bytes=10**6)) as streamed:
+            first = await anext(streamed.pieces)
+        await asyncio.wait_for(gone.wait(), 5)
+
+    assert first.startswith(b"xxx")

@@ -11,13 +11,13 @@ from typing import Any, Final, cast
 import pytest
 
 from app.formats.code_columns import CodeColumn
+from app.formats.guarding import guarded
 from app.formats.guidance import FileRefused
 from app.formats.individual_number import Watch, holds_number, is_number, is_split, mask
 from app.formats.number_in_files import check_others
 from app.formats.opening import open_tables
 from app.formats.stored import StoredFile
 from app.formats.told import Told
-from app.tasks.load import _survey
 from tests.formats.test_geo_readers import geopackage
 from tests.number.searched import HYPHENED, PROBE, SPACED, WIDE
 
@@ -142,7 +142,7 @@ def test_the_name_of_the_sheet_that_is_read_is_looked_at_and_not_told(tmp_path: 
     named = SimpleNamespace(name=f"表{SPACED}", head=table.head, format="xls")
 
     with pytest.raises(FileRefused, match=r"\*\*\*") as refusal:
-        _survey(StoredFile(path, tmp_path), Told(), lambda: cast(Any, SimpleNamespace(table=named)))
+        guarded(StoredFile(path, tmp_path), Told(), lambda: cast(Any, SimpleNamespace(table=named)))
 
     assert not holds_number(refusal.value.words("ja").encode())
 

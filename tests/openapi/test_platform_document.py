@@ -25,7 +25,9 @@ from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs
 from app.cli.openapi import document_text
 from app.findings.findings import Sighting, report
+from app.kit.settings import Settings
 from app.models.citizens import CitizenProvider
+from app.models.connectors import ConnectorEntry
 from app.models.datasets import Dataset
 from app.models.findings import Severity
 from app.models.parties import AuthMethod, Role
@@ -34,6 +36,7 @@ from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
 from tests.citizens.browsing import speaking_for
+from tests.conftest import ISSUER
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import TOKEN_PATH, proof, sender
 from tests.oauth.signing_in import an_app
@@ -56,6 +59,15 @@ _FIELDS: Final = [
     {"name": "capacity", "label": "定員", "type": "integer"},
 ]
 _FILE: Final = "番号,名称,所在地,定員\nP-01,架空第一,架空町1,10\nP-02,架空第二,架空町2,多数\n"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A deployment that lends a folder with a file in it."""
+    drop = tmp_path_factory.mktemp("drop")
+    (drop / "shelters.csv").write_text(_FILE, "utf-8")
+    home = tmp_path_factory.mktemp("home")
+    return Settings(home=home, public_url=ISSUER, file_roots=f"271004-kenko={drop}")
 
 
 def test_the_committed_document_is_what_the_code_says() -> None:
@@ -593,6 +605,28 @@ async def _alert_channel(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"channel_id": made["id"]}
 
 
+async def _fed(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The example's dataset has no connector yet."""
+    async with stage.world.platform.database.writing() as session:
+        await session.execute(delete(ConnectorEntry))
+    return stage.own, {}
+
+
+async def _connector(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """Of a file that lies in a folder."""
+    await _fed(stage)
+    feed = {"dataset": "shelters", "selection": {"path": "shelters.csv"}}
+    (drop,) = stage.world.platform.lent_folders["271004-kenko"]
+    body = {"kind": "file", "name": "試験", "settings": {"base": str(drop)}, "feeds": [feed]}
+    return stage.own, {"connector_id": (await stage.send("/v1/connectors", body, stage.own))["id"]}
+
+
+async def _connector_run(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _connector(stage)
+    run = await stage.send(f"/v1/connectors/{path['connector_id']}/runs", {}, headers)
+    return headers, {**path, "run_id": run["id"]}
+
+
 READY: Final[dict[str, Ready]] = {
     "GET /v1/findings": _as("own"),
     "GET /v1/findings/{finding_id}": _finding,
@@ -607,6 +641,19 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/alert-rules": _as("admin"),
     "GET /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
     "PATCH /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
+    "GET /v1/connector-kinds": _as("own"),
+    "GET /v1/connectors": _as("own"),
+    "POST /v1/connectors": _fed,
+    "GET /v1/connectors/{connector_id}": _connector,
+    "PATCH /v1/connectors/{connector_id}": _connector,
+    "DELETE /v1/connectors/{connector_id}": _connector,
+    "POST /v1/connectors/{connector_id}/test": _connector,
+    "POST /v1/connectors/{connector_id}/discover": _connector,
+    "POST /v1/connectors/{connector_id}/preview": _connector,
+    "GET /v1/connectors/{connector_id}/runs": _connector,
+    "POST /v1/connectors/{connector_id}/runs": _connector,
+    "GET /v1/connectors/{connector_id}/runs/{run_id}": _connector_run,
+    "POST /v1/connectors/{connector_id}/runs/{run_id}/cancel": _connector_run,
     "GET /api/3/action/{name}": _as("nobody", name="package_list"),
     "POST /api/3/action/{name}": _as("nobody", name="package_search"),
     "GET /datastore/dump/{resource_id}": _open_resource,

@@ -1,0 +1,166 @@
+"""What every kind of connector is. It decides nothing, records nothing, and knows no database of ours.
+
+A kind is a class. Its `settings` say where a source is and how we prove ourselves to it; its
+`selection` says what of that source one dataset is fed by. It answers a question whole or raises
+`CannotAnswer`, and it harvests bytes that the take-in reads as it reads any file. Errors of
+libraries end in it: what comes out of a kind is a `SourceError` or a refusal of the way out.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic_core import to_jsonable_python
+
+from app.connectors.errors import CannotAnswer
+from app.kit.outbound import Outbound
+from app.query.question import Question
+
+MOST_SECONDS: Final = 3600.0  # that one harvest may take at its source
+SILENT_SECONDS: Final = 30.0
+
+
+class Shape(BaseModel):
+    """Base of settings and selections: an unknown member is refused, no value stands in an error.
+
+    A member of type `SecretStr` is written and never shown: sealed at rest, `writeOnly` in the
+    JSON Schema. Secrets stand in objects, never in lists.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
+    )
+
+
+Settings = TypeVar("Settings", bound=Shape)
+Selection = TypeVar("Selection", bound=Shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind can do by itself; the platform does the rest, or says that nobody does."""
+
+    harvests: bool = True
+    answers: bool = False  # `fetch` at request time
+    filters: bool = False
+    sorts: bool = False
+    pages: bool = False
+    notices_changes: bool = False  # a harvest can say `unchanged` without sending all again
+    sends_changes: bool = False  # a harvest can be of changed rows alone
+    discovers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a connector may use of its process: the way out, and the folders of its organisation."""
+
+    outbound: Outbound
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a source gives for a dataset: the bytes of one file, read once.
+
+    `validators` prove to the same source, next time, what we have: they are kept once this file
+    has become a version. A `delta` holds rows by key that take the place of those of the version
+    that readers get, and of no other.
+    """
+
+    pieces: AsyncIterator[bytes] = field(repr=False)
+    name: str | None = None  # as a publisher would call the file: a hint for the take-in
+    told: Mapping[str, Any] | None = None  # how it is read (app.formats.told)
+    validators: Mapping[str, Any] | None = None
+    delta: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A dataset that a source could feed: what to select, and the fields as it names them."""
+
+    name: str
+    selection: Mapping[str, Any]
+    fields: tuple[Mapping[str, str], ...] = ()  # name, and type where the source tells one
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we have of a source. `validators` are those that a harvest gave."""
+
+    validators: Mapping[str, Any]
+
+
+class Connector(Generic[Settings, Selection]):
+    """Base of every kind. One object is one connection to one source, for one piece of work."""
+
+    kind: ClassVar[str]
+    title_ja: ClassVar[str]
+    title_en: ClassVar[str]
+    settings_shape: ClassVar[type[Shape]]
+    selection_shape: ClassVar[type[Shape]]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, settings: Settings, means: Means) -> None:
+        self.settings = settings
+        self.means = means
+
+    def check_settings(self) -> None:
+        """Refuse settings that lead where nobody may go, before anything is asked."""
+
+    async def check(self, selection: Selection | None = None) -> None:
+        """Ask the source for as little as shows that it would answer. Raises what is wrong."""
+        raise NotImplementedError
+
+    def harvest(
+        self, selection: Selection, known: Known | None = None, first: int | None = None
+    ) -> AbstractAsyncContextManager[Harvest | None]:
+        """All rows now; None where `known` proves that nothing has changed.
+
+        `first`: so many rows are enough, where the source can be asked for so few. What is open is
+        closed with the block, however it ends.
+        """
+        raise NotImplementedError
+
+    async def fetch(self, selection: Selection, question: Question) -> Sequence[Mapping[str, Any]]:
+        """The rows of a question, every condition and order applied. Raises `CannotAnswer`."""
+        raise CannotAnswer(connector=self.kind, why="it only harvests", why_ja="収集専用です")
+
+    async def discover(self) -> Sequence[Proposal]:
+        """What the source could feed, as far as it tells. Empty where it tells nothing."""
+        return ()
+
+
+AnyConnector = Connector[Any, Any]
+
+
+def parted(shape: BaseModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A shape's members as JSON: what may be shown, and the secrets alone."""
+    return _parted(shape.model_dump(by_alias=True, exclude_unset=True))
+
+
+def joined(shown: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """What `parted` parted, as the shape takes it."""
+    made = dict(shown)
+    for name, value in secrets.items():
+        is_inner = isinstance(value, Mapping)
+        made[name] = joined(made.get(name, {}), value) if is_inner else value
+    return made
+
+
+def _parted(members: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    shown: dict[str, Any] = {}
+    secrets: dict[str, Any] = {}
+    for name, value in members.items():
+        if isinstance(value, SecretStr):
+            secrets[name] = value.get_secret_value()
+        elif isinstance(value, Mapping):
+            inner, hidden = _parted(value)
+            shown[name] = inner
+            if hidden:
+                secrets[name] = hidden
+        else:
+            shown[name] = to_jsonable_python(value)
+    return shown, secrets

@@ -1,0 +1,368 @@
+"""The kind `http_json`: records of any JSON interface, page after page, as one file of lines.
+
+A number keeps its digits, an answer is a whole one or none, and no page leads to another origin.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+import orjson
+from pydantic import Field, StringConstraints
+
+from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
+from app.connectors.frame import (
+    SILENT_SECONDS,
+    Capabilities,
+    Connector,
+    Harvest,
+    Known,
+    Means,
+    Proposal,
+    Shape,
+)
+from app.connectors.web import (
+    Address,
+    NoProof,
+    Proof,
+    Web,
+    below,
+    check_is_no_page,
+    conditions,
+    host_of,
+    is_same_origin,
+    validators,
+)
+from app.kit.outbound import Bounds, Streamed
+
+_MOST_PAGE: Final = 32 << 20
+_MOST_PAGES: Final = 100_000
+_PAGE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=120, silent_seconds=SILENT_SECONDS)
+_LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker to wait
+_MOST_WAITS: Final = 5
+_IN_LOOP: Final = 64 * 1024  # what is read without a thread
+_SAMPLE: Final = 20
+# RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
+_CHARSETS: Final = {
+    "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
+    "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
+}  # fmt: skip
+_NEXT: Final = re.compile(r'<([^>]*)>(?=[^,<]*;\s*rel="?(?:[a-z ]+ )?next[ ";,]?)')
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+_Pointer = Annotated[str, StringConstraints(max_length=500, pattern=r"^(/([^~]|~[01])*)?$")]
+_Size = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class OnePage(Shape):
+    """All records stand in one answer."""
+
+    style: Literal["none"] = "none"
+
+
+class ByPage(Shape):
+    """`?page=1`, `?page=2`, … until one has no record, or fewer than `size`."""
+
+    style: Literal["page"]
+    parameter: _Name = "page"
+    first: Annotated[int, Field(ge=0, le=1)] = 1
+    size_parameter: _Name | None = None
+    size: _Size | None = None
+
+
+class ByOffset(Shape):
+    """`?offset=0&limit=100`, `?offset=100&limit=100`, …"""
+
+    style: Literal["offset"]
+    parameter: _Name = "offset"
+    size_parameter: _Name = "limit"
+    size: _Size = 1_000
+
+
+class ByCursor(Shape):
+    """Each answer names the next one at `next`: a value for `parameter`, or a whole address."""
+
+    style: Literal["cursor"]
+    parameter: _Name = "cursor"
+    next: _Pointer
+
+
+class ByLink(Shape):
+    """`Link: <…>; rel="next"` (RFC 8288)."""
+
+    style: Literal["link"]
+
+
+Paging = Annotated[OnePage | ByPage | ByOffset | ByCursor | ByLink, Field(discriminator="style")]
+
+
+class HttpJsonSettings(Shape):
+    """Where the interface is, and how we prove ourselves to it."""
+
+    base: Address
+    auth: Proof = Field(default_factory=NoProof)
+
+
+class HttpJsonSelection(Shape):
+    """Which records: a path below the base, what is asked for, and where in the answer they are."""
+
+    path: Annotated[str, StringConstraints(max_length=1_000)] = ""
+    query: Annotated[dict[_Name, Annotated[str, StringConstraints(max_length=1_000)]],
+                     Field(max_length=50, default_factory=dict)]  # fmt: skip
+    rows: _Pointer = Field(default="", description="JSON pointer to the list (RFC 6901)")
+    paging: Paging = Field(default_factory=OnePage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One answer: the records, and what may lead to the next."""
+
+    document: Any
+    records: list[dict[str, Any]]
+    headers: Mapping[str, str]
+    digest: bytes
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far we have come."""
+
+    pages: int = 0
+    rows: int = 0
+    first: int = 0  # records of the first page
+
+    def take(self, page: _Page) -> None:
+        """Count a page."""
+        self.first = self.first if self.pages else len(page.records)
+        self.pages += 1
+        self.rows += len(page.records)
+
+    def is_last(self, page: _Page, size: int | None) -> bool:
+        """Whether nothing follows. A source that gives fewer at a time than it was asked for is
+        gone on with: only one that has given a full page ends with a shorter one."""
+        return not page.records or (self.first == size and len(page.records) < self.first)
+
+
+class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
+    """REST and its like."""
+
+    kind = "http_json"
+    title_ja = "HTTP API（JSON）"
+    title_en = "HTTP interface (JSON)"
+    settings_shape: ClassVar[type[Shape]] = HttpJsonSettings
+    selection_shape: ClassVar[type[Shape]] = HttpJsonSelection
+    capabilities = Capabilities(notices_changes=True, discovers=True)
+
+    def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
+        super().__init__(settings, means)
+        self._web = Web(means.outbound, settings.auth)
+
+    def check_settings(self) -> None:
+        """Raises `OutboundRefused`."""
+        self._web.check(self.settings.base)
+
+    async def check(self, selection: HttpJsonSelection | None = None) -> None:
+        """Ask for one page, and look for the records in it."""
+        if selection is None:
+            await self._web.check_answers(self.settings.base)
+        else:
+            await self._page(self._first(selection), selection.rows)
+
+    @asynccontextmanager
+    async def harvest(
+        self, selection: HttpJsonSelection, known: Known | None = None, first: int | None = None
+    ) -> AsyncIterator[Harvest | None]:
+        """The records as JSON lines. Only a source of one page can prove that nothing changed."""
+        url = self._first(selection)
+        is_one = isinstance(selection.paging, OnePage)
+        page = await self._page(url, selection.rows, known if is_one else None)
+        if page is None:
+            yield None
+            return
+        async with aclosing(self._lines(page, url, selection, first)) as lines:
+            yield Harvest(
+                lines, "records.ndjson", None, validators(page.headers) if is_one else None
+            )
+
+    async def discover(self) -> Sequence[Proposal]:
+        """The lists of records in the answer at the base itself, by where they stand."""
+        page = await self._page(self.settings.base, None)
+        if page is None:
+            return ()
+        found = [("", page.document)] if isinstance(page.document, list) else []
+        if isinstance(page.document, dict):
+            found = [(f"/{_escaped(name)}", value) for name, value in page.document.items()]
+        return [
+            Proposal(at.lstrip("/") or "records", {"rows": at}, _fields(value))
+            for at, value in found
+            if _are_records(value)
+        ]
+
+    def _first(self, selection: HttpJsonSelection) -> str:
+        base = self.settings.base
+        url = below(base, selection.path) if selection.path else base
+        asked = dict(selection.query)
+        match selection.paging:
+            case ByPage(parameter=name, first=number, size_parameter=sized, size=size):
+                asked[name] = str(number)
+                if sized is not None and size is not None:
+                    asked[sized] = str(size)
+            case ByOffset(parameter=name, size_parameter=sized, size=size):
+                asked |= {name: "0", sized: str(size)}
+        return _with(url, asked)
+
+    async def _lines(
+        self, page: _Page, url: str, selection: HttpJsonSelection, first: int | None
+    ) -> AsyncGenerator[bytes, None]:
+        """Each page's records, encoded; `first` pages are enough where only so many rows are."""
+        seen: set[bytes] = set()
+        walk = _Walk()
+        for _ in range(_MOST_PAGES):
+            if page.digest in seen:
+                raise SourceBroken(source=host_of(url), at="loop")
+            seen.add(page.digest)
+            if page.records:
+                yield await asyncio.to_thread(_encoded, page.records)
+            walk.take(page)
+            following = _following(page, url, selection.paging, walk)
+            if following is None or (first is not None and walk.rows >= first):
+                return
+            if not is_same_origin(following, self.settings.base):
+                raise SourceBroken(source=host_of(url), at="redirect")
+            url = following
+            found = await self._page(url, selection.rows)
+            if found is None:
+                break
+            page = found
+        raise SourceBroken(source=host_of(url), at="loop")
+
+    async def _page(self, url: str, rows: str | None, known: Known | None = None) -> _Page | None:
+        """One page, asked for again where the source asks for a moment; None for a 304."""
+        for tried in range(_MOST_WAITS):
+            try:
+                return await self._asked(url, rows, known)
+            except SourceSlow as slow:
+                wait = slow.after_seconds
+                if wait is None or wait > _LONGEST_WAIT or tried == _MOST_WAITS - 1:
+                    raise
+                await asyncio.sleep(wait)
+        return None
+
+    async def _asked(self, url: str, rows: str | None, known: Known | None) -> _Page | None:
+        headers = {"Accept": "application/json", **conditions(known)}
+        async with self._web.get(url, bounds=_PAGE, headers=headers) as answer:
+            if answer.status == 304:
+                return None
+            check_is_no_page(answer)
+            body = bytearray()
+            async for piece in answer.pieces:
+                body += piece
+        if len(body) < _IN_LOOP:
+            return _read(answer, bytes(body), rows)
+        return await asyncio.to_thread(_read, answer, bytes(body), rows)
+
+
+def _read(answer: Streamed, body: bytes, rows: str | None) -> _Page:
+    document = _parsed(answer, body)
+    records: list[dict[str, Any]] = []
+    if rows is not None:
+        found = _at(document, rows)
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise SourceChanged(source=answer.host, at="shape", detail=rows or "/")
+        records = found
+    return _Page(document, records, answer.headers, hashlib.sha256(body).digest())
+
+
+def _parsed(answer: Streamed, body: bytes) -> Any:
+    _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
+    charset = named.partition(";")[0].strip('" ') or "utf-8"
+    codec = _CHARSETS.get(charset)
+    if codec is None:
+        raise SourceBroken(source=answer.host, at="charset", detail=charset[:20])
+    try:
+        text = body.decode(codec)
+    except UnicodeDecodeError as exc:
+        raise SourceBroken(source=answer.host, at="charset", detail=charset) from exc
+    if text.lstrip()[:1] == "<":
+        raise SourceBroken(source=answer.host, at="html")
+    try:
+        return json.loads(text, parse_float=_kept, parse_int=_whole, parse_constant=_refused)
+    except (ValueError, RecursionError) as exc:
+        raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
+
+
+def _kept(number: str) -> orjson.Fragment:
+    """A number with all its digits, whatever a float would make of them."""
+    return orjson.Fragment(number.encode())
+
+
+def _whole(number: str) -> int | orjson.Fragment:
+    return int(number) if len(number) < 19 else orjson.Fragment(number.encode())
+
+
+def _refused(word: str) -> None:
+    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
+
+
+def _encoded(records: list[dict[str, Any]]) -> bytes:
+    try:
+        return b"".join(orjson.dumps(each) + b"\n" for each in records)
+    except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
+        raise SourceBroken(source="-", at="format", detail="JSON") from exc
+
+
+def _following(page: _Page, url: str, paging: Any, walk: _Walk) -> str | None:
+    """The address of the next page; None behind the last."""
+    match paging:
+        case ByLink():
+            found = _NEXT.search(page.headers.get("link", ""))
+            return urljoin(url, found[1]) if found else None
+        case ByCursor(parameter=name, next=pointer):
+            cursor = _at(page.document, pointer)
+            if not isinstance(cursor, str | int) or cursor in ("", False, True):
+                return None
+            is_address = isinstance(cursor, str) and cursor.startswith(("http://", "https://", "/"))
+            return urljoin(url, str(cursor)) if is_address else _with(url, {name: str(cursor)})
+        case ByPage(parameter=name, first=first, size=size):
+            return None if walk.is_last(page, size) else _with(url, {name: str(first + walk.pages)})
+        case ByOffset(parameter=name, size=size):
+            return None if walk.is_last(page, size) else _with(url, {name: str(walk.rows)})
+    return None
+
+
+def _with(url: str, asked: Mapping[str, str]) -> str:
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if name not in asked]  # fmt: skip
+    return urlunsplit(parts._replace(query=urlencode([*kept, *asked.items()]), fragment=""))
+
+
+def _at(document: Any, pointer: str) -> Any:
+    """What a JSON pointer names (RFC 6901); None where there is nothing."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(name)
+        elif isinstance(document, list) and name.isdigit() and int(name) < len(document):
+            document = document[int(name)]
+        else:
+            return None
+    return document
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) for e in value)
+
+
+def _fields(records: list[dict[str, Any]]) -> tuple[dict[str, str], ...]:
+    names = dict.fromkeys(name for each in records[:_SAMPLE] for name in each)
+    return tuple({"name": name} for name in names)

@@ -1,0 +1,103 @@
+"""The kind `scripted`: a source whose every word was written by a test. Is installed nowhere.
+
+For the tests of whoever builds on connectors: of the platform, and of other kinds' authors.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+
+from app.connectors.errors import CannotAnswer, SourceError
+from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Shape
+from app.query.question import Question
+
+
+@dataclass(slots=True)
+class Script:
+    """What a scripted source has, what is wrong with it, and what it was asked, in order."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    wrong: SourceError | None = None
+    asked: list[str] = field(default_factory=list)
+    open_now: int = 0
+
+
+class ScriptedSettings(Shape):
+    """Which script: they are known by name, so that settings stay plain data."""
+
+    script: str
+
+
+class ScriptedSelection(Shape):
+    """All of its rows."""
+
+
+class ScriptedConnector(Connector[ScriptedSettings, ScriptedSelection]):
+    """Answers from `scripts`."""
+
+    kind = "scripted"
+    title_ja = "台本（試験用）"
+    title_en = "Scripted (for tests)"
+    settings_shape: ClassVar[type[Shape]] = ScriptedSettings
+    selection_shape: ClassVar[type[Shape]] = ScriptedSelection
+    capabilities = Capabilities(answers=True, notices_changes=True, discovers=True)
+    scripts: ClassVar[dict[str, Script]] = {}
+
+    def _asked(self, what: str) -> Script:
+        script = self.scripts[self.settings.script]
+        script.asked.append(what)
+        if script.wrong is not None:
+            raise script.wrong
+        return script
+
+    async def check(self, selection: ScriptedSelection | None = None) -> None:
+        """As the script says."""
+        self._asked("check")
+
+    @asynccontextmanager
+    async def harvest(
+        self, selection: ScriptedSelection, known: Known | None = None, first: int | None = None
+    ) -> AsyncIterator[Harvest | None]:
+        """The rows as JSON lines."""
+        script = self._asked("harvest")
+        lines = [orjson.dumps(row) + b"\n" for row in script.rows[:first]]
+        digest = hashlib.sha256(b"".join(lines)).hexdigest()
+        script.open_now += 1
+        try:
+            if known is not None and known.validators.get("sha256") == digest:
+                yield None
+            else:
+                yield Harvest(_each(lines), "rows.ndjson", None, {"sha256": digest})
+        finally:
+            script.open_now -= 1
+
+    async def fetch(
+        self, selection: ScriptedSelection, question: Question
+    ) -> Sequence[Mapping[str, Any]]:
+        """A page of all rows; it knows neither conditions nor orders, and says so."""
+        script = self._asked("fetch")
+        asks_more = (
+            question.where, question.box, question.near, question.after, *question.order,
+            *question.joins,
+        )  # fmt: skip
+        if any(each is not None for each in asks_more):
+            why_ja = "条件と並べ替えは扱えません"
+            raise CannotAnswer(connector=self.kind, why="it cannot filter or sort", why_ja=why_ja)
+        names = [each.name for each in question.fields]
+        page = script.rows[question.offset :][: question.limit]
+        return [{name: row.get(name) for name in names} for row in page]
+
+    async def discover(self) -> Sequence[Proposal]:
+        """Itself."""
+        script = self._asked("discover")
+        names = dict.fromkeys(name for row in script.rows for name in row)
+        return [Proposal("rows", {}, tuple({"name": name} for name in names))]
+
+
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line

@@ -1,0 +1,304 @@
+"""HTTP for the kinds that speak it: proving ourselves, redirects, and every failure told apart.
+
+Asks through the one way out alone. What proves us goes to the source's own origin, never on with a
+redirect to another.
+"""
+
+import base64
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final, Literal
+from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from app.connectors.errors import (
+    SourceBroken,
+    SourceError,
+    SourceRefused,
+    SourceSlow,
+    SourceUnreachable,
+)
+from app.connectors.frame import Known, Shape
+from app.kit.outbound import (
+    Bounds,
+    Cause,
+    Outbound,
+    OutboundTooLong,
+    OutboundUnreachable,
+    OutboundUnusable,
+    Streamed,
+)
+
+_MOST_REDIRECTS: Final = 5
+_LOOK: Final = Bounds(most_bytes=1 << 40, seconds=15, silent_seconds=10)  # no byte of it is read
+_TOKEN: Final = Bounds(most_bytes=64 * 1024, seconds=10)
+_LONGEST_WAIT: Final = 86_400.0
+# RFC 9110, 5.6.2: a token; none that frames a message or names where it goes.
+_RESERVED: Final = frozenset(
+    (
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "accept-encoding",
+        "te",
+        "upgrade",
+    )
+)
+
+
+def _is_free(header: str) -> str:
+    if header.lower() in _RESERVED:
+        raise PydanticCustomError("reserved_header", "This header frames the message itself.")
+    return header
+
+
+def _is_visible(key: SecretStr) -> SecretStr:
+    if not all("!" <= sign <= "~" for sign in key.get_secret_value()):
+        raise PydanticCustomError("not_visible", "A header takes visible ASCII characters alone.")
+    return key
+
+
+_HeaderName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"),
+    AfterValidator(_is_free),
+]
+Address = Annotated[str, StringConstraints(min_length=8, max_length=2_000, pattern=r"^https?://")]
+
+
+class NoProof(Shape):
+    """The source asks nobody who they are."""
+
+    type: Literal["none"] = "none"
+
+
+class KeyInHeader(Shape):
+    """A key that goes in a header of the source's own choice."""
+
+    type: Literal["api_key"]
+    header: _HeaderName = "X-API-Key"
+    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(_is_visible)]
+
+
+class Basic(Shape):
+    """A user's name and password (RFC 7617)."""
+
+    type: Literal["basic"]
+    user: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^:]+$")]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=4_000)]
+
+
+class ClientCredentials(Shape):
+    """OAuth 2.0 client credentials (RFC 6749, 4.4): a token is got for each piece of work."""
+
+    type: Literal["oauth_client"]
+    token_url: Address
+    client_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=4_000)]
+    scope: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+
+
+Proof = Annotated[NoProof | KeyInHeader | Basic | ClientCredentials, Field(discriminator="type")]
+
+
+@dataclass(slots=True)
+class Web:
+    """One source's side of the Web. A token, once got, is kept for this object's life."""
+
+    outbound: Outbound
+    proof: Proof = field(default_factory=NoProof, repr=False)
+    _token: str | None = field(default=None, repr=False)
+
+    def check(self, base: str) -> None:
+        """Raises `OutboundRefused` where an address leads nowhere that we may go."""
+        self.outbound.check(base)
+        if isinstance(self.proof, ClientCredentials):
+            self.outbound.check(self.proof.token_url)
+
+    @asynccontextmanager
+    async def get(
+        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Streamed]:
+        """The answer while it comes: 200, and 304 to who asks by a condition.
+
+        Raises `SourceError` and `OutboundRefused`.
+        """
+        own, at = _origin(url), url
+        is_conditional = any(name.startswith("If-") for name in headers or ())
+        for _ in range(_MOST_REDIRECTS + 1):
+            proven = await self._proven() if _origin(at) == own else {}
+            with told():
+                asking = self.outbound.stream(
+                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
+                    shows_redirects=True,
+                )  # fmt: skip
+                async with asking as answer:
+                    if answer.status not in (301, 302, 303, 307, 308):
+                        if not (is_conditional and answer.status == 304):
+                            check_status(answer.host, answer.status, answer.headers)
+                        yield replace(answer, pieces=_told_pieces(answer.pieces))
+                        return
+                    at = _joined(at, answer)
+        raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def check_answers(self, url: str) -> None:
+        """That somebody answers who takes our credentials; a base that shows nothing may still
+        have something below it. Raises what else is wrong."""
+        try:
+            async with self.get(url, bounds=_LOOK):
+                return
+        except SourceError as refusal:
+            if refusal.at not in ("missing", "permission", "status"):
+                raise
+
+    async def _proven(self) -> dict[str, str]:
+        match self.proof:
+            case KeyInHeader(header=header, key=key):
+                return {header: key.get_secret_value()}
+            case Basic(user=user, password=password):
+                pair = f"{user}:{password.get_secret_value()}".encode()
+                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            case ClientCredentials():
+                return {"Authorization": f"Bearer {await self._bearer(self.proof)}"}
+        return {}
+
+    async def _bearer(self, by: ClientCredentials) -> str:
+        if self._token is not None:
+            return self._token
+        # RFC 6749, 2.3.1: both are form-encoded before they are joined.
+        pair = f"{quote_plus(by.client_id)}:{quote_plus(by.client_secret.get_secret_value())}"
+        headers = {
+            "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        asked = {"grant_type": "client_credentials", **({"scope": by.scope} if by.scope else {})}
+        with told():
+            answer = await self.outbound.fetch(
+                "POST", by.token_url, headers=headers, content=urlencode(asked).encode(),
+                bounds=_TOKEN,
+            )  # fmt: skip
+            if answer.status == 400:  # RFC 6749, 5.2: invalid_client, invalid_scope and their like
+                raise SourceRefused(source=answer.host, at="credentials")
+            check_status(answer.host, answer.status, answer.headers)
+            token = answer.json_object().get("access_token")
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise SourceBroken(source=answer.host, at="format", detail="OAuth")
+        self._token = token
+        return token
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the way out says, as what it says of a source."""
+    try:
+        yield
+    except OutboundUnreachable as exc:
+        raise _of_way(exc.named["host"], exc.cause) from exc
+    except OutboundTooLong as exc:
+        named = exc.named
+        raise SourceBroken(source=named["host"], at="too_long", detail=named["most"]) from exc
+    except OutboundUnusable as exc:
+        raise SourceBroken(source=exc.named["host"], at="format", detail="HTTP") from exc
+
+
+async def _told_pieces(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    with told():
+        async for piece in pieces:
+            yield piece
+
+
+def _joined(url: str, answer: Streamed) -> str:
+    try:
+        return urljoin(url, answer.headers.get("location", ""))
+    except ValueError:
+        raise SourceBroken(source=answer.host, at="redirect") from None
+
+
+def _of_way(host: str, cause: Cause) -> SourceError:
+    match cause:
+        case Cause.SILENCE:
+            return SourceSlow(source=host, at="silence")
+        case Cause.ANSWER:
+            return SourceBroken(source=host, at="cut_off")
+        case Cause.NAME | Cause.CONNECTION | Cause.TLS:
+            return SourceUnreachable(source=host, at=cause.value)
+
+
+def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:
+    """Let by what holds data. Raises `SourceError` for every other status."""
+    if status == 200:
+        return
+    if status in (401, 407):
+        raise SourceRefused(source=host, at="credentials")
+    if status == 403:
+        raise SourceRefused(source=host, at="permission")
+    if status in (404, 410):
+        raise SourceBroken(source=host, at="missing", detail=f"HTTP {status}")
+    if status in (429, 503):
+        after = _seconds(headers.get("retry-after"))
+        if status == 429 or after is not None:
+            raise SourceSlow(source=host, at="pace", after_seconds=after)
+    if status >= 500:
+        raise SourceBroken(source=host, at="server", detail=status)
+    raise SourceBroken(source=host, at="status", detail=status)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """RFC 9110, 10.2.3. A date is left out of account: it asks for clocks that agree."""
+    if retry_after is None or not retry_after.isascii() or not retry_after.strip().isdigit():
+        return None
+    return min(float(retry_after.strip()[:9]), _LONGEST_WAIT)
+
+
+def check_is_no_page(answer: Streamed) -> None:
+    """Refuse a web page where data are asked for: a sign-in, an error, a notice of maintenance."""
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() in (
+        "text/html", "application/xhtml+xml",
+    ):  # fmt: skip
+        raise SourceBroken(source=answer.host, at="html")
+
+
+def conditions(known: Known | None) -> dict[str, str]:
+    """What asks for an answer only where there is another (RFC 9110, 13.1): by tag, else by time."""
+    told = known.validators if known is not None else {}
+    if etag := told.get("etag"):
+        return {"If-None-Match": etag}
+    return {"If-Modified-Since": told["last_modified"]} if told.get("last_modified") else {}
+
+
+def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """What an answer gives for the next time's conditions."""
+    told = {"etag": headers.get("etag"), "last_modified": headers.get("last-modified")}
+    return {name: value for name, value in told.items() if value} or None
+
+
+def below(base: str, path: str) -> str:
+    """The address of a path below a base, whose origin it never leaves."""
+    root = base if base.endswith("/") else base + "/"
+    return root + path.lstrip("/")
+
+
+def is_same_origin(url: str, other: str) -> bool:
+    """Whether both are of one scheme, host and port (RFC 6454)."""
+    return _origin(url) == _origin(other)
+
+
+def host_of(url: str) -> str:
+    """The host as messages name it."""
+    try:
+        return urlsplit(url).hostname or "-"
+    except ValueError:
+        return "-"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return ("", None, None)
+    return (parts.scheme, parts.hostname, port)

@@ -1,0 +1,104 @@
+"""Connectors, what each feeds, and how each of their harvests went."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class HarvestState(StrEnum):
+    """Every harvest ends: in ok, degraded (some rows rejected), unchanged, failed or cancelled."""
+
+    QUEUED = "queued"
+    FETCHING = "fetching"
+    LOADING = "loading"
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ConnectorEntry(Base):
+    """One source, and who we are to it. `sealed`: the secrets among its settings."""
+
+    __tablename__ = "connector"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    sealed: Mapped[bytes | None]
+    zone: Mapped[str]
+    paused: Mapped[bool]  # asked for by nobody but who tests it
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    changed_at: Mapped[datetime]
+
+
+class Feed(Base):
+    """What of a connector's source one dataset is fed by; a dataset has at most one."""
+
+    __tablename__ = "connector_feed"
+    __table_args__ = (Index("ix_connector_feed_next", "next_at"),)
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    connector_id: Mapped[UUID] = mapped_column(
+        ForeignKey("connector.id", ondelete="CASCADE"), index=True
+    )
+    mode: Mapped[str]  # harvest
+    selection: Mapped[dict[str, Any]]
+    schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
+    next_at: Mapped[datetime | None]
+    mapping: Mapped[list[dict[str, Any]] | None]
+    publish: Mapped[bool]
+    # What the source proves its state by, and the version that was made of that state.
+    validators: Mapped[dict[str, Any] | None]
+    version_number: Mapped[int | None]
+
+
+class Harvest(Base):
+    """One harvest: begun, fetched, loaded by a run of the take-in, ended."""
+
+    __tablename__ = "harvest"
+    __table_args__ = (
+        Index("ix_harvest_connector", "connector_id", "created_at", "id"),
+        Index(
+            "uq_harvest_under_way", "dataset_id", unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "uq_harvest_fetching", "connector_id", unique=True,
+            postgresql_where=text("state = 'fetching'"),
+        ),
+        Index("ix_harvest_run", "run_id"),
+    )  # fmt: skip
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    connector_id: Mapped[UUID] = mapped_column(ForeignKey("connector.id", ondelete="CASCADE"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"))
+    state: Mapped[str]
+    fresh: Mapped[bool]  # asked without a condition
+    attempt: Mapped[UUID | None]  # the worker's own: a silent one that comes back changes nothing
+    tries: Mapped[int]
+    validators: Mapped[dict[str, Any] | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    version_number: Mapped[int | None]
+    published: Mapped[bool]
+    rows: Mapped[int | None] = mapped_column(BigInteger)
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
+    error_class: Mapped[str | None]  # unreachable, broken, refused, slow, changed, ours
+    error_code: Mapped[str | None]
+    error_ja: Mapped[str | None]
+    error_en: Mapped[str | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None]  # None: the schedule
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]

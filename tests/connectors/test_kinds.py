@@ -1,0 +1,115 @@
+"""Kinds are our own and anybody's who installs one; none is taken at its word."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from app.connectors.kinds import Kinds, KindUnknown, schema_of
+from tests.connectors.farm import Farm
+
+_SOURCE = '''
+"""A kind of another distribution: three rows, wherever one looks."""
+
+from contextlib import asynccontextmanager
+
+from pydantic import SecretStr
+
+from app.connectors.frame import Capabilities, Connector, Harvest, Shape
+
+
+class Settings(Shape):
+    word: SecretStr
+
+
+class Selection(Shape):
+    table: str = "all"
+
+
+async def rows():
+    yield b"no,name\\n1,a\\n"
+
+
+class Dial(Connector[Settings, Selection]):
+    kind = "dial"
+    title_ja = "試験"
+    title_en = "Dial"
+    settings_shape = Settings
+    selection_shape = Selection
+    capabilities = Capabilities()
+
+    async def check(self, selection=None):
+        return None
+
+    @asynccontextmanager
+    async def harvest(self, selection, known=None, first=None):
+        yield Harvest(rows(), "rows.csv")
+
+
+NOT_ONE = object()
+'''
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Path]:
+    """A tiny distribution that lies where Python looks."""
+    (tmp_path / "dial_kind.py").write_text(_SOURCE)
+    info = tmp_path / "dial_kind-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dial-kind\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[urbanos.connectors]\ndial = dial_kind:Dial\nfile = dial_kind:Dial\n"
+        "gone = dial_gone:Dial\nnot_one = dial_kind:NOT_ONE\nother = dial_kind:Dial\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    yield tmp_path
+    sys.path.remove(str(tmp_path))
+    sys.modules.pop("dial_kind", None)
+
+
+def test_a_kind_that_somebody_installs_is_there_and_takes_no_name_of_ours(installed: Path) -> None:
+    with structlog.testing.capture_logs() as said:
+        found = {kind.kind: kind for kind in Kinds().every()}
+
+    assert sorted(found) == ["dial", "file", "http_json", "sql"]
+    assert found["dial"].title_en == "Dial"
+    assert found["file"].__module__ == "app.connectors.file"
+    assert sorted(each["connector"] for each in said) == ["gone", "not_one", "other"]
+
+
+async def test_what_it_gives_becomes_a_version(installed: Path, farm: Farm) -> None:
+    farm.world.platform.kinds = farm.harvester.kinds  # a deployment that was started with it
+    dataset = await farm.dataset()
+    connector = await farm.add("dial", {"word": "hidden"}, {"dataset": dataset, "publish": True})
+
+    run = await farm.run(connector)
+
+    assert (run["state"], await farm.records(dataset)) == ("ok", [{"no": "1", "name": "a"}])
+
+
+def test_a_kind_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(KindUnknown) as refused:
+        Kinds().get("telepathy")
+
+    assert "file, http_json, sql" in refused.value.words("en")
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [
+        ("http_json", "client_secret"),
+        ("http_json", "key"),
+        ("file", "password"),
+        ("sql", "password"),
+    ],
+)
+def test_every_secret_is_write_only_in_the_schema(kind: str, secret: str) -> None:
+    schema = schema_of(Kinds().get(kind).settings_shape)
+    shapes = [schema, *schema.get("$defs", {}).values()]
+
+    found = [each["properties"][secret] for each in shapes if secret in each.get("properties", {})]
+
+    assert found
+    assert all(each["writeOnly"] is True for each in found)

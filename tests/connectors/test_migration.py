@@ -1,0 +1,42 @@
+"""The migration that brings connectors, up and down; and it says what the models say."""
+
+import asyncio
+import secrets
+
+import asyncpg
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.models.base import Base
+from app.models.connectors import ConnectorEntry
+from tests.database import DatabaseServer, dsn_of
+from tests.tables.test_versions_migration import _move
+
+_OURS = ("connector", "connector_feed", "harvest", "run")
+
+
+async def test_the_tables_are_those_of_the_models_and_go_again(embedded: DatabaseServer) -> None:
+    assert ConnectorEntry.metadata is Base.metadata
+    name = f"m_{secrets.token_hex(5)}"
+    url = await embedded.make_database(name)
+    await asyncio.to_thread(_move, url, command.upgrade, "head")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
+        )
+    await engine.dispose()
+
+    await asyncio.to_thread(_move, url, command.downgrade, "0035")
+    plain = await asyncpg.connect(dsn_of(url))
+    left = [await plain.fetchval("SELECT to_regclass($1)", each) for each in _OURS]
+    columns = await plain.fetchval(
+        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'run' AND column_name = 'mapping'"
+    )
+    await plain.close()
+    await embedded.drop_database(name)
+
+    assert [each for each in found if any(f"'{name}'" in repr(each) for name in _OURS)] == []
+    assert (left, columns) == ([None, None, None, "run"], 0)
