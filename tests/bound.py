@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
@@ -43,7 +44,7 @@ async def prove(request: httpx.Request) -> None:
 HOOKS: Final = {"request": [prove]}
 
 
-def proof_for(method: str, path: bytes, headers: httpx.Headers) -> str | None:
+def proof_for(method: str, path: bytes, headers: Mapping[str, str]) -> str | None:
     """The proof that a request with these headers lacks."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if scheme != "DPoP" or "DPoP" in headers or token not in _SENDERS:

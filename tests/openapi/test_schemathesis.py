@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app.models.parties import Role
+from tests.bound import proof_for
 from tests.serving import served
 from tests.stock import stocked
 from tests.world import KENKO, World
@@ -36,7 +37,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 8  # of each operation, mode and caller
+EXAMPLES = 5  # of each operation, mode and caller
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
@@ -71,12 +72,16 @@ async def running(app: FastAPI, platform: Any, client: httpx.AsyncClient) -> Asy
         yield Running(f"http://127.0.0.1:{port}", app.openapi(), dataset, callers)
 
 
-def attack(running: Running, mode: GenerationMode) -> tuple[list[str], Counter[int]]:
-    """Every complaint of every operation, and how many answers had which status."""
+def attack(running: Running, mode: GenerationMode) -> tuple[list[str], Counter[int], Counter[int]]:
+    """Every complaint of every operation, how many answers had which status, and how many of those
+    to a caller whose token is bound.
+    """
     schema = schemathesis.openapi.from_dict(running.document)
     complaints: list[str] = []
     statuses: Counter[int] = Counter()
+    proven: Counter[int] = Counter()
     with requests.Session() as session:
+        session.auth = _prove
         for found in schema.get_all_operations():
             operation: Any = found.ok()  # type: ignore[union-attr]
 
@@ -101,6 +106,8 @@ def attack(running: Running, mode: GenerationMode) -> tuple[list[str], Counter[i
                     base_url=running.url, session=session, checks=CHECKS, timeout=20
                 )
                 statuses[answer.status_code] += 1
+                if caller.get("Authorization", "").startswith("DPoP"):
+                    proven[answer.status_code] += 1
 
             try:
                 holds()
@@ -108,7 +115,15 @@ def attack(running: Running, mode: GenerationMode) -> tuple[list[str], Counter[i
                 continue  # takes no input, or none that could be malformed
             except Exception as wrong:  # noqa: BLE001 - every complaint is wanted at once
                 complaints.append(f"{operation.method} {operation.path}: {_told(wrong)}")
-    return complaints, statuses
+    return complaints, statuses, proven
+
+
+def _prove(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """A proof of its own for a request whose token is bound."""
+    shown = proof_for(request.method or "", request.path_url.encode(), request.headers)
+    if shown is not None:
+        request.headers["DPoP"] = shown
+    return request
 
 
 def _told(wrong: BaseException) -> str:
@@ -117,15 +132,16 @@ def _told(wrong: BaseException) -> str:
 
 
 async def test_well_formed_requests_get_described_answers(running: Running) -> None:
-    complaints, statuses = await asyncio.to_thread(attack, running, GenerationMode.POSITIVE)
+    complaints, statuses, proven = await asyncio.to_thread(attack, running, GenerationMode.POSITIVE)
 
     assert not complaints, "\n\n".join(complaints)
     assert statuses[200] > 50
+    assert proven[401] < sum(proven.values()) / 5  # nearly everywhere it is more than a token
     assert sum(statuses.values()) > 200
 
 
 async def test_malformed_requests_get_described_answers(running: Running) -> None:
-    complaints, statuses = await asyncio.to_thread(attack, running, GenerationMode.NEGATIVE)
+    complaints, statuses, _ = await asyncio.to_thread(attack, running, GenerationMode.NEGATIVE)
 
     assert not complaints, "\n\n".join(complaints)
     assert statuses[200] < statuses[400] + statuses[422]
