@@ -195,7 +195,7 @@ def test_what_was_acknowledged_survives_kill_and_the_next_start_is_quick(
 
     assert orphans == []
     assert acknowledged["state"] in ("queued", "running", "ok")
-    assert took_s < 20  # 1.2 s alone on two cores; other work may go on beside a test
+    assert took_s < 60  # 1.2 s alone on two cores; other work may go on beside a test
     assert shown["current_version"] == 1
     assert len(organizations) > 44
     assert again.wait(20) == 0
