@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app.api import (
@@ -188,6 +189,18 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     citizen_consent.router,
     my_page.router,
 )
+# Pages of any origin may ask what anybody may: a token is sent by who has it, and a cookie never
+# (Fetch Standard, 3.3: without allow-credentials no answer to one is shown to them).
+_FOR_PAGES: Final[dict[str, Any]] = {
+    "allow_origins": ("*",),
+    "allow_methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+    "allow_headers": ("*",),
+    "expose_headers": (
+        "ETag", "Link", "Linkage-Receipt", "Location", "RateLimit", "RateLimit-Policy",
+        "Retry-After", "WWW-Authenticate", "X-Request-Id",
+    ),
+    "max_age": 600,
+}  # fmt: skip
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
 都市OS・広域データ連携基盤。自治体のデータセットを、OAuthのスコープと利用協定のもとで仲介します。
@@ -381,6 +394,8 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     )
     install(app)
     app.add_middleware(NumberGuard)  # within the envelope, before every door
+    if settings.zone == "internet":
+        app.add_middleware(CORSMiddleware, **_FOR_PAGES)
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)

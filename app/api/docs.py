@@ -5,7 +5,7 @@ from html import escape
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 router = APIRouter(include_in_schema=False)
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -14,6 +14,12 @@ body{font:16px/1.6 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 code,pre{font:14px/1.5 ui-monospace,monospace}pre{background:#f4f4f4;padding:.7rem;overflow:auto}
 summary{cursor:pointer;padding:.3rem 0}b{display:inline-block;min-width:4.5rem}
 """
+
+
+@router.get("/")
+async def lead_in() -> RedirectResponse:
+    """Who opens the bare address in a browser is shown what there is."""
+    return RedirectResponse("/docs", status_code=303)
 
 
 @router.get("/docs")

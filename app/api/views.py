@@ -32,6 +32,9 @@ class PurposeViewIn(InShape):
 
     A field with a mask is shown by what the mask leaves of its values, in records alone, and can be
     named in no condition, sort, join, aggregate or key.
+
+    It takes the place of the view that the purpose has. Whether that one asks for consent, and its
+    masks, must be said again: what protects people does not end by being left out.
     """
 
     columns: Annotated[list[Name] | None, Field(min_length=1, max_length=1000)] = None
@@ -42,14 +45,15 @@ class PurposeViewIn(InShape):
     ] = None
 
     consent: Annotated[
-        bool,
+        bool | None,
         Field(
             description="of whom consents alone: the dataset's `subject` names the person of each"
             " record, and to others than its publisher a record leaves while they consent"
         ),
-    ] = False
+    ] = None
     masks: Annotated[
-        dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=40), PlainText]],
+        dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=40), PlainText]]
+        | None,
         Field(
             max_length=1000,
             description=(
@@ -59,7 +63,7 @@ class PurposeViewIn(InShape):
                 " standard grid square)"
             ),
         ),
-    ] = Field(default_factory=dict)
+    ] = None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -135,12 +139,13 @@ async def set_view(
     dataset = await Owned.dataset(session, dataset_id, caller)
     fields = (await platform.snapshot.dataset(dataset_id)).entry.fields
     faults = [*await check_purpose(session, purpose), *check_rows(body.rows, fields)]
-    faults += views.check_consent(body.consent, dataset.subject)
+    faults += await views.check_said_again(session, dataset_id, purpose, body.consent, body.masks)
+    faults += views.check_consent(bool(body.consent), dataset.subject)
     faults += check_columns(body.columns, fields) if body.columns is not None else []
-    faults += views.check_masks(body.masks, body.columns, fields, dataset.subject)
+    faults += views.check_masks(body.masks or {}, body.columns, fields, dataset.subject)
     if faults:
         raise DatasetInvalid(faults=faults)
-    bounds = views.Bounds(**body.model_dump())
+    bounds = views.Bounds(body.columns, body.rows, bool(body.consent), body.masks or {})
     by = caller.client.actor
     return await views.put(session, dataset_id, purpose, bounds, sealer=platform.sealer, by=by)
 

@@ -53,6 +53,31 @@ def view_facts(
     return policy.PurposeView(purpose, named, rows, consent, tuple(sorted((masks or {}).items())))
 
 
+async def check_said_again(
+    session: AsyncSession,
+    dataset_id: str,
+    purpose: str,
+    consent: bool | None,
+    masks: Mapping[str, str] | None,
+) -> list[Fault]:
+    """What protects people in the view that is there, and is not spoken of in the one to come."""
+    view = await session.get(PurposeView, (dataset_id, purpose), with_for_update=True)
+    faults = []
+    if view is not None and view.consent and consent is None:
+        faults.append(Fault(
+            "/consent", "not_said_again",
+            "今の設定は本人の同意を求めています。true か false を書いてください。",
+            "The view asks for consent now. Say true or false.",
+        ))  # fmt: skip
+    if view is not None and view.masks and masks is None:
+        faults.append(Fault(
+            "/masks", "not_said_again",
+            "今の設定には masks があります。残すものを書いてください。なくす場合は {} です。",
+            "The view has masks now. Give those that are to stay, or {} for none.",
+        ))  # fmt: skip
+    return faults
+
+
 def check_consent(consent: bool, subject: str | None) -> list[Fault]:
     """What is wrong with asking for consent, if anything: whose it would be must be told."""
     if not consent or subject is not None:

@@ -140,3 +140,14 @@ async def test_masks_come_and_go_and_below_them_a_masked_view_lets_nothing_out(
 
     assert [row["columns"] for row in below] == [[], ["name"]]
     assert again == 2
+
+
+async def test_masks_and_consent_do_not_end_by_being_left_out(world: World, dataset: str) -> None:
+    await declare(world, dataset, {"masks": {"name": "first(1)"}})
+
+    silent = await declare(world, dataset, {"rows": "no = '1'"})
+    said = await declare(world, dataset, {"rows": "no = '1'", "masks": {}})
+
+    assert (silent.status_code, silent.json()["errors"][0]["code"]) == (422, "not_said_again")
+    assert silent.json()["errors"][0]["pointer"].endswith("/masks")
+    assert (said.status_code, said.json()["masks"]) == (200, None)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -120,7 +120,7 @@ def attack(running: Running, mode: GenerationMode) -> tuple[list[str], Counter[i
 
 def _prove(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """A proof of its own for a request whose token is bound."""
-    shown = proof_for(request.method or "", request.path_url.encode(), request.headers)
+    shown = proof_for(request.method or "", request.path_url.encode(), cast(Any, request.headers))
     if shown is not None:
         request.headers["DPoP"] = shown
     return request
