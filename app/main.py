@@ -114,6 +114,7 @@ from app.portal import (
     citizen_consent,
     citizens,
     federation,
+    my_consent,
     my_page,
     set_up,
     sign_in,
@@ -181,6 +182,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authorize.router,
     citizens.router,
     citizen_consent.router,
+    my_consent.router,
     my_page.router,
 )
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
