@@ -22,7 +22,7 @@ from app.api.my_shapes import (
     used_consent_out,
     words_for,
 )
-from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, page
+from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, cursor_of
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
@@ -120,20 +120,23 @@ async def list_my_accesses(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Which organisation, which fields, why and when; the newest first."""
+    """Which organisation, which fields, why and when; the newest first.
+
+    A page may hold few or none where there is a `next`: reads of everybody are looked through.
+    """
     names = await platform.linker.names(citizen.person)
-    found = await list_accesses(
-        platform.database.pool, names, before=_before(cursor), limit=limit + 1
-    )
-    words = await words_for(session, (), found)
-    listed = page(found, limit, lambda access: access.seq)
-    return {**listed, "items": [access_out(each, words) for each in listed["items"]]}
+    listed = await list_accesses(platform.database.pool, names, before=_before(cursor), limit=limit)
+    words = await words_for(session, (), listed.found)
+    return {
+        "items": [access_out(each, words) for each in listed.found],
+        "next": None if listed.before is None else cursor_of(str(listed.before)),
+    }
 
 
 async def uses_of(platform: Platform, names: consents.Names, most: int = _MOST_USES) -> Uses:
     """The newest reads about somebody, by which uses of consents are told."""
-    found = await list_accesses(platform.database.pool, names, limit=most + 1)
-    return Uses(found[:most], is_cut=len(found) > most)
+    listed = await list_accesses(platform.database.pool, names, limit=most)
+    return Uses(listed.found, is_cut=listed.before is not None)
 
 
 def _before(cursor: str | None) -> int | None:
