@@ -30,7 +30,7 @@ class AccessOut(BaseModel):
     at: Time
     dataset: NamedOut
     provider: NamedOut = Field(description="who holds the data")
-    reader: NamedOut | None = Field(description="who read; null: an app whose owner is gone")
+    reader: NamedOut | None = Field(description="who read; null: the log names no organisation")
     purpose: NamedOut | None
     agreement: str | None
     fields: list[NamedOut]

@@ -273,6 +273,22 @@ async def test_who_has_no_name_anywhere_sees_an_empty_page_and_is_told_so_when_t
     assert (pressed.status_code, "person_not_named" in pressed.text) == (409, True)
 
 
+async def test_an_offer_tells_nothing_of_what_is_not_agreed_or_not_there(
+    browser: CitizensBrowser, world: World, provider_app: Party
+) -> None:
+    found = await register(world, 1)
+    hanako = await _citizen(browser, provider_app, found)
+    on = {"dataset": found.dataset, "consumer": SAKAI, "purpose": PURPOSE}
+    wrong = [{each: "no-such"} for each in on]
+    odd = [{"dataset": "\x00"}, {"dataset": ""}, {"person": "somebody"}]
+
+    refused = [await hanako.get(f"{CONSENTS}/offer", **{**on, **each}) for each in wrong]
+    unread = [await hanako.get(f"{CONSENTS}/offer", **{**on, **each}) for each in odd]
+
+    assert {each.json()["code"] for each in refused} == {"nothing_to_consent_to"}
+    assert [each.status_code for each in unread] == [400, 400, 400]
+
+
 async def test_on_the_page_a_citizen_sees_what_was_read_and_ends_it_with_a_button(
     browser: CitizensBrowser, world: World, provider_app: Party
 ) -> None:
