@@ -64,27 +64,3 @@ def rotate(organization: Organization, as_json: Json = False) -> None:
             await linker.stop()
 
     show_one({"organization": organization, "number": run(act)}, as_json)
-
-
-@app.command()
-def forget(
-    organization: Organization,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The organisation's name for them")],
-    as_json: Json = False,
-) -> None:
-    """Forget a person at their word, for good. 本人の求めにより、その人を忘れる（元に戻せない）。"""
-
-    async def act(shell: Shell) -> int:
-        from app.subjects import erasure  # noqa: PLC0415
-
-        linker = await _linker(shell)
-        try:
-            person = await erasure.find(linker, organization, name)
-            async with shell.database.writing() as session:
-                ended = await erasure.end_all(session, linker, person, by=shell.by)
-            await linker.forget(person)
-            return ended
-        finally:
-            await linker.stop()
-
-    show_one({"organization": organization, "consents_ended": run(act)}, as_json)
