@@ -118,6 +118,7 @@ from app.portal import (
     citizen_consent,
     citizens,
     federation,
+    my_consent,
     my_page,
     set_up,
     sign_in,
@@ -187,6 +188,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authorize.router,
     citizens.router,
     citizen_consent.router,
+    my_consent.router,
     my_page.router,
 )
 # Pages of any origin may ask what anybody may: a token is sent by who has it, and a cookie never

@@ -13,7 +13,6 @@ from app.api.citizens import CITIZEN_CODES, AccessesOf, ConsentsOf
 from app.api.consents import RECEIPT, signed_receipt
 from app.api.my_shapes import (
     AccessOut,
-    ConsentIn,
     ConsentOut,
     ConsentsOut,
     OfferOut,
@@ -23,16 +22,16 @@ from app.api.my_shapes import (
     used_consent_out,
     words_for,
 )
-from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, page
+from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, cursor_of
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
 from app.audit.accesses import list_accesses
-from app.models.consents import ConsentText, Method
 from app.subjects import consents
 
 router = APIRouter(prefix="/v1/me", tags=["Citizens"], max_body_size=LONGEST_BODY)
 _MOST_USES: Final = 1_000
+OFFERED: Final = "/me/consents"  # followed by the hash of a text
 _Slug = Annotated[str, Query(min_length=1, max_length=100)]
 _LARGEST_ENTRY: Final = 2**63 - 1
 
@@ -61,40 +60,19 @@ async def list_consents(
     responses=problems(*CITIZEN_CODES, "nothing_to_consent_to"),
 )
 async def show_offer(
-    citizen: ConsentsOf, session: Writing, dataset: _Slug, consumer: _Slug, purpose: _Slug
-) -> ConsentText:
-    """The text to be shown, word for word. Its hash is what one consents to."""
-    return await consents.offer(session, dataset_id=dataset, consumer_id=consumer, purpose=purpose)
+    citizen: ConsentsOf, session: Writing, platform: PlatformDep,
+    dataset: _Slug, consumer: _Slug, purpose: _Slug,
+) -> OfferOut:  # fmt: skip
+    """The text, word for word, and the page on which the citizen reads it and answers.
 
-
-@router.post(
-    "/consents",
-    status_code=201,
-    response_model=ConsentOut,
-    summary="Consent to the use of one's data",
-    responses=problems(
-        *CITIZEN_CODES,
-        "nothing_to_consent_to",
-        "consent_text_not_in_force",
-        "person_not_named",
-        "consent_already_given",
-        "consent_period_invalid",
-    ),
-)
-async def give_consent(
-    body: ConsentIn, citizen: ConsentsOf, session: Writing, platform: PlatformDep
-) -> dict[str, Any]:
-    """To the text that was shown, named by its hash. It can be withdrawn at any time."""
-    given = await consents.give(
-        session,
-        names=await platform.linker.names(citizen.person),
-        text_sha256=body.text_sha256,
-        valid_until=body.valid_until,
-        method=Method.ONLINE,
-        acr=citizen.level.acr,
-        by=citizen.client.client_id,
-    )
-    return consent_out(given, await words_for(session, [given], ()))
+    No app consents for anybody: send the citizen's browser to `page`, then list the consents.
+    """
+    shown = await consents.offer(session, dataset_id=dataset, consumer_id=consumer, purpose=purpose)
+    page_of_it = f"{platform.issuer}{OFFERED}/{shown.sha256}"
+    return OfferOut(
+        sha256=shown.sha256, ja=shown.ja, en=shown.en, valid_until=shown.valid_until,
+        page=page_of_it,
+    )  # fmt: skip
 
 
 @router.post(
@@ -142,20 +120,23 @@ async def list_my_accesses(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Which organisation, which fields, why and when; the newest first."""
+    """Which organisation, which fields, why and when; the newest first.
+
+    A page may hold few or none where there is a `next`: reads of everybody are looked through.
+    """
     names = await platform.linker.names(citizen.person)
-    found = await list_accesses(
-        platform.database.pool, names, before=_before(cursor), limit=limit + 1
-    )
-    words = await words_for(session, (), found)
-    listed = page(found, limit, lambda access: access.seq)
-    return {**listed, "items": [access_out(each, words) for each in listed["items"]]}
+    listed = await list_accesses(platform.database.pool, names, before=_before(cursor), limit=limit)
+    words = await words_for(session, (), listed.found)
+    return {
+        "items": [access_out(each, words) for each in listed.found],
+        "next": None if listed.before is None else cursor_of(str(listed.before)),
+    }
 
 
 async def uses_of(platform: Platform, names: consents.Names, most: int = _MOST_USES) -> Uses:
     """The newest reads about somebody, by which uses of consents are told."""
-    found = await list_accesses(platform.database.pool, names, limit=most + 1)
-    return Uses(found[:most], is_cut=len(found) > most)
+    listed = await list_accesses(platform.database.pool, names, limit=most)
+    return Uses(listed.found, is_cut=listed.before is not None)
 
 
 def _before(cursor: str | None) -> int | None:

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.shapes import InShape, OutShape, Time
+from app.api.shapes import OutShape, Time
 from app.audit.accesses import Access
 from app.kit import clock
 from app.models.consents import Consent
 from app.subjects.words import Named, Words, words_of
-
-EXAMPLE_SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 class NamedOut(OutShape):
@@ -79,15 +77,7 @@ class OfferOut(OutShape):
     ja: str
     en: str
     valid_until: Time
-
-
-class ConsentIn(InShape):
-    """That the citizen consents to the text that was shown."""
-
-    text_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the text that was shown")
-    valid_until: Time | None = Field(default=None, description="an earlier end than the text's")
-
-    model_config = ConfigDict(json_schema_extra={"example": {"text_sha256": EXAMPLE_SHA256}})
+    page: str = Field(description="where the citizen is shown it, and consents or does not")
 
 
 @dataclass(frozen=True, slots=True)

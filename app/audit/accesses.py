@@ -1,6 +1,6 @@
 """Who read what about somebody, and how that is forgotten. It never learns who somebody is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -22,11 +22,18 @@ WITH wanted AS (
         ON (salt.organization_id, salt.name) = (mine.organization_id, mine.name)
     UNION ALL SELECT unnest($3::bytea[])
 )
-SELECT DISTINCT entry.seq, entry.body FROM wanted
-JOIN log_subject told USING (digest) JOIN log_entry entry ON entry.seq = told.seq
-WHERE $4::bigint IS NULL OR entry.seq < $4
-ORDER BY entry.seq DESC LIMIT $5
+, newest AS (
+    SELECT DISTINCT told.seq FROM wanted CROSS JOIN LATERAL (
+        SELECT seq FROM log_subject
+        WHERE digest = wanted.digest AND seq < coalesce($4::bigint, 9223372036854775807)
+        ORDER BY seq DESC LIMIT $5
+    ) told ORDER BY told.seq DESC LIMIT $5
+)
+SELECT newest.seq, entry.body FROM newest LEFT JOIN log_entry entry USING (seq)
+ORDER BY newest.seq DESC
 """
+_AT_ONCE: Final = 200
+_MOST_LOOKED_AT: Final = 2_000  # of reads of everybody most may have been of others
 _HELD: Final = "SELECT held_subject($1, $2, $3, $4)"
 _FORGET: Final = text("""
 DELETE FROM subject_salt salt
@@ -57,29 +64,45 @@ class Access:
     among_all: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Accesses:
+    """Some of the reads about somebody, newest first, and where to look on for older ones.
+
+    `before` is None where there are none. Few may be found, or none, where there are more.
+    """
+
+    found: Sequence[Access]
+    before: int | None
+
+
 async def list_accesses(
     pool: "asyncpg.Pool[Any]",
     names: Mapping[str, frozenset[str]],
     *,
     before: int | None = None,
     limit: int = 100,
-) -> list[Access]:
-    """The reads about whom `names` name, each organisation's own, before an entry; newest first."""
+) -> Accesses:
+    """The reads about whom `names` name, each organisation's own, before an entry."""
     pairs = _pairs(names)
     datasets = [row["id"] for row in await pool.fetch(_PUBLISHED, list(names))]
     everybodys = [everybody(each) for each in datasets]
     found: list[Access] = []
     held: dict[tuple[Any, ...], bool] = {}
-    while len(found) < limit:
-        rows = await pool.fetch(_LIST, *pairs, everybodys, before, limit)
+    at_once = max(limit + 1, _AT_ONCE)
+    for _ in range(max(1, _MOST_LOOKED_AT // at_once)):
+        rows = await pool.fetch(_LIST, *pairs, everybodys, before, at_once)
         for row in rows:
-            before = row["seq"]
+            if row["body"] is None:  # the entry was let go, and what stands beside it not yet
+                continue
             facts = orjson.loads(row["body"])
             if await _is_about(pool, facts, names, held):
+                if len(found) == limit:
+                    return Accesses(found, found[-1].seq)
                 found.append(_access(row["seq"], facts))
-        if len(rows) < limit:
-            break
-    return found[:limit]
+        if len(rows) < at_once:
+            return Accesses(found, None)
+        before = rows[-1]["seq"]
+    return Accesses(found, before)
 
 
 async def _is_about(

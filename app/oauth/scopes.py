@@ -41,7 +41,7 @@ IDENTITY: Final[dict[str, str]] = {
 # What a citizen lets an app do; beside them only `openid` is asked for, and nobody's staff has any.
 CITIZEN: Final[dict[str, str]] = {
     "me": "know you by a name that no other organisation has for you, and how surely you signed in",
-    "me:consents": "see, give and withdraw your consents to the use of your data",
+    "me:consents": "see and withdraw your consents to the use of your data, and show you new ones",
     "me:accesses": "see who read what about you",
 }
 MOST: Final = 100

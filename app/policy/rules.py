@@ -258,16 +258,17 @@ def _is_home(facts: Facts) -> bool:
 
 
 def _is_bound_where_personal(facts: Facts) -> bool:
-    is_bound = facts.caller is not None and facts.caller.bound
-    return is_bound or facts.dataset.data_class != "personal"
+    # Who shows no token at all is asked for one first, as everywhere (RFC 6750, 3.1).
+    is_shown = facts.caller is not None and not facts.caller.bound
+    return not is_shown or facts.dataset.data_class != "personal"
 
 
 # What the dataset, the way here and the kind of request must be, whoever asks.
 GATES: Final[tuple[Rule[[Facts]], ...]] = (
     Rule("action-known", Reason.ACTION_NOT_AGREED, lambda facts: isinstance(facts.action, Action)),
     Rule("dataset-in-force", Reason.WITHDRAWN, lambda facts: not facts.dataset.withdrawn),
-    # 特定個人情報 never passes here; personal data is not even a matter of who asks without a token
-    # that is bound to its sender.
+    # 特定個人情報 never passes here; personal data is not even a matter of who asks with a token
+    # that is not bound to its sender.
     Rule(
         "never-brokered",
         Reason.NEVER_BROKERED,

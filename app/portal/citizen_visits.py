@@ -16,6 +16,7 @@ from app.subjects.linker import PersonRef
 
 HOME: Final = "/me"
 SIGN_IN: Final = "/me/sign-in"
+BY: Final = "citizen"  # by a page and no app: an entry of the log names nobody
 _SESSION: Final = "urbanos-citizen"
 
 
@@ -54,6 +55,13 @@ async def find_guest(request: Request) -> Guest | None:
         return None
     guest = Guest(citizen, secret)
     return guest if await platform.linker.is_known(guest.person) else None
+
+
+async def find_sure_guest(request: Request) -> Guest | None:
+    """The same, signed in as surely as what is a citizen's own demands."""
+    guest = await find_guest(request)
+    is_sure = guest and guest.citizen.level.reaches(platform_of(request).citizen_assurance)
+    return guest if is_sure else None
 
 
 def keep_guest(request: Request, response: Response, secret: str) -> None:

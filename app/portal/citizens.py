@@ -29,6 +29,14 @@ router = page_router()
 SIGN_OUT: Final = "/me/sign-out"
 BY_PROVIDER: Final = "/me/sign-in/with"
 _TITLE: Final = ("住民のサインイン", "Sign in as a citizen")
+_NEEDED: Final = {
+    Level.LOW: ("", ""),
+    Level.SUBSTANTIAL: (
+        "確かさが「中」以上の本人確認が必要です。",
+        "You must prove it substantially or more surely. ",
+    ),
+    Level.HIGH: ("確かさが「高」の本人確認が必要です。", "You must prove it with high assurance. "),
+}
 Wanted = Annotated[Level | None, Query(alias="level", description="how surely, at least")]
 
 
@@ -45,19 +53,20 @@ async def show_ways(session: Reading, return_to: ReturnTo = None, level: Wanted 
         )
         for each in found
     )
-    body = html("<p>{told}</p><ul>{ways}</ul>", told=_said(bool(found)), ways=ways)
+    body = html("<p>{told}</p><ul>{ways}</ul>", told=_said(bool(found), level), ways=ways)
     return page(*_TITLE, body)
 
 
-def _said(is_any: bool) -> Html:
-    if is_any:
+def _said(is_any: bool, level: Level | None) -> Html:
+    if not is_any:
         return both(
-            "本人確認の方法を選んでください。氏名や住所は受け取りません。",
-            "Choose how to prove who you are. We are given neither name nor address.",
+            "必要な確かさで本人確認ができる方法が、いまはありません。運営者に問い合わせてください。",
+            "There is no way to prove who you are as surely as this needs. Ask the operator.",
         )
+    ja, en = ("", "") if level is None else _NEEDED[level]
     return both(
-        "この操作に必要な本人確認ができる認証プロバイダーがありません。運営者に問い合わせてください。",
-        "No identity provider is as sure as this needs. Ask the operator.",
+        f"{ja}本人確認の方法を選んでください。氏名や住所は受け取りません。",
+        f"{en}Choose how to prove who you are. We are given neither name nor address.",
     )
 
 

@@ -36,8 +36,10 @@ class ConsentTextNotInForce(AppError):
 
     kind = Kind.CONFLICT
     code = "consent_text_not_in_force"
-    ja = "示された同意文は現在のものではありません。同意文を取得し直し、本人に示してください。"
-    en = "The text is not the one in force. Get it again and show it to the person."
+    ja = (
+        "この同意文は、今の内容のものではありません。今の同意文を示すところからやり直してください。"
+    )
+    en = "This text is not the one in force. Begin again, so that the one in force is shown."
 
 
 class PersonNotNamed(AppError):
@@ -112,6 +114,20 @@ async def get_text(session: AsyncSession, text_sha256: str) -> ConsentText:
     return found
 
 
+async def text_in_force(session: AsyncSession, text_sha256: str) -> ConsentText:
+    """The text of that hash, if the same would be shown now; else `ConsentTextNotInForce`.
+
+    The session is one that commits: what would be shown now is kept.
+    """
+    shown = await get_text(session, text_sha256)
+    now_shown = await offer(
+        session, dataset_id=shown.dataset_id, consumer_id=shown.consumer_id, purpose=shown.purpose
+    )
+    if now_shown.sha256 != text_sha256:
+        raise ConsentTextNotInForce
+    return shown
+
+
 async def get(session: AsyncSession, consent_id: UUID, *, lock: bool = False) -> Consent:
     """One by its id, whosesoever. Raises `ConsentNotFound`."""
     found = await session.get(Consent, consent_id, with_for_update=lock or None)
@@ -143,7 +159,7 @@ async def give(
     `valid_until` is cut to the end that the text names. Raises `ConsentTextNotInForce`,
     `NothingToConsentTo`, `PersonNotNamed`, `ConsentPeriodInvalid`, `ConsentAlreadyGiven`.
     """
-    shown = await _in_force(session, text_sha256)
+    shown = await text_in_force(session, text_sha256)
     theirs = names.get(shown.provider_id, frozenset())
     if not theirs:
         raise PersonNotNamed(provider=shown.provider_id)
@@ -198,17 +214,6 @@ async def renamed(
     """)
     named = {"older": [one for one, _ in pairs], "newer": [other for _, other in pairs]}
     await session.execute(added, {"organization": organization_id, **named})
-
-
-async def _in_force(session: AsyncSession, text_sha256: str) -> ConsentText:
-    """The text of that hash, if the same would be shown now."""
-    shown = await get_text(session, text_sha256)
-    now_shown = await offer(
-        session, dataset_id=shown.dataset_id, consumer_id=shown.consumer_id, purpose=shown.purpose
-    )
-    if now_shown.sha256 != text_sha256:
-        raise ConsentTextNotInForce
-    return shown
 
 
 async def _refuse_second(

@@ -324,7 +324,7 @@ async def test_a_hidden_column_is_refused_wherever_it_is_named_and_that_is_logge
     ("data_class", "status", "reason"),
     [
         ("restricted", 401, "token_required"),
-        ("personal", 403, "token_not_bound"),
+        ("personal", 401, "token_required"),
         ("specific-personal", 403, "never_brokered"),
     ],
 )

@@ -351,12 +351,17 @@ async def test_personal_data_never_leaves_without_a_bound_token(
     world: World, data_class: str
 ) -> None:
     dataset = await world.dataset(data_class=data_class)
-    party = await world.party(KENKO)
+    other = await world.dataset(data_class="internal")
+    party = await world.party(KENKO, by_secret=True)
+    unbound = await basic(world, party, f"dataset:{other}:read")
 
     code = {"personal": "token_not_bound", "specific-personal": "never_brokered"}[data_class]
+    nobody = {"personal": (401, "token_required"), "specific-personal": (403, "never_brokered")}
 
-    assert await ask(world, dataset, {}) == (403, code)
-    assert await write(world, dataset, {}) == (403, code)
+    for tried in (ask, write):
+        assert await tried(world, dataset, unbound) == (403, code)
+        assert await tried(world, dataset, {}) == nobody[data_class]
+    party = await world.party(KENKO)
     response = await world.client.post("/oauth/token", data=party.form(f"dataset:{dataset}:read"))
     assert response.json()["error"] == "invalid_scope"
 

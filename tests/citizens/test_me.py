@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import pytest
 import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from app.oauth.tokens import claims_of
 from app.policy.assurance import Level
-from tests.citizens.browsing import HANAKO, TARO, CitizensBrowser, hidden
+from tests.citizens.browsing import HANAKO, JIRO, TARO, CitizensBrowser, hidden
 from tests.oauth.senders import Sender
 from tests.oauth.signing_in import an_app
 from tests.stock import PURPOSE, path
@@ -35,6 +34,7 @@ class Citizen:
     sent: Sender
     register: Register
     client: httpx.AsyncClient
+    browser: httpx.AsyncClient
 
     async def get(self, where: str, **query: str) -> httpx.Response:
         return await self.client.get(where, params=query, headers=self.sent.headers(where))
@@ -43,15 +43,32 @@ class Citizen:
         headers = self.sent.headers(where, "POST")
         return await self.client.post(where, json=body, headers=headers)
 
-    async def consent(self) -> dict[str, Any]:
-        """Read the text, and consent to it."""
+    async def offer(self) -> dict[str, Any]:
+        """What the app is given to let her read."""
         on = {"dataset": self.register.dataset, "consumer": SAKAI, "purpose": PURPOSE}
-        offer = await self.get(f"{CONSENTS}/offer", **on)
-        assert offer.status_code == 200, offer.text
-        given = await self.post(CONSENTS, {"text_sha256": offer.json()["sha256"]})
-        assert given.status_code == 201, given.text
-        consent: dict[str, Any] = given.json()
+        answer = await self.get(f"{CONSENTS}/offer", **on)
+        assert answer.status_code == 200, answer.text
+        offer: dict[str, Any] = answer.json()
+        return offer
+
+    async def consent(self) -> dict[str, Any]:
+        """Read the text on its page, and consent to it there."""
+        shown = await self.browser.get((await self.offer())["page"])
+        assert shown.status_code == 200, shown.text
+        given = await self.browser.post("/me/consents", data=answered(shown.text, "give"))
+        assert given.status_code == 303, given.text
+        (consent,) = await self.consents()
         return consent
+
+    async def consents(self) -> list[dict[str, Any]]:
+        """Hers on this register."""
+        items = (await self.get(CONSENTS)).json()["items"]
+        return [each for each in items if each["dataset"]["id"] == self.register.dataset]
+
+
+def answered(page: str, answer: str) -> dict[str, str]:
+    """What one of the two buttons sends."""
+    return {**hidden(page), "answer": answer}
 
 
 async def _citizen(
@@ -67,7 +84,7 @@ async def _citizen(
         where, json=[row], headers=found.own.headers(where, "POST")
     )
     assert wrote.status_code == 200, wrote.text
-    return Citizen(sent, found, found.world.client)
+    return Citizen(sent, found, found.world.client, browser.here)
 
 
 async def test_the_path_of_a_citizen_from_the_sign_in_to_the_last_read(
@@ -118,7 +135,7 @@ async def test_who_signed_in_less_surely_is_told_how_surely_it_must_be(
         challenge = answer.headers["WWW-Authenticate"]
         assert 'error="insufficient_user_authentication"' in challenge
         assert f'acr_values="{Level.SUBSTANTIAL.acr}"' in challenge
-    assert page.status_code == 403 and "acr_insufficient" in page.text
+    assert page.status_code == 303 and "level=substantial" in page.headers["location"]
 
 
 async def test_what_a_token_was_not_given_for_it_does_not_open(
@@ -191,24 +208,69 @@ async def test_reads_are_listed_in_pages_the_newest_first(
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_cursor")
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({"text_sha256": "0" * 64}, 409, "consent_text_not_in_force"),
-        ({"text_sha256": "short"}, 422, "string_pattern_mismatch"),
-        ({}, 422, "required"),
-    ],
-)
-async def test_nobody_consents_to_what_they_were_not_shown(
-    browser: CitizensBrowser, provider_app: Party, client: httpx.AsyncClient,
-    body: dict[str, Any], status: int, code: str,
-) -> None:  # fmt: skip
-    await browser.sign_in(HANAKO)
-    sent = await browser.sender(provider_app)
+async def test_no_app_consents_for_a_citizen_who_has_not_read_the_text(
+    browser: CitizensBrowser, world: World, provider_app: Party
+) -> None:
+    found = await register(world, 1)
+    hanako = await _citizen(browser, provider_app, found)
+    offer = await hanako.offer()
 
-    answer = await client.post(CONSENTS, json=body, headers=sent.headers(CONSENTS, "POST"))
+    by_app = await hanako.post(CONSENTS, {"text_sha256": offer["sha256"]})
+    page = await browser.here.get(offer["page"])
+    forged = await browser.here.post(
+        "/me/consents", data={**answered(page.text, "give"), "csrf": "x" * 43}
+    )
+    refused = await browser.here.post("/me/consents", data=answered(page.text, "do-not"))
+    nothing = await hanako.consents()
+    agreed = await browser.here.post("/me/consents", data=answered(page.text, "give"))
 
-    assert answer.status_code == status and code in answer.text
+    assert (by_app.status_code, forged.status_code) == (405, 403)
+    assert (refused.status_code, nothing) == (303, [])
+    assert all(line in page.text for line in offer["ja"].splitlines())
+    assert "同意しない" in page.text and "I do not consent" in page.text
+    (consent,) = await hanako.consents()
+    assert agreed.status_code == 303 and consent["text_sha256"] == offer["sha256"]
+    assert (consent["method"], consent["acr"]) == ("online", Level.HIGH.acr)
+    assert await found.seen() == [HANAKO]
+
+
+async def test_nobody_consents_to_what_is_not_offered_or_before_they_sign_in_surely_enough(
+    browser: CitizensBrowser, world: World, provider_app: Party
+) -> None:
+    found = await register(world, 1)
+    hanako = await _citizen(browser, provider_app, found)
+    offer = await hanako.offer()
+    page = await browser.here.get(offer["page"])
+
+    unknown = [await browser.here.get(f"/me/consents/{each}") for each in ("0" * 64, "x", "%00")]
+    other = {**answered(page.text, "give"), "text": "0" * 64}
+    posted = await browser.here.post("/me/consents", data=other)
+    await browser.sign_in(HANAKO, "low")
+    unsure = await browser.here.get(offer["page"])
+    pressed = await browser.here.post("/me/consents", data=answered(page.text, "give"))
+
+    assert [each.status_code for each in (*unknown, posted)] == [409] * 4
+    assert "consent_text_not_in_force" in posted.text
+    assert (unsure.status_code, pressed.status_code) == (303, 403)
+    assert "level=substantial" in unsure.headers["location"]
+    ways = await browser.here.get(unsure.headers["location"])
+    assert "「中」以上" in ways.text and browser.provider in ways.text
+    assert await found.seen() == []
+
+
+async def test_who_has_no_name_anywhere_sees_an_empty_page_and_is_told_so_when_they_consent(
+    browser: CitizensBrowser, world: World
+) -> None:
+    found = await register(world, 1)
+    await browser.sign_in(JIRO)
+    me = await browser.here.get("/me")
+    offer = await found.offered()
+    page = await browser.here.get(f"/me/consents/{offer.sha256}")
+
+    pressed = await browser.here.post("/me/consents", data=answered(page.text, "give"))
+
+    assert me.status_code == 200 and "同意はありません。" in me.text
+    assert (pressed.status_code, "person_not_named" in pressed.text) == (409, True)
 
 
 async def test_an_offer_tells_nothing_of_what_is_not_agreed_or_not_there(
@@ -243,11 +305,11 @@ async def test_on_the_page_a_citizen_sees_what_was_read_and_ends_it_with_a_butto
     again = await browser.here.get("/me")
 
     assert page.status_code == 200 and "<script" not in page.text
-    for told in ("堺市", "同意を撤回する", "Withdraw", "読んだ組織", "Read by"):
+    for told in ("堺市", "同意をとりやめる", "Withdraw", "見た組織", "Read by"):
         assert told in page.text
     assert (forged.status_code, still) == (403, [HANAKO])
     assert (done.status_code, await found.seen()) == (303, [])
-    assert f'value="{consent["id"]}"' not in again.text and "に終了しました" in again.text
+    assert f'value="{consent["id"]}"' not in again.text and "に終わりました" in again.text
 
 
 async def test_the_page_ends_nothing_of_another_citizens(

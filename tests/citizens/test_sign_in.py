@@ -6,6 +6,7 @@ import secrets
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -31,6 +32,7 @@ from tests.oauth.signing_in import CALLBACK, Attempt, an_app, signed_in, told
 from tests.oauth.test_token_status import about
 from tests.world import KENKO, Party, World
 
+_OWN: Final = ("/v1/me/consents", "/v1/me/accesses")
 _HOLES: Final = {"{number}": "1", "{key:path}": "x", "{item:path}": "x"}
 _EVERYTHING: Final = "openid me me:consents me:accesses"
 _LOW, _SUBSTANTIAL, _HIGH = (level.acr for level in Level)
@@ -208,7 +210,7 @@ async def test_a_citizens_token_is_refused_at_every_door_that_is_not_a_citizens(
         (method, re.sub(r"\{[^}]+\}", lambda hole: _HOLES.get(hole[0]) or dataset, route.path))
         for route in routes_of(app.routes)
         for method in (route.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}
-        if not route.path.startswith(("/v1/me", "/me", "/oauth/"))
+        if not route.path.startswith((*_OWN, "/me/", "/oauth/")) and route.path != "/me"
     }
 
     async def ask(method: str, path: str) -> None:
@@ -225,14 +227,36 @@ async def test_a_citizens_token_is_refused_at_every_door_that_is_not_a_citizens(
 
 
 async def test_tokens_of_staff_and_machines_open_no_door_of_a_citizen(
-    world: World, client: httpx.AsyncClient
+    app: FastAPI, world: World, client: httpx.AsyncClient
 ) -> None:
     machine = await sender(world, await world.party(OPERATOR, Role.OPERATOR), "admin:read")
     person = await Attempt(world, await an_app(world)).sender(await signed_in(world))
+    some_id = str(uuid4())
+    doors = {
+        (method, re.sub(r"\{[^}]+\}", some_id, route.path))
+        for route in routes_of(app.routes)
+        for method in (route.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}
+        if route.path.startswith(_OWN)
+    }
+    query = {"dataset": "d", "consumer": "c", "purpose": "p"}
 
+    assert len(doors) == 5
     for sent in (machine, person):
-        answer = await client.get("/v1/me/consents", headers=sent.headers("/v1/me/consents"))
-        assert (answer.status_code, answer.json()["code"]) == (403, "citizens_only")
+        for method, where in doors:
+            asked = query if where.endswith("/offer") else {}
+            headers = sent.headers(where, method)
+            answer = await client.request(method, where, params=asked, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "citizens_only"), where
+
+
+async def test_a_machine_is_given_no_scope_of_a_citizen(
+    world: World, city: Party, client: httpx.AsyncClient
+) -> None:
+    for party in (city, await world.party(OPERATOR, Role.OPERATOR)):
+        answer = await client.post("/oauth/token", data=party.form("me me:consents admin:read"))
+        assert "me" not in answer.json().get("scope", "").split(), answer.text
+        alone = await client.post("/oauth/token", data=party.form("me me:consents"))
+        assert (alone.status_code, alone.json()["error"]) == (400, "invalid_scope")
 
 
 async def test_a_citizens_token_is_exchanged_for_nothing_and_its_app_may_end_it(

@@ -227,8 +227,6 @@ async def _as_citizen(where: str, method: str, stage: Stage) -> tuple[dict[str, 
         _ASKED[f"GET {where}"] = {
             "dataset": people.dataset, "consumer": text.consumer_id, "purpose": text.purpose,
         }  # fmt: skip
-    elif where == "/v1/me/consents":
-        stage.consent = {"text_sha256": text.sha256}
     path = {"consent_id": (await people.give(1)).id} if "{" in where else {}
     app = await an_app(stage.world, organization=KENKO, staff_of=(), citizens=True)
     sent = await speaking_for(stage.world, app, people.people[0])
@@ -841,7 +839,6 @@ READY: Final[dict[str, Ready]] = {
         f"{method} {where}": partial(_as_citizen, where, method)
         for method, where in (
             ("GET", "/v1/me/consents"),
-            ("POST", "/v1/me/consents"),
             ("GET", "/v1/me/consents/offer"),
             ("GET", "/v1/me/consents/{consent_id}/receipt"),
             ("POST", "/v1/me/consents/{consent_id}/withdraw"),

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import secrets
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 import asyncpg
 import httpx
@@ -14,11 +15,19 @@ from app.api.state import Platform
 from app.audit.accesses import Access, forget_subject, list_accesses
 from app.audit.events import Event
 from app.audit.reading import list_entries
+from app.audit.subjects import everybody
 from app.audit.verify import verify
 from app.kit.db import Database
 from tests.stock import PURPOSE, against_the_rules, path
 from tests.subjects.register import SPECS, Register, ask, pour, record, register, send
 from tests.world import KENKO, SAKAI, World
+
+# An entry once more, so often, each about the one digest.
+_AGAIN: Final = """
+SELECT log_append_about(
+    array_fill(body, ARRAY[$3::int]), array(SELECT generate_series(1, $3::int)), array_fill($1::bytea, ARRAY[$3::int])
+) FROM log_entry WHERE seq = $2
+"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -43,7 +52,8 @@ async def accesses(world: World, name: str, **more: Any) -> list[Access]:
     person = await world.platform.linker.person(KENKO, name)
     assert person is not None
     names = await world.platform.linker.names(person)
-    return await list_accesses(world.platform.database.pool, names, **more)
+    listed = await list_accesses(world.platform.database.pool, names, **more)
+    return list(listed.found)
 
 
 @pytest.mark.parametrize("reader", ["own", "sakai"])
@@ -80,7 +90,7 @@ async def test_one_record_and_an_aggregate_are_about_people_too(
 ) -> None:
     await ask(world, made.sakai, path(made.dataset, "N-2"))
     one = (await newest(world))[1]
-    await ask(world, made.sakai, f"/v1/datasets/{made.dataset}/aggregate", metrics="count")
+    await ask(world, made.own, f"/v1/datasets/{made.dataset}/aggregate", metrics="count")
     all_of_them = (await newest(world))[1]
     await ask(world, made.own, f"/v1/datasets/{made.dataset}/changes")
     feed = (await newest(world))[1]
@@ -126,6 +136,43 @@ async def test_a_read_of_very_many_is_one_of_each_whom_the_dataset_held_then(wor
     assert len(await beside(world, seq)) == 1
     assert [(e.seq, e.among_all) for e in await accesses(world, many[7])] == [(seq, True)]
     assert await accesses(world, later) == await accesses(world, nobody) == []
+
+
+async def test_thousands_of_reads_are_looked_through_a_bounded_part_at_a_time(
+    world: World,
+) -> None:
+    made = await register(world)
+    await ask(world, made.sakai, path(made.dataset), no="N-1")
+    own = await world.platform.linker.person(KENKO, made.names[0])
+    (other,) = await world.platform.linker.new_people(KENKO, 1)
+    stranger = await world.platform.linker.person(KENKO, other)
+    assert own is not None and stranger is not None
+    pool = world.platform.database.pool
+    await ask(world, made.own, f"/v1/datasets/{made.dataset}/changes")
+    first, _ = await newest(world)
+    await pool.execute(_AGAIN, everybody(made.dataset), first, 3_000)
+
+    names = await world.platform.linker.names(own)
+    pages = [page async for page in _paged(pool, names, 1_000)]
+    strangers = await world.platform.linker.names(stranger)
+    nothing = [page async for page in _paged(pool, strangers, 100)]
+
+    seqs = [each.seq for page in pages for each in page]
+    assert seqs == sorted(set(seqs), reverse=True) and len(seqs) >= 3_000
+    assert all(len(page) <= 1_000 for page in pages)
+    assert not any(nothing) and len(nothing) == 2
+
+
+async def _paged(
+    pool: "asyncpg.Pool[Any]", names: Any, limit: int
+) -> AsyncIterator[Sequence[Access]]:
+    before: int | None = None
+    while True:
+        listed = await list_accesses(pool, names, before=before, limit=limit)
+        yield listed.found
+        if listed.before is None:
+            return
+        before = listed.before
 
 
 async def test_who_is_forgotten_is_told_of_by_nothing_and_the_log_still_verifies(
