@@ -26,7 +26,8 @@ _LEASE: Final = timedelta(minutes=1)
 _AT_ONCE: Final = 20  # then another channel's turn
 _HELD_AGAIN: Final = timedelta(seconds=2)
 _KEPT: Final = timedelta(days=90)
-_FORGET: Final = "DELETE FROM alert_delivery WHERE state <> 'waiting' AND ended_at < $1"
+# One that still waits, too: whoever was away for so long reads the list of findings.
+_FORGET: Final = "DELETE FROM alert_delivery WHERE coalesce(ended_at, created_at) < $1"
 
 
 async def announce(session: AsyncSession, finding: Finding) -> None:
@@ -81,13 +82,7 @@ async def post(session: AsyncSession, channel_id: UUID, kind: str, data: dict[st
     await queue.enqueue(await Database.driver_of(session), queue.ALERTS, channel=str(channel_id))
 
 
-async def deliver(
-    database: Database,
-    messenger: Messenger,
-    channel_id: UUID,
-    *,
-    first_wait: timedelta = _FIRST_WAIT,
-) -> timedelta | None:
+async def deliver(database: Database, messenger: Messenger, channel_id: UUID) -> timedelta | None:
     """Send what waits for one channel, oldest first; when to come again, None where nothing waits.
 
     One at a time does so: others come again. A worker that died is waited for a minute.
@@ -96,7 +91,7 @@ async def deliver(
         return _HELD_AGAIN
     try:
         for _ in range(_AT_ONCE):
-            wait = await _send_next(database, messenger, channel_id, first_wait)
+            wait = await _send_next(database, messenger, channel_id)
             if wait is None or wait > timedelta(0):
                 return wait
             await _take(database, channel_id, again=True)
@@ -121,7 +116,7 @@ async def _take(database: Database, channel_id: UUID, *, again: bool = False) ->
 
 
 async def _send_next(
-    database: Database, messenger: Messenger, channel_id: UUID, first_wait: timedelta
+    database: Database, messenger: Messenger, channel_id: UUID
 ) -> timedelta | None:
     """Send the oldest message. No connection is held while the receiver thinks."""
     async with database.reading() as session:
@@ -140,11 +135,11 @@ async def _send_next(
     except AppError as refusal:
         failure = f"{refusal.code}: {refusal.words('en')}"
     async with database.writing() as session:
-        return await _note(session, channel_id, delivery.id, failure, first_wait)
+        return await _note(session, channel_id, delivery.id, failure)
 
 
 async def _note(
-    session: AsyncSession, channel_id: UUID, number: int, failure: str | None, first_wait: timedelta
+    session: AsyncSession, channel_id: UUID, number: int, failure: str | None
 ) -> timedelta | None:
     now = clock.now()
     channel = await session.get(AlertChannel, channel_id, with_for_update=True)
@@ -160,7 +155,7 @@ async def _note(
     if delivery.attempts >= _MOST_TRIES:
         delivery.state, delivery.ended_at = DeliveryState.FAILED.value, now
         return timedelta(0)
-    delivery.next_at = now + min(_MOST_WAIT, first_wait * 2 ** (delivery.attempts - 1))
+    delivery.next_at = now + min(_MOST_WAIT, _FIRST_WAIT * 2 ** (delivery.attempts - 1))
     return delivery.next_at - now
 
 
@@ -185,7 +180,7 @@ async def keep_up(database: Database) -> None:
 
 
 async def forget_delivered(pool: "asyncpg.Pool[Any]") -> None:
-    """Forget messages that left, or were given up, long ago."""
+    """Forget messages that left, were given up or were put down long ago."""
     await pool.execute(_FORGET, clock.now() - _KEPT)
 
 

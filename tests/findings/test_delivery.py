@@ -126,10 +126,15 @@ async def seen(world: World, subject: str, **change: Any) -> None:
 
 
 async def deliver(world: World, messenger: Messenger, channel: Any) -> timedelta | None:
-    return await deliveries.deliver(
-        world.platform.database, messenger, UUID(channel["id"]),
-        first_wait=timedelta(milliseconds=40),
-    )  # fmt: skip
+    return await deliveries.deliver(world.platform.database, messenger, UUID(channel["id"]))
+
+
+async def waited(world: World, channel: Any) -> None:
+    """The pause after a failure is over."""
+    await world.platform.database.pool.execute(
+        "UPDATE alert_delivery SET next_at = now() WHERE channel_id = $1 AND state = 'waiting'",
+        UUID(channel["id"]),
+    )
 
 
 async def state_of(world: World, headers: dict[str, str], channel: Any) -> dict[str, Any]:
@@ -176,11 +181,11 @@ async def test_a_receiver_that_was_away_gets_all_of_it_afterwards_in_order(
     away = await state_of(world, headers, channel)
 
     async with receiving(port=port, status=500) as broken:
-        await asyncio.sleep(0.1)
+        await waited(world, channel)
         waits.append(await deliver(world, messenger, channel))
     async with receiving(port=port) as back:
         early = await deliver(world, messenger, channel)
-        await asyncio.sleep(0.1)
+        await waited(world, channel)
         last = await deliver(world, messenger, channel)
 
     assert all(wait and wait > timedelta(0) for wait in (*waits, early))
@@ -200,7 +205,7 @@ async def test_a_message_that_nobody_takes_is_given_up_and_the_channel_says_so(
         channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
         await seen(world, "c-elsewhere")
         await deliver(world, messenger, channel)
-        await asyncio.sleep(0.06)
+        await waited(world, channel)
         receiver.status = 410
         await deliver(world, messenger, channel)
         receiver.status = 204
@@ -221,12 +226,12 @@ async def test_a_slow_receiver_is_left_after_a_while_and_delays_no_rule(
 ) -> None:
     headers = await steward(world)
     monkeypatch.setattr("app.findings.sending._BOUNDS", Bounds(seconds=0.1))
-    async with receiving(wait_s=1.0) as receiver:
+    async with receiving(wait_s=5.0) as receiver:
         channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
         await seen(world, "c-slow")
         sending = asyncio.create_task(deliver(world, messenger, channel))
         await asyncio.sleep(0.02)
-        async with asyncio.timeout(0.9):
+        async with asyncio.timeout(4.5):
             await seen(world, "c-slow-too")
             beside = await deliver(world, messenger, channel)
             wait = await sending
