@@ -57,8 +57,15 @@ async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
     It takes the lock that orders the log and holds it until the commit, so it is the last
     statement of a change.
     """
+    await append_all(session, [body_of(event, **facts)])
+
+
+async def append_all(session: AsyncSession, bodies: Sequence[str]) -> None:
+    """The same with several, in one statement: however many, the lock is held no longer."""
+    if not bodies:
+        return
     await session.flush()
-    number = await session.scalar(_APPEND, {"bodies": [body_of(event, **facts)]})
+    number = await session.scalar(_APPEND, {"bodies": list(bodies)})
     receipt = receipts.current()
     if receipt is not None:
 

@@ -78,9 +78,15 @@ class Usage:
                 timeout=10,
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            self._counts.update(counts)
-            self._of = parties | self._of
+            self._keep(counts, parties)
             log.warning("usage.kept", error=type(exc).__name__)
+        except asyncio.CancelledError:  # told to stop amid it: `stop` tries once more
+            self._keep(counts, parties)
+            raise
+
+    def _keep(self, counts: Counter[_Minute], parties: dict[_Minute, tuple[str, str]]) -> None:
+        self._counts.update(counts)
+        self._of = parties | self._of
 
     async def _flush_for_ever(self) -> None:
         while True:

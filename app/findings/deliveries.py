@@ -1,6 +1,7 @@
 """Messages on their way to alert channels: put down in the transaction that they speak of, sent
 afterwards, in order, at least once. A receiver that is slow or away never delays a rule."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -17,12 +18,14 @@ from app.kit.errors import AppError
 from app.models.findings import AlertChannel, AlertDelivery, DeliveryState, Finding, Severity
 
 OPENED: Final = "finding.opened"
+MORE: Final = "finding.more"
 TEST: Final = "channel.test"
 _RANKS: Final = [each.value for each in Severity]
 _MOST_TRIES: Final = 20  # over about a day
 _MOST_WAIT: Final = timedelta(hours=2)
 _FIRST_WAIT: Final = timedelta(seconds=5)
 _LEASE: Final = timedelta(minutes=1)
+_MOST_TOLD: Final = 20  # of what was found at once
 _AT_ONCE: Final = 20  # then another channel's turn
 _HELD_AGAIN: Final = timedelta(seconds=2)
 _KEPT: Final = timedelta(days=90)
@@ -30,16 +33,44 @@ _KEPT: Final = timedelta(days=90)
 _FORGET: Final = "DELETE FROM alert_delivery WHERE coalesce(ended_at, created_at) < $1"
 
 
-async def announce(session: AsyncSession, finding: Finding) -> None:
-    """Put down a message for every channel that wants to know of a new finding."""
-    bad_enough = _RANKS[: _RANKS.index(finding.severity) + 1]
+async def announce(session: AsyncSession, opened: Sequence[Finding]) -> None:
+    """Put down a message for every channel that wants to know of new findings.
+
+    Of very many at once the first are told, and how many more there are: a flood is one mail more.
+    """
+    wanting: dict[tuple[str | None, str], Sequence[UUID]] = {}
+    told: dict[UUID, list[Finding]] = {}
+    for finding in opened:
+        key = (finding.owner_id, finding.severity)
+        if key not in wanting:
+            wanting[key] = await _wanting(session, *key)
+        for channel_id in wanting[key]:
+            told.setdefault(channel_id, []).append(finding)
+    for channel_id, found in told.items():
+        for finding in found[:_MOST_TOLD]:
+            await post(session, channel_id, OPENED, shown(finding))
+        if len(found) > _MOST_TOLD:
+            await post(session, channel_id, MORE, _more(len(found) - _MOST_TOLD))
+
+
+async def _wanting(session: AsyncSession, owner_id: str | None, severity: str) -> Sequence[UUID]:
+    """The channels that want to know of a finding so bad of an owner."""
+    bad_enough = _RANKS[: _RANKS.index(severity) + 1]
     is_told: ColumnElement[bool] = AlertChannel.organization_id.is_(None)
-    if finding.owner_id is not None:
-        line = func.line_of(finding.owner_id)
+    if owner_id is not None:
+        line = func.line_of(owner_id)
         is_told = or_(is_told, AlertChannel.organization_id == func.any(line))
     wanting = select(AlertChannel.id).where(AlertChannel.min_severity.in_(bad_enough), is_told)
-    for channel_id in (await session.scalars(wanting)).all():
-        await post(session, channel_id, OPENED, shown(finding))
+    return (await session.scalars(wanting)).all()
+
+
+def _more(count: int) -> dict[str, Any]:
+    return {
+        "count": count,
+        "ja": f"ほかに{count}件の指摘が同時に見つかりました。一覧で確認してください。",
+        "en": f"{count} more findings were opened at the same time. Look at the list.",
+        "path": "/v1/findings?state=open",
+    }
 
 
 def shown(finding: Finding) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from aiosmtpd.smtp import SMTP
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from app.api.state import Platform
+from app.audit.events import Event
 from app.findings import deliveries
 from app.findings.findings import Sighting, report
 from app.findings.sending import Messenger, mail_of
@@ -115,14 +116,13 @@ async def removed(world: World, headers: dict[str, str], channel: Any) -> None:
     assert gone.status_code == 204
 
 
-async def seen(world: World, subject: str, **change: Any) -> None:
+async def seen(world: World, *subjects: str, **change: Any) -> None:
     told: dict[str, Any] = {
-        "rule": "bulk_read", "subject_kind": "client", "subject_id": subject,
-        "severity": Severity.HIGH, "ja": "試験です", "en": "A test",
-        "due_in": timedelta(days=3), "owner_id": KENKO, **change,
+        "rule": "bulk_read", "subject_kind": "client", "severity": Severity.HIGH, "ja": "試験です",
+        "en": "A test", "due_in": timedelta(days=3), "owner_id": KENKO, **change,
     }  # fmt: skip
     async with world.platform.database.writing() as session:
-        await report(session, Sighting(**told))
+        await report(session, *(Sighting(**told, subject_id=each) for each in subjects))
 
 
 async def deliver(world: World, messenger: Messenger, channel: Any) -> timedelta | None:
@@ -259,6 +259,40 @@ async def test_a_worker_that_died_between_is_followed_by_another_with_the_same_i
 
     first, second = (sent["webhook-id"] for sent, _ in receiver.got)
     assert first == second
+    await removed(world, headers, channel)
+
+
+async def test_of_a_flood_the_first_are_told_and_how_many_more_there_are(
+    world: World, messenger: Messenger
+) -> None:
+    headers = await steward(world)
+    async with receiving() as receiver:
+        channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
+        await seen(world, *(f"c-flood-{at}" for at in range(45)))
+        while await deliver(world, messenger, channel) is not None:
+            pass
+
+    messages = [orjson.loads(body) for _, body in receiver.got]
+    assert [each["type"] for each in messages] == ["finding.opened"] * 20 + ["finding.more"]
+    assert messages[-1]["data"]["count"] == 25 and "25" in mail_of(messages[-1])[0]
+    assert len(await world.log(Event.FINDING_OPENED)) == 45
+    await removed(world, headers, channel)
+
+
+async def test_what_nobody_took_for_a_quarter_of_a_year_is_forgotten(
+    world: World, messenger: Messenger
+) -> None:
+    headers = await steward(world)
+    pool = world.platform.database.pool
+    channel = await declared(world, headers, "https://hooks.example.jp/")
+    await seen(world, "c-old")
+    await pool.execute("UPDATE alert_delivery SET created_at = created_at - interval '91 days'")
+    await seen(world, "c-young")
+
+    await deliveries.forget_delivered(pool)
+
+    kept = await pool.fetch("SELECT message FROM alert_delivery WHERE state = 'waiting'")
+    assert [orjson.loads(each[0])["data"]["subject"]["id"] for each in kept] == ["c-young"]
     await removed(world, headers, channel)
 
 
