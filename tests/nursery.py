@@ -22,6 +22,11 @@ class Child:
         )
         self._process.start()
 
+    @property
+    def pid(self) -> int | None:
+        """Its number."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """How it ended; None while it goes on."""
         return self._process.exitcode

@@ -69,7 +69,12 @@ async def measure(names: Sequence[str], *, is_soak: bool) -> list[Figure]:
             print(f"{name} …", flush=True)
             try:
                 figures += await (_LOADED | _EMPTY)[name](stage)
-            except (AssertionError, RuntimeError) as exc:  # the other figures are still wanted
+            except (
+                AssertionError,
+                RuntimeError,
+                TimeoutError,
+                ExceptionGroup,
+            ) as exc:  # the other figures are still wanted
                 print(f"{name} FAILED: {exc}", flush=True)
     return figures
 
