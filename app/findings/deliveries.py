@@ -1,6 +1,7 @@
 """Messages on their way to alert channels: put down in the transaction that they speak of, sent
 afterwards, in order, at least once. A receiver that is slow or away never delays a rule."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,7 +28,9 @@ _FIRST_WAIT: Final = timedelta(seconds=5)
 _LEASE: Final = timedelta(minutes=1)
 _MOST_TOLD: Final = 20  # of what was found at once
 _AT_ONCE: Final = 20  # then another channel's turn
+_TURN_S: Final = 15.0
 _HELD_AGAIN: Final = timedelta(seconds=2)
+_TESTED_EVERY: Final = timedelta(minutes=1)
 _KEPT: Final = timedelta(days=90)
 # One that still waits, too: whoever was away for so long reads the list of findings.
 _FORGET: Final = "DELETE FROM alert_delivery WHERE coalesce(ended_at, created_at) < $1"
@@ -121,10 +124,13 @@ async def deliver(database: Database, messenger: Messenger, channel_id: UUID) ->
     if not await _take(database, channel_id):
         return _HELD_AGAIN
     try:
+        until = time.monotonic() + _TURN_S
         for _ in range(_AT_ONCE):
             wait = await _send_next(database, messenger, channel_id)
             if wait is None or wait > timedelta(0):
                 return wait
+            if time.monotonic() >= until:  # a receiver that takes its time takes nobody else's
+                break
             await _take(database, channel_id, again=True)
         return timedelta(0)
     finally:
@@ -213,6 +219,16 @@ async def keep_up(database: Database) -> None:
 async def forget_delivered(pool: "asyncpg.Pool[Any]") -> None:
     """Forget messages that left, were given up or were put down long ago."""
     await pool.execute(_FORGET, clock.now() - _KEPT)
+
+
+async def tested_lately(session: AsyncSession, channel_id: UUID) -> bool:
+    """Whether a test message was put down within the last minute."""
+    lately = select(AlertDelivery.id).where(
+        AlertDelivery.channel_id == channel_id,
+        AlertDelivery.message["type"].astext == TEST,
+        AlertDelivery.created_at > clock.now() - _TESTED_EVERY,
+    )
+    return await session.scalar(lately.limit(1)) is not None
 
 
 async def waiting_since(session: AsyncSession, channel_id: UUID) -> datetime | None:

@@ -279,6 +279,36 @@ async def test_of_a_flood_the_first_are_told_and_how_many_more_there_are(
     await removed(world, headers, channel)
 
 
+async def test_nobody_is_showered_with_tests(world: World) -> None:
+    headers = await steward(world)
+    channel = await declared(world, headers, "https://hooks.example.jp/")
+    tries = [
+        await world.client.post(f"{CHANNELS}/{channel['id']}/test", headers=headers)
+        for _ in range(3)
+    ]
+
+    put_down = await world.platform.database.pool.fetchval(
+        "SELECT count(*) FROM alert_delivery WHERE channel_id = $1", UUID(channel["id"])
+    )
+    assert ([each.status_code for each in tries], put_down) == ([202] * 3, 1)
+    await removed(world, headers, channel)
+
+
+async def test_a_receiver_that_takes_its_time_takes_nobody_elses(
+    world: World, messenger: Messenger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = await steward(world)
+    monkeypatch.setattr(deliveries, "_TURN_S", 0.01)
+    async with receiving(wait_s=0.02) as receiver:
+        channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
+        await seen(world, "c-turn-1", "c-turn-2")
+        turns = [await deliver(world, messenger, channel) for _ in range(3)]
+
+    assert turns == [timedelta(0), timedelta(0), None]
+    assert receiver.ids == ["c-turn-1", "c-turn-2"]
+    await removed(world, headers, channel)
+
+
 async def test_what_nobody_took_for_a_quarter_of_a_year_is_forgotten(
     world: World, messenger: Messenger
 ) -> None:
