@@ -20,19 +20,11 @@ from app.audit import receipts
 from app.audit.events import Event
 from app.formats.individual_number import masked_json
 from app.kit import clock
-from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
+from app.kit.db import LOST, SESSION_SETTINGS, DatabaseUnavailable
 
 _APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
 _MOST_AT_ONCE = 500
 _MOST_CHARACTERS = 500  # of one fact
-# What ended this task would leave every request waiting for ever.
-_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 _TRY_AGAIN_S = 5.0  # after a failure, whether or not anybody has an entry
 
 
@@ -148,7 +140,7 @@ class Log:
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
             last = await self._commit(batch)
-        except _LOST as exc:
+        except LOST as exc:  # what ended this task would leave every request waiting for ever
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None

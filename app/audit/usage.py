@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from app.kit import clock
+from app.kit.db import LOST
 
 log = structlog.get_logger()
 _FLUSH_SECONDS: Final = 5.0
@@ -77,7 +78,7 @@ class Usage:
                 list(counts.values()),
                 timeout=10,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except LOST as exc:
             self._keep(counts, parties)
             log.warning("usage.kept", error=type(exc).__name__)
         except asyncio.CancelledError:  # told to stop amid it: `stop` tries once more

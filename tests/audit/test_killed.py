@@ -18,7 +18,7 @@ from tests.world import SAKAI, World
 
 pytestmark = pytest.mark.long
 
-KILLS = 4
+KILLS = 3
 ROWS = [{"no": f"{at}", "name": "架空", "size": at} for at in range(7)]
 
 
