@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from app.audit.checkpoints import LogKeeper
+from app.audit.checkpoints import LogKeeper, newest
 from app.audit.notes import Signer
 from app.audit.verify import verify
 from app.cli.witness import look
@@ -123,9 +123,12 @@ class Watch:
     async def look(self) -> None:
         """Entries and checkpoint fit, and the log only grew since the last time."""
         await self.keeper.keep()
+        size = (await self.keeper.checkpoint()).size
         verdict = await verify(self.database.pool)
         assert verdict.is_whole, verdict
         await look(self.http, self.witness, self.state)
+        signed = await newest(self.database.pool, is_witnessed=True)
+        assert signed is not None and signed.size >= size, "nobody cosigned it"
         self.looks += 1
 
 
