@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from app.audit.checkpoints import LogKeeper
+from app.audit.checkpoints import LogKeeper, newest
 from app.audit.notes import Signer
 from app.audit.verify import verify
 from app.cli.witness import look
@@ -21,6 +21,7 @@ from app.kit.db import Database
 from tests.bench.stage import Process, until_answers
 
 _PATIENCE_S: Final = 0.05
+_LONGEST_S: Final = 60.0  # for one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +52,25 @@ class Crowd:
     chance: random.Random
     answers: list[Answer] = field(default_factory=list)
     cut_off: int = 0  # questions whose answers never came
-    _working: list["asyncio.Task[None]"] = field(default_factory=list)
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def at_work(self, clients: int) -> AsyncIterator[None]:
-        """Have so many of them ask."""
-        self._working = [asyncio.create_task(self._ask_for_ever()) for _ in range(clients)]
-        try:
+        """Have so many of them ask. What one of them stumbles over ends all of it at once."""
+        async with asyncio.TaskGroup() as group:
+            working = [group.create_task(self._ask_for_ever()) for _ in range(clients)]
             yield
-        finally:
-            for task in self._working:
+            for task in working:
                 task.cancel()
-            await asyncio.wait(self._working)
 
     async def more(self) -> None:
-        """Wait for another answer; raises what a client has stumbled over."""
-        known = len(self.answers)
-        while len(self.answers) == known:
-            for task in self._working:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(_PATIENCE_S)
+        """Wait for another answer."""
+        self._came.clear()
+        async with asyncio.timeout(_LONGEST_S):
+            await self._came.wait()
 
     async def _ask_for_ever(self) -> None:
-        async with httpx.AsyncClient(base_url=self.issuer, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=self.issuer, timeout=_LONGEST_S) as http:
             while True:
                 await self._ask(http, self.chance.choice(self.asked))
 
@@ -85,12 +81,15 @@ class Crowd:
         except httpx.ConnectError:
             await asyncio.sleep(_PATIENCE_S)  # nobody is there
             return
+        except httpx.TimeoutException:
+            raise  # a server that is killed hangs up: one that says nothing is no kill's doing
         except httpx.TransportError:
             self.cut_off += 1
             return
         assert got.status_code == asking.status, got.text
         receipt = got.headers.get("Linkage-Receipt")
         self.answers.append(Answer(request, int(receipt) if receipt else None, asking))
+        self._came.set()
 
 
 async def survive(
@@ -124,9 +123,12 @@ class Watch:
     async def look(self) -> None:
         """Entries and checkpoint fit, and the log only grew since the last time."""
         await self.keeper.keep()
+        size = (await self.keeper.checkpoint()).size
         verdict = await verify(self.database.pool)
         assert verdict.is_whole, verdict
         await look(self.http, self.witness, self.state)
+        signed = await newest(self.database.pool, is_witnessed=True)
+        assert signed is not None and signed.size >= size, "nobody cosigned it"
         self.looks += 1
 
 

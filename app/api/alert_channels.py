@@ -109,7 +109,7 @@ async def add_channel(
     responses=problems(*_CODES),
 )
 async def test_channel(channel_id: UUID, caller: FindingsWriter, session: Writing) -> None:
-    """It leaves within seconds. Whether it arrived, the list of channels says."""
+    """It leaves within seconds, one a minute at most. Whether it arrived, the list of channels says."""
     await channels.test(session, await _mine(session, channel_id, caller))
 
 

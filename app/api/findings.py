@@ -43,7 +43,9 @@ class NoteIn(InShape):
 class ReasonIn(InShape):
     """Why nothing is to be done."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"reason": "夜間の定期処理です。"}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"reason": "試験用データの一括取得でした。"}}
+    )
 
     reason: Text
 
@@ -166,7 +168,10 @@ async def show_finding(finding_id: UUID, caller: FindingsReader, session: Readin
 async def acknowledge_finding(
     finding_id: UUID, body: NoteIn, caller: FindingsWriter, session: Writing
 ) -> Any:
-    """It stands, and goes on counting, until it is resolved or dismissed."""
+    """It stands, and goes on counting, until it is resolved or dismissed; nobody is told anew.
+
+    What goes on by agreement, as a job of the night does, is acknowledged and its `due_at` put off.
+    """
     finding = await _mine(session, finding_id, caller)
     await findings.acknowledge(session, finding, note=body.note, by=caller.client.actor)
     return await _with_history(session, finding)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-import asyncpg
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -25,12 +24,11 @@ from app.audit.checkpoints import unsigned_seconds
 from app.catalogue import files, indexing
 from app.jobs import queue
 from app.kit import clock
-from app.kit.db import Database, DatabaseUnavailable
+from app.kit.db import LOST, Database, DatabaseUnavailable
 
 router = APIRouter(tags=["Operations"])
 _PROBE_SECONDS: Final = 1.0
 _LOOK_AGAIN_S: Final = 30.0  # counting reads every entry of the catalogue
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
 _MOST_SECONDS: Final = 86_400.0
 
 
@@ -69,7 +67,7 @@ async def check_readiness(platform: PlatformDep) -> ReadyOut:
     """Answers when the database does."""
     try:
         epoch = await platform.database.pool.fetchval("SELECT value FROM epoch", timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+    except LOST as exc:
         raise DatabaseUnavailable from exc
     behind = round(platform.live.seconds_behind, 3)
     return ReadyOut(status="ok", epoch=epoch, seconds_behind=behind)
@@ -79,7 +77,7 @@ async def _answers(platform: Platform) -> bool:
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await platform.database.pool.fetchval("SELECT 1")
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except LOST:
         return False
     return True
 
@@ -197,7 +195,7 @@ class _Work(Collector):
             return
         self._looked_at = time.monotonic()
         self._found = {}
-        with suppress(DatabaseUnavailable, SQLAlchemyError, OSError, TimeoutError, *_LOST):
+        with suppress(DatabaseUnavailable, SQLAlchemyError, *LOST):
             async with asyncio.timeout(_PROBE_SECONDS):
                 self._found = await self._count()
 

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import asyncpg
 
-_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+from app.kit.db import LOST
+
 # The lock, the update and the commit that every entry needs, for no entry.
 _NOTHING: Final = "SELECT log_append('{}')"
 
@@ -13,6 +14,6 @@ async def takes_entries(pool: "asyncpg.Pool[Any]", *, wait_s: float = 2.0) -> bo
     """Whether an entry could be written within the time. False also where nothing answers."""
     try:
         await pool.fetchval(_NOTHING, timeout=wait_s)
-    except _LOST:
+    except LOST:
         return False
     return True

@@ -19,13 +19,12 @@ from app.audit.notes import LOG, Checkpoint, Note, Signer, Verifier
 from app.audit.tree import LogBroken
 from app.kit import clock
 from app.kit.crypto import Sealer
-from app.kit.db import DatabaseUnavailable
+from app.kit.db import LOST, DatabaseUnavailable
 
 log = structlog.get_logger()
 _LOOK_S: Final = 5.0  # the tree is at most about so far behind the entries
 _SIGNED_EVERY: Final = timedelta(seconds=30)
 _CONFIRMED_EVERY: Final = timedelta(hours=1)
-_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _PLACE: Final = "log_key:1"
 _KEY: Final = "SELECT verifier, sealed_private FROM log_key"
 _ADD_KEY: Final = """
@@ -145,7 +144,7 @@ class LogKeeper:
                 await self.keep(now=False)
             except LogBroken as exc:
                 self._tell("log.broken", seq=exc.seq)
-            except _LOST as exc:
+            except LOST as exc:
                 self._tell("log.tree_waits", error=type(exc).__name__)
             else:
                 self._told = None

@@ -20,7 +20,7 @@ from app.audit import receipts
 from app.audit.events import Event
 from app.formats.individual_number import masked_json
 from app.kit import clock
-from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
+from app.kit.db import LOST, SESSION_SETTINGS, DatabaseUnavailable
 
 _APPEND = text("SELECT log_append(CAST(:bodies AS text[]))")
 _MOST_AT_ONCE = 500
@@ -49,8 +49,15 @@ async def append(session: AsyncSession, event: Event, **facts: Any) -> None:
     It takes the lock that orders the log and holds it until the commit, so it is the last
     statement of a change.
     """
+    await append_all(session, [body_of(event, **facts)])
+
+
+async def append_all(session: AsyncSession, bodies: Sequence[str]) -> None:
+    """The same with several, in one statement: however many, the lock is held no longer."""
+    if not bodies:
+        return
     await session.flush()
-    number = await session.scalar(_APPEND, {"bodies": [body_of(event, **facts)]})
+    number = await session.scalar(_APPEND, {"bodies": list(bodies)})
     receipt = receipts.current()
     if receipt is not None:
 
@@ -133,7 +140,7 @@ class Log:
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
             last = await self._commit(batch)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        except LOST as exc:  # what ended this task would leave every request waiting for ever
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from app.kit.db import DatabaseUnavailable
+from app.kit.db import LOST, DatabaseUnavailable
 
 _SALT_BYTES: Final = 32
 _ADD: Final = """
@@ -55,7 +55,7 @@ class Subjects:
             return Told({"subjects_all": True}, (everybody(whom.dataset_id),))
         try:
             digests = await self._digests(whom.organization_id, list(dict.fromkeys(whom.names)))
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as exc:
+        except LOST as exc:
             raise DatabaseUnavailable from exc
         told = await asyncio.to_thread(hash_of, digests)
         return Told({"subjects": len(digests), "subjects_sha256": told}, digests)

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from app.kit import clock
+from app.kit.db import LOST
 
 log = structlog.get_logger()
 _FLUSH_SECONDS: Final = 5.0
@@ -77,10 +78,16 @@ class Usage:
                 list(counts.values()),
                 timeout=10,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
-            self._counts.update(counts)
-            self._of = parties | self._of
+        except LOST as exc:
+            self._keep(counts, parties)
             log.warning("usage.kept", error=type(exc).__name__)
+        except asyncio.CancelledError:  # told to stop amid it: `stop` tries once more
+            self._keep(counts, parties)
+            raise
+
+    def _keep(self, counts: Counter[_Minute], parties: dict[_Minute, tuple[str, str]]) -> None:
+        self._counts.update(counts)
+        self._of = parties | self._of
 
     async def _flush_for_ever(self) -> None:
         while True:

@@ -135,5 +135,8 @@ async def remove(session: AsyncSession, channel: AlertChannel, *, by: str) -> No
 
 
 async def test(session: AsyncSession, channel: AlertChannel) -> None:
-    """Send a message that says that it is a test."""
+    """Send a message that says that it is a test; once a minute: the address may be anybody's."""
+    await session.refresh(channel, with_for_update=True)
+    if await deliveries.tested_lately(session, channel.id):
+        return
     await deliveries.post(session, channel.id, deliveries.TEST, {"ja": _TEST_JA, "en": _TEST_EN})

@@ -1,6 +1,8 @@
 """Messages on their way to alert channels: put down in the transaction that they speak of, sent
 afterwards, in order, at least once. A receiver that is slow or away never delays a rule."""
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -17,28 +19,61 @@ from app.kit.errors import AppError
 from app.models.findings import AlertChannel, AlertDelivery, DeliveryState, Finding, Severity
 
 OPENED: Final = "finding.opened"
+MORE: Final = "finding.more"
 TEST: Final = "channel.test"
 _RANKS: Final = [each.value for each in Severity]
 _MOST_TRIES: Final = 20  # over about a day
 _MOST_WAIT: Final = timedelta(hours=2)
 _FIRST_WAIT: Final = timedelta(seconds=5)
 _LEASE: Final = timedelta(minutes=1)
+_MOST_TOLD: Final = 20  # of what was found at once
 _AT_ONCE: Final = 20  # then another channel's turn
+_TURN_S: Final = 15.0
 _HELD_AGAIN: Final = timedelta(seconds=2)
+_TESTED_EVERY: Final = timedelta(minutes=1)
 _KEPT: Final = timedelta(days=90)
-_FORGET: Final = "DELETE FROM alert_delivery WHERE state <> 'waiting' AND ended_at < $1"
+# One that still waits, too: whoever was away for so long reads the list of findings.
+_FORGET: Final = "DELETE FROM alert_delivery WHERE coalesce(ended_at, created_at) < $1"
 
 
-async def announce(session: AsyncSession, finding: Finding) -> None:
-    """Put down a message for every channel that wants to know of a new finding."""
-    bad_enough = _RANKS[: _RANKS.index(finding.severity) + 1]
+async def announce(session: AsyncSession, opened: Sequence[Finding]) -> None:
+    """Put down a message for every channel that wants to know of new findings.
+
+    Of very many at once the first are told, and how many more there are: a flood is one mail more.
+    """
+    wanting: dict[tuple[str | None, str], Sequence[UUID]] = {}
+    told: dict[UUID, list[Finding]] = {}
+    for finding in opened:
+        key = (finding.owner_id, finding.severity)
+        if key not in wanting:
+            wanting[key] = await _wanting(session, *key)
+        for channel_id in wanting[key]:
+            told.setdefault(channel_id, []).append(finding)
+    for channel_id, found in told.items():
+        for finding in found[:_MOST_TOLD]:
+            await post(session, channel_id, OPENED, shown(finding))
+        if len(found) > _MOST_TOLD:
+            await post(session, channel_id, MORE, _more(len(found) - _MOST_TOLD))
+
+
+async def _wanting(session: AsyncSession, owner_id: str | None, severity: str) -> Sequence[UUID]:
+    """The channels that want to know of a finding so bad of an owner."""
+    bad_enough = _RANKS[: _RANKS.index(severity) + 1]
     is_told: ColumnElement[bool] = AlertChannel.organization_id.is_(None)
-    if finding.owner_id is not None:
-        line = func.line_of(finding.owner_id)
+    if owner_id is not None:
+        line = func.line_of(owner_id)
         is_told = or_(is_told, AlertChannel.organization_id == func.any(line))
     wanting = select(AlertChannel.id).where(AlertChannel.min_severity.in_(bad_enough), is_told)
-    for channel_id in (await session.scalars(wanting)).all():
-        await post(session, channel_id, OPENED, shown(finding))
+    return (await session.scalars(wanting)).all()
+
+
+def _more(count: int) -> dict[str, Any]:
+    return {
+        "count": count,
+        "ja": f"ほかに{count}件の指摘が同時に見つかりました。一覧で確認してください。",
+        "en": f"{count} more findings were opened at the same time. Look at the list.",
+        "path": "/v1/findings?state=open",
+    }
 
 
 def shown(finding: Finding) -> dict[str, Any]:
@@ -81,13 +116,7 @@ async def post(session: AsyncSession, channel_id: UUID, kind: str, data: dict[st
     await queue.enqueue(await Database.driver_of(session), queue.ALERTS, channel=str(channel_id))
 
 
-async def deliver(
-    database: Database,
-    messenger: Messenger,
-    channel_id: UUID,
-    *,
-    first_wait: timedelta = _FIRST_WAIT,
-) -> timedelta | None:
+async def deliver(database: Database, messenger: Messenger, channel_id: UUID) -> timedelta | None:
     """Send what waits for one channel, oldest first; when to come again, None where nothing waits.
 
     One at a time does so: others come again. A worker that died is waited for a minute.
@@ -95,10 +124,13 @@ async def deliver(
     if not await _take(database, channel_id):
         return _HELD_AGAIN
     try:
+        until = time.monotonic() + _TURN_S
         for _ in range(_AT_ONCE):
-            wait = await _send_next(database, messenger, channel_id, first_wait)
+            wait = await _send_next(database, messenger, channel_id)
             if wait is None or wait > timedelta(0):
                 return wait
+            if time.monotonic() >= until:  # a receiver that takes its time takes nobody else's
+                break
             await _take(database, channel_id, again=True)
         return timedelta(0)
     finally:
@@ -121,7 +153,7 @@ async def _take(database: Database, channel_id: UUID, *, again: bool = False) ->
 
 
 async def _send_next(
-    database: Database, messenger: Messenger, channel_id: UUID, first_wait: timedelta
+    database: Database, messenger: Messenger, channel_id: UUID
 ) -> timedelta | None:
     """Send the oldest message. No connection is held while the receiver thinks."""
     async with database.reading() as session:
@@ -140,11 +172,11 @@ async def _send_next(
     except AppError as refusal:
         failure = f"{refusal.code}: {refusal.words('en')}"
     async with database.writing() as session:
-        return await _note(session, channel_id, delivery.id, failure, first_wait)
+        return await _note(session, channel_id, delivery.id, failure)
 
 
 async def _note(
-    session: AsyncSession, channel_id: UUID, number: int, failure: str | None, first_wait: timedelta
+    session: AsyncSession, channel_id: UUID, number: int, failure: str | None
 ) -> timedelta | None:
     now = clock.now()
     channel = await session.get(AlertChannel, channel_id, with_for_update=True)
@@ -160,7 +192,7 @@ async def _note(
     if delivery.attempts >= _MOST_TRIES:
         delivery.state, delivery.ended_at = DeliveryState.FAILED.value, now
         return timedelta(0)
-    delivery.next_at = now + min(_MOST_WAIT, first_wait * 2 ** (delivery.attempts - 1))
+    delivery.next_at = now + min(_MOST_WAIT, _FIRST_WAIT * 2 ** (delivery.attempts - 1))
     return delivery.next_at - now
 
 
@@ -185,8 +217,18 @@ async def keep_up(database: Database) -> None:
 
 
 async def forget_delivered(pool: "asyncpg.Pool[Any]") -> None:
-    """Forget messages that left, or were given up, long ago."""
+    """Forget messages that left, were given up or were put down long ago."""
     await pool.execute(_FORGET, clock.now() - _KEPT)
+
+
+async def tested_lately(session: AsyncSession, channel_id: UUID) -> bool:
+    """Whether a test message was put down within the last minute."""
+    lately = select(AlertDelivery.id).where(
+        AlertDelivery.channel_id == channel_id,
+        AlertDelivery.message["type"].astext == TEST,
+        AlertDelivery.created_at > clock.now() - _TESTED_EVERY,
+    )
+    return await session.scalar(lately.limit(1)) is not None
 
 
 async def waiting_since(session: AsyncSession, channel_id: UUID) -> datetime | None:

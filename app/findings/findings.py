@@ -100,11 +100,9 @@ async def report(
         )
         for finding in opened
     )  # fmt: skip
-    for finding in opened:
-        await deliveries.announce(session, finding)
+    await deliveries.announce(session, opened)
     if is_logged:
-        for finding in opened:
-            await _log_opening(session, finding)
+        await audit.append_all(session, [_opening(finding) for finding in opened])
     return all_of_them
 
 
@@ -170,9 +168,9 @@ def _rank(severity: Any) -> ColumnElement[int]:
     return func.array_position(literal(list(RANK)).op("::")(literal_column("text[]")), severity)
 
 
-async def _log_opening(session: AsyncSession, finding: Finding) -> None:
-    await audit.append(
-        session, Event.FINDING_OPENED, finding=str(finding.id), rule=finding.rule,
+def _opening(finding: Finding) -> str:
+    return audit.body_of(
+        Event.FINDING_OPENED, finding=str(finding.id), rule=finding.rule,
         subject=f"{finding.subject_kind}:{finding.subject_id}", dataset=finding.dataset_id,
         severity=finding.severity, owner=finding.owner_id, opened_at=finding.opened_at,
         by=f"{_BY_RULE}{finding.rule}",
@@ -182,9 +180,10 @@ async def _log_opening(session: AsyncSession, finding: Finding) -> None:
 async def log_late(session: AsyncSession) -> None:
     """Write the openings that the log could not take at the time."""
     late = select(Finding).where(Finding.is_logged.is_(False)).with_for_update(skip_locked=True)
-    for finding in (await session.scalars(late)).all():
+    found = (await session.scalars(late)).all()
+    for finding in found:
         finding.is_logged = True
-        await _log_opening(session, finding)
+    await audit.append_all(session, [_opening(finding) for finding in found])
 
 
 async def get(

@@ -199,11 +199,14 @@ RULES: Final[Mapping[str, Rule]] = {
             about_en="Restricted or personal data were read outside office hours (weekends, public"
             " holidays and the turn of the year included)",
             ja="クライアント {client}（{consumer}）が開庁時間（平日{from_hour}時から{until_hour}時）の外に"
-            "データセット {dataset} を{amount}回読みました。夜間処理であれば時間帯を確認して dismiss し、"
+            "データセット {dataset} を{amount}回読みました。合意した夜間処理であれば acknowledge し、期限（due_at）を"
+            "次の見直し日（1年以内）まで延ばしてください。その間は回数だけを数え、再び通知しません。"
             "心当たりがなければその協定を停止してください（GET /v1/agreements?dataset={dataset} で確認し、suspend）。",
             en="The client {client} ({consumer}) has read the dataset {dataset} {amount} times outside"
-            " office hours (weekdays {from_hour} to {until_hour}). Dismiss this if it is a job of the"
-            " night; if nobody knows of it, suspend its agreement (GET /v1/agreements?dataset={dataset} names it).",
+            " office hours (weekdays {from_hour} to {until_hour}). If it is a job of the night that was"
+            " agreed, acknowledge this and put off its due_at until you look again, a year at most:"
+            " meanwhile it is counted here and nobody is told anew. If nobody knows of it, suspend its"
+            " agreement (GET /v1/agreements?dataset={dataset} names it).",
             events=frozenset({Event.RECORDS_READ}),
             read=off_hours,
             owner="publisher",

@@ -98,6 +98,9 @@ class Messenger:
 def mail_of(message: dict[str, Any]) -> tuple[str, str]:
     """Subject and text of a message."""
     told = message["data"]
+    if "count" in told:
+        subject = f"[都市OS] ほかに{told['count']}件の指摘 / {told['count']} more findings"
+        return subject, f"{told['ja']}\n\n{told['en']}\n\n{told['path']}\n"
     if "rule" not in told:
         return "[都市OS] 通知の試験 / test of an alert channel", f"{told['ja']}\n\n{told['en']}\n"
     about = f"{told['subject']['kind']} {told['subject']['id']}"

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from sqlalchemy import make_url
@@ -25,6 +25,17 @@ SESSION_SETTINGS = {
 
 # A connection of asyncpg's own, or one lent by the pool.
 Driver: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+
+
+# How the driver says that the database is lost, its own confusion on the way there too. A task that
+# lives as long as its process outlives each of them.
+LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class DatabaseUnavailable(AppError):

@@ -14,14 +14,13 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import structlog
 
-from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
+from app.kit.db import LOST, SESSION_SETTINGS, DatabaseUnavailable
 
 log = structlog.get_logger()
 Value = TypeVar("Value")
 CHANNEL = "urbanos"
 ALL = "all"
 POLL_SECONDS = 1.0
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class LiveCache(Generic[Value]):
@@ -141,7 +140,7 @@ class Live:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self._poll()
-            except _LOST as exc:
+            except LOST as exc:
                 if not self._is_lost:  # once a loss: it may last the night
                     log.warning("live.lost", error=type(exc).__name__)
                 self._is_lost = True
@@ -163,7 +162,7 @@ class Live:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
-        with contextlib.suppress(*_LOST):
+        with contextlib.suppress(*LOST):
             await self._connect()
             self._is_lost = False
             log.warning("live.back")

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -277,6 +278,22 @@ async def test_a_log_without_its_database_says_so_and_comes_back(
             await log.write(Event.CALL_REFUSED, code="away")
 
     assert await log.write(Event.CALL_REFUSED, code="back") > 0
+
+
+async def test_a_fault_of_the_driver_refuses_its_entries_and_no_later_one(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def confused(_log: Log, _bodies: list[Any]) -> int:
+        raise asyncpg.InternalClientError("got result for unknown protocol state")
+
+    entries = Log(plain_dsn(database_url))
+    await entries.start()
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
+        patch.setattr(Log, "_commit", confused)
+        await asyncio.wait_for(entries.write(Event.CALL_REFUSED, code="confused"), 5)
+
+    assert await asyncio.wait_for(entries.write(Event.CALL_REFUSED, code="clear"), 5) > 0
+    await entries.stop()
 
 
 async def test_no_entry_holds_a_token_a_secret_a_key_or_a_value(

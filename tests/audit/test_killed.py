@@ -1,10 +1,6 @@
 """A server killed (SIGKILL) at any moment has answered nothing that its log does not hold."""
 
-import asyncio
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -16,14 +12,13 @@ from app.audit.notes import WITNESS, Signer
 from app.kit.settings import Settings
 from app.models.parties import Role
 from tests.answering import Asking, Crowd, Watch, entries_of, faults, survive
-from tests.bench.stage import Process, free_port, spawn
-from tests.database import REPO
+from tests.bench.stage import Process, fork, free_port
 from tests.stock import PURPOSE, agreed, path, stocked
 from tests.world import SAKAI, World
 
 pytestmark = pytest.mark.long
 
-KILLS = 6
+KILLS = 3
 ROWS = [{"no": f"{at}", "name": "架空", "size": at} for at in range(7)]
 
 
@@ -32,7 +27,7 @@ async def asked_of(world: World, dataset: str) -> list[Asking]:
     scope, url = f"dataset:{dataset}:read", f"{path(dataset)}?purpose="
     consumer = await world.party(SAKAI, Role.DEVELOPER)
     agreement, _ = await agreed(world, dataset, consumer)
-    headers = await world.token(consumer, scope)
+    headers = await world.bearer(consumer, scope)
     all_ = {"dataset": dataset, "client": consumer.id, "consumer": SAKAI}
     read = {**all_, "event": "records.read", "agreement": agreement, "purpose": PURPOSE}
     refused = {**all_, "event": "records.refused", "purpose": "health"}
@@ -61,7 +56,7 @@ async def test_every_answer_of_a_server_killed_at_random_moments_has_its_one_ent
     crowd = Crowd(f"http://127.0.0.1:{port}", await asked_of(world, dataset), random.Random(1129))
 
     def serve() -> Process:
-        return spawn(settings.home, database_url, world.platform.issuer, "platform", port, None)
+        return fork(settings.home, database_url, world.platform.issuer, port)
 
     await survive(crowd, serve, watch, kills=KILLS)
 
@@ -78,8 +73,6 @@ async def test_every_answer_of_a_server_killed_at_random_moments_has_its_one_ent
     (seq, facts), *_ = entries[some.request]
     for wrong in ([], [(seq, facts)] * 2, [(seq + 1, facts)], [(seq, {**facts, "dataset": "d"})]):
         assert len(faults(crowd.answers, {**entries, some.request: wrong})) == 1
-    verified = await asyncio.to_thread(_verify, database_url, settings.home)
-    assert verified.returncode == 0, verified.stderr
 
 
 async def _signed_once(world: World) -> None:
@@ -89,9 +82,3 @@ async def _signed_once(world: World) -> None:
     roots = await tree.roots_of(pool, [(0, row["size"]) for row in signed])
     assert roots == [row["root"] for row in signed]
     assert len(signed) >= KILLS
-
-
-def _verify(url: str, home: Path) -> "subprocess.CompletedProcess[str]":
-    told = {**os.environ, "URBANOS_DATABASE_URL": url, "URBANOS_HOME": str(home)}
-    command = [sys.executable, "-m", "app.cli", "audit", "verify"]
-    return subprocess.run(command, cwd=REPO, env=told, capture_output=True, text=True, check=False)

@@ -25,6 +25,7 @@ from app.main import create_app
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from tests.audit.test_export import exported, found
+from tests.bound import HOOKS
 from tests.conftest import ISSUER
 from tests.database import SETTINGS, dsn_of
 from tests.stock import PURPOSE, path, reader, stocked
@@ -64,7 +65,7 @@ async def restored(
         async with (
             elsewhere.router.lifespan_context(elsewhere),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=elsewhere), base_url=ISSUER
+                transport=httpx.ASGITransport(app=elsewhere), base_url=ISSUER, event_hooks=HOOKS
             ) as asking,
         ):
             yield elsewhere.state.platform, asking

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from app.audit import metering
 from app.audit.reading import list_readers
+from app.audit.usage import Usage
 from app.kit import clock
 from app.kit.settings import Settings
 from app.models.parties import Role
@@ -331,3 +332,22 @@ async def test_the_operators_command_counts_up_to_now_and_tells_the_same(
     since = {(line["period"], line["key"]): line for line in listed}
     assert lines and {(line["period"], line["key"]) for line in lines} == set(since)
     assert [line for line in lines if line["key"]] == [line for line in listed if line["key"]]
+
+
+async def test_what_was_counted_is_not_lost_where_the_server_stops_amid_writing_it(
+    world: World,
+) -> None:
+    pool = world.platform.database.pool
+    usage, dataset = Usage(pool), f"d-{world.first}"
+    usage.note(dataset, None, provider=KENKO, consumer=None)
+
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE usage_minute IN EXCLUSIVE MODE")
+        flushing = asyncio.create_task(usage.flush())
+        await asyncio.sleep(0.05)
+        flushing.cancel()
+        await asyncio.wait({flushing})
+    await usage.stop()
+
+    counted = "SELECT sum(reads) FROM usage_minute WHERE dataset_id = $1"
+    assert await pool.fetchval(counted, dataset) == 1

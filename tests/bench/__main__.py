@@ -55,6 +55,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "revocation": revocation.revocation,
     "log": rest.log,
 }
+_FAILED = (AssertionError, RuntimeError, TimeoutError, ExceptionGroup)
 
 
 async def measure(names: Sequence[str], *, is_soak: bool) -> list[Figure]:
@@ -69,7 +70,7 @@ async def measure(names: Sequence[str], *, is_soak: bool) -> list[Figure]:
             print(f"{name} …", flush=True)
             try:
                 figures += await (_LOADED | _EMPTY)[name](stage)
-            except (AssertionError, RuntimeError) as exc:  # the other figures are still wanted
+            except _FAILED as exc:  # the other figures are still wanted
                 print(f"{name} FAILED: {exc}", flush=True)
     return figures
 

@@ -5,16 +5,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from app.audit.checkpoints import LogKeeper, origin_of
-from app.audit.notes import WITNESS, Signer
 from app.audit.verify import verify
 from app.kit.settings import Settings
 from app.oauth.keys import open_sealer
 from tests.answering import Asking, Crowd, Watch, entries_of, faults, survive
 from tests.bench.figures import Figure
-from tests.bench.stage import Process, Stage, free_port
+from tests.bench.stage import Process, Stage, fork, free_port
 from tests.killing import Killer, check
 
 _TARGET = "bench-kills"
@@ -59,13 +56,12 @@ async def answers(stage: Stage) -> list[Figure]:
     crowd = Crowd(f"http://127.0.0.1:{port}", (), random.Random(1))
 
     def serve() -> Process:
-        return stage.spawn("platform", port)
+        return fork(stage.folder, stage.url, stage.issuer, port)
 
     with tempfile.TemporaryDirectory(prefix="urbanos-kills-") as folder:
         sealer = await open_sealer(pool, Settings(home=stage.folder).secret_key_path)
         keeper = LogKeeper(pool, sealer, origin_of(stage.issuer))
-        witness = Signer("witness.example", WITNESS, Ed25519PrivateKey.generate())
-        watch = Watch(stage.database, keeper, stage.http, witness, Path(folder) / "state")
+        watch = Watch(stage.database, keeper, stage.http, stage.witness, Path(folder) / "state")
         for _ in range((200 if stage.is_soak else 20) // _AT_ONCE):
             crowd.asked = await _asked(stage)
             await survive(crowd, serve, watch, kills=_AT_ONCE)

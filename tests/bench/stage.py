@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import ECKey
 
+from app.audit.notes import WITNESS, Signer
 from app.kit.db import Database
 from app.models.parties import AuthMethod, Role
 from app.parties import clients
@@ -22,6 +24,7 @@ from app.parties.seed import seed
 from tests.bench import facilities
 from tests.conftest import migrate
 from tests.database import DatabaseServer, make_server
+from tests.nursery import Child
 from tests.serving import RATES
 from tests.world import KENKO, SAKAI, Party
 
@@ -33,7 +36,7 @@ PUBLIC, INTERNAL = "bench-public", "bench-internal"
 class Process:
     """A running process and where it listens."""
 
-    child: subprocess.Popen[bytes]
+    child: subprocess.Popen[bytes] | Child
     port: int
     log: Path
 
@@ -57,6 +60,7 @@ class Stage:
     steward: Party
     reader: Party  # of another body, with an agreement on the internal dataset
     is_soak: bool
+    witness: Signer  # whose signatures the platform takes
 
     @property
     def issuer(self) -> str:
@@ -154,18 +158,28 @@ def free_port() -> int:
         return port
 
 
-def spawn(
-    folder: Path, url: str, issuer: str, name: str, port: int, questions: Path | None
-) -> Process:
-    """Start the platform, a worker, or one of `tests.bench.apps`. What it says goes to a file."""
-    environment = {
-        **os.environ,
+def _told(folder: Path, url: str, issuer: str, port: int) -> dict[str, str]:
+    return {
         "URBANOS_DATABASE_URL": url,
         "URBANOS_HOME": str(folder),
         "URBANOS_PUBLIC_URL": issuer,
         "URBANOS_PORT": str(port),
         **{f"URBANOS_RATE_{name}": "0" for name in RATES},
     }
+
+
+def fork(folder: Path, url: str, issuer: str, port: int) -> Process:
+    """Start the platform where many are started, and killed, one after another."""
+    said = folder / "platform.log"
+    told = _told(folder, url, issuer, port)
+    return Process(Child(["serve", "--no-worker"], told, said), port, said)
+
+
+def spawn(
+    folder: Path, url: str, issuer: str, name: str, port: int, questions: Path | None, **more: str
+) -> Process:
+    """Start the platform, a worker, or one of `tests.bench.apps`. What it says goes to a file."""
+    environment = {**os.environ, **_told(folder, url, issuer, port), **more}
     commands = {
         "platform": ["app.cli", "serve", "--no-worker"],
         "worker": ["app.cli", "work", "--no-files"],
@@ -187,6 +201,9 @@ async def until_answers(process: Process, path: str = "/healthz") -> None:
             except httpx.TransportError:
                 assert process.child.poll() is None, process.log.read_text()[-2000:]
                 await asyncio.sleep(0.01)
+                continue
+            if answer.status_code == 503:  # the database is not there yet, or busy
+                await asyncio.sleep(0.1)
                 continue
             assert answer.status_code == 200, answer.text
             return
@@ -225,12 +242,18 @@ async def open_stage(*, is_soak: bool) -> AsyncIterator[Stage]:
             await seed(session)
         port = free_port()
         issuer = f"http://127.0.0.1:{port}"
-        platform = spawn(folder, url, issuer, "platform", port, None)
+        witness = Signer("witness.example", WITNESS, Ed25519PrivateKey.generate())
+        platform = spawn(
+            folder, url, issuer, "platform", port, None,
+            URBANOS_LOG_WITNESSES=str(witness.verifier),
+        )  # fmt: skip
         stack.callback(platform.stop)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=issuer, timeout=600))
         steward = await _party(database, issuer, KENKO, (Role.STEWARD,))
         reader = await _party(database, issuer, SAKAI, (Role.DEVELOPER,))
-        stage = Stage(server, url, folder, database, port, platform, http, steward, reader, is_soak)
+        stage = Stage(
+            server, url, folder, database, port, platform, http, steward, reader, is_soak, witness
+        )
         await until_answers(platform)
         yield stage
 

@@ -23,6 +23,7 @@ from aiosmtpd.smtp import SMTP
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from app.api.state import Platform
+from app.audit.events import Event
 from app.findings import deliveries
 from app.findings.findings import Sighting, report
 from app.findings.sending import Messenger, mail_of
@@ -115,21 +116,25 @@ async def removed(world: World, headers: dict[str, str], channel: Any) -> None:
     assert gone.status_code == 204
 
 
-async def seen(world: World, subject: str, **change: Any) -> None:
+async def seen(world: World, *subjects: str, **change: Any) -> None:
     told: dict[str, Any] = {
-        "rule": "bulk_read", "subject_kind": "client", "subject_id": subject,
-        "severity": Severity.HIGH, "ja": "試験です", "en": "A test",
-        "due_in": timedelta(days=3), "owner_id": KENKO, **change,
+        "rule": "bulk_read", "subject_kind": "client", "severity": Severity.HIGH, "ja": "試験です",
+        "en": "A test", "due_in": timedelta(days=3), "owner_id": KENKO, **change,
     }  # fmt: skip
     async with world.platform.database.writing() as session:
-        await report(session, Sighting(**told))
+        await report(session, *(Sighting(**told, subject_id=each) for each in subjects))
 
 
 async def deliver(world: World, messenger: Messenger, channel: Any) -> timedelta | None:
-    return await deliveries.deliver(
-        world.platform.database, messenger, UUID(channel["id"]),
-        first_wait=timedelta(milliseconds=40),
-    )  # fmt: skip
+    return await deliveries.deliver(world.platform.database, messenger, UUID(channel["id"]))
+
+
+async def waited(world: World, channel: Any) -> None:
+    """The pause after a failure is over."""
+    await world.platform.database.pool.execute(
+        "UPDATE alert_delivery SET next_at = now() WHERE channel_id = $1 AND state = 'waiting'",
+        UUID(channel["id"]),
+    )
 
 
 async def state_of(world: World, headers: dict[str, str], channel: Any) -> dict[str, Any]:
@@ -176,11 +181,11 @@ async def test_a_receiver_that_was_away_gets_all_of_it_afterwards_in_order(
     away = await state_of(world, headers, channel)
 
     async with receiving(port=port, status=500) as broken:
-        await asyncio.sleep(0.1)
+        await waited(world, channel)
         waits.append(await deliver(world, messenger, channel))
     async with receiving(port=port) as back:
         early = await deliver(world, messenger, channel)
-        await asyncio.sleep(0.1)
+        await waited(world, channel)
         last = await deliver(world, messenger, channel)
 
     assert all(wait and wait > timedelta(0) for wait in (*waits, early))
@@ -200,7 +205,7 @@ async def test_a_message_that_nobody_takes_is_given_up_and_the_channel_says_so(
         channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
         await seen(world, "c-elsewhere")
         await deliver(world, messenger, channel)
-        await asyncio.sleep(0.06)
+        await waited(world, channel)
         receiver.status = 410
         await deliver(world, messenger, channel)
         receiver.status = 204
@@ -221,12 +226,12 @@ async def test_a_slow_receiver_is_left_after_a_while_and_delays_no_rule(
 ) -> None:
     headers = await steward(world)
     monkeypatch.setattr("app.findings.sending._BOUNDS", Bounds(seconds=0.1))
-    async with receiving(wait_s=1.0) as receiver:
+    async with receiving(wait_s=5.0) as receiver:
         channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
         await seen(world, "c-slow")
         sending = asyncio.create_task(deliver(world, messenger, channel))
         await asyncio.sleep(0.02)
-        async with asyncio.timeout(0.9):
+        async with asyncio.timeout(4.5):
             await seen(world, "c-slow-too")
             beside = await deliver(world, messenger, channel)
             wait = await sending
@@ -254,6 +259,70 @@ async def test_a_worker_that_died_between_is_followed_by_another_with_the_same_i
 
     first, second = (sent["webhook-id"] for sent, _ in receiver.got)
     assert first == second
+    await removed(world, headers, channel)
+
+
+async def test_of_a_flood_the_first_are_told_and_how_many_more_there_are(
+    world: World, messenger: Messenger
+) -> None:
+    headers = await steward(world)
+    async with receiving() as receiver:
+        channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
+        await seen(world, *(f"c-flood-{at}" for at in range(45)))
+        while await deliver(world, messenger, channel) is not None:
+            pass
+
+    messages = [orjson.loads(body) for _, body in receiver.got]
+    assert [each["type"] for each in messages] == ["finding.opened"] * 20 + ["finding.more"]
+    assert messages[-1]["data"]["count"] == 25 and "25" in mail_of(messages[-1])[0]
+    assert len(await world.log(Event.FINDING_OPENED)) == 45
+    await removed(world, headers, channel)
+
+
+async def test_nobody_is_showered_with_tests(world: World) -> None:
+    headers = await steward(world)
+    channel = await declared(world, headers, "https://hooks.example.jp/")
+    tries = [
+        await world.client.post(f"{CHANNELS}/{channel['id']}/test", headers=headers)
+        for _ in range(3)
+    ]
+
+    put_down = await world.platform.database.pool.fetchval(
+        "SELECT count(*) FROM alert_delivery WHERE channel_id = $1", UUID(channel["id"])
+    )
+    assert ([each.status_code for each in tries], put_down) == ([202] * 3, 1)
+    await removed(world, headers, channel)
+
+
+async def test_a_receiver_that_takes_its_time_takes_nobody_elses(
+    world: World, messenger: Messenger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = await steward(world)
+    monkeypatch.setattr(deliveries, "_TURN_S", 0.01)
+    async with receiving(wait_s=0.02) as receiver:
+        channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
+        await seen(world, "c-turn-1", "c-turn-2")
+        turns = [await deliver(world, messenger, channel) for _ in range(3)]
+
+    assert turns == [timedelta(0), timedelta(0), None]
+    assert sorted(receiver.ids) == ["c-turn-1", "c-turn-2"]
+    await removed(world, headers, channel)
+
+
+async def test_what_nobody_took_for_a_quarter_of_a_year_is_forgotten(
+    world: World, messenger: Messenger
+) -> None:
+    headers = await steward(world)
+    pool = world.platform.database.pool
+    channel = await declared(world, headers, "https://hooks.example.jp/")
+    await seen(world, "c-old")
+    await pool.execute("UPDATE alert_delivery SET created_at = created_at - interval '91 days'")
+    await seen(world, "c-young")
+
+    await deliveries.forget_delivered(pool)
+
+    kept = await pool.fetch("SELECT message FROM alert_delivery WHERE state = 'waiting'")
+    assert [orjson.loads(each[0])["data"]["subject"]["id"] for each in kept] == ["c-young"]
     await removed(world, headers, channel)
 
 

@@ -6,6 +6,7 @@ import secrets
 import asyncpg
 from alembic import command
 
+from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer, dsn_of
 from tests.tables.test_versions_migration import _move
 
@@ -13,13 +14,15 @@ BELOW, OURS = "0034", "0035"
 
 
 async def test_findings_come_and_go_and_the_rules_begin_where_the_log_ends(
-    embedded: DatabaseServer,
+    template: DatabaseServer,
 ) -> None:
     name = f"m_{secrets.token_hex(5)}"
-    url = await embedded.make_database(name)
-    await asyncio.to_thread(_move, url, command.upgrade, BELOW)
+    url = await template.make_database(name, template=TEMPLATE)
+    await asyncio.to_thread(_move, url, command.downgrade, BELOW)
     connection = await asyncpg.connect(dsn_of(url))
-    await connection.fetchval("SELECT log_append(ARRAY['{\"event\": \"records.read\"}', '{}'])")
+    head = await connection.fetchval(
+        "SELECT log_append(ARRAY['{\"event\": \"records.read\"}', '{}'])"
+    )
 
     await asyncio.to_thread(_move, url, command.upgrade, OURS)
     marks = await connection.fetch("SELECT seq FROM alert_mark")
@@ -29,7 +32,7 @@ async def test_findings_come_and_go_and_the_rules_begin_where_the_log_ends(
     )
     await asyncio.to_thread(_move, url, command.upgrade, OURS)
     await connection.close()
-    await embedded.drop_database(name)
+    await template.drop_database(name)
 
-    assert {mark["seq"] for mark in marks} == {2}
+    assert {mark["seq"] for mark in marks} == {head}
     assert (len(marks), below) == (4, 0)
