@@ -309,19 +309,29 @@ async def test_the_log_has_each_giving_and_withdrawal_and_names_no_person(world:
     assert not [name for name in every if name in str(await world.log())]
 
 
-async def test_who_has_a_new_name_is_still_found_and_the_old_one_too(world: World) -> None:
+async def test_a_consent_holds_by_older_names_and_newer_ones_whenever_it_was_given(
+    world: World,
+) -> None:
     people = await register(world)
-    consent = await people.give(1)
-    pool = world.platform.database.pool
+    given = await people.give(1)
+    linker, headers = world.platform.linker, await steward_of(world)
 
-    async with world.platform.database.writing() as session:
-        await consents.renamed(session, KENKO, [(people.people[0], "newer"), ("nobody", "other")])
+    turned = await world.client.post("/v1/subjects/keys", headers=headers)
+    await people.give(2)
+    newer = await linker.translate(people.people, of=KENKO, for_=KENKO)
+    rows = [
+        {"no": f"{at}-new", "who": newer[name], "name": "架空", "size": at}
+        for at, name in enumerate(people.people, start=1)
+    ]
+    where = path(people.dataset)
+    wrote = await world.client.post(where, json=rows, headers=people.own.headers(where, "POST"))
+    by_either = await people.seen()
+    await people.withdraw(given.id, 1)
 
-    names = await pool.fetch(
-        "SELECT name FROM subject_consent_name WHERE consent_id = $1", consent.id
-    )
-    assert {people.people[0], "newer"} <= {each["name"] for each in names}
-    assert await people.seen() == ["1"]
+    assert (turned.status_code, wrote.json()["rejected"]) == (201, 0), turned.text
+    assert not set(newer.values()) & set(people.people)
+    assert by_either == ["1", "2", "1-new", "2-new"]
+    assert await people.seen() == ["2", "2-new"]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +342,6 @@ async def test_who_has_a_new_name_is_still_found_and_the_old_one_too(world: Worl
         "UPDATE subject_consent SET withdrawn_at = NULL, withdrawn_by = NULL WHERE id = $1",
         "DELETE FROM subject_consent WHERE id = $1",
         "UPDATE subject_consent_name SET name = 'x' WHERE consent_id = $1",
-        "DELETE FROM subject_consent_name WHERE consent_id = $1",
         "UPDATE subject_consent_name SET withdrawn_at = NULL WHERE consent_id = $1",
         "INSERT INTO subject_consent_name (consent_id, name, organization_id)"
         " SELECT id, 'x', consumer_id FROM subject_consent WHERE id = $1",
@@ -347,6 +356,16 @@ async def test_the_database_itself_keeps_what_was_consented_to(
 
     with pytest.raises(asyncpg.CheckViolationError):
         await world.platform.database.pool.execute(statement, consent.id)
+
+
+async def test_whose_a_consent_is_stays_known_while_it_is_in_force(world: World) -> None:
+    people = await register(world, people=1)
+    consent = await people.give(1)
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await world.platform.database.pool.execute(
+            "DELETE FROM subject_consent_name WHERE consent_id = $1", consent.id
+        )
 
 
 async def test_a_view_that_asks_consent_needs_a_field_that_names_the_person(world: World) -> None:
