@@ -400,3 +400,24 @@ async def test_consent_that_nobody_is_asked_for_would_be_noticed_here(
         await test_only_the_records_of_those_who_consent_leave_and_all_of_them_to_their_publisher(
             world
         )
+
+
+async def test_a_mask_of_before_the_field_named_the_person_shows_no_part_of_a_name(
+    world: World,
+) -> None:
+    view = {"consent": True, "columns": [*SEEN, "who"]}
+    people = await register(world, view=view, columns=[*SEEN, "who"])
+    await people.give(1)
+    await declare_subject(world, people.dataset, None)
+    await declare_view(world, people.dataset, {"masks": {"who": "first(3)"}})
+    before = (await people.get()).json()["records"]
+
+    await declare_subject(world, people.dataset)
+    after = [await people.get(f=form) for form in ("json", "csv", "ndjson")]
+    named = [await people.get(**query) for query in ({"fields": "who"}, {"sort": "who"})]
+
+    assert [each["who"] for each in before] == [name[:3] for name in people.people]
+    for answer in after:
+        assert answer.status_code == 200
+        assert "who" not in answer.text.replace(people.dataset, "").partition('"meta"')[0]
+    assert {each.status_code for each in named} == {403}
