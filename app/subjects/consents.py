@@ -227,7 +227,10 @@ async def renamed(
         SELECT n.consent_id, given.other, n.organization_id
         FROM unnest(CAST(:ones AS text[]), CAST(:others AS text[])) AS given (one, other)
         JOIN subject_consent_name n ON n.organization_id = :organization AND n.name = given.one
-        WHERE n.withdrawn_at IS NULL
+        WHERE n.withdrawn_at IS NULL AND NOT EXISTS (
+            SELECT FROM subject_consent_name known
+            WHERE (known.consent_id, known.name) = (n.consent_id, given.other)
+        )
         ON CONFLICT DO NOTHING
     """)
     named = {"ones": [one for one, _ in pairs], "others": [other for _, other in pairs]}
