@@ -212,7 +212,7 @@ async def show_receipt(
     consent_id: UUID, caller: PartyDep, platform: PlatformDep, session: Reading
 ) -> Response:
     """Who, what, to whom, what for, until when, in the fields of ISO/IEC TS 27560. It is verified
-    with the keys at `/oauth/jwks`, without asking again."""
+    with the keys at `/oauth/jwks`; when that of its `kid` is no longer there, get it again."""
     consent = await _visible(session, consent_id, caller)
     names = await _names(platform, session, [consent], caller.client.organization_id)
     return await signed_receipt(platform, session, consent, names.get(consent.id, ""))
@@ -273,7 +273,11 @@ async def _names(
     theirs = await consents.names_of(session, [each.id for each in found])
     called: dict[UUID, str] = {}
     for provider in {each.provider_id for each in found}:
-        names = {each.id: theirs[each.id] for each in found if each.provider_id == provider}
+        names = {
+            each.id: theirs[each.id]
+            for each in found
+            if each.provider_id == provider and each.id in theirs  # else they were forgotten
+        }
         known = await platform.linker.translate(list(names.values()), of=provider, for_=mine)
         called |= {each: known[name] for each, name in names.items() if name in known}
     return called

@@ -67,7 +67,8 @@ async def rotate_key(
 ) -> SubjectKeyOut:
     """From now on your organisation is given other names for the same people.
 
-    The older ones go on naming them: in your registers, and in what you ask by.
+    The older ones go on naming them: in your registers, and in what you ask by. Consents that were
+    given hold by either.
     """
     mine, by = caller.client.organization_id, caller.client.actor
     return SubjectKeyOut(number=await naming.rotate(session, platform.linker, mine, by=by))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from app.broker.ask import Ask
-from app.broker.people import About
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import NoKey
 from app.query.fields import Field
@@ -36,16 +35,17 @@ def _same_key(
 
 
 def identity_of(
-    version: VersionEntry, visible: frozenset[str], about: About | None
+    version: VersionEntry, visible: frozenset[str], *, apart: bool
 ) -> tuple[Field, ...]:
     """The key, by which features are told apart; the row number where there is none to see.
 
-    Where people are renamed it is nothing then: all would be given the same numbers of rows.
+    `apart`: no two readers are to join what they are given. Then it is nothing: all would be given
+    the same numbers of rows.
     """
     keys = tuple(field for field in version.fields.values() if field.key)
     if keys and all(key.name in visible for key in keys):
         return keys
-    return (ROW_NUMBER,) if about is None or about.changed is None else ()
+    return () if apart else (ROW_NUMBER,)
 
 
 def _same_item(identity: tuple[Field, ...], item: str) -> list[Condition]:

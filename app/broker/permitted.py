@@ -58,7 +58,7 @@ def _with_consent(
     subject = fields.get(asked.subject) if asked is not None else None
     if asked is None or subject is None or subject.type not in _NAMES:
         raise RowsNotTold(dataset=dataset)
-    columns = tuple(sorted(allow.columns))
+    columns = tuple(sorted(allow.shown))
     consented = Consented(subject, dataset, asked.consumer_id, asked.purpose, columns)
     return consented if read is None else Both((consented, read))
 

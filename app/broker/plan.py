@@ -174,7 +174,6 @@ def make_plan(  # noqa: PLR0913, PLR0917 - each of them comes from elsewhere
     asked: other readings make another question.
     """
     asked = dict(ask.parameters)
-    identity = identity_of(version, allow.columns, about)
     question = read_asked(ask, version, allow, joined, readings, about, masks)
     if about is not None and about.changed is not None:
         question = by_stored_names(question, about.changed.name, about.stored)
@@ -188,7 +187,7 @@ def make_plan(  # noqa: PLR0913, PLR0917 - each of them comes from elsewhere
         version=version,
         revision=revision,
         question=question,
-        wording=_wording(ask, asked, question, identity, about, masks),
+        wording=_wording(ask, version, allow, question, about, masks),
         representation=ask.representation,
         joined=tuple(joined[join.name] for join in question.joins),
         order=order,
@@ -228,7 +227,7 @@ def read_asked(
     joins = {name: each.join for name, each in joined.items()}
     masked = {each.field.name: each.shown for each in masks.fields}
     question = _question(ask, params.Known(version.fields, visible, joins, readings or {}, masked))
-    identity = identity_of(version, visible, about)
+    identity = identity_of(version, visible, apart=_are_apart(about, masks))
     return _with(question, *one_record(ask, version, visible, identity))
 
 
@@ -247,15 +246,21 @@ def _continued(
     return replace(question, after=after), position.revision
 
 
+def _are_apart(about: About | None, masks: Masks) -> bool:
+    """Whether people, or things, have other names for each reader: then so must rows."""
+    return bool(masks.pads) or (about is not None and about.changed is not None)
+
+
 def _wording(
     ask: Ask,
-    asked: Mapping[str, str],
+    version: VersionEntry,
+    allow: Allow,
     question: Question,
-    identity: tuple[Field, ...],
     about: About | None,
     masks: Masks,
 ) -> Wording:
     """How the records are written. What a mask leaves of a name is nobody's name any more."""
+    asked, apart = dict(ask.parameters), _are_apart(about, masks)
     marked = about.changed if about is not None else None
     if any(each.field == marked for each in masks.fields):
         marked = None
@@ -263,7 +268,7 @@ def _wording(
         ask.bare.form if ask.bare else _FORMS[ask.representation],
         _names(question.fields, asked),
         originals=read_flag(asked, ORIGINALS),
-        identity=identity,
+        identity=identity_of(version, allow.columns, apart=apart),
         number=ask.bare.number if ask.bare else None,
         subject=about.subject if about is not None else None,
         marked=marked,

@@ -64,3 +64,32 @@ def rotate(organization: Organization, as_json: Json = False) -> None:
             await linker.stop()
 
     show_one({"organization": organization, "number": run(act)}, as_json)
+
+
+@app.command()
+def forget(organization: Organization, as_json: Json = False) -> None:
+    """Forget whom a name names; it is read from the standard input. 名前が示す本人を忘れる。
+
+    The person's consents end, and nothing here tells any more whom they, or reads, were about.
+    Records with the name stay until their organisation deletes them: have that done first.
+    """
+    name = typer.get_text_stream("stdin").readline().strip()
+
+    async def act(shell: Shell) -> int:
+        from app.subjects import erasure  # noqa: PLC0415
+        from app.subjects.linker import PersonUnknown  # noqa: PLC0415
+
+        linker = await _linker(shell)
+        try:
+            person = await linker.person(organization, name)
+            if person is None:
+                raise PersonUnknown(organization=organization)
+            names = await linker.names(person)
+            async with shell.database.writing() as session:
+                ended = await erasure.forget(session, names, by=shell.by)
+            await linker.forget(person)
+            return ended
+        finally:
+            await linker.stop()
+
+    show_one({"organization": organization, "consents": run(act)}, as_json)

@@ -3,11 +3,11 @@
 It never changes a consent but by its withdrawal, and never tells the log whom one is of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
@@ -15,6 +15,7 @@ from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.models.consents import Consent, ConsentName, ConsentText
+from app.subjects.linker import MOST_AT_ONCE
 from app.subjects.texts import NothingToConsentTo, offer
 
 __all__ = ["NothingToConsentTo", "offer"]  # and what is defined here
@@ -104,6 +105,25 @@ async def names_of(session: AsyncSession, consent_ids: Sequence[UUID]) -> Mappin
     return {
         each: name for each, name in await session.execute(found.group_by(ConsentName.consent_id))
     }
+
+
+async def names_in_force(
+    session: AsyncSession, organization_id: str
+) -> AsyncGenerator[Sequence[str], None]:
+    """The names at an organisation by which somebody consents now, some at a time."""
+    after = ""
+    while True:
+        found = select(ConsentName.name).distinct().where(
+            ConsentName.organization_id == organization_id,
+            ConsentName.withdrawn_at.is_(None),
+            ConsentName.valid_until > clock.now(),
+            ConsentName.name > after,
+        )  # fmt: skip
+        names = (await session.scalars(found.order_by(ConsentName.name).limit(MOST_AT_ONCE))).all()
+        if not names:
+            return
+        yield names
+        after = names[-1]
 
 
 async def get_text(session: AsyncSession, text_sha256: str) -> ConsentText:
@@ -201,18 +221,35 @@ async def withdraw(
     return consent
 
 
+async def forget(session: AsyncSession, names: Names, *, by: str) -> int:
+    """End a person's consents, and let nothing say any more whose they were; how many they were.
+
+    That somebody consented to a text, from when to when, stays.
+    """
+    theirs = await list_of(session, names)
+    for each in theirs:
+        await withdraw(session, each.id, names=names, by=by)
+    gone = delete(ConsentName).where(ConsentName.consent_id.in_([each.id for each in theirs]))
+    await session.execute(gone)
+    return len(theirs)
+
+
 async def renamed(
     session: AsyncSession, organization_id: str, pairs: Sequence[tuple[str, str]]
 ) -> None:
-    """Let consents known by an older name at an organisation be known by the newer one too."""
+    """Let consents known by the one name at an organisation be known by the other too."""
     added = text("""
         INSERT INTO subject_consent_name (consent_id, name, organization_id)
-        SELECT n.consent_id, given.newer, n.organization_id
-        FROM unnest(CAST(:older AS text[]), CAST(:newer AS text[])) AS given (older, newer)
-        JOIN subject_consent_name n ON n.organization_id = :organization AND n.name = given.older
+        SELECT n.consent_id, given.other, n.organization_id
+        FROM unnest(CAST(:ones AS text[]), CAST(:others AS text[])) AS given (one, other)
+        JOIN subject_consent_name n ON n.organization_id = :organization AND n.name = given.one
+        WHERE n.withdrawn_at IS NULL AND NOT EXISTS (
+            SELECT FROM subject_consent_name known
+            WHERE (known.consent_id, known.name) = (n.consent_id, given.other)
+        )
         ON CONFLICT DO NOTHING
     """)
-    named = {"older": [one for one, _ in pairs], "newer": [other for _, other in pairs]}
+    named = {"ones": [one for one, _ in pairs], "others": [other for _, other in pairs]}
     await session.execute(added, {"organization": organization_id, **named})
 
 

@@ -19,6 +19,7 @@ import asyncpg
 
 from app.kit.crypto import Sealer
 from app.kit.db import SESSION_SETTINGS, DatabaseUnavailable
+from app.kit.errors import AppError, Kind
 
 ROLE: Final = "urbanos_linker"
 NAME_CHARACTERS: Final = 26
@@ -55,10 +56,23 @@ GROUP BY mine.name
 """
 _PERSON: Final = "SELECT person_ref FROM linker.name WHERE organization_id = $1 AND name = $2"
 _NAMES: Final = "SELECT organization_id, name FROM linker.name WHERE person_ref = $1"
+_BY_OLDER_KEYS: Final = """
+SELECT organization_id FROM linker.name WHERE person_ref = $1 GROUP BY organization_id
+HAVING max(key_number) < (SELECT max(number) FROM linker.key WHERE holder = organization_id)
+"""
 _IDENTITY: Final = "SELECT person_ref FROM linker.identity WHERE digest = $1"
 _ADD_IDENTITY: Final = "INSERT INTO linker.identity (digest, person_ref) VALUES ($1, $2)"
 _IS_KNOWN: Final = "SELECT EXISTS (SELECT FROM linker.person WHERE ref = $1)"
 _FORGET: Final = "DELETE FROM linker.person WHERE ref = $1"
+
+
+class PersonUnknown(AppError):
+    """The organisation has no such name, or whom it named was forgotten."""
+
+    kind = Kind.NOT_FOUND
+    code = "person_unknown"
+    ja = "組織 {organization} に、その名前の本人はいません（名前は標準入力から1行で読みます）。"
+    en = "That is no name of a person at {organization}. It is read as one line of the standard input."
 
 
 def can_be_name(text: str) -> bool:
@@ -163,9 +177,14 @@ class Linker:
         return key.name(person.value)
 
     async def names(self, person: PersonRef) -> Mapping[str, frozenset[str]]:
-        """Every name that a person has, older ones too, by organisation."""
+        """Every name that a person has, older ones too, by organisation, and the newest in any case:
+        what is kept by these names is to be found by whatever name comes next.
+        """
         found: dict[str, set[str]] = {}
-        for row in await (await self._open()).fetch(_NAMES, person.value):
+        pool = await self._open()
+        for row in await pool.fetch(_BY_OLDER_KEYS, person.value):
+            await self.name(person, row["organization_id"])
+        for row in await pool.fetch(_NAMES, person.value):
             found.setdefault(row["organization_id"], set()).add(row["name"])
         return {organization_id: frozenset(names) for organization_id, names in found.items()}
 

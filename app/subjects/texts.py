@@ -22,6 +22,7 @@ from app.models.datasets import Dataset
 from app.models.onboarding import GroupMember
 from app.models.parties import Organization
 from app.models.views import PurposeView
+from app.query.masks import Way
 
 
 class NothingToConsentTo(AppError):
@@ -52,6 +53,9 @@ async def offer(
     columns = {name for each in agreed for name in each.columns}
     if view is not None and view.columns is not None:
         columns &= set(view.columns)
+    if view is not None:
+        # Of what is masked the whole is consented to, and less leaves; of what is dropped nothing.
+        columns -= {name for name, mask in (view.masks or {}).items() if mask == Way.DROP}
     dataset = await session.get(Dataset, dataset_id)
     is_asked = view is not None and view.consent and dataset is not None
     if dataset is None or not is_asked or dataset.subject is None or not columns:

@@ -18,6 +18,12 @@ depends_on = None
 KEPT = """
 CREATE FUNCTION keep_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'subject_consent_name' THEN
+        -- Whose a consent was can be forgotten, once it lets nothing out any more.
+        IF OLD.withdrawn_at IS NOT NULL THEN
+            RETURN OLD;
+        END IF;
+    END IF;
     IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'subject_consent_name' THEN
         -- With its consent's withdrawal, and with nothing else.
         IF to_jsonb(NEW) - 'withdrawn_at' = to_jsonb(OLD) - 'withdrawn_at'

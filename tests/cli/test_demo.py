@@ -45,9 +45,11 @@ class Home:
             "LC_ALL": "C.UTF-8",
         }
 
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, told: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*URBANOS, *words], env={**self.environment, **environment}, cwd=REPO,
+            [*URBANOS, *words], env={**self.environment, **environment}, cwd=REPO, input=told,
             capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
         )  # fmt: skip
 

@@ -167,10 +167,21 @@ async def test_a_masked_key_opens_no_record_and_no_feature(world: World, there: 
     ]
     features = [await ask(world, f"{items}/{item}", there.asking) for item in ("R-8801", standing)]
     numbered = await ask(world, f"{items}/1", there.asking)
+    listed = [
+        await ask(world, where, who, **query)
+        for who in (there.asking, there.other)
+        for where, query in (
+            (items, {}),
+            (path(there.dataset), {"f": "geojson"}),
+        )
+    ]
 
     assert [(each.status_code, each.json()["code"]) for each in keyed] == [HIDDEN] * 2
     assert [each.status_code for each in features] == [404, 404]
-    assert numbered.json()["properties"]["no"] == standing
+    # Nor by its number, which is the same for every reader: they could join their stand-ins by it.
+    assert numbered.status_code == 404
+    for answer in listed:
+        assert not [each["id"] for each in answer.json()["features"] if "id" in each]
 
 
 async def test_a_tag_or_a_held_answer_of_one_organisation_is_no_others(

@@ -68,9 +68,10 @@ async def test_what_cannot_be_asked_of_each_reader_is_refused_and_stands_in_the_
         await people.get(f"{base(people.dataset)}/{d}", None, None, **q) for d, q in doors.items()
     ]
 
-    assert {(each.status_code, each.json()["code"]) for each in answers} == {(403, "rows_not_told")}
+    told = {(each.status_code, each.json()["code"]) for each in answers}
+    assert told == {(403, "subject_not_told")}
     reasons = [each["reason"] for each in await people.world.log(Event.RECORDS_REFUSED)]
-    assert reasons[-2:] == ["rows_not_told"] * 2
+    assert reasons[-2:] == ["subject_not_told"] * 2
 
 
 async def test_each_form_holds_those_who_consent(people: Register) -> None:

@@ -130,7 +130,7 @@ def _features(found: Sequence[Mapping[str, Any]], language: str) -> Iterator[str
         yield f'<th scope="col">{escape(_word(name, language) if name not in names else name)}</th>'
     yield "</tr>"
     for feature in found:
-        yield f'<tr><th scope="row">{escape(str(feature["id"]))}</th>'
+        yield f'<tr><th scope="row">{escape(str(feature.get("id", "")))}</th>'
         for name in names:
             yield f"<td>{_value(feature['properties'].get(name), language)}</td>"
         yield f"<td>{escape(_place(feature['geometry']))}</td></tr>"
