@@ -87,7 +87,7 @@ async def add_connector(
     )  # fmt: skip
     kept = await connectors.add(
         session, platform.sealer, platform.kinds, means_of(platform, caller), new,
-        by=caller.client.actor,
+        by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
     return shown(kept)
 
@@ -132,7 +132,7 @@ async def change_connector(
     await _check_datasets(session, body.feeds or [], caller)
     changed = await connectors.change(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
-        body.changes(), by=caller.client.actor,
+        body.changes(), by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
     return shown(changed)
 

@@ -97,9 +97,12 @@ class Kept:
 
 
 async def add(
-    session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, new: NewConnector, *, by: str
-) -> Kept:
+    session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, new: NewConnector, *, by: str,
+    via: str | None = None,
+) -> Kept:  # fmt: skip
     """Keep a connector. Whoever calls has judged that its datasets are the organisation's.
+
+    `via`: the client by which a person does it.
 
     Raises `ConnectorInvalid`, `KindUnknown`, and what the kind says of its settings.
     """
@@ -108,6 +111,7 @@ async def add(
     entry = ConnectorEntry(
         id=uuid4(), organization_id=new.organization_id, kind=new.kind, name=new.name,
         zone=new.zone, paused=new.paused, created_at=now, created_by=by, changed_at=now,
+        set_by=by, set_via=via,
     )  # fmt: skip
     _seal(entry, sealer, settings)
     session.add(entry)
@@ -119,7 +123,7 @@ async def add(
 
 async def change(
     session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, kept: Kept,
-    changes: Mapping[str, Any], *, by: str,
+    changes: Mapping[str, Any], *, by: str, via: str | None = None,
 ) -> Kept:  # fmt: skip
     """Change name, settings, feeds, or whether it rests.
 
@@ -132,6 +136,8 @@ async def change(
     entry.name = changes.get("name", entry.name)
     entry.paused = changes.get("paused", entry.paused)
     entry.changed_at = clock.now()
+    if not changes.keys().isdisjoint(("settings", "feeds")):
+        entry.set_by, entry.set_via = by, via
     feeds = kept.feeds
     if "feeds" in changes:
         feeds = await _feed(session, kinds, entry, changes["feeds"])

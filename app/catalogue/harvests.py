@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import runs, versions
+from app.catalogue import approval, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import Kept, kept
 from app.catalogue.schedules import next_after
@@ -194,8 +194,10 @@ async def hand_over(session: AsyncSession, work: Work, fetched: Fetched) -> None
     dataset = await session.get_one(Dataset, harvest.dataset_id)
     runs.check_can_load(dataset)
     how = runs.How(told=fetched.told, delta=fetched.delta, mapping=work.feed.mapping)
+    # A machine has no word of its own: whoever said what is asked of the source has loaded it.
+    by, via = work.kept.entry.set_by, work.kept.entry.set_via
     run = await runs.start(
-        session, dataset, run_id=uuid4(), upload=fetched.upload, how=how, by=actor(harvest)
+        session, dataset, run_id=uuid4(), upload=fetched.upload, how=how, by=by, via=via
     )
     await session.flush()
     harvest.state, harvest.run_id = HarvestState.LOADING, run.id
@@ -268,6 +270,11 @@ async def _publish(session: AsyncSession, harvest: Harvest) -> bool:
     if version.published_at is not None:
         return True  # gone back from by somebody's decision, or still the one
     try:
+        if await approval.is_needed(session, dataset):  # no machine is a second person
+            raise SecondPersonNeeded(
+                publisher=dataset.publisher_id, dataset=dataset.id, number=version.number,
+                loader=actor(harvest),
+            )  # fmt: skip
         async with session.begin_nested():
             await versions.publish(session, dataset, version, by=actor(harvest))
     except SecondPersonNeeded as waits:

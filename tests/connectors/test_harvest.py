@@ -19,7 +19,7 @@ from app.models.connectors import ConnectorEntry, Feed, Harvest
 from app.tasks.harvest import Later
 from app.tasks.worker import work
 from tests.connectors.databases import foreign_database
-from tests.connectors.farm import Farm
+from tests.connectors.farm import FIELDS, Farm
 from tests.connectors.sources import Asked, reply, web
 from tests.database import DatabaseServer
 
@@ -171,7 +171,7 @@ async def _scripted(farm: Farm, name: str, **feed: object) -> tuple[str, str]:
     entry = ConnectorEntry(
         id=UUID(int=int.from_bytes(os.urandom(16), "big")), organization_id="271004-kenko",
         kind="scripted", name="試験", settings={"script": name}, zone="internet", paused=False,
-        created_at=now, created_by="test", changed_at=now,
+        created_at=now, created_by="test", changed_at=now, set_by="test",
     )  # fmt: skip
     async with farm.harvester.database.writing() as session:
         session.add(entry)
@@ -375,6 +375,33 @@ async def test_where_a_second_person_is_needed_a_version_waits_for_one(farm: Far
         "second_person_needed",
     )
     assert again["state"] == "unchanged"
+
+
+async def test_who_says_what_is_asked_of_a_source_is_not_the_second_person(
+    farm: Farm, drop: Path
+) -> None:
+    dataset = await farm.world.dataset(data_class="public", fields=FIELDS)
+    pool = farm.harvester.database.pool
+    await pool.execute("UPDATE dataset SET license = 'CC-BY-4.0' WHERE id = $1", dataset)
+    (drop / "alone.csv").write_text("番号,名称\n1,架空第一\n")
+    feed = {"dataset": dataset, "selection": {"path": "alone.csv"}, "publish": True}
+    other = await Farm.of(farm.world, farm.harvester)
+    connector = await other.add("file", {"base": str(drop)}, {**feed, "publish": False})
+    taken_over = await farm.ask("PATCH", f"/{connector}", {"feeds": [feed]})
+    assert taken_over.status_code == 200, taken_over.text
+    asks = "UPDATE organization SET approval = $1 WHERE id = '271004-kenko'"
+    await pool.execute(asks, "second_person")
+    try:
+        await other.run(connector)  # who only presses the button says nothing of the source
+        await farm.ask("DELETE", f"/{connector}")
+        publishing = f"/v1/datasets/{dataset}/versions/1/publish"
+        alone = await farm.world.client.post(publishing, headers=farm.headers)
+        approved = await farm.world.client.post(publishing, headers=other.headers)
+    finally:
+        await pool.execute(asks, None)
+
+    assert (alone.status_code, alone.json()["code"]) == (403, "second_person_needed")
+    assert approved.status_code == 200, approved.text
 
 
 async def test_no_secret_of_a_connector_stands_in_the_log_or_in_an_answer(farm: Farm) -> None:
