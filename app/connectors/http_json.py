@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import orjson
 from pydantic import Field, StringConstraints
@@ -37,6 +37,7 @@ from app.connectors.web import (
     conditions,
     host_of,
     is_same_origin,
+    joined,
     validators,
 )
 from app.kit.outbound import Bounds, Streamed
@@ -53,7 +54,7 @@ _CHARSETS: Final = {
     "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
     "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
 }  # fmt: skip
-_NEXT: Final = re.compile(r'<([^>]*)>(?=[^,<]*;\s*rel="?(?:[a-z ]+ )?next[ ";,]?)')
+_NEXT: Final = re.compile(r'<([^<>]*)>(?=[^,<]*;\s*rel="?(?:[a-z ]+ )?next(?:[ ";,]|$))')
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _Pointer = Annotated[str, StringConstraints(max_length=500, pattern=r"^(/([^~]|~[01])*)?$")]
 _Size = Annotated[int, Field(ge=1, le=100_000)]
@@ -321,18 +322,31 @@ def _following(page: _Page, url: str, paging: Any, walk: _Walk) -> str | None:
     match paging:
         case ByLink():
             found = _NEXT.search(page.headers.get("link", ""))
-            return urljoin(url, found[1]) if found else None
+            return joined(url, found[1]) if found else None
         case ByCursor(parameter=name, next=pointer):
-            cursor = _at(page.document, pointer)
-            if not isinstance(cursor, str | int) or cursor in ("", False, True):
+            cursor = _cursor(page, url, pointer)
+            if cursor is None:
                 return None
-            is_address = isinstance(cursor, str) and cursor.startswith(("http://", "https://", "/"))
-            return urljoin(url, str(cursor)) if is_address else _with(url, {name: str(cursor)})
+            is_address = cursor.startswith(("http://", "https://", "/"))
+            return joined(url, cursor) if is_address else _with(url, {name: cursor})
         case ByPage(parameter=name, first=first, size=size):
             return None if walk.is_last(page, size) else _with(url, {name: str(first + walk.pages)})
         case ByOffset(parameter=name, size=size):
             return None if walk.is_last(page, size) else _with(url, {name: str(walk.rows)})
     return None
+
+
+def _cursor(page: _Page, url: str, pointer: str) -> str | None:
+    """What leads on; None where the source says that nothing does. What is neither is not taken
+    for an end: half of the records would pass for all of them."""
+    found = _at(page.document, pointer)
+    if found in (None, "", 0):  # and False, which is 0
+        return None
+    if isinstance(found, orjson.Fragment):
+        return orjson.dumps(found).decode()
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise SourceChanged(source=host_of(url), at="shape", detail=pointer)
+    return str(found)
 
 
 def _with(url: str, asked: Mapping[str, str]) -> str:

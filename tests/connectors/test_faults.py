@@ -215,6 +215,58 @@ async def test_all_pages_are_taken_whatever_the_style(style: str) -> None:
     assert got.decode().split() == [f'{{"no":{number}}}' for number in range(25)]
 
 
+@pytest.mark.parametrize("cursor", [1, 12345678901234567890])
+async def test_a_cursor_that_is_a_number_leads_on_whatever_number(cursor: int) -> None:
+    def answer(asked: Asked) -> bytes:
+        is_last = asked.query.get("cursor") == str(cursor)
+        return reply({"items": [{"no": len(asked.query)}], "next": None if is_last else cursor})
+
+    paging = {"style": "cursor", "next": "/next"}
+    async with web(answer) as server, means() as its:
+        got = await _taken(*_json(server.base, its, rows="/items", paging=paging))
+
+    assert got == b'{"no":0}\n{"no":1}\n'
+
+
+@pytest.mark.parametrize(
+    ("head", "following", "paging", "at"),
+    [
+        ({"Link": '<//[>; rel="next"'}, None, {"style": "link"}, "redirect"),
+        ({}, "//[", {"style": "cursor", "next": "/next"}, "redirect"),
+        ({}, {"page": 2}, {"style": "cursor", "next": "/next"}, "shape"),
+        ({}, True, {"style": "cursor", "next": "/next"}, "shape"),
+    ],
+)
+async def test_what_leads_nowhere_is_no_end(
+    head: dict[str, str], following: object, paging: dict[str, str], at: str
+) -> None:
+    page = reply({"items": [{"no": 1}], "next": following}, **head)
+    async with web(lambda _: page) as server, means() as its:
+        with pytest.raises(SourceError) as refused:
+            await _taken(*_json(server.base, its, rows="/items", paging=paging))
+
+    assert refused.value.at == at
+
+
+async def test_a_link_to_something_else_than_the_next_page_is_not_followed() -> None:
+    page = reply([{"no": 1}], Link='</older>; rel="next-archive"')
+    async with web(lambda _: page) as server, means() as its:
+        await _taken(*_json(server.base, its, paging={"style": "link"}))
+
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("make", [_json, _file])
+async def test_a_tag_that_cannot_be_sent_back_is_not_kept(
+    make: Callable[..., tuple[AnyConnector, Shape]],
+) -> None:
+    async with web(lambda _: reply(b"[]", ETag='"版1"')) as server, means() as its:
+        connector, selection = make(server.base, its)
+        async with connector.harvest(selection) as got:
+            assert got is not None
+            assert got.validators is None
+
+
 async def test_pages_that_go_round_in_circles_end() -> None:
     async with web(lambda _: reply({"items": [{"a": 1}], "next": "x"})) as server, means() as its:
         selection = {"rows": "/items", "paging": {"style": "cursor", "next": "/next"}}
