@@ -40,6 +40,7 @@ from app.connectors.web import (
     joined,
     validators,
 )
+from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
 
 _MOST_PAGE: Final = 32 << 20
@@ -284,7 +285,8 @@ def _parsed(answer: Streamed, body: bytes) -> Any:
     charset = named.partition(";")[0].strip('" ') or "utf-8"
     codec = _CHARSETS.get(charset)
     if codec is None:
-        raise SourceBroken(source=answer.host, at="charset", detail=charset[:20])
+        said = "?" if holds_number(charset.encode()) else charset[:20]
+        raise SourceBroken(source=answer.host, at="charset", detail=said)
     try:
         text = body.decode(codec)
     except UnicodeDecodeError as exc:

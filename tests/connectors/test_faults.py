@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -369,6 +370,46 @@ async def test_no_path_leads_out_of_a_folder_that_is_lent(tmp_path: Path, path: 
         for base in (str(other), str(tmp_path), f"{lent}/../other", f"{lent}/out"):
             with pytest.raises(FolderNotLent):
                 FileConnector(FileSettings(base=base), its).check_settings()
+
+
+@pytest.mark.parametrize(("base", "path"), [("lent/d", "a.csv"), ("lent", "d/a.csv")])
+async def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_read(
+    tmp_path: Path, base: str, path: str
+) -> None:
+    inner, other = tmp_path / "lent" / "d", tmp_path / "other"
+    for folder in (inner, other):
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text("a\n1\n")
+        os.utime(folder / "a.csv", (1, 1))
+
+    class Swapped(FileConnector):
+        """Somebody is quick."""
+
+        def _open(self, *given: Any) -> BinaryIO:
+            inner.rename(tmp_path / "lent" / "was")
+            inner.symlink_to(other)
+            return super()._open(*given)
+
+    async with means("", tmp_path / "lent") as its:
+        with pytest.raises(SourceUnreachable):
+            await _taken(
+                Swapped(FileSettings(base=str(tmp_path / base)), its), FileSelection(path=path)
+            )
+
+
+async def test_a_number_in_the_name_of_a_file_is_nowhere_told(tmp_path: Path) -> None:
+    (tmp_path / "123456789018.csv").write_bytes(b"a\n" * 1_000_000)
+    async with means("", tmp_path) as its:
+        made = FileConnector(FileSettings(base=str(tmp_path)), its)
+        found = await made.discover()
+        with pytest.raises(SourceBroken) as refused:
+            async with made.harvest(FileSelection(path="*.csv")) as got:
+                assert got is not None
+                async for _ in got.pieces:
+                    (tmp_path / "123456789018.csv").write_bytes(b"")
+
+    assert found == []
+    assert "123456789018" not in refused.value.words("en") + str(got.validators)
 
 
 async def test_the_newest_file_counts_and_only_when_it_is_done(tmp_path: Path) -> None:
