@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -20,7 +20,7 @@ from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
-from app.connectors.frame import Capabilities, Known
+from app.connectors.frame import MOST_SECONDS, Capabilities, Known
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
@@ -30,7 +30,9 @@ from app.models.datasets import Dataset, Run, RunState
 
 MOST_TRIES: Final = 4
 _DUE_AT_ONCE: Final = 100
-_LOST: Final = timedelta(hours=3)  # longer than a harvest and its waits may take
+# Longer than one try may take; and than all harvests of one source, each behind the other.
+_LOST_AT_WORK: Final = timedelta(seconds=MOST_SECONDS) + timedelta(hours=1)
+_LOST_IN_QUEUE: Final = timedelta(days=2)
 # What the take-in says of a file whose table is another one than before.
 _OTHER_SHAPE: Final = frozenset(
     ("column_missing", "table_not_found", "several_tables", "no_data_rows", "no_rows_accepted",
@@ -170,7 +172,7 @@ async def claim(session: AsyncSession, harvest_id: UUID) -> Work | None:
         return None
     harvest.state, harvest.attempt = HarvestState.FETCHING, uuid4()
     harvest.tries += 1
-    harvest.started_at = harvest.started_at or clock.now()
+    harvest.started_at = clock.now()  # of this try
     dataset = await session.get_one(Dataset, feed.dataset_id)
     known = Known(feed.validators) if feed.validators is not None and not harvest.fresh else None
     is_current = dataset.current_version == feed.version_number
@@ -294,10 +296,12 @@ async def settle_missed(session: AsyncSession) -> None:
     for run_id in (await session.scalars(waiting.limit(_DUE_AT_ONCE))).all():
         if run_id is not None:
             await settle(session, run_id)
-    lost = select(Harvest).where(
-        Harvest.state.in_((HarvestState.QUEUED, HarvestState.FETCHING)),
-        Harvest.created_at < clock.now() - _LOST,
+    now = clock.now()
+    at_work = and_(
+        Harvest.state == HarvestState.FETCHING, Harvest.started_at < now - _LOST_AT_WORK
     )
+    in_queue = and_(Harvest.state == HarvestState.QUEUED, Harvest.created_at < now - _LOST_IN_QUEUE)
+    lost = select(Harvest).where(or_(at_work, in_queue))
     for harvest in await session.scalars(lost.with_for_update(skip_locked=True)):
         await give_up(session, harvest)
 

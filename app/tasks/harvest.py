@@ -56,7 +56,10 @@ class Later(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Harvester:
-    """What harvests are made with. One a process."""
+    """What harvests are made with. One a process.
+
+    `open_sealer`: the key is read when it is needed, for a first start is making it now.
+    """
 
     database: Database
     open_sealer: Callable[[], Sealer]
@@ -89,8 +92,10 @@ class Harvester:
         """Begin what the schedules want, and end what was left."""
         async with self.database.writing() as session:
             await harvests.settle_missed(session)
-        async with self.database.writing() as session:
-            await harvests.begin_due(session)
+        begun = 1
+        while begun:  # a thousand that are due at three are not begun until four
+            async with self.database.writing() as session:
+                begun = await harvests.begin_due(session)
 
     async def _make(self, work: Work, sealer: Sealer) -> None:
         async with self.database.reading() as session:

@@ -246,6 +246,46 @@ async def test_what_is_overdue_is_begun_once_however_many_look(farm: Farm) -> No
     assert script.asked == []
 
 
+async def test_all_that_is_due_is_begun_however_much(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harvests, "_DUE_AT_ONCE", 1)
+    name, _ = _script(A)
+    due = {"schedule": "0 3 * * *", "next_at": clock.now()}
+    made = [await _scripted(farm, name, **due) for _ in range(3)]
+
+    await farm.harvester.begin_due()
+
+    listed = [(await farm.ask("GET", f"/{each}/runs")).json()["items"] for each, _ in made]
+    assert [len(each) for each in listed] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("state", "created_hours", "started_hours", "ends"),
+    [
+        ("queued", 20, None, "queued"),  # behind two hundred others of its source
+        ("queued", 50, None, "failed"),
+        ("fetching", 20, 1, "fetching"),  # at its fourth try
+        ("fetching", 20, 3, "failed"),
+    ],
+)
+async def test_a_harvest_is_given_up_once_nobody_can_be_making_it(
+    farm: Farm, state: str, created_hours: int, started_hours: int | None, ends: str
+) -> None:
+    name, _ = _script(A)
+    connector, _ = await _scripted(farm, name)
+    harvest_id = await farm.begin(connector)
+    ago = [each and clock.now() - timedelta(hours=each) for each in (created_hours, started_hours)]
+    await farm.harvester.database.pool.execute(
+        "UPDATE harvest SET state = $2, created_at = $3, started_at = $4 WHERE id = $1",
+        harvest_id, state, *ago,
+    )  # fmt: skip
+
+    await farm.harvester.begin_due()
+
+    assert (await farm.shown(connector, harvest_id))["state"] == ends
+
+
 async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothing(
     farm: Farm,
 ) -> None:
