@@ -43,7 +43,8 @@ from app.connectors.web import (
 from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
 
-_MOST_PAGE: Final = 32 << 20
+# Its records take many times as much while they are held, and reading them holds up everybody.
+_MOST_PAGE: Final = 16 << 20
 _MOST_PAGES: Final = 100_000
 _PAGE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=120, silent_seconds=SILENT_SECONDS)
 _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker to wait

@@ -95,6 +95,8 @@ async def test_connectors_of_others_are_not_there(farm: Farm, harvester: Harvest
         ({"settings": {"base": "ftp://a"}}, "connector_invalid", "/settings/base"),
         ({"settings": {"base": "http://127.0.0.1", "x": 1}}, "connector_invalid", "/settings/x"),
         ({"kind": "file", "settings": {"base": "/etc"}}, "folder_not_lent", None),
+        ({"kind": "sql", "settings": {"host": "a.example.jp", "database": "a", "user": "b", "password": "c",
+                                      "ca": "none"}}, "connector_invalid", "/settings/ca"),
         ({"schedule": "every day"}, "connector_invalid", "/feeds/0/schedule"),
         ({"schedule": "0 0 30 2 *"}, "connector_invalid", "/feeds/0/schedule"),
         ({"selection": {"rows": "items"}}, "connector_invalid", "/feeds/0/selection/rows"),
