@@ -3,6 +3,7 @@
 Gives no secret out but to who opens a connector, asks no source, and commits nothing.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -106,7 +107,7 @@ async def add(
 
     Raises `ConnectorInvalid`, `KindUnknown`, and what the kind says of its settings.
     """
-    settings = _checked(kinds, new.kind, new.settings, means)
+    settings = await _checked(kinds, new.kind, new.settings, means)
     now = clock.now()
     entry = ConnectorEntry(
         id=uuid4(), organization_id=new.organization_id, kind=new.kind, name=new.name,
@@ -121,7 +122,7 @@ async def add(
     return Kept(entry, feeds)
 
 
-async def change(
+async def change(  # noqa: PLR0913 - what a connector is made with, and who says so
     session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, kept: Kept,
     changes: Mapping[str, Any], *, by: str, via: str | None = None,
 ) -> Kept:  # fmt: skip
@@ -132,7 +133,8 @@ async def change(
     """
     entry = kept.entry
     if "settings" in changes:
-        _seal(entry, sealer, _checked(kinds, entry.kind, changes["settings"], means))
+        settings = await _checked(kinds, entry.kind, changes["settings"], means)
+        _seal(entry, sealer, settings)
     entry.name = changes.get("name", entry.name)
     entry.paused = changes.get("paused", entry.paused)
     entry.changed_at = clock.now()
@@ -187,7 +189,7 @@ async def list_connectors(
     return [await kept(session, entry) for entry in await session.scalars(statement)]
 
 
-def open_connector(
+async def open_connector(
     entry: ConnectorEntry, sealer: Sealer, kinds: Kinds, means: Means
 ) -> AnyConnector:
     """The connector itself, with its secrets. Raises `KindUnknown`, `ConnectorInvalid` where the
@@ -200,7 +202,7 @@ def open_connector(
         made = opened(kind, joined(entry.settings, secrets), means)
     except ValidationError as wrong:
         raise ConnectorInvalid(faults=_faults("/settings", wrong)) from None
-    made.check_settings()
+    await asyncio.to_thread(made.check_settings)  # of a folder that may be slow, or a stranger's
     return made
 
 
@@ -225,13 +227,13 @@ def check_steps(
     return [Fault(at, each.code, each.words("ja"), each.words("en")) for each in wrong]
 
 
-def _checked(kinds: Kinds, name: str, given: Mapping[str, Any], means: Means) -> Shape:
+async def _checked(kinds: Kinds, name: str, given: Mapping[str, Any], means: Means) -> Shape:
     kind = kinds.get(name)
     try:
         made = opened(kind, given, means)
     except ValidationError as wrong:
         raise ConnectorInvalid(faults=_faults("/settings", wrong)) from None
-    made.check_settings()
+    await asyncio.to_thread(made.check_settings)
     settings: Shape = made.settings
     return settings
 

@@ -297,9 +297,7 @@ async def settle_missed(session: AsyncSession) -> None:
         if run_id is not None:
             await settle(session, run_id)
     now = clock.now()
-    at_work = and_(
-        Harvest.state == HarvestState.FETCHING, Harvest.started_at < now - _LOST_AT_WORK
-    )
+    at_work = and_(Harvest.state == HarvestState.FETCHING, Harvest.started_at < now - _LOST_AT_WORK)
     in_queue = and_(Harvest.state == HarvestState.QUEUED, Harvest.created_at < now - _LOST_IN_QUEUE)
     lost = select(Harvest).where(or_(at_work, in_queue))
     for harvest in await session.scalars(lost.with_for_update(skip_locked=True)):

@@ -104,7 +104,7 @@ class Harvester:
             await self._check_managed(session, work, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
-        connector = connectors.open_connector(entry, sealer, self.kinds, means)
+        connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
         fetched = await self._unless_cancelled(work, connector, selection)
         async with self.database.writing() as session:
