@@ -257,7 +257,8 @@ async def cancel_run(
     connector_id: UUID, run_id: UUID, caller: CatalogueWriter, session: Writing
 ) -> Harvest:
     """A queued one ends at once, a running one within seconds; readers keep what they have."""
-    kept = await connectors.get(session, connector_id, caller.client.organization_id)
+    mine = caller.client.organization_id
+    kept = await connectors.get(session, connector_id, mine, lock=True)
     return await harvests.cancel(session, kept, run_id, by=caller.client.actor)
 
 

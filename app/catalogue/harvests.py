@@ -232,15 +232,15 @@ async def fail(session: AsyncSession, work: Work, refusal: AppError) -> None:
 
 async def settle(session: AsyncSession, run_id: UUID) -> None:
     """End the harvest of a run that has ended, and publish its version where that is asked for."""
+    its = select(Harvest.connector_id).where(Harvest.run_id == run_id).scalar_subquery()
+    asks = select(ConnectorEntry).where(ConnectorEntry.id == its).with_for_update()
+    entry = await session.scalar(asks)  # locked before its harvest, as everywhere
     found = select(Harvest).where(Harvest.run_id == run_id).with_for_update()
     harvest = await session.scalar(found)
     run = await session.get(Run, run_id)
-    if (
-        harvest is None
-        or harvest.ended_at is not None
-        or run is None
-        or run.state not in runs.FINAL
-    ):
+    if entry is None or harvest is None or harvest.ended_at is not None:
+        return
+    if run is None or run.state not in runs.FINAL:
         return
     harvest.rows, harvest.version_number = run.rows_accepted, run.version_number
     if run.state == RunState.FAILED:
@@ -256,7 +256,10 @@ async def settle(session: AsyncSession, run_id: UUID) -> None:
     if feed is not None and feed.connector_id == harvest.connector_id:
         is_fine = not feed.publish or await _publish(session, harvest)
         if is_fine:
-            feed.validators, feed.version_number = harvest.validators, run.version_number
+            # Of what was asked of another source, or for something else, it proves nothing.
+            is_same = harvest.started_at is not None and entry.changed_at <= harvest.started_at
+            proof = (harvest.validators, run.version_number) if is_same else (None, None)
+            feed.validators, feed.version_number = proof
         else:
             state = HarvestState.FAILED
     if run.unchanged and state is HarvestState.OK:
