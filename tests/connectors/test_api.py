@@ -227,19 +227,22 @@ async def test_a_change_of_what_is_selected_asks_for_all_again(farm: Farm) -> No
             {"dataset": dataset, "selection": {"rows": "/a"}, "publish": True},
         )
         feed = {"dataset": dataset, "publish": True}
-        await farm.run(connector)
-        await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/b"}}]})
         begun = await farm.begin(connector)
         await farm.harvester.harvest(begun)  # it has come, and before it is loaded:
-        await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/a"}}]})
+        await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/b"}}]})
         await farm.make(connector, begun)
         await farm.run(connector)
         await farm.run(connector, fresh=True)
         await farm.run(connector)
+        known = (await farm.ask("GET", f"/{connector}")).json()["feeds"][0]["version_number"]
+        changed = await farm.ask(
+            "PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/a"}}]}
+        )
 
     asked_if = ["if-none-match" in asked.headers for asked in server.asked]
-    assert asked_if == [False, False, False, False, True]
-    assert [row["no"] for row in await farm.records(dataset)] == ["1"]
+    assert asked_if == [False, False, False, True]
+    assert [row["no"] for row in await farm.records(dataset)] == ["2"]
+    assert (known, changed.json()["feeds"][0]["version_number"]) == (2, None)
 
 
 async def test_a_paused_connector_is_not_begun_by_its_schedule(
