@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +16,7 @@ from app.catalogue import harvests
 from app.connectors.errors import SourceSlow
 from app.connectors.scripted import Script, ScriptedConnector
 from app.kit import clock
+from app.kit.crypto import SecretKeyUnusable, load_sealer, make_key_file
 from app.models.connectors import ConnectorEntry, Feed, Harvest
 from app.tasks.harvest import Later
 from app.tasks.worker import work
@@ -205,6 +207,25 @@ async def test_what_passes_is_asked_again_later_and_not_for_ever(farm: Farm) -> 
         None,
     )
     assert (ended["state"], ended["error_class"], ended["tries"]) == ("failed", "slow", 4)
+
+
+async def test_a_worker_without_the_key_leaves_a_harvest_to_one_that_has_it(
+    farm: Farm, tmp_path: Path
+) -> None:
+    name, script = _script(A)
+    connector, _ = await _scripted(farm, name)
+    harvest_id = await farm.begin(connector)
+    early = replace(farm.harvester, open_sealer=lambda: load_sealer(tmp_path / "secret.key"))
+
+    with pytest.raises(SecretKeyUnusable):  # which the worker takes for what passes
+        await early.harvest(harvest_id)
+    waits = await farm.shown(connector, harvest_id)
+    make_key_file(tmp_path / "secret.key")
+    await early.harvest(harvest_id)
+
+    assert (waits["state"], waits["tries"]) == ("queued", 0)
+    assert (await farm.shown(connector, harvest_id))["state"] == "loading"
+    assert len(script.asked) == 1
 
 
 async def test_one_harvest_at_a_time_asks_a_source(farm: Farm) -> None:
