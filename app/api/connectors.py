@@ -36,7 +36,7 @@ from app.catalogue import connectors, harvests
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
 from app.connectors.checking import check_all
 from app.connectors.frame import AnyConnector, Means
-from app.connectors.kinds import schema_of
+from app.connectors.kinds import contained, schema_of
 from app.connectors.preview import Reading as HowRead
 from app.models.connectors import Harvest
 from app.models.datasets import Dataset
@@ -49,7 +49,7 @@ _DATASETS = (owner_code(), TERMS_CODE, "dataset_not_found")
 _SETTINGS = ("connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent")
 _SOURCE = (
     "source_unreachable", "source_broken", "source_refused", "source_slow", "source_changed",
-    "secret_key_unusable",
+    "connector_kind_broken", "secret_key_unusable",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ async def add_connector(
     )  # fmt: skip
     kept = await connectors.add(
         session, platform.sealer, platform.kinds, means_of(platform, caller), new,
-        by=caller.client.actor,
+        by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
     return shown(kept)
 
@@ -132,7 +132,7 @@ async def change_connector(
     await _check_datasets(session, body.feeds or [], caller)
     changed = await connectors.change(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
-        body.changes(), by=caller.client.actor,
+        body.changes(), by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
     return shown(changed)
 
@@ -157,7 +157,7 @@ async def test_connector(
     """Ask the source, and for each dataset what feeds it: name, TLS, credentials, permission and
     shape are told apart."""
     kept = await _asked(request, platform, connector_id, caller, "test")
-    connector = open_of(platform, kept)
+    connector = await open_of(platform, kept)
     selections = {
         each.dataset_id: connectors.selection_of(platform.kinds, kept.entry, each.selection)
         for each in kept.feeds
@@ -176,7 +176,9 @@ async def discover(
     """Its tables, lists or files, each with the selection that names it; empty where it tells
     nothing."""
     kept = await _asked(request, platform, connector_id, caller, "discover")
-    return [asdict(each) for each in await open_of(platform, kept).discover()]
+    connector = await open_of(platform, kept)
+    with contained(connector):
+        return [asdict(each) for each in await connector.discover()]
 
 
 @router.post(
@@ -202,7 +204,7 @@ async def preview(
     asked = body.selection if body.selection is not None else feed.selection
     selection = connectors.selection_of(platform.kinds, kept.entry, asked)
     how = HowRead(dataset.fields, mapping or dataset.mapping, dataset.reading)
-    return await platform.previews.make(open_of(platform, kept), selection, how)
+    return await platform.previews.make(await open_of(platform, kept), selection, how)
 
 
 @router.post(
@@ -255,7 +257,8 @@ async def cancel_run(
     connector_id: UUID, run_id: UUID, caller: CatalogueWriter, session: Writing
 ) -> Harvest:
     """A queued one ends at once, a running one within seconds; readers keep what they have."""
-    kept = await connectors.get(session, connector_id, caller.client.organization_id)
+    mine = caller.client.organization_id
+    kept = await connectors.get(session, connector_id, mine, lock=True)
     return await harvests.cancel(session, kept, run_id, by=caller.client.actor)
 
 
@@ -283,11 +286,11 @@ def means_of(platform: Platform, caller: Caller) -> Means:
     return Means(platform.outbound, platform.lent_folders.get(mine, ()))
 
 
-def open_of(platform: Platform, kept: Kept) -> AnyConnector:
+async def open_of(platform: Platform, kept: Kept) -> AnyConnector:
     """The connector itself."""
     lent = platform.lent_folders.get(kept.entry.organization_id, ())
     means = Means(platform.outbound, lent)
-    return connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
+    return await connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
 
 
 def shown(kept: Kept) -> dict[str, Any]:

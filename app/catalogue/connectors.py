@@ -3,6 +3,7 @@
 Gives no secret out but to who opens a connector, asks no source, and commits nothing.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -97,17 +98,21 @@ class Kept:
 
 
 async def add(
-    session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, new: NewConnector, *, by: str
-) -> Kept:
+    session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, new: NewConnector, *, by: str,
+    via: str | None = None,
+) -> Kept:  # fmt: skip
     """Keep a connector. Whoever calls has judged that its datasets are the organisation's.
+
+    `via`: the client by which a person does it.
 
     Raises `ConnectorInvalid`, `KindUnknown`, and what the kind says of its settings.
     """
-    settings = _checked(kinds, new.kind, new.settings, means)
+    settings = await _checked(kinds, new.kind, new.settings, means)
     now = clock.now()
     entry = ConnectorEntry(
         id=uuid4(), organization_id=new.organization_id, kind=new.kind, name=new.name,
         zone=new.zone, paused=new.paused, created_at=now, created_by=by, changed_at=now,
+        set_by=by, set_via=via,
     )  # fmt: skip
     _seal(entry, sealer, settings)
     session.add(entry)
@@ -117,9 +122,9 @@ async def add(
     return Kept(entry, feeds)
 
 
-async def change(
+async def change(  # noqa: PLR0913 - what a connector is made with, and who says so
     session: AsyncSession, sealer: Sealer, kinds: Kinds, means: Means, kept: Kept,
-    changes: Mapping[str, Any], *, by: str,
+    changes: Mapping[str, Any], *, by: str, via: str | None = None,
 ) -> Kept:  # fmt: skip
     """Change name, settings, feeds, or whether it rests.
 
@@ -128,10 +133,13 @@ async def change(
     """
     entry = kept.entry
     if "settings" in changes:
-        _seal(entry, sealer, _checked(kinds, entry.kind, changes["settings"], means))
+        settings = await _checked(kinds, entry.kind, changes["settings"], means)
+        _seal(entry, sealer, settings)
     entry.name = changes.get("name", entry.name)
     entry.paused = changes.get("paused", entry.paused)
     entry.changed_at = clock.now()
+    if not changes.keys().isdisjoint(("settings", "feeds")):
+        entry.set_by, entry.set_via = by, via
     feeds = kept.feeds
     if "feeds" in changes:
         feeds = await _feed(session, kinds, entry, changes["feeds"])
@@ -181,7 +189,7 @@ async def list_connectors(
     return [await kept(session, entry) for entry in await session.scalars(statement)]
 
 
-def open_connector(
+async def open_connector(
     entry: ConnectorEntry, sealer: Sealer, kinds: Kinds, means: Means
 ) -> AnyConnector:
     """The connector itself, with its secrets. Raises `KindUnknown`, `ConnectorInvalid` where the
@@ -194,7 +202,7 @@ def open_connector(
         made = opened(kind, joined(entry.settings, secrets), means)
     except ValidationError as wrong:
         raise ConnectorInvalid(faults=_faults("/settings", wrong)) from None
-    made.check_settings()
+    await asyncio.to_thread(made.check_settings)  # of a folder that may be slow, or a stranger's
     return made
 
 
@@ -219,13 +227,13 @@ def check_steps(
     return [Fault(at, each.code, each.words("ja"), each.words("en")) for each in wrong]
 
 
-def _checked(kinds: Kinds, name: str, given: Mapping[str, Any], means: Means) -> Shape:
+async def _checked(kinds: Kinds, name: str, given: Mapping[str, Any], means: Means) -> Shape:
     kind = kinds.get(name)
     try:
         made = opened(kind, given, means)
     except ValidationError as wrong:
         raise ConnectorInvalid(faults=_faults("/settings", wrong)) from None
-    made.check_settings()
+    await asyncio.to_thread(made.check_settings)
     settings: Shape = made.settings
     return settings
 

@@ -10,17 +10,17 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import runs, versions
+from app.catalogue import approval, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
-from app.connectors.frame import Capabilities, Known
+from app.connectors.frame import MOST_SECONDS, Capabilities, Known
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
@@ -30,7 +30,9 @@ from app.models.datasets import Dataset, Run, RunState
 
 MOST_TRIES: Final = 4
 _DUE_AT_ONCE: Final = 100
-_LOST: Final = timedelta(hours=3)  # longer than a harvest and its waits may take
+# Longer than one try may take; and than all harvests of one source, each behind the other.
+_LOST_AT_WORK: Final = timedelta(seconds=MOST_SECONDS) + timedelta(hours=1)
+_LOST_IN_QUEUE: Final = timedelta(days=2)
 # What the take-in says of a file whose table is another one than before.
 _OTHER_SHAPE: Final = frozenset(
     ("column_missing", "table_not_found", "several_tables", "no_data_rows", "no_rows_accepted",
@@ -170,7 +172,7 @@ async def claim(session: AsyncSession, harvest_id: UUID) -> Work | None:
         return None
     harvest.state, harvest.attempt = HarvestState.FETCHING, uuid4()
     harvest.tries += 1
-    harvest.started_at = harvest.started_at or clock.now()
+    harvest.started_at = clock.now()  # of this try
     dataset = await session.get_one(Dataset, feed.dataset_id)
     known = Known(feed.validators) if feed.validators is not None and not harvest.fresh else None
     is_current = dataset.current_version == feed.version_number
@@ -194,8 +196,10 @@ async def hand_over(session: AsyncSession, work: Work, fetched: Fetched) -> None
     dataset = await session.get_one(Dataset, harvest.dataset_id)
     runs.check_can_load(dataset)
     how = runs.How(told=fetched.told, delta=fetched.delta, mapping=work.feed.mapping)
+    # A machine has no word of its own: whoever said what is asked of the source has loaded it.
+    by, via = work.kept.entry.set_by, work.kept.entry.set_via
     run = await runs.start(
-        session, dataset, run_id=uuid4(), upload=fetched.upload, how=how, by=actor(harvest)
+        session, dataset, run_id=uuid4(), upload=fetched.upload, how=how, by=by, via=via
     )
     await session.flush()
     harvest.state, harvest.run_id = HarvestState.LOADING, run.id
@@ -228,15 +232,15 @@ async def fail(session: AsyncSession, work: Work, refusal: AppError) -> None:
 
 async def settle(session: AsyncSession, run_id: UUID) -> None:
     """End the harvest of a run that has ended, and publish its version where that is asked for."""
+    its = select(Harvest.connector_id).where(Harvest.run_id == run_id).scalar_subquery()
+    asks = select(ConnectorEntry).where(ConnectorEntry.id == its).with_for_update()
+    entry = await session.scalar(asks)  # locked before its harvest, as everywhere
     found = select(Harvest).where(Harvest.run_id == run_id).with_for_update()
     harvest = await session.scalar(found)
     run = await session.get(Run, run_id)
-    if (
-        harvest is None
-        or harvest.ended_at is not None
-        or run is None
-        or run.state not in runs.FINAL
-    ):
+    if entry is None or harvest is None or harvest.ended_at is not None:
+        return
+    if run is None or run.state not in runs.FINAL:
         return
     harvest.rows, harvest.version_number = run.rows_accepted, run.version_number
     if run.state == RunState.FAILED:
@@ -252,7 +256,10 @@ async def settle(session: AsyncSession, run_id: UUID) -> None:
     if feed is not None and feed.connector_id == harvest.connector_id:
         is_fine = not feed.publish or await _publish(session, harvest)
         if is_fine:
-            feed.validators, feed.version_number = harvest.validators, run.version_number
+            # Of what was asked of another source, or for something else, it proves nothing.
+            is_same = harvest.started_at is not None and entry.changed_at <= harvest.started_at
+            proof = (harvest.validators, run.version_number) if is_same else (None, None)
+            feed.validators, feed.version_number = proof
         else:
             state = HarvestState.FAILED
     if run.unchanged and state is HarvestState.OK:
@@ -268,6 +275,11 @@ async def _publish(session: AsyncSession, harvest: Harvest) -> bool:
     if version.published_at is not None:
         return True  # gone back from by somebody's decision, or still the one
     try:
+        if await approval.is_needed(session, dataset):  # no machine is a second person
+            raise SecondPersonNeeded(
+                publisher=dataset.publisher_id, dataset=dataset.id, number=version.number,
+                loader=actor(harvest),
+            )  # fmt: skip
         async with session.begin_nested():
             await versions.publish(session, dataset, version, by=actor(harvest))
     except SecondPersonNeeded as waits:
@@ -287,10 +299,10 @@ async def settle_missed(session: AsyncSession) -> None:
     for run_id in (await session.scalars(waiting.limit(_DUE_AT_ONCE))).all():
         if run_id is not None:
             await settle(session, run_id)
-    lost = select(Harvest).where(
-        Harvest.state.in_((HarvestState.QUEUED, HarvestState.FETCHING)),
-        Harvest.created_at < clock.now() - _LOST,
-    )
+    now = clock.now()
+    at_work = and_(Harvest.state == HarvestState.FETCHING, Harvest.started_at < now - _LOST_AT_WORK)
+    in_queue = and_(Harvest.state == HarvestState.QUEUED, Harvest.created_at < now - _LOST_IN_QUEUE)
+    lost = select(Harvest).where(or_(at_work, in_queue))
     for harvest in await session.scalars(lost.with_for_update(skip_locked=True)):
         await give_up(session, harvest)
 

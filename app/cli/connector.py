@@ -135,7 +135,7 @@ def test(connector: Id, as_json: Json = False) -> None:
         async with shell.database.reading() as session:
             kept = await connectors.kept(session, await _entry(session, connector))
         async with _means(shell, kept.entry.organization_id) as means:
-            made = connectors.open_connector(kept.entry, sealer, kinds, means)
+            made = await connectors.open_connector(kept.entry, sealer, kinds, means)
             selections = {
                 each.dataset_id: connectors.selection_of(kinds, kept.entry, each.selection)
                 for each in kept.feeds

@@ -7,6 +7,7 @@ from typing import Final
 
 from app.connectors.errors import SourceError
 from app.connectors.frame import AnyConnector, Shape
+from app.connectors.kinds import contained
 from app.kit.errors import AppError
 
 _MOST_SECONDS: Final = 45.0
@@ -39,7 +40,8 @@ async def check_all(connector: AnyConnector, selections: Mapping[str, Shape]) ->
 async def _check(connector: AnyConnector, dataset: str | None, selection: Shape | None) -> Found:
     try:
         async with asyncio.timeout(_MOST_SECONDS):
-            await connector.check(selection)
+            with contained(connector):
+                await connector.check(selection)
     except SourceError as wrong:
         return Found(
             dataset,

@@ -35,11 +35,13 @@ from app.connectors.frame import (
     Shape,
 )
 from app.connectors.web import NoProof, Proof, Web, below, check_is_no_page, conditions, validators
+from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds
 
 _PIECE: Final = 1 << 20
 _MOST_FILES: Final = 10_000
 _SHOWN_FILES: Final = 50
+_INTO: Final = os.O_RDONLY | os.O_DIRECTORY
 _BOUNDS: Final = Bounds(
     most_bytes=1 << 40, seconds=MOST_SECONDS, silent_seconds=SILENT_SECONDS
 )  # the take-in has the limit that counts
@@ -88,12 +90,13 @@ class FileSelection(Shape):
 @dataclass(frozen=True, slots=True)
 class _Found:
     path: Path
+    number: int  # of the file system; a name may be somebody's, and is not kept
     size: int
     mtime_ns: int
 
     @property
     def validators(self) -> dict[str, Any]:
-        return {"name": self.path.name, "size": self.size, "mtime_ns": self.mtime_ns}
+        return {"number": self.number, "size": self.size, "mtime_ns": self.mtime_ns}
 
 
 class FileConnector(Connector[FileSettings, FileSelection]):
@@ -138,12 +141,13 @@ class FileConnector(Connector[FileSettings, FileSelection]):
         """The file as it is; `first` is not for whole files."""
         del first
         if self._is_folder:
-            found = await asyncio.to_thread(self._newest, self._folder(), selection)
+            folder = await asyncio.to_thread(self._folder)
+            found = await asyncio.to_thread(self._newest, folder, selection)
             if known is not None and known.validators == found.validators:
                 yield None
                 return
-            with await asyncio.to_thread(self._open, found) as file:
-                pieces = _pieces(file, found)
+            with await asyncio.to_thread(self._open, found, folder.name) as file:
+                pieces = _pieces(file, found, folder.name)
                 yield Harvest(pieces, found.path.name, selection.told, found.validators)
             return
         url = below(self.settings.base, selection.path)
@@ -162,7 +166,8 @@ class FileConnector(Connector[FileSettings, FileSelection]):
             return ()
         folder = await asyncio.to_thread(self._folder)
         found = await asyncio.to_thread(self._matching, folder, "*")
-        newest = sorted(found, key=lambda each: -each.mtime_ns)[:_SHOWN_FILES]
+        named = [each for each in found if not holds_number(each.path.name.encode())]
+        newest = sorted(named, key=lambda each: -each.mtime_ns)[:_SHOWN_FILES]
         return [Proposal(each.path.name, {"path": each.path.name}) for each in newest]
 
     def _folder(self) -> Path:
@@ -171,10 +176,14 @@ class FileConnector(Connector[FileSettings, FileSelection]):
             folder = Path(self.settings.base).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             raise FolderNotLent(folder=self.settings.base) from None
-        lent = [root.resolve() for root in self.means.folders]
-        if not folder.is_dir() or not any(folder.is_relative_to(root) for root in lent):
+        if not folder.is_dir() or self._root(folder) is None:
             raise FolderNotLent(folder=self.settings.base)
         return folder
+
+    def _root(self, path: Path) -> Path | None:
+        """The folder that was lent in which a path lies, none of whose parts is a link."""
+        lent = (root.resolve() for root in self.means.folders)
+        return next((root for root in lent if path.is_relative_to(root)), None)
 
     def _newest(self, folder: Path, selection: FileSelection) -> _Found:
         found = self._matching(folder, selection.path)
@@ -193,21 +202,33 @@ class FileConnector(Connector[FileSettings, FileSelection]):
                     raise SourceBroken(source=folder.name, at="too_long", detail=_MOST_FILES)
                 real = path.resolve()
                 if real.is_relative_to(folder) and stat.S_ISREG((told := real.stat()).st_mode):
-                    found.append(_Found(real, told.st_size, told.st_mtime_ns))
+                    found.append(_Found(real, told.st_ino, told.st_size, told.st_mtime_ns))
         except PermissionError as exc:
             raise SourceRefused(source=folder.name, at="permission") from exc
         except (OSError, ValueError, NotImplementedError, IndexError) as exc:
             raise SourceBroken(source=folder.name, at="missing", detail=pattern) from exc
         return found
 
-    def _open(self, found: _Found) -> BinaryIO:
-        """Never through a link: the last part may have become one since it was looked at."""
+    def _open(self, found: _Found, folder: str) -> BinaryIO:
+        """Never through a link: any part may have become one since it was looked at."""
+        root = self._root(found.path)
+        if root is None:
+            raise FolderNotLent(folder=self.settings.base)
+        *way, name = found.path.relative_to(root).parts
+        at = None
         try:
-            number = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            at = os.open(root, _INTO)
+            for part in way:
+                above, at = at, os.open(part, _INTO | os.O_NOFOLLOW, dir_fd=at)
+                os.close(above)
+            number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
         except PermissionError as exc:
-            raise SourceRefused(source=found.path.name, at="permission") from exc
+            raise SourceRefused(source=folder, at="permission") from exc
         except OSError as exc:
-            raise SourceUnreachable(source=found.path.name, at="connection") from exc
+            raise SourceUnreachable(source=folder, at="connection") from exc
+        finally:
+            if at is not None:
+                os.close(at)
         return os.fdopen(number, "rb", buffering=0)
 
 
@@ -215,7 +236,7 @@ def _is_done(path: Path, marker: str) -> bool:
     return path.with_name(marker.replace("{name}", path.name)).is_file()
 
 
-async def _pieces(file: BinaryIO, found: _Found) -> AsyncIterator[bytes]:
+async def _pieces(file: BinaryIO, found: _Found, folder: str) -> AsyncIterator[bytes]:
     """The file's bytes. Raises `SourceBroken` where somebody wrote to it meanwhile."""
     left = found.size
     try:
@@ -224,6 +245,6 @@ async def _pieces(file: BinaryIO, found: _Found) -> AsyncIterator[bytes]:
             yield piece
         told = await asyncio.to_thread(os.fstat, file.fileno())
     except OSError as exc:
-        raise SourceBroken(source=found.path.name, at="cut_off") from exc
+        raise SourceBroken(source=folder, at="cut_off") from exc
     if left != 0 or (told.st_size, told.st_mtime_ns) != (found.size, found.mtime_ns):
-        raise SourceBroken(source=found.path.name, at="moving")
+        raise SourceBroken(source=folder, at="moving")

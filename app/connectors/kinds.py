@@ -3,7 +3,8 @@
 An outsider's kind never takes the name of one of ours, and one that cannot be loaded is no kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -30,6 +31,26 @@ class KindUnknown(AppError):
     code = "connector_kind_unknown"
     ja = "コネクタ種別 {connector} はありません。使えるのは {known} です。"
     en = "There is no connector kind {connector}. There are {known}."
+
+
+class KindBroken(AppError):
+    """A kind let out what is no refusal. It may be anybody's, and what it says may hold a secret."""
+
+    kind = Kind.UNAVAILABLE
+    code = "connector_kind_broken"
+    ja = "コネクタ種別 {connector} に不具合があります（{error}）。種別の提供者に連絡してください。"
+    en = "The connector kind {connector} is broken ({error}). Tell whoever provides it."
+
+
+@contextmanager
+def contained(connector: AnyConnector) -> Iterator[None]:
+    """Work of a kind, whose own faults end here: they are told without their words."""
+    try:
+        yield
+    except AppError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - the outermost place of code that is not ours
+        raise KindBroken(connector=connector.kind, error=type(exc).__name__) from None
 
 
 class Kinds:

@@ -16,6 +16,8 @@ import orjson
 
 from app.connectors.errors import SourceBroken
 from app.connectors.frame import AnyConnector, Shape
+from app.connectors.kinds import contained
+from app.formats.individual_number import holds_number
 from app.kit.errors import AppError, Kind
 from app.kit.folders import held_folder
 
@@ -82,12 +84,14 @@ class Previews:
 async def _preview(connector: AnyConnector, selection: Shape, how: Reading) -> dict[str, Any]:
     with held_folder() as folder:
         path = folder / "upload"
-        async with connector.harvest(selection, None, FIRST) as got:
-            if got is None:
-                raise PreviewFailed
-            await _write(path, got.pieces)
-            asked = {
-                "path": str(path), "name": got.name, "first": FIRST, "fields": how.fields,
+        with contained(connector):
+            async with connector.harvest(selection, None, FIRST) as got:
+                if got is None:
+                    raise PreviewFailed
+                await _write(path, got.pieces)
+                name = got.name if got.name and not holds_number(got.name.encode()) else None
+                asked = {
+                "path": str(path), "name": name, "first": FIRST, "fields": how.fields,
                 "mapping": how.mapping, "told": [how.told, got.told],
             }  # fmt: skip
         said = await _read_by_child(asked)

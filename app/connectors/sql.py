@@ -1,6 +1,6 @@
 """The kind `sql`: a table or view of a PostgreSQL server, read and never written.
 
-Every name is quoted by SQLAlchemy, every value is a parameter, and the transaction is read-only.
+Every name is quoted by SQLAlchemy, the one value by the server, and the transaction is read-only.
 """
 
 import asyncio
@@ -11,8 +11,9 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import asyncpg
-from pydantic import Field, SecretStr, StringConstraints
-from sqlalchemy import Select, Text, bindparam, cast, column, func, literal_column, select, table
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Select, Text, cast, column, func, literal_column, select, table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.elements import ClauseElement, ColumnClause
 from sqlalchemy.sql.selectable import TableClause
@@ -72,6 +73,14 @@ _FAILURES: Final[tuple[tuple[tuple[type[BaseException], ...], type[SourceError],
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
 
 
+def _is_authority(pem: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError):
+        raise PydanticCustomError("no_authority", "It is no certificate in PEM.") from None
+    return pem
+
+
 class SqlSettings(Shape):
     """A database and who we are to it. Give it a user that may do nothing but read."""
 
@@ -84,9 +93,9 @@ class SqlSettings(Shape):
     tls: Literal["verify", "off"] = Field(
         default="verify", description="`off` only for hosts in URBANOS_OUTBOUND_ALLOW"
     )
-    ca: Annotated[str, StringConstraints(max_length=100_000)] | None = Field(
-        default=None, description="The authority of the server's certificate, PEM"
-    )
+    ca: (
+        Annotated[str, StringConstraints(max_length=100_000), AfterValidator(_is_authority)] | None
+    ) = Field(default=None, description="The authority of the server's certificate, PEM")
 
 
 class SqlSelection(Shape):
@@ -113,17 +122,13 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
     selection_shape: ClassVar[type[Shape]] = SqlSelection
     capabilities = Capabilities(notices_changes=True, sends_changes=True, discovers=True)
 
-    def check_settings(self) -> None:
-        """Refuse a CA that is none. The host is judged by what it resolves to, when it is asked."""
-        self._tls()
-
     async def check(self, selection: SqlSelection | None = None) -> None:
         """Sign in; with a selection, read one row of it."""
         async with self._reading(30) as connection:
             if selection is not None:
-                relation, types = await self._relation(connection, selection)
-                statement, given = _compiled(_rows(relation, selection, types, None).limit(1))
-                await connection.fetch(statement, *given)
+                relation, _ = await self._relation(connection, selection)
+                with _told(self.settings.host):
+                    await connection.fetch(_compiled(_rows(relation, selection, None, 1)))
 
     @asynccontextmanager
     async def harvest(
@@ -132,38 +137,44 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         """The rows of one snapshot as CSV, by COPY."""
         async with self._reading(selection.statement_seconds) as connection:
             relation, types = await self._relation(connection, selection)
-            newest = await _newest(connection, relation, selection)
+            with _told(self.settings.host):
+                newest = await _newest(connection, relation, selection)
             if known is not None and newest is not None and dict(known.validators) == newest:
                 yield None
                 return
-            since = known.validators.get("watermark") if known and selection.watermark else None
-            statement, given = _compiled(_rows(relation, selection, types, since).limit(first))
-            pieces = _copied(connection, self.settings.host, statement, given)
+            since, mark = None, known.validators.get("watermark") if known is not None else None
+            if mark is not None and selection.watermark is not None:
+                since = await self._quoted(connection, mark, types[selection.watermark])
+            statement = _compiled(_rows(relation, selection, since, first))
+            pieces = _copied(connection, self.settings.host, statement)
             async with aclosing(pieces):
                 name = f"{selection.table}.csv"
                 yield Harvest(pieces, name, None, newest, delta=since is not None)
 
     async def discover(self) -> Sequence[Proposal]:
         """The tables and views that we may read, with their columns."""
+        made = []
         async with self._reading(30) as connection:
-            found = await connection.fetch(_TABLES, _MOST_PROPOSALS)
-            made = []
-            for schema, name in found:
-                columns = await connection.fetch(_COLUMNS, schema, name)
-                fields = tuple({"name": each[0], "type": each[1]} for each in columns)
-                made.append(Proposal(name, {"schema": schema, "table": name}, fields))
-            return made
+            with _told(self.settings.host):
+                for schema, name in await connection.fetch(_TABLES, _MOST_PROPOSALS):
+                    columns = await connection.fetch(_COLUMNS, schema, name)
+                    fields = tuple({"name": each[0], "type": each[1]} for each in columns)
+                    made.append(Proposal(name, {"schema": schema, "table": name}, fields))
+        return made
 
     @asynccontextmanager
     async def _reading(self, seconds: int) -> "AsyncIterator[asyncpg.Connection[Any]]":
-        """A read-only snapshot, over one connection to an address that was judged."""
+        """A read-only snapshot, over one connection to an address that was judged.
+
+        What fails at whoever reads from it is none of the source's: a database of ours, say.
+        """
         with _told(self.settings.host):
             connection = await self._connect(seconds)
         try:
             with _told(self.settings.host):
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    yield connection
-        finally:
+                await connection.transaction(isolation="repeatable_read", readonly=True).start()
+            yield connection
+        finally:  # and with it the transaction
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
 
@@ -173,44 +184,52 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
             found = await self.means.outbound.addresses(
                 settings.host, settings.port, is_plain=settings.tls == "off"
             )
-            return await asyncpg.connect(
-                host=found,  # one after the other
-                port=[settings.port] * len(found),
-                user=settings.user,
-                password=settings.password.get_secret_value(),
-                database=settings.database,
-                ssl=self._tls(),
-                timeout=_CONNECT_SECONDS,
-                command_timeout=seconds + SILENT_SECONDS,
-                statement_cache_size=0,  # a pooler between us may not keep statements
-                server_settings={
-                    "application_name": "urbanos",
-                    "default_transaction_read_only": "on",
-                    "statement_timeout": f"{seconds}s",
-                    "client_encoding": "UTF8",
-                    "datestyle": "ISO, YMD",
-                },
-            )
+            with _no_postgresql(settings.host):
+                return await asyncpg.connect(
+                    host=found,  # one after the other
+                    port=[settings.port] * len(found),
+                    user=settings.user,
+                    password=settings.password.get_secret_value(),
+                    database=settings.database,
+                    ssl=self._tls(),
+                    timeout=_CONNECT_SECONDS,
+                    command_timeout=seconds + SILENT_SECONDS,
+                    statement_cache_size=0,  # a pooler between us may not keep statements
+                    server_settings={
+                        "application_name": "urbanos",
+                        "default_transaction_read_only": "on",
+                        "statement_timeout": f"{seconds}s",
+                        "client_encoding": "UTF8",
+                        "datestyle": "ISO, YMD",
+                    },
+                )
 
     def _tls(self) -> "_Named | Literal[False]":
         if self.settings.tls == "off":
             return False
         made = _Named(ssl.PROTOCOL_TLS_CLIENT)
         made.name = self.settings.host
-        try:
-            if self.settings.ca is None:
-                made.load_default_certs()
-            else:
-                made.load_verify_locations(cadata=self.settings.ca)
-        except (ssl.SSLError, ValueError) as exc:
-            raise SourceRefused(source=self.settings.host, at="tls") from exc
+        if self.settings.ca is None:
+            made.load_default_certs()
+        else:
+            made.load_verify_locations(cadata=self.settings.ca)
         return made
+
+    async def _quoted(
+        self, connection: "asyncpg.Connection[Any]", mark: Any, type_: str
+    ) -> "ColumnClause[Any]":
+        """A mark as it stands in a statement: COPY takes no parameters, and what a library would put
+        in the place of `$1` it would put into a name that has it too."""
+        with _told(self.settings.host):
+            quoted = await connection.fetchval("SELECT quote_literal($1::text)", mark)
+        return literal_column(f"{quoted}::{type_}")
 
     async def _relation(
         self, connection: "asyncpg.Connection[Any]", selection: SqlSelection
     ) -> tuple[TableClause, dict[str, str]]:
         """The table with the columns that are wanted, and their types. Raises `SourceChanged`."""
-        found = await connection.fetch(_COLUMNS, selection.schema_name, selection.table)
+        with _told(self.settings.host):
+            found = await connection.fetch(_COLUMNS, selection.schema_name, selection.table)
         types = {each[0]: each[1] for each in found}
         if not types:
             raise SourceBroken(source=self.settings.host, at="missing", detail=selection.table)
@@ -237,21 +256,20 @@ class _Named(ssl.SSLContext):
 
 
 def _rows(
-    relation: TableClause, selection: SqlSelection, types: dict[str, str], since: str | None
-) -> Select[Any]:
+    relation: TableClause, selection: SqlSelection, since: "ColumnClause[Any] | None",
+    first: int | None,
+) -> Select[Any]:  # fmt: skip
     wanted = selection.columns or list(relation.c.keys())
     statement = select(*(relation.c[name] for name in wanted))
     if since is not None and selection.watermark is not None:
         # Rows that bear the last mark itself come again: some of them may be new.
-        type_: ColumnClause[Any] = literal_column(types[selection.watermark])
-        mark = cast(bindparam("since", since), Text).op("::")(type_)
-        statement = statement.where(relation.c[selection.watermark] >= mark)
-    return statement
+        statement = statement.where(relation.c[selection.watermark] >= since)
+    return statement if first is None else statement.limit(literal_column(str(first)))
 
 
-def _compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
-    made: Any = statement.compile(dialect=_DIALECT)
-    return str(made), [made.params[name] for name in made.positiontup or ()]
+def _compiled(statement: ClauseElement) -> str:
+    """A statement that has no parameters."""
+    return str(statement.compile(dialect=_DIALECT))
 
 
 async def _newest(
@@ -263,24 +281,21 @@ async def _newest(
     mark = relation.c[selection.watermark]
     top = select(func.max(mark)).scalar_subquery()
     asked = select(cast(func.max(mark), Text), func.count()).where(mark == top)
-    statement, given = _compiled(asked)
-    found = await connection.fetchrow(statement, *given)
+    found = await connection.fetchrow(_compiled(asked))
     if found is None or found[0] is None:
         return None
     return {"watermark": found[0], "rows": found[1]}
 
 
 async def _copied(
-    connection: "asyncpg.Connection[Any]", host: str, statement: str, given: list[Any]
+    connection: "asyncpg.Connection[Any]", host: str, statement: str
 ) -> AsyncGenerator[bytes, None]:
     """What COPY gives, no faster than it is taken."""
     held: asyncio.Queue[bytes | None] = asyncio.Queue(_HELD_PIECES)
 
     async def copy() -> None:
         try:
-            await connection.copy_from_query(
-                statement, *given, output=held.put, format="csv", header=True
-            )
+            await connection.copy_from_query(statement, output=held.put, format="csv", header=True)
         finally:
             await held.put(None)
 
@@ -295,6 +310,15 @@ async def _copied(
         while not held.empty():
             held.get_nowait()
         await asyncio.wait({copying})
+
+
+@contextmanager
+def _no_postgresql(host: str) -> Iterator[None]:
+    """Somebody answers, and not as a PostgreSQL does: the library then trips over itself."""
+    try:
+        yield
+    except (asyncpg.InternalClientError, AttributeError) as exc:
+        raise SourceBroken(source=host, at="format", detail="PostgreSQL") from exc
 
 
 @contextmanager

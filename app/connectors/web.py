@@ -142,7 +142,7 @@ class Web:
                             check_status(answer.host, answer.status, answer.headers)
                         yield replace(answer, pieces=_told_pieces(answer.pieces))
                         return
-                    at = _joined(at, answer)
+                    at = joined(at, answer.headers.get("location", ""))
         raise SourceBroken(source=host_of(url), at="redirect")
 
     async def check_answers(self, url: str) -> None:
@@ -211,13 +211,6 @@ async def _told_pieces(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield piece
 
 
-def _joined(url: str, answer: Streamed) -> str:
-    try:
-        return urljoin(url, answer.headers.get("location", ""))
-    except ValueError:
-        raise SourceBroken(source=answer.host, at="redirect") from None
-
-
 def _of_way(host: str, cause: Cause) -> SourceError:
     match cause:
         case Cause.SILENCE:
@@ -273,13 +266,22 @@ def conditions(known: Known | None) -> dict[str, str]:
 def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
     """What an answer gives for the next time's conditions."""
     told = {"etag": headers.get("etag"), "last_modified": headers.get("last-modified")}
-    return {name: value for name, value in told.items() if value} or None
+    # RFC 9110, 8.8.3 lets a tag be of any sign; one that we could not send back proves nothing.
+    return {name: value for name, value in told.items() if value and value.isascii()} or None
 
 
 def below(base: str, path: str) -> str:
     """The address of a path below a base, whose origin it never leaves."""
     root = base if base.endswith("/") else base + "/"
     return root + path.lstrip("/")
+
+
+def joined(url: str, to: str) -> str:
+    """Where an answer of `url` leads. Raises `SourceBroken` where that is no address."""
+    try:
+        return urljoin(url, to)
+    except ValueError:
+        raise SourceBroken(source=host_of(url), at="redirect") from None
 
 
 def is_same_origin(url: str, other: str) -> bool:

@@ -40,6 +40,9 @@ class ConnectorEntry(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str]
     changed_at: Mapped[datetime]
+    # Who last said what is asked of which source, and by which client: they stand for what it loads.
+    set_by: Mapped[str]
+    set_via: Mapped[str | None]
 
 
 class Feed(Base):

@@ -56,7 +56,10 @@ class Later(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Harvester:
-    """What harvests are made with. One a process."""
+    """What harvests are made with. One a process.
+
+    `open_sealer`: the key is read when it is needed, for a first start is making it now.
+    """
 
     database: Database
     open_sealer: Callable[[], Sealer]
@@ -89,8 +92,10 @@ class Harvester:
         """Begin what the schedules want, and end what was left."""
         async with self.database.writing() as session:
             await harvests.settle_missed(session)
-        async with self.database.writing() as session:
-            await harvests.begin_due(session)
+        begun = 1
+        while begun:  # a thousand that are due at three are not begun until four
+            async with self.database.writing() as session:
+                begun = await harvests.begin_due(session)
 
     async def _make(self, work: Work, sealer: Sealer) -> None:
         async with self.database.reading() as session:
@@ -99,7 +104,7 @@ class Harvester:
             await self._check_managed(session, work, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
-        connector = connectors.open_connector(entry, sealer, self.kinds, means)
+        connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
         fetched = await self._unless_cancelled(work, connector, selection)
         async with self.database.writing() as session:

@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("changed_at", TIME, nullable=False),
+        sa.Column("set_by", sa.Text(), nullable=False),
+        sa.Column("set_via", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_connector"),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organization.id"],

@@ -159,6 +159,13 @@ class Contract:
 
         assert await settled(stage) == 0
 
+    async def test_what_fails_at_the_reader_is_not_told_of_the_source(self, stage: Stage) -> None:
+        with pytest.raises(OSError, match="no space left"):
+            async with stage.connector.harvest(stage.selection):
+                raise OSError("no space left")
+
+        assert await settled(stage) == 0
+
     async def test_a_source_that_is_gone_is_told_in_both_languages(self, stage: Stage) -> None:
         await stage.go_away()
 

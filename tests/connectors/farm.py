@@ -9,7 +9,7 @@ from app.tasks.attempt import attempt
 from app.tasks.harvest import Harvester, Later, settle
 from tests.world import KENKO, World
 
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"name": "no", "column": "no", "label": "番号", "type": "code", "key": True},
     {"name": "name", "column": "name", "label": "名称", "type": "text"},
 ]

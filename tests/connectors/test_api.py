@@ -95,6 +95,8 @@ async def test_connectors_of_others_are_not_there(farm: Farm, harvester: Harvest
         ({"settings": {"base": "ftp://a"}}, "connector_invalid", "/settings/base"),
         ({"settings": {"base": "http://127.0.0.1", "x": 1}}, "connector_invalid", "/settings/x"),
         ({"kind": "file", "settings": {"base": "/etc"}}, "folder_not_lent", None),
+        ({"kind": "sql", "settings": {"host": "a.example.jp", "database": "a", "user": "b", "password": "c",
+                                      "ca": "none"}}, "connector_invalid", "/settings/ca"),
         ({"schedule": "every day"}, "connector_invalid", "/feeds/0/schedule"),
         ({"schedule": "0 0 30 2 *"}, "connector_invalid", "/feeds/0/schedule"),
         ({"selection": {"rows": "items"}}, "connector_invalid", "/feeds/0/selection/rows"),
@@ -224,23 +226,23 @@ async def test_a_change_of_what_is_selected_asks_for_all_again(farm: Farm) -> No
             {"base": server.base},
             {"dataset": dataset, "selection": {"rows": "/a"}, "publish": True},
         )
-        await farm.run(connector)
-        await farm.ask(
-            "PATCH",
-            f"/{connector}",
-            {"feeds": [{"dataset": dataset, "selection": {"rows": "/b"}, "publish": True}]},
-        )
+        feed = {"dataset": dataset, "publish": True}
+        begun = await farm.begin(connector)
+        await farm.harvester.harvest(begun)  # it has come, and before it is loaded:
+        await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/b"}}]})
+        await farm.make(connector, begun)
         await farm.run(connector)
         await farm.run(connector, fresh=True)
         await farm.run(connector)
+        known = (await farm.ask("GET", f"/{connector}")).json()["feeds"][0]["version_number"]
+        changed = await farm.ask(
+            "PATCH", f"/{connector}", {"feeds": [{**feed, "selection": {"rows": "/a"}}]}
+        )
 
-    assert ["if-none-match" in asked.headers for asked in server.asked] == [
-        False,
-        False,
-        False,
-        True,
-    ]
+    asked_if = ["if-none-match" in asked.headers for asked in server.asked]
+    assert asked_if == [False, False, False, True]
     assert [row["no"] for row in await farm.records(dataset)] == ["2"]
+    assert (known, changed.json()["feeds"][0]["version_number"]) == (2, None)
 
 
 async def test_a_paused_connector_is_not_begun_by_its_schedule(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -15,11 +16,12 @@ from app.catalogue import harvests
 from app.connectors.errors import SourceSlow
 from app.connectors.scripted import Script, ScriptedConnector
 from app.kit import clock
+from app.kit.crypto import SecretKeyUnusable, load_sealer, make_key_file
 from app.models.connectors import ConnectorEntry, Feed, Harvest
 from app.tasks.harvest import Later
 from app.tasks.worker import work
 from tests.connectors.databases import foreign_database
-from tests.connectors.farm import Farm
+from tests.connectors.farm import FIELDS, Farm
 from tests.connectors.sources import Asked, reply, web
 from tests.database import DatabaseServer
 
@@ -171,7 +173,7 @@ async def _scripted(farm: Farm, name: str, **feed: object) -> tuple[str, str]:
     entry = ConnectorEntry(
         id=UUID(int=int.from_bytes(os.urandom(16), "big")), organization_id="271004-kenko",
         kind="scripted", name="試験", settings={"script": name}, zone="internet", paused=False,
-        created_at=now, created_by="test", changed_at=now,
+        created_at=now, created_by="test", changed_at=now, set_by="test",
     )  # fmt: skip
     async with farm.harvester.database.writing() as session:
         session.add(entry)
@@ -205,6 +207,25 @@ async def test_what_passes_is_asked_again_later_and_not_for_ever(farm: Farm) -> 
         None,
     )
     assert (ended["state"], ended["error_class"], ended["tries"]) == ("failed", "slow", 4)
+
+
+async def test_a_worker_without_the_key_leaves_a_harvest_to_one_that_has_it(
+    farm: Farm, tmp_path: Path
+) -> None:
+    name, script = _script(A)
+    connector, _ = await _scripted(farm, name)
+    harvest_id = await farm.begin(connector)
+    early = replace(farm.harvester, open_sealer=lambda: load_sealer(tmp_path / "secret.key"))
+
+    with pytest.raises(SecretKeyUnusable):  # which the worker takes for what passes
+        await early.harvest(harvest_id)
+    waits = await farm.shown(connector, harvest_id)
+    make_key_file(tmp_path / "secret.key")
+    await early.harvest(harvest_id)
+
+    assert (waits["state"], waits["tries"]) == ("queued", 0)
+    assert (await farm.shown(connector, harvest_id))["state"] == "loading"
+    assert len(script.asked) == 1
 
 
 async def test_one_harvest_at_a_time_asks_a_source(farm: Farm) -> None:
@@ -246,6 +267,46 @@ async def test_what_is_overdue_is_begun_once_however_many_look(farm: Farm) -> No
     assert script.asked == []
 
 
+async def test_all_that_is_due_is_begun_however_much(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harvests, "_DUE_AT_ONCE", 1)
+    name, _ = _script(A)
+    due = {"schedule": "0 3 * * *", "next_at": clock.now()}
+    made = [await _scripted(farm, name, **due) for _ in range(3)]
+
+    await farm.harvester.begin_due()
+
+    listed = [(await farm.ask("GET", f"/{each}/runs")).json()["items"] for each, _ in made]
+    assert [len(each) for each in listed] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("state", "created_hours", "started_hours", "ends"),
+    [
+        ("queued", 20, None, "queued"),  # behind two hundred others of its source
+        ("queued", 50, None, "failed"),
+        ("fetching", 20, 1, "fetching"),  # at its fourth try
+        ("fetching", 20, 3, "failed"),
+    ],
+)
+async def test_a_harvest_is_given_up_once_nobody_can_be_making_it(
+    farm: Farm, state: str, created_hours: int, started_hours: int | None, ends: str
+) -> None:
+    name, _ = _script(A)
+    connector, _ = await _scripted(farm, name)
+    harvest_id = await farm.begin(connector)
+    ago = [each and clock.now() - timedelta(hours=each) for each in (created_hours, started_hours)]
+    await farm.harvester.database.pool.execute(
+        "UPDATE harvest SET state = $2, created_at = $3, started_at = $4 WHERE id = $1",
+        harvest_id, state, *ago,
+    )  # fmt: skip
+
+    await farm.harvester.begin_due()
+
+    assert (await farm.shown(connector, harvest_id))["state"] == ends
+
+
 async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothing(
     farm: Farm,
 ) -> None:
@@ -259,7 +320,10 @@ async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothi
         making = asyncio.create_task(farm.harvester.harvest(harvest_id))
         while not server.asked:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        idle = farm.harvester.database.pool.get_idle_size(), farm.harvester.database.pool.get_size()
+        pool = farm.harvester.database.pool
+        async with asyncio.timeout(5):  # no connection waits for the source
+            while pool.get_idle_size() < pool.get_size():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
         asked = await farm.ask("POST", f"/{connector}/runs/{harvest_id}/cancel")
         await asyncio.wait_for(making, 5)
@@ -272,8 +336,7 @@ async def test_a_harvest_that_hangs_is_cancelled_within_seconds_and_leaves_nothi
 
     assert asked.status_code == 202
     assert (await farm.shown(connector, harvest_id))["state"] == "cancelled"
-    assert idle[0] >= idle[1] - 1  # no connection waits for the source
-    left = await farm.harvester.database.pool.fetchval(
+    left = await pool.fetchval(
         "SELECT count(*) FROM upload u WHERE NOT EXISTS (SELECT FROM run WHERE upload_id = u.id)"
     )
     assert left == 0
@@ -352,29 +415,35 @@ async def test_an_organisation_that_lost_the_dataset_feeds_it_no_more(farm: Farm
     assert script.asked == []
 
 
-async def test_where_a_second_person_is_needed_a_version_waits_for_one(farm: Farm) -> None:
-    name, _ = _script(A)
-    connector, dataset = await _scripted(farm, name)
-    database = farm.harvester.database
-    await database.pool.execute(
-        "UPDATE dataset SET data_class = 'public', license = 'CC-BY-4.0' WHERE id = $1", dataset
-    )
+async def test_where_a_second_person_is_needed_a_version_waits_for_one_who_did_not_say_what_is_asked(
+    farm: Farm, drop: Path
+) -> None:
+    dataset = await farm.world.dataset(data_class="public", fields=FIELDS)
+    pool = farm.harvester.database.pool
+    await pool.execute("UPDATE dataset SET license = 'CC-BY-4.0' WHERE id = $1", dataset)
+    (drop / "alone.csv").write_text("番号,名称\n1,架空第一\n")
+    feed = {"dataset": dataset, "selection": {"path": "alone.csv"}}
+    other = await Farm.of(farm.world, farm.harvester)
+    connector = await other.add("file", {"base": str(drop)}, feed)
+    taken_over = await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "publish": True}]})
+    assert taken_over.status_code == 200, taken_over.text
     asks = "UPDATE organization SET approval = $1 WHERE id = '271004-kenko'"
-    before = await database.pool.fetchval(
-        "SELECT approval FROM organization WHERE id = '271004-kenko'"
-    )
-    await database.pool.execute(asks, "second_person")
+    await pool.execute(asks, "second_person")
     try:
-        first, again = await farm.run(connector), await farm.run(connector)
+        # Who only presses the button says nothing of the source.
+        first, again = await other.run(connector), await other.run(connector)
+        await farm.ask("DELETE", f"/{connector}")
+        publishing = f"/v1/datasets/{dataset}/versions/1/publish"
+        alone = await farm.world.client.post(publishing, headers=farm.headers)
+        approved = await farm.world.client.post(publishing, headers=other.headers)
     finally:
-        await database.pool.execute(asks, before)
+        await pool.execute(asks, None)
 
-    assert (first["state"], first["published"], first["error_code"]) == (
-        "ok",
-        False,
-        "second_person_needed",
-    )
+    assert (first["state"], first["published"]) == ("ok", False)
+    assert first["error_code"] == "second_person_needed"
     assert again["state"] == "unchanged"
+    assert (alone.status_code, alone.json()["code"]) == (403, "second_person_needed")
+    assert approved.status_code == 200, approved.text
 
 
 async def test_no_secret_of_a_connector_stands_in_the_log_or_in_an_answer(farm: Farm) -> None:

@@ -40,11 +40,20 @@ class Dial(Connector[Settings, Selection]):
     selection_shape = Selection
     capabilities = Capabilities()
 
+    def fail(self):
+        raise LookupError(self.settings.word.get_secret_value())
+
     async def check(self, selection=None):
-        return None
+        if selection is not None and selection.table == "broken":
+            self.fail()
+
+    async def discover(self):
+        self.fail()
 
     @asynccontextmanager
     async def harvest(self, selection, known=None, first=None):
+        if selection.table == "broken":
+            self.fail()
         yield Harvest(rows(), "rows.csv")
 
 
@@ -87,6 +96,26 @@ async def test_what_it_gives_becomes_a_version(installed: Path, farm: Farm) -> N
     run = await farm.run(connector)
 
     assert (run["state"], await farm.records(dataset)) == ("ok", [{"no": "1", "name": "a"}])
+
+
+async def test_a_kind_that_raises_anything_is_broken_and_its_words_are_nowhere(
+    installed: Path, farm: Farm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    farm.world.platform.kinds = farm.harvester.kinds
+    feed = {"dataset": await farm.dataset(), "selection": {"table": "broken"}}
+    connector = await farm.add("dial", {"word": "hidden-word-7"}, feed)
+
+    tested = await farm.ask("POST", f"/{connector}/test")
+    answers = [
+        await farm.ask("POST", f"/{connector}/{what}", {}) for what in ("discover", "preview")
+    ]
+
+    assert [each["code"] for each in tested.json()["checks"]] == [None, "connector_kind_broken"]
+    assert [(each.status_code, each.json()["code"]) for each in answers] == [
+        (503, "connector_kind_broken")
+    ] * 2
+    said = "".join([tested.text, *(each.text for each in answers), *capsys.readouterr()])
+    assert "hidden-word-7" not in said
 
 
 def test_a_kind_that_is_not_there_is_refused_with_those_that_are() -> None:

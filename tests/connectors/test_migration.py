@@ -11,17 +11,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.models.base import Base
 from app.models.connectors import ConnectorEntry
+from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer, dsn_of
 from tests.tables.test_versions_migration import _move
 
 _OURS = ("connector", "connector_feed", "harvest", "run")
 
 
-async def test_the_tables_are_those_of_the_models_and_go_again(embedded: DatabaseServer) -> None:
+async def test_the_tables_are_those_of_the_models_and_go_again(template: DatabaseServer) -> None:
     assert ConnectorEntry.metadata is Base.metadata
     name = f"m_{secrets.token_hex(5)}"
-    url = await embedded.make_database(name)
-    await asyncio.to_thread(_move, url, command.upgrade, "head")
+    url = await template.make_database(name, template=TEMPLATE)  # which the migrations made
     engine = create_async_engine(url)
     async with engine.connect() as connection:
         found = await connection.run_sync(
@@ -36,7 +36,7 @@ async def test_the_tables_are_those_of_the_models_and_go_again(embedded: Databas
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'run' AND column_name = 'mapping'"
     )
     await plain.close()
-    await embedded.drop_database(name)
+    await template.drop_database(name)
 
     assert [each for each in found if any(f"'{name}'" in repr(each) for name in _OURS)] == []
     assert (left, columns) == ([None, None, None, "run"], 0)
