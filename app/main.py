@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app.api import (
@@ -67,6 +66,8 @@ from app.api.oauth import router as oauth_router
 from app.api.ogc import doors as ogc
 from app.api.opendata import descriptions, harvests
 from app.api.operations import Metrics
+from app.api.other_origins import let_pages_ask
+from app.api.records_described import describe_records
 from app.api.state import Platform
 from app.api.token_status import router as token_status_router
 from app.audit.checkpoints import LogKeeper, origin_of
@@ -191,18 +192,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     my_consent.router,
     my_page.router,
 )
-# Pages of any origin may ask what anybody may: a token is sent by who has it, and a cookie never
-# (Fetch Standard, 3.3: without allow-credentials no answer to one is shown to them).
-_FOR_PAGES: Final[dict[str, Any]] = {
-    "allow_origins": ("*",),
-    "allow_methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-    "allow_headers": ("*",),
-    "expose_headers": (
-        "ETag", "Link", "Linkage-Receipt", "Location", "RateLimit", "RateLimit-Policy",
-        "Retry-After", "WWW-Authenticate", "X-Request-Id",
-    ),
-    "max_age": 600,
-}  # fmt: skip
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
 都市OS・広域データ連携基盤。自治体のデータセットを、OAuthのスコープと利用協定のもとで仲介します。
@@ -397,31 +386,17 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     install(app)
     app.add_middleware(NumberGuard)  # within the envelope, before every door
     if settings.zone == "internet":
-        app.add_middleware(CORSMiddleware, **_FOR_PAGES)
+        let_pages_ask(app)
     app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)
     app.router.routes.extend(aggregate.ROUTES)
     for router in ROUTERS:
         app.include_router(router)
-    _describe_records(app)
+    describe_records(app)
     return app
 
 
 def create_entrance(settings: Settings, applications: Mapping[str, ASGIApp]) -> Entrance:
     """What stands at one listener, before the application of each zone."""
     return Entrance(settings.zone, applications, _edge(settings))
-
-
-def _describe_records(app: FastAPI) -> None:
-    """Put the endpoints of records, which are no FastAPI routes, into the OpenAPI document."""
-    described = app.openapi
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            made = described()
-            for path, operations in {**records.OPENAPI, **aggregate.OPENAPI}.items():
-                made["paths"].setdefault(path, {}).update(operations)
-        return described()
-
-    app.openapi = document  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from app.api.clients import EXAMPLE_JWKS
 from app.api.oauth import NO_STORE, REFUSALS
 from app.api.parameters import reads_own_parameters
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
-from app.oauth.grants import LONGEST_BODY, read_form
+from app.oauth.forms import LONGEST_BODY, read_form
 from app.oauth.new_keys import PATH, NewKey
 from app.oauth.refusals import InvalidClient, InvalidRequest
 from app.parties import clients

@@ -21,7 +21,8 @@ from app.oauth.code_grant import GRANT_TYPE as CODE
 from app.oauth.details import TYPE as DETAILS_TYPE
 from app.oauth.exchange import ACCESS_TOKEN
 from app.oauth.exchange import GRANT_TYPE as EXCHANGE
-from app.oauth.grants import LONGEST_BODY, PATH, Granted, read_form
+from app.oauth.forms import LONGEST_BODY, read_form
+from app.oauth.grants import PATH, Granted
 from app.oauth.keys import ALGORITHM
 from app.oauth.new_keys import PATH as KEYS_PATH
 from app.oauth.refusals import InvalidRequest

@@ -17,7 +17,7 @@ from app.api.problem import problems
 from app.oauth import identity, pushed
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
 from app.oauth.authorization import PROMPTS
-from app.oauth.grants import LONGEST_BODY, read_form
+from app.oauth.forms import LONGEST_BODY, read_form
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
 from app.policy.assurance import BY_ACR
 from app.policy.facts import Caller, CitizenCaller

@@ -14,7 +14,7 @@ from app.api.state import Platform
 from app.kit.certificates import Certificate
 from app.oauth import introspection, revocation
 from app.oauth.assertions import TYPE as ASSERTION_TYPE
-from app.oauth.grants import LONGEST_BODY, read_form
+from app.oauth.forms import LONGEST_BODY, read_form
 
 router = APIRouter(tags=["OAuth"], max_body_size=4 * LONGEST_BODY)
 _FORM: Final[dict[str, Any]] = {

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import parse_qsl
 
 from app.audit.events import Event
 from app.audit.log import Log
@@ -13,6 +12,7 @@ from app.kit.live import Live, LiveCache
 from app.oauth import scopes
 from app.oauth.authentication import ClientAuthentication
 from app.oauth.details import Details, read_details
+from app.oauth.forms import unreadable
 from app.oauth.keys import KeyRing
 from app.oauth.proofs import Proofs
 from app.oauth.refusals import (
@@ -35,8 +35,6 @@ from app.oauth.tokens import (
 )
 from app.policy.facts import Action, Caller, ClientFacts
 
-LONGEST_BODY: Final = 16 * 1024
-_MOST_FIELDS: Final = 20
 PATH: Final = "/oauth/token"
 # Seconds that a token lives that reaches the class; what is not here is not reached by any.
 _LIFETIMES: Final[Mapping[str, int]] = {
@@ -101,43 +99,6 @@ class Judged:
     purpose: str | None
 
 
-def read_form(content_type: str | None, query: bytes, body: bytes) -> dict[str, str]:
-    """The parameters of a token request, each once, or `InvalidRequest` (RFC 6749, 3.2, app. B)."""
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise _unreadable(
-            "content_type",
-            "Content-Type は application/x-www-form-urlencoded です。",
-            "the Content-Type must be application/x-www-form-urlencoded.",
-        )
-    if query:
-        raise _unreadable(
-            "query", "パラメータは本文に書いてください。", "put parameters in the body."
-        )
-    if len(body) > LONGEST_BODY:
-        raise _unreadable("too_long", "本文は16KBまでです。", "the body may be 16 KB.")
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
-    except ValueError as exc:
-        raise _unreadable("form", "本文を読めません。", "the body cannot be read.") from exc
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise _unreadable(
-            "duplicate", "同じパラメータが二度あります。", "a parameter is given more than once."
-        )
-    return form
-
-
-def _unreadable(why: str, mend_ja: str, mend_en: str) -> InvalidRequest:
-    return InvalidRequest(why, mend_ja=mend_ja, mend_en=mend_en)
-
-
 class TokenEndpoint:
     """Authenticates, grants, signs and records. One a process."""
 
@@ -175,7 +136,7 @@ class TokenEndpoint:
     ) -> Granted:
         """A token for what is asked and allowed, or `OAuthRefused`; the log has both first."""
         if form.get("grant_type") is None:
-            raise _unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
+            raise unreadable("grant_type", "grant_type が必要です。", "grant_type is needed.")
         client = await self.prove(form, authorization, path=PATH, certificate=certificate)
         try:
             grant = self.grants.get(form["grant_type"])

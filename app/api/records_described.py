@@ -1,0 +1,21 @@
+"""The endpoints of records in the OpenAPI document: they are no FastAPI routes."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.api import aggregate, records
+
+
+def describe_records(app: FastAPI) -> None:
+    """Put them into the document."""
+    described = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = described()
+            for path, operations in {**records.OPENAPI, **aggregate.OPENAPI}.items():
+                made["paths"].setdefault(path, {}).update(operations)
+        return described()
+
+    app.openapi = document  # type: ignore[method-assign]
