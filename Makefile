@@ -41,7 +41,8 @@ test: check
 	  then apt-get install -y -qq --no-install-recommends chromium; \
 	  else echo "make test needs Chromium on the path: apt install chromium (Debian)" >&2; exit 1; \
 	  fi; }
-	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+	# One more than cores: many tests wait for a process or a database.
+	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/.installed-dev
 	@command -v wrk >/dev/null 2>&1 || { \

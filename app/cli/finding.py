@@ -78,6 +78,7 @@ def _show(
 ) -> None:
     async def told(shell: Shell) -> dict[str, Any]:
         from app.findings import findings  # noqa: PLC0415
+        from app.models import tables  # noqa: F401, PLC0415 - which a finding refers to
 
         async with shell.database.writing() as session:
             found = await findings.get(session, finding_id, None, lock=True)

@@ -115,7 +115,6 @@ async def _run(act: Callable[[Shell], Awaitable[Result]]) -> Result:
 
     from app.kit.db import Database, DatabaseUnavailable  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
-    from app.models import tables  # noqa: F401, PLC0415 - what refers to a table finds it
 
     settings = read_settings()
     async with address_of(settings) as url:

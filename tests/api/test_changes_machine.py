@@ -152,8 +152,8 @@ async def test_a_copy_stays_true_whatever_happens(client: httpx.AsyncClient, wor
         run_state_machine_as_test,
         Feed,
         settings=settings(
-            max_examples=12,
-            stateful_step_count=25,
+            max_examples=8,
+            stateful_step_count=20,
             deadline=None,
             derandomize=True,
             database=None,

@@ -56,7 +56,7 @@ async def test_every_representation_shows_the_same(world: World) -> None:
     for feature in (features[0], items.json()["features"][0]):
         assert feature["geometry"]["coordinates"] == [SHOWN["lon"], SHOWN["lat"]]
         assert feature["properties"] == expected
-        assert feature["id"] == 1
+        assert "id" not in feature  # a number of the row would join what two readers are given
 
 
 async def test_an_answer_says_what_was_masked_and_so_does_the_log(world: World) -> None:

@@ -37,7 +37,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 5  # of each operation, mode and caller
+EXAMPLES = 3  # of each operation, mode and caller
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 

@@ -7,7 +7,7 @@ import pytest
 from app.audit.events import Event
 from app.broker import permitted
 from app.models.parties import Role
-from app.policy import rules
+from app.policy import rules, views
 from tests.api.test_suppression import RECORDS as FLOWS
 from tests.api.test_suppression import RULES, declare
 from tests.api.test_suppression import SPECS as FLOW_SPECS
@@ -292,7 +292,8 @@ async def test_beside_a_record_no_place_is_judged(world: World) -> None:
 async def test_conditions_that_nobody_read_would_be_noticed_here(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "_rows_of", lambda _bound: ())
+    for room in (rules, views):
+        monkeypatch.setattr(room, "rows_of", lambda _bound: ())
 
     with pytest.raises(AssertionError):
         await test_of_a_field_without_a_value_nobody_knows_and_the_row_stays(world)

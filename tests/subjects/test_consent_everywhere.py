@@ -131,6 +131,8 @@ async def test_downgraded_a_purpose_by_consent_lets_nothing_out(embedded: Databa
 
 
 async def test_a_view_that_no_longer_asks_would_be_noticed_here(people: Register) -> None:
-    await declare_view(people.world, people.dataset, {"columns": ["no", "name", "size"]})
+    await declare_view(
+        people.world, people.dataset, {"columns": ["no", "name", "size"], "consent": False}
+    )
 
     assert await people.seen() == ["1", "2", "3", "4"]

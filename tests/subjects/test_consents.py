@@ -409,7 +409,7 @@ async def test_a_mask_of_before_the_field_named_the_person_shows_no_part_of_a_na
     people = await register(world, view=view, columns=[*SEEN, "who"])
     await people.give(1)
     await declare_subject(world, people.dataset, None)
-    await declare_view(world, people.dataset, {"masks": {"who": "first(3)"}})
+    await declare_view(world, people.dataset, {"masks": {"who": "first(3)"}, "consent": False})
     before = (await people.get()).json()["records"]
 
     await declare_subject(world, people.dataset)

@@ -35,7 +35,7 @@ from tests.world import KENKO, Party, World
 
 pytestmark = pytest.mark.long
 
-KILLS = 12
+KILLS = 8
 MOST_TRIES = 6  # more than a load that fails gets
 
 
