@@ -1,6 +1,7 @@
 """What every test can ask for: a database, a running platform, a client, and a world of things."""
 
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -40,6 +41,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 __all__ = ["embedded"]  # the fixture that the others stand on
+
+
+# As the server does once it serves: what was read at the start stays for ever.
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector a look at all the code and all the tests, each time it looks."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
