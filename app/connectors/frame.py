@@ -1,14 +1,16 @@
 """What every kind of connector is. It decides nothing, records nothing, and knows no database of ours.
 
 A kind is a class. Its `settings` say where a source is and how we prove ourselves to it; its
-`selection` says what of that source one dataset is fed by. It answers a question whole or raises
-`CannotAnswer`, and it harvests bytes that the take-in reads as it reads any file. Errors of
-libraries end in it: what comes out of a kind is a `SourceError` or a refusal of the way out.
+`selection` says what of that source one dataset is fed by. It harvests bytes that the take-in reads
+as it reads any file; it answers a question at request time, whole or as far as it says before; it
+listens to changes. Errors of libraries end in it: what comes out of a kind is a `SourceError` or a
+refusal of the way out.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -45,9 +47,10 @@ class Capabilities:
 
     harvests: bool = True
     answers: bool = False  # `fetch` at request time
-    filters: bool = False
-    sorts: bool = False
-    pages: bool = False
+    filters: bool = False  # of the question it answers conditions,
+    sorts: bool = False  # orders,
+    pages: bool = False  # and bounds, as `part` says of each
+    streams: bool = False  # `listen` to what changes
     notices_changes: bool = False  # a harvest can say `unchanged` without sending all again
     sends_changes: bool = False  # a harvest can be of changed rows alone
     discovers: bool = False
@@ -93,6 +96,30 @@ class Known:
     validators: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a source answers to a question: its rows in batches, each by the source's own names.
+
+    A value is what JSON or the source's driver gives; the platform makes the dataset's types of it.
+    """
+
+    batches: AsyncIterator[Sequence[Mapping[str, Any]]] = field(repr=False)
+    as_of: datetime | None = None  # when it was so, where the source tells; aware
+    validators: Mapping[str, Any] | None = None  # to be asked with, the next time
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a source tells of what changes: rows that came or changed, and keys of rows that went.
+
+    `position` proves to the same source, after a break, up to where we have its changes; plain JSON.
+    """
+
+    rows: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    gone: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    position: Mapping[str, Any] | None = None
+
+
 class Connector(Generic[Settings, Selection]):
     """Base of every kind. One object is one connection to one source, for one piece of work."""
 
@@ -124,9 +151,33 @@ class Connector(Generic[Settings, Selection]):
         """
         raise NotImplementedError
 
-    async def fetch(self, selection: Selection, question: Question) -> Sequence[Mapping[str, Any]]:
-        """The rows of a question, every condition and order applied. Raises `CannotAnswer`."""
+    def part(self, selection: Selection, question: Question) -> Question:
+        """The part of a question that the source answers; the platform does the rest of it.
+
+        Fields carry the source's names. What it keeps of the conditions may let through more rows
+        than meet them, never fewer. It keeps an order only with all conditions, held exactly as
+        `query.matches` holds them, and bounds (`limit`, `offset`) only with the whole order.
+        """
+        return Question(question.fields, limit=None)
+
+    def fetch(
+        self, selection: Selection, question: Question, known: Known | None = None
+    ) -> AbstractAsyncContextManager[Rows | None]:
+        """The rows of a question as `part` gave it; None where `known` proves nothing has changed.
+
+        Raises `CannotAnswer` for any other question. What is open is closed with the block.
+        """
         raise CannotAnswer(connector=self.kind, why="it only harvests", why_ja="収集専用です")
+
+    def listen(
+        self, selection: Selection, position: Mapping[str, Any] | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Changes]]:
+        """What changes at the source from `position` on, or from now; without end.
+
+        The next is asked for once the last is kept, so a source that waits for a word (MQTT, QoS 1)
+        is given it then. Raises `CannotAnswer` where the kind hears nothing.
+        """
+        raise CannotAnswer(connector=self.kind, why="it cannot listen", why_ja="購読はできません")
 
     async def discover(self) -> Sequence[Proposal]:
         """What the source could feed, as far as it tells. Empty where it tells nothing."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import orjson
 
 from app.connectors.errors import CannotAnswer, SourceError
-from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Shape
+from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Rows, Shape
 from app.query.question import Question
 
 
@@ -44,7 +44,7 @@ class ScriptedConnector(Connector[ScriptedSettings, ScriptedSelection]):
     title_en = "Scripted (for tests)"
     settings_shape: ClassVar[type[Shape]] = ScriptedSettings
     selection_shape: ClassVar[type[Shape]] = ScriptedSelection
-    capabilities = Capabilities(answers=True, notices_changes=True, discovers=True)
+    capabilities = Capabilities(answers=True, pages=True, notices_changes=True, discovers=True)
     scripts: ClassVar[dict[str, Script]] = {}
 
     def _asked(self, what: str) -> Script:
@@ -75,27 +75,45 @@ class ScriptedConnector(Connector[ScriptedSettings, ScriptedSelection]):
         finally:
             script.open_now -= 1
 
+    def part(self, selection: ScriptedSelection, question: Question) -> Question:
+        """A page of all rows, where no condition and no order is asked; all of them otherwise."""
+        if _is_of_all(question):
+            return Question(question.fields, limit=question.limit, offset=question.offset)
+        return Question(question.fields, limit=None)
+
+    @asynccontextmanager
     async def fetch(
-        self, selection: ScriptedSelection, question: Question
-    ) -> Sequence[Mapping[str, Any]]:
+        self, selection: ScriptedSelection, question: Question, known: Known | None = None
+    ) -> AsyncIterator[Rows | None]:
         """A page of all rows; it knows neither conditions nor orders, and says so."""
         script = self._asked("fetch")
-        asks_more = (
-            question.where, question.box, question.near, question.after, *question.order,
-            *question.joins,
-        )  # fmt: skip
-        if any(each is not None for each in asks_more):
+        if not _is_of_all(question):
             why_ja = "条件と並べ替えは扱えません"
             raise CannotAnswer(connector=self.kind, why="it cannot filter or sort", why_ja=why_ja)
         names = [each.name for each in question.fields]
-        page = script.rows[question.offset :][: question.limit]
-        return [{name: row.get(name) for name in names} for row in page]
+        end = None if question.limit is None else question.offset + question.limit
+        page = script.rows[question.offset : end]
+        script.open_now += 1
+        try:
+            yield Rows(_batch([{name: row.get(name) for name in names} for row in page]))
+        finally:
+            script.open_now -= 1
 
     async def discover(self) -> Sequence[Proposal]:
         """Itself."""
         script = self._asked("discover")
         names = dict.fromkeys(name for row in script.rows for name in row)
         return [Proposal("rows", {}, tuple({"name": name} for name in names))]
+
+
+def _is_of_all(question: Question) -> bool:
+    return not any((
+        question.where, question.box, question.near, question.after, question.order, question.joins
+    ))  # fmt: skip
+
+
+async def _batch(rows: list[dict[str, Any]]) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+    yield rows
 
 
 async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
