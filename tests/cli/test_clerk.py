@@ -1,7 +1,6 @@
-"""What a clerk at the shell is told of a file, and what an operator is told of a lost database."""
+"""What a clerk at the shell is told of a file, and an operator of whom is let in."""
 
 import json
-import signal
 
 import pytest
 
@@ -16,10 +15,9 @@ DATASET = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Home:
     """A home with organisations and one dataset a test, none of which declares fields."""
-    made = Home(tmp_path_factory.mktemp("clerk"), free_port())
-    made.run("migrate")
+    made = Home(tmp_path_factory.mktemp("clerk"), free_port(), database_url)
     added = made.run("org", "add", "271004", "--name-ja", "大阪市", "--kind", "city")
     for name in ("named", "nameless", "header-only", "japanese", "stopped"):
         file = made.folder / f"{name}.json"
@@ -92,18 +90,6 @@ def test_a_load_is_shown_and_stopped(home: Home) -> None:
     assert (stopped["state"], stopped["error_code"]) == ("failed", "cancelled")
     assert again.returncode == 1
     assert "[run_has_ended]" in again.stderr
-
-
-def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
-    process = home.start("serve", "--no-worker")
-    (postmaster, *_) = (each for each in home.postmasters())
-
-    postmaster.send_signal(signal.SIGKILL)
-
-    assert process.wait(30) == 3
-    assert "[embedded_database_ended]" in home.said.splitlines()[-1]
-    assert "Traceback" not in home.said
-    assert home.said.count("live.lost") <= 1
 
 
 def test_an_operator_invites_an_organisation_and_sees_the_code_once(home: Home) -> None:

@@ -136,9 +136,11 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_starts(
     assert "geheim" not in english.stderr
 
 
-def test_a_lost_or_foreign_secret_key_is_told_and_never_replaced(home: Home) -> None:
+def test_a_lost_or_foreign_secret_key_is_told_and_never_replaced(
+    tmp_path: Path, database_url: str
+) -> None:
+    home = Home(tmp_path, free_port(), database_url)
     key = home.folder / "secret.key"
-    home.run("migrate")
     first = home.run("keys", "rotate", "--json")
     sealed_with = key.read_bytes()
 

@@ -10,15 +10,14 @@ from tests.cli.test_demo import Home, free_port
 def test_a_connector_is_added_tested_and_run_and_its_secret_is_never_shown(
     tmp_path: Path, database_url: str
 ) -> None:
-    home = Home(tmp_path, free_port())
+    home = Home(tmp_path, free_port(), database_url)
     drop = tmp_path / "drop"
     drop.mkdir()
     (drop / "parks.csv").write_text("番号,名称\n1,架空公園\n", "utf-8")
 
     def run(*words: str, group: str = "connector") -> CompletedProcess[str]:
         return home.run(
-            group, *words, "--json", URBANOS_DATABASE_URL=database_url,
-            URBANOS_FILE_ROOTS=f"271004={drop}",
+            group, *words, "--json", URBANOS_FILE_ROOTS=f"271004={drop}",
         )  # fmt: skip
 
     def written(name: str, said: object) -> str:

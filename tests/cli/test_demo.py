@@ -30,6 +30,7 @@ class Home:
 
     folder: Path
     port: int
+    database: str | None = None  # instead of one of its own, that has to be made and started first
 
     @property
     def url(self) -> str:
@@ -40,6 +41,7 @@ class Home:
         named = {name: v for name, v in os.environ.items() if not name.startswith("URBANOS_")}
         return {
             **named,
+            **({"URBANOS_DATABASE_URL": self.database} if self.database else {}),
             "URBANOS_HOME": str(self.folder),
             "URBANOS_PORT": str(self.port),
             "LC_ALL": "C.UTF-8",
@@ -215,6 +217,18 @@ def test_a_worker_that_dies_is_replaced(home: Home, demo: "subprocess.Popen[byte
             return
         time.sleep(0.05)
     raise AssertionError("no new worker")
+
+
+def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
+    process = home.start("serve", "--no-worker")
+    (postmaster, *_) = (each for each in home.postmasters())
+
+    postmaster.send_signal(signal.SIGKILL)
+
+    assert process.wait(30) == 3
+    assert "[embedded_database_ended]" in home.said.splitlines()[-1]
+    assert "Traceback" not in home.said
+    assert home.said.count("live.lost") <= 1
 
 
 def test_a_taken_port_is_told_in_words(home: Home, demo: "subprocess.Popen[bytes]") -> None:

@@ -10,8 +10,8 @@ from tests.cli.test_demo import Home, free_port
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    made = Home(tmp_path_factory.mktemp("home"), free_port())
+def home(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Home:
+    made = Home(tmp_path_factory.mktemp("home"), free_port(), database_url)
     assert made.run("migrate").returncode == 0
     return made
 

@@ -15,13 +15,13 @@ PROVIDER = {
 
 
 def test_a_provider_is_added_told_anew_and_switched_off(tmp_path: Path, database_url: str) -> None:
-    home = Home(tmp_path, free_port())
+    home = Home(tmp_path, free_port(), database_url)
 
     def run(*words: str, **said: object) -> CompletedProcess[str]:
         file = tmp_path / f"{words[0]}.json"
         file.write_text(json.dumps(said), "utf-8")
         given = (*words, str(file)) if said else words
-        return home.run("provider", *given, "--json", URBANOS_DATABASE_URL=database_url)
+        return home.run("provider", *given, "--json")
 
     added = json.loads(run("add", **PROVIDER).stdout)
     refused = run("add", **{**PROVIDER, "issuer": "https://169.254.169.254"})

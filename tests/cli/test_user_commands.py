@@ -10,10 +10,10 @@ from tests.cli.test_demo import Home, free_port
 
 
 def test_staff_are_added_changed_reset_and_disabled(tmp_path: Path, database_url: str) -> None:
-    home = Home(tmp_path, free_port())
+    home = Home(tmp_path, free_port(), database_url)
 
     def run(*words: str) -> Any:
-        done = home.run("user", *words, "--json", URBANOS_DATABASE_URL=database_url)
+        done = home.run("user", *words, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -31,9 +31,9 @@ def test_staff_are_added_changed_reset_and_disabled(tmp_path: Path, database_url
 
 
 def test_an_unknown_member_of_staff_is_named(tmp_path: Path, database_url: str) -> None:
-    home = Home(tmp_path, free_port())
+    home = Home(tmp_path, free_port(), database_url)
 
-    done = home.run("user", "show", "nobody@example.jp", URBANOS_DATABASE_URL=database_url)
+    done = home.run("user", "show", "nobody@example.jp")
 
     assert done.returncode == 1
     assert "person_not_found" in done.stderr and "nobody@example.jp" in done.stderr
@@ -51,9 +51,9 @@ def test_an_unknown_member_of_staff_is_named(tmp_path: Path, database_url: str) 
 def test_what_would_take_more_or_less_than_was_meant_is_wrong_use(
     tmp_path: Path, database_url: str, words: tuple[str, ...], mend: str
 ) -> None:
-    home = Home(tmp_path, free_port())
+    home = Home(tmp_path, free_port(), database_url)
 
-    done = home.run("user", *words, URBANOS_DATABASE_URL=database_url)
+    done = home.run("user", *words)
 
     assert done.returncode == 2
     assert mend in done.stderr
