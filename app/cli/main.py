@@ -27,6 +27,7 @@ from app.cli import (
     runs,
     serve,
     subject,
+    system,
     test_issuer,
     token,
     usage,
@@ -79,6 +80,7 @@ for made, name in (
     (finding.app, "finding"),
     (keys.app, "keys"),
     (subject.app, "subject"),
+    (system.app, "system"),
 ):
     app.add_typer(made, name=name)
 for command in (
