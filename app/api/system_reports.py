@@ -10,8 +10,8 @@ from app.api.shapes import LONGEST_BODY
 from app.api.system_access import SystemsReader, SystemsWriter, acting_for, owners_for
 from app.api.system_shapes import (
     BoardRowOut,
-    DecisionIn,
-    DecisionOut,
+    DuplicateDecisionIn,
+    DuplicateDecisionOut,
     GroupOut,
     LockInOut,
     WeightsIn,
@@ -70,12 +70,12 @@ async def list_duplicates(caller: SystemsReader, session: Reading) -> list[dict[
 
 
 @router.post(
-    "/duplicates/{function}/decisions", status_code=201, response_model=DecisionOut,
+    "/duplicates/{function}/decisions", status_code=201, response_model=DuplicateDecisionOut,
     summary="Decide that systems are no duplicates",
     responses=problems(*SCOPED_CODES, "duplicate_members_invalid"),
 )  # fmt: skip
 async def decide_duplicates(
-    function: Function, body: DecisionIn, caller: SystemsWriter, session: Writing
+    function: Function, body: DuplicateDecisionIn, caller: SystemsWriter, session: Writing
 ) -> DuplicateDecision:
     """With a reason, which is remembered. One of them at least must be yours; a system that comes
     later opens the group again."""

@@ -209,7 +209,7 @@ class ReasonOut(OutShape):
     en: str
 
 
-class DecisionIn(InShape):
+class DuplicateDecisionIn(InShape):
     """That these systems are no duplicates of each other, and why."""
 
     model_config = ConfigDict(
@@ -227,7 +227,7 @@ class DecisionIn(InShape):
     reason: Text
 
 
-class DecisionOut(OutShape):
+class DuplicateDecisionOut(OutShape):
     """A decision that is remembered: by whom, when and why."""
 
     id: UUID
@@ -244,7 +244,7 @@ class GroupOut(OutShape):
     function: Function
     members: list[SimilarOut]
     reasons: list[ReasonOut]
-    decision: DecisionOut | None
+    decision: DuplicateDecisionOut | None
 
 
 class CellOut(OutShape):

@@ -619,7 +619,7 @@ async def _system(stage: Stage) -> tuple[dict[str, str], Path_]:
 
 async def _alike(stage: Stage) -> tuple[dict[str, str], Path_]:
     """The two systems that the example names, by the ids that it names."""
-    example = DOCUMENT["components"]["schemas"]["DecisionIn"]["example"]
+    example = DOCUMENT["components"]["schemas"]["DuplicateDecisionIn"]["example"]
     for wanted in example["members"]:
         _, made = await _system(stage)
         await stage.world.platform.database.pool.execute(
