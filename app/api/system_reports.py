@@ -12,7 +12,7 @@ from app.api.system_shapes import (
     BoardRowOut,
     DuplicateDecisionIn,
     DuplicateDecisionOut,
-    GroupOut,
+    DuplicateGroupOut,
     LockInOut,
     WeightsIn,
     WeightsOut,
@@ -55,7 +55,7 @@ async def list_lock_in(caller: SystemsReader, session: Reading) -> list[dict[str
 
 
 @router.get(
-    "/duplicates", response_model=list[GroupOut], summary="Systems that do the same",
+    "/duplicates", response_model=list[DuplicateGroupOut], summary="Systems that do the same",
     responses=problems(*SCOPED_CODES),
 )  # fmt: skip
 async def list_duplicates(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:

@@ -201,7 +201,7 @@ class WeightsOut(OutShape):
     set_by: str | None
 
 
-class ReasonOut(OutShape):
+class LikenessOut(OutShape):
     """Why systems are thought to be alike."""
 
     code: str
@@ -238,12 +238,12 @@ class DuplicateDecisionOut(OutShape):
     by: str
 
 
-class GroupOut(OutShape):
+class DuplicateGroupOut(OutShape):
     """Systems of one function. `decision`: that all of them are no duplicates."""
 
     function: Function
     members: list[SimilarOut]
-    reasons: list[ReasonOut]
+    reasons: list[LikenessOut]
     decision: DuplicateDecisionOut | None
 
 
