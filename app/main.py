@@ -126,6 +126,7 @@ from app.portal import (
     my_page,
     set_up,
     sign_in,
+    standard,
 )
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
@@ -180,6 +181,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     systems.router,
     system_reports.router,
     karte.router,
+    standard.router,
     alert_rules.router,
     log.router,
     usage.router,
