@@ -10,6 +10,7 @@ import typer
 from app.cli import (
     agreement,
     audit,
+    certify,
     client,
     connector,
     dataset,
@@ -96,6 +97,7 @@ for command in (
     doctor.doctor,
     quality.quality,
     lint_openapi.lint_openapi,
+    certify.certify,
     usage.usage,
     witness.witness,
     test_issuer.test_issuer,
