@@ -47,6 +47,8 @@ from app.api import (
     repairs,
     resumable,
     subjects,
+    system_reports,
+    systems,
     terms,
     uploads,
     usage,
@@ -119,10 +121,12 @@ from app.portal import (
     citizen_consent,
     citizens,
     federation,
+    karte,
     my_consent,
     my_page,
     set_up,
     sign_in,
+    standard,
 )
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
@@ -174,6 +178,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     me.router,
     findings.router,
     alert_channels.router,
+    systems.router,
+    system_reports.router,
+    karte.router,
+    standard.router,
     alert_rules.router,
     log.router,
     usage.router,

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import URL
 
@@ -31,6 +30,7 @@ from app.api.ogc.answering import ROOT as MAPS
 from app.api.ownership import TERMS_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, after, cursor_of
 from app.api.problem import problems
+from app.api.shapes import Since
 from app.api.tagged import tagged
 from app.catalogue import datasets, files, opendata, schema, search, versions
 from app.catalogue.datasets import NewDataset
@@ -89,7 +89,7 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
         str | None, Query(max_length=6, description="Code, 5 or 6 digits")
     ] = None,
     bbox: Annotated[str | None, Query(max_length=200, description="west,south,east,north")] = None,
-    modified_since: AwareDatetime | None = None,
+    modified_since: Since | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:

@@ -1,14 +1,23 @@
 """What wire shapes have in common: input that knows its fields, text that is text. No domain."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
 from app.kit.clock import TOKYO
 
 LONGEST_BODY: Final = 1024 * 1024  # of a JSON body; files have limits of their own
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 LARGEST: Final = 2**63 - 1  # number that PostgreSQL's bigint holds
 
 
@@ -40,6 +49,11 @@ def _can_be_told(time: datetime) -> datetime:
     return time
 
 
+def _from_its_beginning(told: object) -> object:
+    # TIME-03: a date alone is the first moment of that day in Japan.
+    return f"{told}T00:00:00+09:00" if isinstance(told, str) and _DAY.fullmatch(told) else told
+
+
 def _in_japan(time: datetime) -> datetime:
     return time.astimezone(TOKYO)
 
@@ -47,6 +61,7 @@ def _in_japan(time: datetime) -> datetime:
 # TIME-01: one spelling of times in every answer.
 Time = Annotated[datetime, AfterValidator(_in_japan)]
 Moment = Annotated[AwareDatetime, AfterValidator(_can_be_told)]
+Since = Annotated[AwareDatetime, BeforeValidator(_from_its_beginning)]
 PlainText = AfterValidator(_is_text)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_is_text)]

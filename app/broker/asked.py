@@ -5,6 +5,7 @@ Every door's question about records comes by here first. It reads no record.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from app.broker.ask import Ask
 from app.broker.decide import Decider
@@ -28,6 +29,9 @@ from app.query.question import Condition
 from app.query.refusals import ColumnNotVisible, wrong
 from app.query.subjects import SubjectByNameOnly
 from app.query.words import read_terms
+
+_LARGEST: Final = 2**31 - 1  # number of a version, in the standard and in the database
+_MOST_DIGITS: Final = 10
 
 
 def asker_of(ask: Ask) -> Asker:
@@ -180,7 +184,8 @@ class Asked:
             async with self._database.reading() as session:
                 return await load_version_at(session, ask.dataset_id, read_moment(as_of))
         if asked is not None:
-            if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10):
+            is_number = asked.isascii() and asked.isdigit() and 0 < len(asked) <= _MOST_DIGITS
+            if not is_number or int(asked) > _LARGEST:
                 raise wrong("version", "版の番号です。", "give a version's number.")
             number = int(asked)
         if cursor is not None:

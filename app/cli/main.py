@@ -10,6 +10,7 @@ import typer
 from app.cli import (
     agreement,
     audit,
+    certify,
     client,
     connector,
     dataset,
@@ -18,6 +19,7 @@ from app.cli import (
     finding,
     invite,
     keys,
+    lint_openapi,
     load,
     openapi,
     org,
@@ -27,6 +29,7 @@ from app.cli import (
     runs,
     serve,
     subject,
+    system,
     test_issuer,
     token,
     usage,
@@ -79,6 +82,7 @@ for made, name in (
     (finding.app, "finding"),
     (keys.app, "keys"),
     (subject.app, "subject"),
+    (system.app, "system"),
 ):
     app.add_typer(made, name=name)
 for command in (
@@ -92,6 +96,8 @@ for command in (
     openapi.openapi,
     doctor.doctor,
     quality.quality,
+    lint_openapi.lint_openapi,
+    certify.certify,
     usage.usage,
     witness.witness,
     test_issuer.test_issuer,

@@ -243,6 +243,26 @@ async def dismiss(session: AsyncSession, finding: Finding, *, reason: str, by: s
     await _move(session, finding, FindingState.DISMISSED, reason, by)
 
 
+async def settle(
+    session: AsyncSession, rule: str, subject_kind: str, subject_id: str, *, by: str
+) -> None:
+    """Resolve what stands of a rule about a subject that is well again; nothing, if nothing does."""
+    its = select(Finding).where(
+        _STANDS, Finding.rule == rule, Finding.subject_kind == subject_kind,
+        Finding.subject_id == subject_id,
+    )  # fmt: skip
+    for finding in (await session.scalars(its.with_for_update())).all():
+        await resolve(session, finding, note=None, by=by)
+
+
+async def about(session: AsyncSession, subject_kind: str, subject_id: str) -> Sequence[Finding]:
+    """Every finding about a subject, the newest first."""
+    its = select(Finding).where(
+        Finding.subject_kind == subject_kind, Finding.subject_id == subject_id
+    )
+    return (await session.scalars(its.order_by(Finding.opened_at.desc(), Finding.id))).all()
+
+
 async def _move(
     session: AsyncSession, finding: Finding, state: FindingState, note: str | None, by: str
 ) -> None:

@@ -18,6 +18,8 @@ FIXED: Final[dict[str, frozenset[str]]] = {
     "audit:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.AUDITOR}),
     "findings:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
     "findings:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
+    "systems:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
+    "systems:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
 }
 MEANINGS: Final[dict[str, str]] = {
     "catalogue:write": "register and change datasets of one's own organisation",
@@ -30,6 +32,9 @@ MEANINGS: Final[dict[str, str]] = {
     " suspend agreements",
     "audit:read": "read and verify the log",
     "findings:read": "read the findings of one's own organisation; operators and auditors all",
+    "systems:read": "read the system inventory and kartes of one's own organisation and those below"
+    " it; operators and auditors all",
+    "systems:write": "keep those systems, diagnose them and decide on duplicates",
     "findings:write": "answer those findings, and say where one is told of them",
 }
 # Who somebody is, for the app that they signed in to (OpenID Connect Core, 5.4). No machine's.

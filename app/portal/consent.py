@@ -32,6 +32,8 @@ WORDS: Final[dict[str, str]] = {
     "audit:read": "監査ログを読み、検証すること",
     "findings:read": "所属組織の指摘を見ること（運営者と監査者はすべての指摘）",
     "findings:write": "指摘に対応し、その通知先を登録すること",
+    "systems:read": "所属組織の情報システム台帳とカルテを見ること",
+    "systems:write": "システムを登録・診断し、重複について決定すること",
 }
 
 

@@ -151,6 +151,7 @@ async def stage(
     scope = (
         "catalogue:write agreements:write organization:write dataset:shelters:read"
         " dataset:stock:read dataset:stock:write findings:read findings:write"
+        " systems:read systems:write"
     )
     own = await world.token(steward, scope)
     other = await world.token(asker, "agreements:write")
@@ -610,6 +611,25 @@ async def _fed(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {}
 
 
+async def _system(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"description": {"name": "予約", "function": "reservation"}}
+    added = await stage.send("/v1/systems", body, stage.own)
+    return stage.own, {"system_id": added["id"]}
+
+
+async def _alike(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The two systems that the example names, by the ids that it names."""
+    example = DOCUMENT["components"]["schemas"]["DuplicateDecisionIn"]["example"]
+    for wanted in example["members"]:
+        _, made = await _system(stage)
+        await stage.world.platform.database.pool.execute(
+            "WITH gone AS (DELETE FROM system_revision WHERE system_id = $1)"
+            " UPDATE system SET id = $2, function = 'chatbot' WHERE id = $1",
+            uuid.UUID(made["system_id"]), uuid.UUID(wanted),
+        )  # fmt: skip
+    return stage.own, {"function": "chatbot"}
+
+
 async def _connector(stage: Stage) -> tuple[dict[str, str], Path_]:
     """Of a file that lies in a folder."""
     await _fed(stage)
@@ -639,6 +659,20 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/admin/alert-rules": _as("admin"),
     "GET /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
     "PATCH /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
+    "POST /v1/systems": _as("own"),
+    "GET /v1/systems": _as("own"),
+    "GET /v1/systems/sheet.csv": _as("own"),
+    "GET /v1/systems/{system_id}": _system,
+    "PUT /v1/systems/{system_id}": _system,
+    "GET /v1/systems/{system_id}/revisions": _system,
+    "POST /v1/systems/{system_id}/diagnoses": _system,
+    "GET /v1/systems/{system_id}/karte": _system,
+    "GET /v1/lock-in": _as("own"),
+    "GET /v1/duplicates": _as("own"),
+    "POST /v1/duplicates/{function}/decisions": _alike,
+    "GET /v1/migration-board": _as("own"),
+    "GET /v1/admin/lock-in-weights": _as("admin"),
+    "PUT /v1/admin/lock-in-weights": _as("admin"),
     "GET /v1/connector-kinds": _as("own"),
     "GET /v1/connectors": _as("own"),
     "POST /v1/connectors": _fed,

@@ -1,0 +1,70 @@
+"""What a change or a diagnosis of a system lets be found, and what it mends. The door's own glue:
+the inventory knows no findings, and findings know no systems."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.findings import findings
+from app.findings.findings import Sighting
+from app.models.findings import Severity
+from app.models.systems import System
+from app.systems.description import Description, Hosting
+from app.systems.lock_in import Score
+
+SUBJECT: Final = "system"
+UNEXPLAINED: Final = "hosting_unexplained"
+LOCKED_IN: Final = "lock_in_high"
+HIGH: Final = Decimal(60)
+_DUE: Final = timedelta(days=90)
+_NAMES: Final = {
+    Hosting.GOV_CLOUD: ("ガバメントクラウド", "Gov-Cloud"),
+    Hosting.SAAS: ("SaaS", "SaaS"),
+    Hosting.COMMON_CLOUD: ("共同クラウド", "the common cloud"),
+    Hosting.ON_PREMISES: ("オンプレミス", "on premises"),
+}
+
+
+async def tell_of_plan(
+    session: AsyncSession, system: System, said: Description, *, by: str
+) -> None:
+    """A place that is planned past an earlier one needs a reason for each."""
+    passed = said.plan.unexplained() if said.plan else []
+    if not passed or said.plan is None:
+        await findings.settle(session, UNEXPLAINED, SUBJECT, str(system.id), by=by)
+        return
+    ja = "、".join(_NAMES[each][0] for each in passed)
+    en = ", ".join(_NAMES[each][1] for each in passed)
+    planned = _NAMES[said.plan.hosting]
+    await _report(
+        session, system, UNEXPLAINED, Severity.MEDIUM,
+        f"「{system.name}」の移行先は{planned[0]}ですが、{ja}を選ばない理由がありません。"
+        "plan.skipped に理由を書いてください。",
+        f"“{system.name}” is to move to {planned[1]}, and nobody has said why not to {en}."
+        " Give the reasons in plan.skipped.",
+    )  # fmt: skip
+
+
+async def tell_of_score(session: AsyncSession, system: System, score: Score, *, by: str) -> None:
+    """A score that is high is a finding, with where to begin."""
+    if score.score < HIGH:
+        await findings.settle(session, LOCKED_IN, SUBJECT, str(system.id), by=by)
+        return
+    first = score.parts[0]
+    await _report(
+        session, system, LOCKED_IN, Severity.MEDIUM,
+        f"「{system.name}」の囲い込み度は{score.score}です。まず「{first.name_ja}」から: {first.mend_ja}",
+        f"The lock-in score of “{system.name}” is {score.score}. Begin with {first.name}:"
+        f" {first.mend_en}",
+    )  # fmt: skip
+
+
+async def _report(
+    session: AsyncSession, system: System, rule: str, severity: Severity, ja: str, en: str
+) -> None:
+    await findings.report(
+        session,
+        Sighting(rule, SUBJECT, str(system.id), severity, ja, en, _DUE, system.organization_id),
+    )

@@ -1,0 +1,155 @@
+"""What the inventory shows over all systems: lock-in, duplicates, and the migration board."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.problem import problems
+from app.api.shapes import LONGEST_BODY
+from app.api.system_access import SystemsReader, SystemsWriter, acting_for, owners_for
+from app.api.system_shapes import (
+    BoardRowOut,
+    DuplicateDecisionIn,
+    DuplicateDecisionOut,
+    DuplicateGroupOut,
+    LockInOut,
+    WeightsIn,
+    WeightsOut,
+)
+from app.api.systems import brief
+from app.models.systems import DuplicateDecision
+from app.systems import board, diagnoses, duplicates, inventory
+from app.systems.board import Cell, Row
+from app.systems.description import BUSINESSES, Function
+from app.systems.duplicates import Group
+from app.systems.inventory import Wanted
+from app.systems.refusals import NoSuchGroup
+
+router = APIRouter(prefix="/v1", tags=["Systems"], max_body_size=LONGEST_BODY)
+
+
+@router.get(
+    "/lock-in", response_model=list[LockInOut], summary="Systems by their lock-in score",
+    responses=problems(*SCOPED_CODES),
+)  # fmt: skip
+async def list_lock_in(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:
+    """The highest first, by the newest weights; those that were never diagnosed at the end."""
+    owners = await owners_for(session, caller)
+    systems = await inventory.list_systems(session, Wanted(owners, limit=None))
+    weights = await diagnoses.weights_of(session)
+    ids = [each.id for each in systems]
+    found = await diagnoses.history_of(session, ids, weights, newest=True)
+    rows = []
+    for system in systems:
+        last = found.get(system.id, [None])[0]
+        score = last.score if last else None
+        rows.append({
+            **brief(system),
+            "score": score.score if score else None,
+            "diagnosed_at": last.at if last else None,
+            "heaviest": score.parts[0].name if score else None,
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: (-(row["score"] if row["score"] is not None else -1),
+                                         row["name"]))  # fmt: skip
+
+
+@router.get(
+    "/duplicates", response_model=list[DuplicateGroupOut], summary="Systems that do the same",
+    responses=problems(*SCOPED_CODES),
+)  # fmt: skip
+async def list_duplicates(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:
+    """Groups with their reasons, in which at least one system is yours. Of others' systems you see
+    their names and whose they are."""
+    owners = await owners_for(session, caller)
+    return [
+        _group(each)
+        for each in await duplicates.groups(session)
+        if owners is None or any(member.organization_id in owners for member in each.members)
+    ]
+
+
+@router.post(
+    "/duplicates/{function}/decisions", status_code=201, response_model=DuplicateDecisionOut,
+    summary="Decide that systems are no duplicates",
+    responses=problems(*SCOPED_CODES, "duplicate_members_invalid"),
+)  # fmt: skip
+async def decide_duplicates(
+    function: Function, body: DuplicateDecisionIn, caller: SystemsWriter, session: Writing
+) -> DuplicateDecision:
+    """With a reason, which is remembered. One of them at least must be yours; a system that comes
+    later opens the group again."""
+    mine = await acting_for(session, caller)
+    if mine is not None:
+        ours = await inventory.list_systems(session, Wanted(mine, function=function, limit=None))
+        if {each.id for each in ours}.isdisjoint(body.members):
+            raise NoSuchGroup(function=function)
+    return await duplicates.decide(
+        session, function, body.members, reason=body.reason, by=caller.client.actor
+    )
+
+
+@router.get(
+    "/migration-board", response_model=list[BoardRowOut], summary="The migration board",
+    responses=problems(*SCOPED_CODES),
+)  # fmt: skip
+async def show_board(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:
+    """Each municipality with the 20 businesses: where each stands, where it is to go, and by which
+    rank (1 Gov-Cloud, 2 SaaS, 3 common cloud, 4 on premises)."""
+    return [_row(each) for each in await board.board(session, await owners_for(session, caller))]
+
+
+@router.get(
+    "/admin/lock-in-weights", response_model=WeightsOut, summary="Weights of the lock-in score",
+    responses=problems(*SCOPED_CODES),
+)  # fmt: skip
+async def show_weights(caller: AdminReader, session: Reading) -> diagnoses.Weights:
+    """The newest version."""
+    return await diagnoses.weights_of(session)
+
+
+@router.put(
+    "/admin/lock-in-weights", response_model=WeightsOut, summary="Set the weights",
+    responses=problems(*ADMIN_CODES, "lock_in_weights_invalid"),
+)  # fmt: skip
+async def set_weights(body: WeightsIn, caller: AdminWriter, session: Writing) -> diagnoses.Weights:
+    """A new version, by which all diagnoses are scored, old ones too; a karte can be had by any
+    earlier version."""
+    return await diagnoses.set_weights(
+        session, body.weights, reason=body.reason, by=caller.client.actor
+    )
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "function": group.function,
+        "members": [brief(each) for each in group.members],
+        "reasons": group.reasons,
+        "decision": group.decision,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    there = {cell.business for cell in row.cells}
+    return {
+        "organization": row.organization.id,
+        "name": row.organization.name_ja,
+        "cells": [_cell(each) for each in row.cells],
+        "missing": [code for code in BUSINESSES if code not in there],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    name_ja, name_en = BUSINESSES[cell.business]
+    return {
+        "business": cell.business,
+        "name_ja": name_ja,
+        "name_en": name_en,
+        "system": cell.system.id,
+        "system_name": cell.system.name,
+        "hosting": cell.hosting,
+        "rank": cell.hosting.rank if cell.hosting else None,
+        "planned": cell.planned,
+        "planned_rank": cell.planned.rank if cell.planned else None,
+        "unexplained": list(cell.unexplained),
+    }

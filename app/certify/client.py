@@ -1,0 +1,150 @@
+"""Asks the server that is judged: politely, within bounds, and remembers what was said for a report.
+
+It follows no redirect, reads no more of an answer than it must, and waits no longer than it said.
+"""
+
+import asyncio
+import re
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import httpx
+import orjson
+
+LONGEST_S: Final = 15.0
+LARGEST: Final = 8 * 1024 * 1024
+_SHOWN: Final = 2_000
+_SECRET: Final = re.compile(r"^(authorization|dpop|cookie)$", re.IGNORECASE)
+
+
+class NoAnswer(Exception):
+    """The server gave no answer that could be judged: it is gone, hangs, or never ends."""
+
+    def __init__(self, exchange: "Exchange") -> None:
+        super().__init__(exchange.error)
+        self.exchange = exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what came of it. `error` is set where no whole answer came."""
+
+    method: str
+    url: str
+    sent: Mapping[str, str]
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str | None = None
+    given: bytes = b""
+
+    @property
+    def media_type(self) -> str:
+        """What the answer says it is, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+    def member(self, name: str) -> Any:
+        """A member of the body, where it is an object."""
+        told = self.json
+        return told.get(name) if isinstance(told, dict) else None
+
+    def curl(self) -> str:
+        """The request as one can repeat it; what proves who asks is left out."""
+        words = ["curl", "-i"]
+        if self.method != "GET":
+            words += ["-X", self.method]
+        for name, value in self.sent.items():
+            words += ["-H", f"{name}: {'…' if _SECRET.match(name) else value}"]
+        if self.given:
+            words += ["--data-binary", self.given.decode("utf-8", "replace")[:_SHOWN]]
+        return shlex.join([*words, self.url])
+
+    def shown(self) -> str:
+        """The answer, cut to what a person reads."""
+        if self.error is not None:
+            return self.error
+        head = [f"HTTP {self.status}", *(f"{k}: {v}" for k, v in self.headers.items())]
+        return "\n".join([*head, "", self.body[:_SHOWN].decode("utf-8", "replace")])[: 2 * _SHOWN]
+
+
+@dataclass(slots=True)
+class Server:
+    """The server that is judged. `base` is the address before `/v1`."""
+
+    base: str
+    http: httpx.AsyncClient
+    per_second: float = 20.0
+    asked: int = 0
+    last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
+    _next_at: float = 0.0
+
+    async def get(
+        self, path: str, query: Mapping[str, Any] | None = None, **headers: str
+    ) -> Exchange:
+        """One GET. `path` is a path of the standard or a whole address of the same server.
+
+        Headers are named with underscores. Raises `NoAnswer`.
+        """
+        url = self.url_of(path)
+        if query:
+            url += ("&" if "?" in url else "?") + urlencode(query, doseq=True)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.send("GET", url, sent)
+
+    async def send(
+        self, method: str, url: str, sent: Mapping[str, str], given: bytes = b""
+    ) -> Exchange:
+        """One request. Raises `NoAnswer`."""
+        await self._wait()
+        self.asked += 1
+        told: dict[str, Any] = {"method": method, "url": url, "sent": sent, "given": given}
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                self.last = await self._answer(told)
+                return self.last
+        except TimeoutError:
+            error = f"no whole answer within {LONGEST_S:.0f} s"
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+            error = f"{type(exc).__name__}: {exc}"[:500]
+        raise NoAnswer(Exchange(**told, error=error))
+
+    async def _answer(self, told: Mapping[str, Any]) -> Exchange:
+        asking = self.http.stream(
+            told["method"], told["url"], headers=told["sent"], content=told["given"] or None
+        )
+        async with asking as response:
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > LARGEST:
+                    raise ValueError(f"the answer is over {LARGEST} bytes")
+            headers = dict(response.headers.items())
+            return Exchange(**told, status=response.status_code, headers=headers, body=bytes(body))
+
+    def url_of(self, path: str) -> str:
+        """An address of this server. Raises `NoAnswer` for one that leads elsewhere."""
+        url = urljoin(
+            self.base.rstrip("/") + "/", path.removeprefix("/") if path.startswith("/") else path
+        )
+        if urlsplit(url)[:2] != urlsplit(self.base)[:2]:
+            raise NoAnswer(Exchange("GET", url, {}, error="the address leads to another server"))
+        return url
+
+    async def _wait(self) -> None:
+        now = time.monotonic()
+        wait = self._next_at - now
+        self._next_at = max(now, self._next_at) + 1 / self.per_second
+        if wait > 0:
+            await asyncio.sleep(wait)

@@ -1,0 +1,154 @@
+"""A report as text, JSON, JUnit, SARIF, and as one page that can be mailed. Judges nothing."""
+
+import json
+from html import escape
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from app.certify.judge import Outcome, Report, Verdict, Wrong
+
+FORMS = ("text", "json", "junit", "sarif", "html")
+_MARKS = {Outcome.KEPT: "○", Outcome.BROKEN: "×", Outcome.NOT_SHOWN: "－"}
+
+
+def written(report: Report, form: str) -> str:
+    """The report in one of `FORMS`."""
+    forms = {"text": text, "json": as_json, "junit": junit, "sarif": sarif, "html": html}
+    return forms[form](report)
+
+
+def summary(report: Report) -> tuple[str, str]:
+    """One line in both languages."""
+    counts = {each: sum(v.outcome is each for v in report.verdicts) for each in Outcome}
+    kept, broken, unseen = (counts[each] for each in Outcome)
+    if report.gave_up is not None:
+        return (f"中止: サーバが応答しません（{report.gave_up}）。",
+                f"Given up: the server does not answer ({report.gave_up}).")  # fmt: skip
+    ja = f"適合 {kept}、違反 {broken}、確認できず {unseen}（クラス {', '.join(report.classes)}）。"
+    en = f"{kept} kept, {broken} broken, {unseen} not shown (classes {', '.join(report.classes)})."
+    return ja, en
+
+
+def text(report: Report) -> str:
+    """For a terminal: broken rules with what was expected and seen, then what was not shown."""
+    lines = []
+    for verdict in report.verdicts:
+        if verdict.outcome is Outcome.BROKEN:
+            lines += [f"× {verdict.rule}  {verdict.ja}", f"           {verdict.en}"]
+            for wrong in verdict.wrong:
+                lines += [f"    expected: {wrong.expected}", f"    seen:     {wrong.seen}",
+                          f"    {wrong.exchange.curl()}"]  # fmt: skip
+    for verdict in report.verdicts:
+        if verdict.outcome is Outcome.NOT_SHOWN:
+            lines.append(f"－ {verdict.rule}  {verdict.why_ja} / {verdict.why}")
+    return "\n".join([*lines, *summary(report)]) + "\n"
+
+
+def _wrong(wrong: Wrong) -> dict[str, Any]:
+    return {
+        "request": wrong.exchange.curl(), "response": wrong.exchange.shown(),
+        "expected": wrong.expected, "seen": wrong.seen,
+    }  # fmt: skip
+
+
+def as_json(report: Report) -> str:
+    """Every verdict with its requests and answers."""
+    told = {
+        "base": report.base, "standard": report.standard, "classes": list(report.classes),
+        "seed": report.seed, "passed": report.passed, "requests": report.asked,
+        "gave_up": report.gave_up,
+        "rules": [
+            {
+                "rule": each.rule, "class": each.conformance, "outcome": each.outcome,
+                "ja": each.ja, "en": each.en, "why": each.why, "why_ja": each.why_ja,
+                "findings": [_wrong(wrong) for wrong in each.wrong],
+            }
+            for each in report.verdicts
+        ],
+    }  # fmt: skip
+    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+
+
+def junit(report: Report) -> str:
+    """A test case a rule, for build servers."""
+    suite = Element("testsuite", name=f"linkage {report.standard}")
+    suite.set("tests", str(len(report.verdicts)))
+    suite.set("failures", str(len(report.broken)))
+    unseen = [each for each in report.verdicts if each.outcome is Outcome.NOT_SHOWN]
+    suite.set("skipped", str(len(unseen)))
+    for verdict in report.verdicts:
+        case = SubElement(suite, "testcase", classname=verdict.conformance, name=verdict.rule)
+        if verdict.outcome is Outcome.NOT_SHOWN:
+            SubElement(case, "skipped", message=verdict.why or "")
+        for wrong in verdict.wrong:
+            fault = SubElement(case, "failure", message=_plain(verdict.en))
+            fault.text = _plain("\n".join(_wrong(wrong).values()))
+    return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _plain(text: str) -> str:
+    """XML has no control characters."""
+    return "".join(sign if sign in "\t\n\r" or ord(sign) >= 32 else "\ufffd" for sign in text)
+
+
+def sarif(report: Report) -> str:
+    """SARIF 2.1.0: a result a finding."""
+    rules = [
+        {
+            "id": each.rule, "shortDescription": {"text": each.en},
+            "fullDescription": {"text": f"{each.ja}\n{each.en}"},
+        }
+        for each in report.verdicts
+    ]  # fmt: skip
+    results = [
+        {
+            "ruleId": each.rule, "level": "error",
+            "message": {"text": f"expected {wrong.expected}; seen {wrong.seen}"},
+            "locations": [
+                {"physicalLocation": {"artifactLocation": {"uri": wrong.exchange.url}}}
+            ],
+            "properties": {"request": wrong.exchange.curl()},
+        }
+        for each in report.verdicts
+        for wrong in each.wrong
+    ]  # fmt: skip
+    driver = {"name": "urbanos certify", "semanticVersion": report.standard, "rules": rules}
+    told = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }  # fmt: skip
+    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+
+
+_STYLE = (
+    "body{font:1rem/1.6 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "pre{background:#f4f4f4;padding:.7rem;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}"
+    ".broken{border-left:6px solid #ce0000;padding-left:.8rem}"
+)
+
+
+def html(report: Report) -> str:
+    """One page without script, that loads nothing."""
+    ja, en = summary(report)
+    rows = "".join(_row(each) for each in report.verdicts)
+    return (
+        f'<!doctype html><html lang="ja"><meta charset="utf-8"><title>{escape(report.base)}</title>'
+        f"<style>{_STYLE}</style><h1>適合試験の結果 <span lang=en>Conformance report</span></h1>"
+        f"<p>{escape(report.base)} ・ linkage {escape(report.standard)} ・ seed {report.seed}</p>"
+        f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>{rows}</html>\n"
+    )
+
+
+def _row(verdict: Verdict) -> str:
+    told = "".join(
+        f"<pre>{escape(wrong.exchange.curl())}\n\n{escape(wrong.exchange.shown())}</pre>"
+        f"<p>expected: {escape(wrong.expected)}<br>seen: {escape(wrong.seen)}</p>"
+        for wrong in verdict.wrong
+    )
+    if verdict.why is not None:
+        told = f"<p>{escape(verdict.why_ja or '')} <span lang=en>{escape(verdict.why)}</span></p>"
+    return (
+        f'<section class="{verdict.outcome}" id="{verdict.rule}"><h2>{_MARKS[verdict.outcome]} '
+        f"{verdict.rule}</h2><p>{escape(verdict.ja)}<br><span lang=en>{escape(verdict.en)}</span></p>"
+        f"{told}</section>"
+    )

@@ -1,0 +1,122 @@
+"""What the server has to be judged on: one public dataset, its fields, and all of its records."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.certify.client import Exchange, NoAnswer, Server
+
+_MOST_RECORDS: Final = 5_000
+_A_PAGE: Final = 1_000
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The dataset that the cases ask about. `records` are all of it, as one read gave them."""
+
+    entry: Mapping[str, Any]
+    records: Sequence[Record]
+    others: Sequence[str]  # ids of other datasets that can be read
+    chance: random.Random
+
+    @property
+    def id(self) -> str:
+        """The dataset's."""
+        return str(self.entry["id"])
+
+    @property
+    def path(self) -> str:
+        """Of its records."""
+        return f"/v1/datasets/{self.id}/records"
+
+    @property
+    def fields(self) -> Sequence[Mapping[str, Any]]:
+        """As the catalogue tells them."""
+        return [each for each in self.entry.get("fields") or [] if isinstance(each, dict)]
+
+    def of_type(self, *types: str) -> list[str]:
+        """Names of the fields of these types."""
+        return [str(each["name"]) for each in self.fields if each.get("type") in types]
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a field that are there, in the order of the records."""
+        return [each[name] for each in self.records if each.get(name) is not None]
+
+    def keys(self, records: Sequence[Record] | None = None) -> list[tuple[Any, ...]]:
+        """What tells records apart: their keys, or all that they hold."""
+        names = [str(each["name"]) for each in self.fields if each.get("key")]
+        told = self.records if records is None else records
+        return [tuple(str(each.get(n)) for n in names or sorted(each)) for each in told]
+
+
+async def set_stage(server: Server, dataset: str | None, seed: int) -> Stage:
+    """Find what can be judged: the dataset that is named, or the one with most kinds of fields.
+
+    Raises `NoAnswer` where there is none.
+    """
+    listed = await server.get("/v1/datasets", {"class": "public", "limit": 100})
+    entries = listed.member("datasets")
+    entries = [each for each in entries if _is_usable(each)] if isinstance(entries, list) else []
+    if dataset is not None:
+        entries = [each for each in entries if each["id"] == dataset] or [
+            told
+            for told in [(await server.get(f"/v1/datasets/{dataset}")).json]
+            if _is_usable(told)
+        ]
+    if not entries:
+        raise NoAnswer(_nothing(listed))
+    entries.sort(key=_kinds, reverse=True)
+    records = await _all_records(server, str(entries[0]["id"]))
+    others = [str(each["id"]) for each in entries[1:]]
+    return Stage(entries[0], records, others, random.Random(seed))  # noqa: S311 - no secret
+
+
+def _is_usable(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict) and isinstance(entry.get("id"), str)
+        and entry.get("version") is not None and isinstance(entry.get("fields"), list)
+    )  # fmt: skip
+
+
+def _kinds(entry: Mapping[str, Any]) -> int:
+    return len({each.get("type") for each in entry["fields"] if isinstance(each, dict)})
+
+
+def _nothing(exchange: Exchange) -> Exchange:
+    return Exchange(
+        exchange.method, exchange.url, exchange.sent, exchange.status, exchange.headers,
+        exchange.body, "no public dataset with fields and a version is listed",
+    )  # fmt: skip
+
+
+async def _all_records(server: Server, dataset: str) -> list[Record]:
+    """By the pages' own next links, as far as they lead."""
+    found: list[Record] = []
+    page = await server.get(f"/v1/datasets/{dataset}/records", {"limit": _A_PAGE})
+    while True:
+        records = page.member("records")
+        if not isinstance(records, list):
+            raise NoAnswer(_unreadable(page))
+        found += [each for each in records if isinstance(each, dict)]
+        href = next_of(page)
+        if href is None or not records or len(found) >= _MOST_RECORDS:
+            return found
+        page = await server.get(href)
+
+
+def _unreadable(exchange: Exchange) -> Exchange:
+    return Exchange(
+        exchange.method, exchange.url, exchange.sent, exchange.status, exchange.headers,
+        exchange.body, f"the records cannot be read (HTTP {exchange.status})",
+    )  # fmt: skip
+
+
+def next_of(page: Exchange) -> str | None:
+    """Where the page's body says that the next one is."""
+    links = page.member("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "next":
+            return str(link.get("href"))
+    return None

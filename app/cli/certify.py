@@ -1,0 +1,76 @@
+"""`urbanos certify`: any server against the Linkage Interface, seen from outside only."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from app.cli.words import note, said
+
+if TYPE_CHECKING:
+    from app.certify.judge import Report
+
+_NOT_PASSED: Final = 4
+_UNREACHABLE: Final = 1
+
+
+def certify(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The address before /v1")],
+    classes: Annotated[
+        str, typer.Option("--class", help="Conformance classes, parted by commas")
+    ] = "core",
+    dataset: Annotated[str | None, typer.Option(help="The dataset that is judged")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="text, json, junit, sarif or html")
+    ] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed asks the same")] = 0,
+    per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second")] = 20.0,
+) -> None:
+    """Judge a server; exit 4 if a rule is broken. サーバの適合を試験する。"""
+    from app.certify import reports  # noqa: PLC0415
+    from app.certify.client import NoAnswer  # noqa: PLC0415
+
+    if form not in reports.FORMS:
+        raise typer.BadParameter(", ".join(reports.FORMS), param_hint="--format")
+    wanted = [name.strip() for name in classes.split(",") if name.strip()]
+    try:
+        report = asyncio.run(_judged(url, wanted, dataset, seed, per_second))
+    except NoAnswer as none:
+        error = none.exchange.error
+        note(f"判定できません（{error}）。\n  {none.exchange.curl()}",
+             f"This cannot be judged: {error}.\n  {none.exchange.curl()}")  # fmt: skip
+        raise typer.Exit(_UNREACHABLE) from None
+    text = reports.written(report, form)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, "utf-8")
+        note(*reports.summary(report))
+    if not report.passed:
+        raise typer.Exit(_NOT_PASSED)
+
+
+async def _judged(
+    url: str, classes: list[str], dataset: str | None, seed: int, per_second: float
+) -> "Report":
+    import httpx  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from app.certify.client import Server  # noqa: PLC0415
+    from app.certify.judge import judge  # noqa: PLC0415
+    from app.certify.lint import Standard  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(said("試験中", "Judging"), total=None)
+
+        def seen(done: int, of: int) -> None:
+            progress.update(bar, completed=done, total=of)
+
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as http:
+            server = Server(url, http, per_second)
+            return await judge(
+                server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen
+            )

@@ -1,0 +1,136 @@
+"""`urbanos system`: the system inventory at the shell, from and to a sheet."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from app.cli.shell import Shell, run
+from app.cli.words import Json, note, show_many, show_one
+
+if TYPE_CHECKING:
+    from app.systems.sheet import Line
+
+app = typer.Typer(no_args_is_help=True, help="The system inventory. 情報システム台帳。")
+Id = Annotated[UUID, typer.Argument(metavar="SYSTEM")]
+_COLUMNS = ("id", "organization", "name", "function", "state", "revision")
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """List every system. システムを一覧する。"""
+
+    async def act(shell: Shell) -> list[dict[str, Any]]:
+        from app.systems import inventory  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            found = await inventory.list_systems(session, inventory.Wanted(None, limit=None))
+        return [
+            {
+                "id": each.id, "organization": each.organization_id, "name": each.name,
+                "function": each.function, "state": each.state, "revision": each.revision,
+            }
+            for each in found
+        ]  # fmt: skip
+
+    show_many(run(act), as_json, _COLUMNS)
+
+
+@app.command("import")
+def import_sheet(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    organization: Annotated[
+        str | None, typer.Option(help="Whose they are, where the sheet says nothing")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add and change systems from a sheet (CSV, XLSX): all of it or nothing. 台帳を取り込む。"""
+    lines = _lines_of(file)
+
+    async def act(shell: Shell) -> dict[str, Any]:
+        from app.systems import inventory  # noqa: PLC0415
+
+        counts = {"added": 0, "changed": 0, "unchanged": 0}
+        async with shell.database.writing() as session:
+            for line in lines:
+                if line.id is None:
+                    owner = _owner(line, organization)
+                    await inventory.add(session, owner, line.said, by=shell.by)
+                    counts["added"] += 1
+                    continue
+                system = await inventory.get(session, line.id, None, lock=True)
+                before = system.revision
+                await inventory.change(session, system, line.said, revision=None, by=shell.by)
+                counts["unchanged" if system.revision == before else "changed"] += 1
+        return counts
+
+    show_one(run(act), as_json)
+
+
+@app.command()
+def sheet(output: Annotated[Path, typer.Option("--output", "-o")]) -> None:
+    """Write every system as a CSV sheet. 台帳をCSVで書き出す。"""
+
+    async def act(shell: Shell) -> bytes:
+        from app.systems import inventory  # noqa: PLC0415
+        from app.systems.sheet import written  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            found = await inventory.list_systems(session, inventory.Wanted(None, limit=None))
+        return written(found)
+
+    output.write_bytes(run(act))
+    note(f"{output} に書き出しました。", f"Written to {output}.")
+
+
+@app.command()
+def diagnose(system: Id, as_json: Json = False) -> None:
+    """Diagnose a system and show its lock-in score. システムを診断する。"""
+
+    async def act(shell: Shell) -> dict[str, Any]:
+        from app.systems import diagnoses, inventory  # noqa: PLC0415
+
+        async with shell.database.writing() as session:
+            found = await inventory.get(session, system, None, lock=True)
+            await diagnoses.diagnose(session, found, by=shell.by)
+            weights = await diagnoses.weights_of(session)
+            (newest,) = (
+                await diagnoses.history_of(session, [system], weights, newest=True)
+            )[system]  # fmt: skip
+        parts = {part.name: float(part.points) for part in newest.score.parts}
+        return {"score": float(newest.score.score), **parts}
+
+    show_one(run(act), as_json)
+
+
+def _lines_of(file: Path) -> "list[Line]":
+    from app.formats.opening import choose, open_tables  # noqa: PLC0415
+    from app.formats.stored import StoredFile  # noqa: PLC0415
+    from app.formats.told import Told  # noqa: PLC0415
+    from app.systems import sheet as sheets  # noqa: PLC0415
+
+    told = Told()
+    tables = open_tables(StoredFile(file, file.parent, file.name), told)
+    table, _ = choose(tables, told, sheets.known_share)
+    labels = table.head.labels
+    rows = [
+        {
+            label: None if cell is None else str(cell)
+            for label, cell in zip(labels, row, strict=False)
+        }
+        for batch in table.batches()
+        for row in batch.frame.iter_rows()
+    ]
+    return sheets.read(rows)
+
+
+def _owner(line: "Line", organization: str | None) -> str:
+    owner = line.organization_id or organization
+    if owner is None:
+        note(
+            f"{line.number}行目の「組織」か --organization を指定してください。",
+            f"Say whose the system of line {line.number} is, in the sheet or by --organization.",
+        )
+        raise typer.Exit(2)
+    return owner

@@ -1,0 +1,151 @@
+"""The published standard for people: every rule on one page that loads nothing, and all of it as one
+file to take along. Shows what `openapi/linkage-v1.yaml` says, and says nothing of its own."""
+
+import asyncio
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.access import Reading
+from app.api.sessions import PlatformDep
+from app.api.tagged import tagged
+from app.catalogue import profiles
+from app.catalogue.profile_schema import record_schema
+from app.certify.lint import STANDARD, Standard
+from app.portal.layout import NOTHING, Html, both, html, joined, page
+from app.systems.description import BUSINESSES
+
+router = APIRouter(include_in_schema=False)
+BUNDLE: Final = "linkage-v1.zip"
+# Files of one bundle are the same bytes each time: the day is none, and known to be.
+_NO_DAY: Final = (2026, 1, 1, 0, 0, 0)
+_READ_ME: Final = """データ連携標準インタフェース / Linkage Interface
+
+linkage-v1.yaml   標準（OpenAPI 3.1）。すべての規則は x-rules に番号付きで載っています。
+                  The standard. Every rule has its number under x-rules.
+codes/            標準が用いるコード表 / code lists that the standard uses
+profiles/         標準レイアウトの JSON Schema / JSON Schemas of the standard layouts
+
+urbanos lint-openapi your-openapi.yaml --class core,query
+"""
+
+
+@router.get("/standard")
+async def show_standard() -> Response:
+    """The rules by class, the operations, and how the standard may change."""
+    return await asyncio.to_thread(_page)
+
+
+@router.get("/standard/linkage-v1.yaml")
+async def show_document(request: Request) -> Response:
+    """The standard itself, as it is reviewed."""
+    text = await asyncio.to_thread(STANDARD.read_bytes)
+    return tagged(request, text, media_type="application/yaml")
+
+
+@router.get(f"/standard/{BUNDLE}")
+async def show_bundle(request: Request, session: Reading, platform: PlatformDep) -> Response:
+    """The standard with its code lists and the schemas of all layouts that are in use."""
+    schemas = {
+        f"profiles/{each.name}-{each.version}.schema.json": record_schema(each, platform.issuer)
+        for each in await profiles.layouts(session)
+    }
+    packed = await asyncio.to_thread(_packed, schemas)
+    return tagged(request, packed, media_type="application/zip")
+
+
+def _packed(schemas: Mapping[str, Any]) -> bytes:
+    codes = resources.files("app.parties") / "data"
+    files = {"README.txt": _READ_ME.encode(), "linkage-v1.yaml": STANDARD.read_bytes()}
+    for name in ("local_governments.csv", "wards.csv"):
+        files[f"codes/{name}"] = (codes / name).read_bytes()
+    businesses = [{"code": code, "ja": ja, "en": en} for code, (ja, en) in BUSINESSES.items()]
+    told = {"codes/businesses.json": businesses, **schemas}
+    files |= {name: orjson.dumps(each, option=orjson.OPT_INDENT_2) for name, each in told.items()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, _NO_DAY), content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+@cache
+def _page() -> Response:
+    standard = Standard.read()
+    root = standard.document.root
+    policy = root["x-change-policy"]
+    body = html(
+        "<p>{about}</p><p><a href=\"/standard/linkage-v1.yaml\">linkage-v1.yaml</a>"
+        " <a href=\"/standard/{bundle}\">{bundle}</a></p><h2>{classes_head}</h2><dl>{classes}</dl>"
+        "<h2>{rules_head}</h2>{rules}<h2>{operations_head}</h2>{operations}"
+        "<h2>{policy_head}</h2><p>{policy}</p>",
+        about=root["info"]["description"], bundle=BUNDLE,
+        classes_head=both("適合クラス", "Conformance classes"),
+        classes=joined(_class(name, each) for name, each in root["x-conformance-classes"].items()),
+        rules_head=both("規則", "Rules"), rules=joined(_rules(root)),
+        operations_head=both("操作", "Operations"), operations=joined(_operations(standard)),
+        policy_head=both("変更の方針", "How it may change"),
+        policy=both(policy["ja"], policy["en"]),
+    )  # fmt: skip
+    version = root["info"]["version"]
+    return page(f"データ連携標準インタフェース {version}", f"Linkage Interface {version}", body)
+
+
+def _class(name: str, told: Mapping[str, str]) -> Html:
+    return html(
+        "<dt id=\"{name}\"><code>{name}</code></dt><dd>{words}</dd>",
+        name=name, words=both(told["ja"], told["en"]),
+    )  # fmt: skip
+
+
+def _rules(root: Mapping[str, Any]) -> Iterator[Html]:
+    for name in root["x-conformance-classes"]:
+        rules = [each for each in root["x-rules"] if each["class"] == name]
+        yield html("<h3>{name} ({count})</h3><dl>", name=name, count=len(rules))
+        yield from (_rule(each) for each in rules)
+        yield html("</dl>")
+
+
+def _rule(rule: Mapping[str, str]) -> Html:
+    return html(
+        "<dt id=\"{id}\">{id}</dt><dd>{words}</dd>",
+        id=rule["id"], words=both(rule["ja"], rule["en"]),
+    )  # fmt: skip
+
+
+def _operations(standard: Standard) -> Iterator[Html]:
+    shared = standard.document.root.get("x-rule", [])
+    for path, method, operation in standard.document.operations():
+        parameters = [standard.document.resolved(each) for each in operation["parameters"]]
+        yield html(
+            "<h3><code>{method} {path}</code> {conformance}</h3><p>{summary}</p>{parameters}"
+            "<p>{rules}</p>",
+            method=method.upper(), path=path, conformance=operation["x-conformance"],
+            summary=operation["summary"], parameters=_parameters(parameters),
+            rules=joined(_linked([*operation.get("x-rule", ()), *shared])),
+        )  # fmt: skip
+
+
+def _parameters(parameters: Sequence[Mapping[str, Any]]) -> Html:
+    if not parameters:
+        return NOTHING
+    lines = joined(
+        html(
+            "<li><code>{name}</code> ({place}) {told}</li>",
+            name=each["name"], place=each["in"], told=each.get("description", ""),
+        )
+        for each in parameters
+    )  # fmt: skip
+    return html("<ul>{lines}</ul>", lines=lines)
+
+
+def _linked(rules: Sequence[str]) -> Iterator[Html]:
+    return (html('<a href="#{id}">{id}</a> ', id=each) for each in rules)

@@ -1,0 +1,236 @@
+"""The inventory as one sheet for a spreadsheet: a line a system, a cell for each thing said of it.
+
+Several things in a cell stand on lines of their own. It reads cells that somebody else has opened.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from app.kit.errors import Fault
+from app.models.systems import System
+from app.systems.description import Description
+from app.systems.refusals import SystemInvalid
+
+_BOM: Final = "\ufeff"
+_STANDARD: Final = "標準"
+_OWN: Final = "独自"
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a sheet: a system to be added, or to be described anew where `id` is given."""
+
+    number: int
+    id: UUID | None
+    organization_id: str | None
+    said: Description
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    member: str  # of a description, a dot before a part of it
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+def _lines(cell: str) -> list[str]:
+    return [line.strip() for line in cell.splitlines() if line.strip()]
+
+
+def _joined(parts: Iterable[object]) -> str:
+    return "\n".join(" ".join(str(part).split()) for part in parts)
+
+
+def _pairs(cell: str) -> list[tuple[str, str]]:
+    found = []
+    for line in _lines(cell):
+        name, equals, value = line.replace("＝", "=").partition("=")
+        if not equals:
+            raise ValueError(line)
+        found.append((name.strip(), value.strip()))
+    return found
+
+
+def _costs(cell: str) -> list[dict[str, Any]]:
+    found = []
+    for year, told in _pairs(cell):
+        yen, *kind = told.replace(",", "").split(maxsplit=2)
+        cost: dict[str, Any] = {"year": int(year), "yen": int(yen)}
+        cost |= dict(zip(("kind", "note"), kind, strict=False))
+        found.append(cost)
+    return found
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    more = [cost.get("kind", "operation"), cost["note"]] if "note" in cost else [cost.get("kind")]
+    return " ".join(str(part) for part in (f"{cost['year']}={cost['yen']}", *more) if part)
+
+
+def _interfaces(cell: str) -> list[dict[str, Any]]:
+    return [{"standard": _is_standard(kind), "name": name} for kind, name in _pairs(cell)]
+
+
+def _is_standard(word: str) -> bool:
+    return {_STANDARD: True, _OWN: False}[word]
+
+
+def _text(heading: str, member: str) -> _Column:
+    return _Column(heading, member, str, str)
+
+
+def _list(heading: str, member: str) -> _Column:
+    return _Column(heading, member, _joined, _lines)
+
+
+_COLUMNS: Final = (
+    _text("システム名", "name"),
+    _text("システム名_英語", "name_en"),
+    _text("事業者", "vendor"),
+    _text("機能", "function"),
+    _list("利用者", "audience"),
+    _text("系統", "family"),
+    _list("業務", "businesses"),
+    _text("状態", "state"),
+    _text("設置形態", "hosting"),
+    _text("移行先", "plan.hosting"),
+    _text("移行期限", "plan.by"),
+    _Column("選ばない理由", "plan.skipped",
+            lambda told: _joined(f"{k}={v}" for k, v in told.items()), lambda cell: dict(_pairs(cell))),
+    _text("契約開始日", "contract.since"),
+    _text("契約終了日", "contract.until"),
+    _Column("契約更新回数", "contract.renewals", str, int),
+    _Column("応札者数", "contract.bidders", str, int),
+    _Column("費用", "costs", lambda told: _joined(map(_cost, told)), _costs),
+    _list("保有データ", "data_held"),
+    _list("正本データセット", "datasets"),
+    _Column("接続方式", "interfaces", lambda told: _joined(
+        f"{_STANDARD if each['standard'] else _OWN}={each['name']}" for each in told), _interfaces),
+    _list("書き出し形式", "export.formats"),
+    _text("書き出しの取込番号", "export.run"),
+    _Column("適合証明", "certificates",
+            lambda told: _joined(f"{each['name']}={each['until']}" for each in told),
+            lambda cell: [{"name": name, "until": until} for name, until in _pairs(cell)]),
+    _text("個別改修", "customisation"),
+    _text("文書", "documentation"),
+    _text("承継のおそれ", "succession"),
+    _text("備考", "note"),
+)  # fmt: skip
+_ID: Final = "ID"
+_ORGANIZATION: Final = "組織"
+HEADINGS: Final = (_ID, _ORGANIZATION, *(each.heading for each in _COLUMNS))
+
+
+def written(systems: Sequence[System]) -> bytes:
+    """The sheet as CSV, UTF-8 with a BOM."""
+    out = io.StringIO()
+    sheet = csv.writer(out)
+    sheet.writerow(HEADINGS)
+    for system in systems:
+        cells = [_cell(system.description, each) for each in _COLUMNS]
+        sheet.writerow([str(system.id), system.organization_id, *map(_no_formula, cells)])
+    return (_BOM + out.getvalue()).encode()
+
+
+def known_share(headings: Sequence[str]) -> float:
+    """How much of a sheet's headings is known here: which table of a file is meant."""
+    return sum(each in HEADINGS for each in headings) / max(len(headings), 1)
+
+
+def read(rows: Sequence[Mapping[str, str | None]]) -> list[Line]:
+    """The lines of a sheet, by heading; a line without a name is passed over.
+
+    Raises `SystemInvalid`, which names each wrong cell by line and heading. Nothing is kept then.
+    """
+    faults: list[Fault] = []
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        if not (row.get("システム名") or "").strip():
+            continue
+        said, wrong = _described(row, number)
+        faults += wrong
+        try:
+            told = (row.get(_ID) or "").strip()
+            system_id = UUID(told) if told else None
+        except ValueError:
+            faults.append(_wrong(number, _ID, "invalid_id", "UUID", "a UUID"))
+            continue
+        if said is not None:
+            own = (row.get(_ORGANIZATION) or "").strip() or None
+            lines.append(Line(number, system_id, own, said))
+    if faults:
+        raise SystemInvalid(faults=faults)
+    return lines
+
+
+def _described(
+    row: Mapping[str, str | None], number: int
+) -> tuple[Description | None, list[Fault]]:
+    told: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for column in _COLUMNS:
+        cell = _as_said((row.get(column.heading) or "").strip())
+        if not cell:
+            continue
+        try:
+            value = column.read(cell)
+        except (ValueError, KeyError, IndexError):
+            faults.append(_unreadable(number, column))
+            continue
+        outer, _, inner = column.member.partition(".")
+        if inner:
+            told.setdefault(outer, {})[inner] = value
+        else:
+            told[outer] = value
+    if "export" in told:
+        told["export"].setdefault("formats", [])
+    try:
+        return Description.model_validate(told), faults
+    except ValidationError as exc:
+        return None, faults + [_of(number, error) for error in exc.errors(include_input=False)]
+
+
+def _of(number: int, error: Any) -> Fault:
+    path = [str(part) for part in error["loc"]]
+    named = next((each for each in _COLUMNS if each.member in (".".join(path[:2]), path[0])), None)
+    heading = named.heading if named else "/".join(path)
+    return _wrong(number, heading, error["type"], "使える値です", error["msg"])
+
+
+def _unreadable(number: int, column: _Column) -> Fault:
+    shown = {"costs": "2020=4484700 revision", "interfaces": "標準=連携API",
+             "plan.skipped": "gov_cloud=理由", "certificates": "linkage-v1=2027-03-31"}  # fmt: skip
+    example = shown.get(column.member, "3")
+    return _wrong(number, column.heading, "unreadable_cell", example, f"a cell such as {example}")
+
+
+def _wrong(number: int, heading: str, code: str, ja: str, en: str) -> Fault:
+    return Fault(
+        f"{number}/{heading}", code, f"{number}行目の「{heading}」を確認してください（例・条件: {ja}）。",
+        f"Look at “{heading}” of line {number}: {en}.",
+    )  # fmt: skip
+
+
+def _cell(description: Mapping[str, Any], column: _Column) -> str:
+    outer, _, inner = column.member.partition(".")
+    value = description.get(outer)
+    if inner:
+        value = (value or {}).get(inner)
+    return "" if value is None else column.write(value)
+
+
+def _no_formula(cell: str) -> str:
+    """A spreadsheet runs what begins so; an apostrophe before it makes it a text."""
+    return f"'{cell}" if cell.startswith(_FORMULAS) else cell
+
+
+def _as_said(cell: str) -> str:
+    """The cell without that apostrophe."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULAS) else cell

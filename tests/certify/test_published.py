@@ -1,0 +1,74 @@
+"""The standard as it is published: no change that breaks a client, a page, and one file of it all."""
+
+import io
+import re
+import zipfile
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from app.certify.document import Document
+from app.certify.lint import STANDARD, Standard, lint
+
+RELEASED = sorted((STANDARD.parent / "released").glob("linkage-*.yaml"))
+TEXT = STANDARD.read_text("utf-8")
+DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT)
+
+
+def test_there_is_a_release_to_be_compared_with() -> None:
+    assert RELEASED
+
+
+@pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.stem)
+def test_what_a_client_of_a_release_relies_on_is_still_there(path: Any) -> None:
+    """Within one major version (the standard's own change policy)."""
+    released = Standard(Document.read(path.read_bytes()))
+    now = Document.read(TEXT.encode())
+
+    major = path.stem.removeprefix("linkage-").partition(".")[0]
+
+    assert now.root["info"]["version"].partition(".")[0] == major
+    assert lint(released, now, released.classes) == []
+    rules = {each["id"] for each in DOCUMENT["x-rules"]}
+    assert {each["id"] for each in released.document.root["x-rules"]} <= rules
+
+
+async def test_the_page_has_every_rule_in_both_languages_and_loads_nothing(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/standard")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    for rule in DOCUMENT["x-rules"]:
+        assert f'id="{rule["id"]}"' in answer.text
+    assert len(re.findall(r'<dd>[^<]+<span lang="en">[^<]+', answer.text)) >= len(
+        DOCUMENT["x-rules"]
+    )
+    assert not re.search(r"<(script|img|link|iframe)\b", answer.text)
+    linked = set(re.findall(r'href="#([A-Z0-9-]+)"', answer.text))
+    assert linked <= {each["id"] for each in DOCUMENT["x-rules"]}
+
+
+async def test_the_bundle_holds_the_standard_its_codes_and_every_layout(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/standard/linkage-v1.zip")
+    again = await client.get("/standard/linkage-v1.zip")
+    have = await client.get(
+        "/standard/linkage-v1.zip", headers={"If-None-Match": answer.headers["etag"]}
+    )
+    yaml_alone = await client.get("/standard/linkage-v1.yaml")
+
+    files = zipfile.ZipFile(io.BytesIO(answer.content))
+    layouts = [name for name in files.namelist() if name.startswith("profiles/")]
+    businesses = orjson.loads(files.read("codes/businesses.json"))
+    assert answer.content == again.content
+    assert have.status_code == 304
+    assert files.read("linkage-v1.yaml").decode() == yaml_alone.text == TEXT
+    assert len(layouts) >= 23
+    assert orjson.loads(files.read(layouts[0]))["type"] == "object"
+    assert "270008" in files.read("codes/local_governments.csv").decode()
+    assert len(businesses) == 20
