@@ -31,6 +31,9 @@ WHY: Final[dict[str, _Why]] = {
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
+    "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
+    "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
+    "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
 
