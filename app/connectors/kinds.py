@@ -22,6 +22,7 @@ _OWN: Final[Mapping[str, str]] = {
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "sql": "app.connectors.sql:SqlConnector",
+    "xml_feed": "app.connectors.xml_feed:XmlFeedConnector",
 }
 
 

@@ -1,0 +1,291 @@
+"""The kind `xml_feed`: entries of RSS and Atom, and the alerts of the JMA (気象庁防災情報XML).
+
+A telegram is asked for once. What was cancelled or has expired never passes for what is in force,
+and a drill never for what is real.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from app.connectors import jma
+from app.connectors.errors import SourceBroken
+from app.connectors.feed_entries import COLUMNS, entries
+from app.connectors.feed_memory import Memory
+from app.connectors.frame import (
+    SILENT_SECONDS,
+    Capabilities,
+    Changes,
+    Connector,
+    Harvest,
+    Known,
+    Means,
+    Proposal,
+    Shape,
+)
+from app.connectors.records import Record, as_csv
+from app.connectors.web import (
+    Address,
+    NoProof,
+    Proof,
+    Web,
+    below,
+    check_is_no_page,
+    conditions,
+    host_of,
+    is_same_origin,
+    joined,
+    validators,
+)
+from app.connectors.whole import asking, whole
+from app.kit import clock
+from app.kit.outbound import Bounds
+
+_FEED: Final = Bounds(most_bytes=64 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+_TELEGRAM: Final = Bounds(most_bytes=4 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+_Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2,10}$")]
+_Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
+_Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]{1,253}$")]
+
+
+class XmlFeedSettings(Shape):
+    """Where feeds are, and how we prove ourselves there."""
+
+    base: Address
+    auth: Proof = Field(default_factory=NoProof)
+
+
+class Entries(Shape):
+    """The entries themselves, of RSS or Atom."""
+
+    type: Literal["entries"] = "entries"
+
+
+class Alerts(Shape):
+    """What the telegrams say that the entries lead to (気象庁防災情報XML), a record a place.
+
+    One status alone: drills (訓練) and tests (試験) are a dataset of their own or none. An event
+    stays until it is taken back, replaced, or `keep_days` old.
+    """
+
+    type: Literal["jma"]
+    status: Literal["通常", "訓練", "試験"] = "通常"
+    titles: Annotated[list[_Word], Field(min_length=1, max_length=50)] | None = Field(
+        default=None, description="Control/Title; of all where none is named"
+    )
+    areas: Annotated[list[_Code], Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Beginnings of area codes: 27 is 大阪府"
+    )
+    ended: Literal["marked", "left_out"] = "marked"
+    keep_days: Annotated[int, Field(ge=1, le=60)] = 7
+    most_telegrams: Annotated[int, Field(ge=1, le=5_000)] = Field(
+        default=500, description="Asked for in one harvest; the next one goes on"
+    )
+    hosts: Annotated[list[_Host], Field(max_length=10)] = Field(
+        default_factory=list, description="That may have telegrams, beside the feed's own"
+    )
+
+
+class XmlFeedSelection(Shape):
+    """Which feed below the base, and what of it."""
+
+    path: Annotated[str, StringConstraints(max_length=1_000)] = ""
+    read: Annotated[Entries | Alerts, Field(discriminator="type")] = Field(default_factory=Entries)
+    columns: Annotated[list[_Column], Field(min_length=1, max_length=30)] | None = None
+    poll_seconds: Annotated[int, Field(ge=10, le=3_600)] = Field(
+        default=60, description="How often a stream of its changes looks"
+    )
+
+    @property
+    def given(self) -> Sequence[str]:
+        """The columns that are wanted; all where none is named."""
+        every = jma.COLUMNS if isinstance(self.read, Alerts) else COLUMNS
+        return self.columns or every
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a feed comes to now, and what proves it."""
+
+    records: Sequence[Record] = field(repr=False)
+    validators: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """What a feed lists now; None for its entries where they are those that we know."""
+
+    url: str
+    entries: list[dict[str, Any]] | None = field(repr=False)
+    validators: Mapping[str, Any]
+
+
+class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
+    """RSS, Atom and the disaster feeds of the JMA."""
+
+    kind = "xml_feed"
+    title_ja = "フィード（RSS・Atom・気象庁防災情報XML）"
+    title_en = "Feeds (RSS, Atom, alerts of the JMA)"
+    settings_shape: ClassVar[type[Shape]] = XmlFeedSettings
+    selection_shape: ClassVar[type[Shape]] = XmlFeedSelection
+    capabilities = Capabilities(streams=True, notices_changes=True, discovers=True)
+
+    def __init__(self, settings: XmlFeedSettings, means: Means) -> None:
+        super().__init__(settings, means)
+        self._web = Web(means.outbound, settings.auth)
+
+    def check_settings(self) -> None:
+        """Raises `OutboundRefused`."""
+        self._web.check(self.settings.base)
+
+    async def check(self, selection: XmlFeedSelection | None = None) -> None:
+        """Read the feed, and of alerts the newest telegram."""
+        if selection is None:
+            await self._web.check_answers(self.settings.base)
+            return
+        feed = await self._feed(selection, None)
+        if isinstance(selection.read, Alerts):
+            for entry in (feed.entries or [])[:1]:
+                await self._event(feed.url, entry, selection.read)
+
+    @asynccontextmanager
+    async def harvest(
+        self, selection: XmlFeedSelection, known: Known | None = None, first: int | None = None
+    ) -> AsyncIterator[Harvest | None]:
+        """The entries, or all alerts that we know of, as CSV."""
+        state = await self._state(selection, known, first)
+        if state is None:
+            yield None
+            return
+        pieces = as_csv(selection.given, state.records[:first])
+        yield Harvest(pieces, f"{selection.read.type}.csv", None, state.validators)
+
+    @asynccontextmanager
+    async def listen(
+        self, selection: XmlFeedSelection, position: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[AsyncIterator[Changes]]:
+        """What a look at the feed finds changed since the last, an alert that expires among it."""
+        async with aclosing(self._looks(selection, position or {})) as looks:
+            yield looks
+
+    async def _looks(
+        self, selection: XmlFeedSelection, position: Mapping[str, Any]
+    ) -> AsyncGenerator[Changes, None]:
+        key = "key" if isinstance(selection.read, Alerts) else "id"
+        known, marks = position.get("known"), dict(position.get("marks", {}))
+        while True:
+            state = await self._state(selection, Known(known) if known is not None else None)
+            if state is not None:
+                found = {str(each[key]): each for each in state.records}
+                now = {name: _mark(each) for name, each in found.items()}
+                changed = [found[name] for name, mark in now.items() if marks.get(name) != mark]
+                gone = [{key: name} for name in marks if name not in now]
+                known, marks = dict(state.validators), now
+                yield Changes(changed, gone, {"known": known, "marks": marks})
+            await asyncio.sleep(selection.poll_seconds)
+
+    async def discover(self) -> Sequence[Proposal]:
+        """The feed at the base itself, with the titles of what it lists."""
+        feed = await self._feed(XmlFeedSelection(), None)
+        fields = tuple({"name": name} for name in COLUMNS)
+        found = [Proposal("entries", {}, fields)]
+        links = [str(each["link"]) for each in feed.entries or ()]
+        if any("/developer/xml/" in each for each in links):  # where the JMA has its telegrams
+            fields = tuple({"name": name} for name in jma.COLUMNS)
+            found.append(Proposal("jma", {"read": {"type": "jma"}}, fields))
+        return found
+
+    async def _state(
+        self, selection: XmlFeedSelection, known: Known | None, first: int | None = None
+    ) -> _State | None:
+        """All that is known now; None where it is what `known` proves."""
+        feed = await self._feed(selection, known)
+        told, learnt = dict(feed.validators), False
+        found: Sequence[Record]
+        if isinstance(selection.read, Alerts):
+            memory = Memory.of(known)
+            asked, is_all = await self._learn(memory, feed, selection.read, first)
+            if not is_all:  # the rest is asked for the next time, whether the feed changes or not
+                told.clear()
+            found, learnt = _alerts(memory, selection.read), asked > 0
+            told |= await asyncio.to_thread(memory.as_validators)
+        elif feed.entries is None:
+            return None
+        else:
+            found = feed.entries
+        told["sha256"] = hashlib.sha256(repr(found).encode("utf-8", "replace")).hexdigest()
+        is_same = known is not None and known.validators.get("sha256") == told["sha256"]
+        return None if is_same and not learnt else _State(found, told)
+
+    async def _feed(self, selection: XmlFeedSelection, known: Known | None) -> _Feed:
+        base = self.settings.base
+        url = below(base, selection.path) if selection.path else base
+        async with self._web.get(url, bounds=_FEED, headers=conditions(known)) as answer:
+            if answer.status == 304:
+                told = known.validators if known is not None else {}
+                kept = {name: told[name] for name in ("etag", "last_modified") if name in told}
+                return _Feed(url, None, kept)
+            check_is_no_page(answer)
+            found = await entries(answer.host, answer.pieces)
+            return _Feed(url, found, validators(answer.headers) or {})
+
+    async def _learn(
+        self, memory: Memory, feed: _Feed, read: Alerts, first: int | None
+    ) -> tuple[int, bool]:
+        """Ask for the telegrams that are new, the newest first. How many, and whether none is left."""
+        if feed.entries is None:
+            return 0, True
+        titles = read.titles
+        wanted = [each for each in feed.entries if titles is None or each["title"] in titles]
+        new = [each for each in wanted if not memory.has_seen(each)]
+        asked = new[: min(first or read.most_telegrams, read.most_telegrams)]
+        came = [(entry, await self._event(feed.url, entry, read)) for entry in asked]
+        there = [(entry, event) for entry, event in came if event is not None]
+        if asked and not there:
+            raise SourceBroken(source=host_of(feed.url), at="missing", detail="HTTP 404")
+        memory.forget_all_but(wanted)
+        for entry, event in reversed(there):  # the oldest first
+            memory.learn(entry, event, read.status)
+        return len(there), len(there) == len(new)
+
+    async def _event(
+        self, feed_url: str, entry: Mapping[str, Any], read: Alerts
+    ) -> jma.Event | None:
+        """What an entry's telegram says; None where it is there no more."""
+        url = joined(feed_url, str(entry["link"] or ""))
+        if not is_same_origin(url, feed_url) and host_of(url) not in read.hosts:
+            raise SourceBroken(source=host_of(feed_url), at="redirect")
+        try:
+            found = await whole(asking(self._web, self.settings.base, url), url, _TELEGRAM)
+        except SourceBroken as refusal:
+            if refusal.at == "missing":
+                return None
+            raise
+        if found is None:
+            raise SourceBroken(source=host_of(url), at="status", detail=304)
+        return await asyncio.to_thread(jma.event_of, found.host, found.body, url)
+
+
+def _alerts(memory: Memory, read: Alerts) -> list[Record]:
+    """What is known now, the oldest first, of the places that are wanted."""
+    now = clock.now()
+    memory.forget_before(now - timedelta(days=read.keep_days))
+    events = sorted(memory.events.values(), key=lambda each: (each.sent, each.series))
+    found: list[Record] = [record for event in events for record in event.records(now)]
+    if read.areas is not None:
+        beginnings = tuple(read.areas)
+        found = [each for each in found if str(each.get("area_code", "")).startswith(beginnings)]
+    if read.ended == "left_out":
+        found = [each for each in found if each["state"] == "in_force"]
+    return found
+
+
+def _mark(record: Record) -> str:
+    return hashlib.sha256(repr(record).encode("utf-8", "replace")).hexdigest()[:16]
