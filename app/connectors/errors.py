@@ -1,4 +1,6 @@
-"""How a source fails, told apart: five ways, each in words. Never quotes what a source answered."""
+"""How a source fails, told apart: five ways, each in words. Never quotes what a source answered, but
+for the sentence of a SOAP fault, cut short and looked through before.
+"""
 
 from typing import ClassVar, Final, NamedTuple
 
@@ -33,6 +35,7 @@ WHY: Final[dict[str, _Why]] = {
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
+    "clock": _Why("連携元の時計と合っていません", "its clock and ours differ"),
     "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip

@@ -21,6 +21,7 @@ _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
+    "soap": "app.connectors.soap:SoapConnector",
     "sql": "app.connectors.sql:SqlConnector",
     "xml_feed": "app.connectors.xml_feed:XmlFeedConnector",
 }

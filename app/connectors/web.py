@@ -23,6 +23,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import Known, Shape
 from app.kit.outbound import (
+    Answer,
     Bounds,
     Cause,
     Outbound,
@@ -144,6 +145,24 @@ class Web:
                         return
                     at = joined(at, answer.headers.get("location", ""))
         raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def post(
+        self, url: str, content: bytes, *, bounds: Bounds, headers: Mapping[str, str]
+    ) -> Answer:
+        """The answer to what is sent, whatever its status says, but for a redirect: what is sent
+        goes to `url` alone. Raises `SourceError` and `OutboundRefused`."""
+        proven, body = await self._proven(), bytearray()
+        with told():
+            asking = self.outbound.stream(
+                "POST", url, headers={**headers, **proven}, content=content, bounds=bounds,
+                shows_redirects=True,
+            )  # fmt: skip
+            async with asking as answer:
+                if 300 <= answer.status < 400:
+                    raise SourceBroken(source=answer.host, at="redirect")
+                async for piece in answer.pieces:
+                    body += piece
+        return Answer(answer.host, answer.status, answer.headers, bytes(body))
 
     async def check_answers(self, url: str) -> None:
         """That somebody answers who takes our credentials; a base that shows nothing may still
