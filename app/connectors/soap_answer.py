@@ -7,7 +7,7 @@ from lxml import etree
 
 from app.connectors.errors import SourceBroken, SourceRefused
 from app.connectors.safe_xml import document, local, text
-from app.connectors.web import check_status
+from app.connectors.web import check_is_no_page, check_status
 from app.formats.individual_number import holds_number
 from app.kit.outbound import Answer
 
@@ -34,6 +34,7 @@ def envelope_of(answer: Answer, hidden: Sequence[str] = ()) -> Any:
     # SOAP 1.1, 6.2 sends faults with 500; 1.2 (part 2, 7.5.2.2) with 400 as well.
     if answer.status not in (200, 400, 500) or (answer.status != 200 and "xml" not in kind):
         check_status(answer.host, answer.status, answer.headers)
+    check_is_no_page(answer)
     if kind.startswith("multipart/"):
         raise SourceBroken(source=answer.host, at="format", detail="SOAP (MTOM)")
     root = document(answer.host, answer.body, "SOAP")
