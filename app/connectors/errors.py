@@ -32,6 +32,7 @@ WHY: Final[dict[str, _Why]] = {
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
+    "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),

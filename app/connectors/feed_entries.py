@@ -43,7 +43,7 @@ async def entries(host: str, pieces: AsyncIterator[bytes]) -> list[dict[str, Any
                 _keep(found, record)
                 _let_go(element)
                 if len(found) > _MOST:
-                    raise SourceBroken(source=host, at="too_long", detail=f"{_MOST} entries /")
+                    raise SourceBroken(source=host, at="too_many", detail=_MOST)
     reader.close()
     return list(found.values())
 

@@ -33,11 +33,14 @@ class Memory:
         packed = known.validators.get("memory") if known is not None else None
         if not isinstance(packed, str):
             return cls()
-        told = orjson.loads(zlib.decompress(base64.b85decode(packed)))
-        if told.get("version") != _VERSION:
+        try:
+            told = orjson.loads(zlib.decompress(base64.b85decode(packed)))
+            if told["version"] != _VERSION:
+                return cls()
+            events = [Event.from_json(each) for each in told["events"]]
+            return cls({each.series: each for each in events}, dict.fromkeys(told["seen"]))
+        except (ValueError, zlib.error, LookupError, TypeError):
             return cls()
-        events = map(Event.from_json, told["events"])
-        return cls({each.series: each for each in events}, dict.fromkeys(told["seen"]))
 
     def as_validators(self) -> dict[str, str]:
         """To be kept until the next harvest; nothing where it is too much."""

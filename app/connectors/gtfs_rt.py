@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from app.connectors import gbfs_feed, gtfs_rt_feed
 from app.connectors.errors import SourceBroken
@@ -26,7 +26,14 @@ from app.connectors.frame import (
     Rows,
     Shape,
 )
-from app.connectors.records import Record, as_csv, check_is_of_all, in_batches
+from app.connectors.records import (
+    Record,
+    as_csv,
+    check_columns,
+    check_is_of_all,
+    digest,
+    in_batches,
+)
 from app.connectors.web import (
     Address,
     NoProof,
@@ -43,7 +50,7 @@ from app.kit import clock
 from app.kit.outbound import Bounds
 from app.query.question import Question
 
-_BOUNDS: Final = Bounds(most_bytes=32 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
+_BOUNDS: Final = Bounds(most_bytes=16 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
 _SKEW: Final = timedelta(seconds=120)  # by which two clocks may differ
 _Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
 
@@ -70,6 +77,20 @@ class GtfsRtSelection(Shape):
     )
     stale_after_seconds: Annotated[int, Field(ge=30, le=31 * 86_400)] | None = 900
     columns: Annotated[list[_Column], Field(min_length=1, max_length=30)] | None = None
+
+    @property
+    def given(self) -> Sequence[str]:
+        """The columns that are wanted; all where none is named."""
+        return self.columns or self._every
+
+    @property
+    def _every(self) -> Sequence[str]:
+        return gtfs_rt_feed.COLUMNS.get(self.feed, gbfs_feed.COLUMNS)
+
+    @model_validator(mode="after")
+    def _has_columns(self) -> "GtfsRtSelection":
+        check_columns(self.columns, self._every)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +136,7 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         if state is None:
             yield None
             return
-        pieces = as_csv(_columns(selection), state.records[:first])
+        pieces = as_csv(selection.given, state.records[:first])
         yield Harvest(pieces, f"{selection.feed}.csv", None, state.validators)
 
     @asynccontextmanager
@@ -128,7 +149,7 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         if state is None:
             yield None
             return
-        batches = in_batches(_columns(selection), state.records)
+        batches = in_batches(selection.given, state.records)
         yield Rows(batches, state.as_of, state.validators)
 
     async def discover(self) -> Sequence[Proposal]:
@@ -159,7 +180,10 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         as_of = gtfs_rt_feed.told_at(message)
         self._check_clock(selection, as_of)
         made = gtfs_rt_feed.records(found.host, message, selection.feed, selection.language)
-        proof = {**(validators(found.headers) or {}), **_proof(as_of, found.body)}
+        proof = {
+            **(validators(found.headers) or {}),
+            **_proof(as_of, hashlib.sha256(found.body).hexdigest()),
+        }
         return None if proof["sha256"] == digest else _State(made, as_of, proof)
 
     async def _stations(self, selection: GtfsRtSelection, told: Mapping[str, Any]) -> _State | None:
@@ -175,8 +199,10 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         information, status = (read[name] for name in gbfs_feed.FEEDS)
         as_of = gbfs_feed.told_at(status)
         self._check_clock(selection, as_of)
-        made = gbfs_feed.records(host_of(url), information, status, selection.language)
-        proof = _proof(as_of, repr(made).encode())
+        made = await asyncio.to_thread(
+            gbfs_feed.records, host_of(url), information, status, selection.language
+        )
+        proof = _proof(as_of, await asyncio.to_thread(digest, made))
         if proof["sha256"] == told.get("sha256"):
             return None
         again = clock.now() + timedelta(seconds=gbfs_feed.lasts(status))
@@ -204,14 +230,9 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
             raise SourceBroken(source=host, at="stale", detail=int(age.total_seconds()))
 
 
-def _columns(selection: GtfsRtSelection) -> Sequence[str]:
-    every = gtfs_rt_feed.COLUMNS.get(selection.feed, gbfs_feed.COLUMNS)
-    return every if selection.columns is None else selection.columns
-
-
-def _proof(as_of: datetime | None, body: bytes) -> dict[str, str]:
+def _proof(as_of: datetime | None, sha256: str) -> dict[str, str]:
     told = {"as_of": as_of.isoformat()} if as_of is not None else {}
-    return {**told, "sha256": hashlib.sha256(body).hexdigest()}
+    return {**told, "sha256": sha256}
 
 
 def _parsed(moment: object) -> datetime | None:

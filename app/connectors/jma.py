@@ -7,15 +7,16 @@ one) the telegram of the latest Control/DateTime counts, as the JMA's own answer
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from app.connectors.errors import SourceChanged
+from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.safe_xml import document, local, text
 from app.query.codes import check_digit
 
 STATUSES: Final = ("通常", "訓練", "試験")
 _CANCELLED: Final = "取消"
+_SKEW: Final = timedelta(hours=1)
 _TYPES: Final = ("発表", "訂正", _CANCELLED, "遅延")
 _REPORT: Final = "{http://xml.kishou.go.jp/jmaxml1/}"
 _HEAD: Final = "{http://xml.kishou.go.jp/jmaxml1/informationBasis1/}"
@@ -123,6 +124,13 @@ class Event:
 
 
 _OF_EVENT: Final[tuple[str, ...]] = tuple(name for name in COLUMNS if name in Event.__slots__)
+
+
+def check_clock(host: str, event: Event, now: datetime) -> None:
+    """Raises `SourceBroken` for a telegram of a time to come: no later one could take its place."""
+    ahead = event.sent - now
+    if ahead > _SKEW:
+        raise SourceBroken(source=host, at="ahead", detail=int(ahead.total_seconds()))
 
 
 def event_of(host: str, body: bytes, telegram: str) -> Event:

@@ -1,9 +1,12 @@
 """Records that a kind has made of what its source speaks, as a table or as an answer. Asks nobody."""
 
 import csv
+import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
+
+from pydantic_core import PydanticCustomError
 
 from app.connectors.errors import CannotAnswer
 from app.query.question import Question
@@ -26,6 +29,21 @@ async def in_batches(
     """The same as values, for a question."""
     for at in range(0, len(records), _AT_ONCE):
         yield [{name: each.get(name) for name in columns} for each in records[at : at + _AT_ONCE]]
+
+
+def digest(records: Sequence[Record]) -> str:
+    """What tells whether they are the same as before. Takes its time with many."""
+    return hashlib.sha256(repr(records).encode("utf-8", "replace")).hexdigest()
+
+
+def check_columns(wanted: Sequence[str] | None, every: Sequence[str]) -> None:
+    """Refuse, in a selection, a column that there is not. Raises what pydantic takes for an error."""
+    for name in wanted or ():
+        if name not in every:
+            told = {"column": name, "known": ", ".join(every)}
+            raise PydanticCustomError(
+                "no_such_column", "There is no column {column}: there are {known}.", told
+            )
 
 
 def check_is_of_all(kind: str, question: Question) -> None:

@@ -27,6 +27,7 @@ from app.connectors.frame import (
     Proposal,
     Rows,
     Shape,
+    parted,
 )
 from app.connectors.records import check_is_of_all
 from app.connectors.safe_xml import document
@@ -45,7 +46,7 @@ from app.kit.outbound import Bounds
 from app.query.question import Both, Compare, Condition, Question
 
 _DOCUMENT: Final = Bounds(most_bytes=8 << 20, seconds=30, silent_seconds=15)
-_ANSWER: Final = Bounds(most_bytes=32 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+_ANSWER: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
 _MOST_DOCUMENTS: Final = 60
 _MOST_PAGES: Final = 100_000
 _TODAY: Final = re.compile(r"\{today([+-]\d{1,3})?\}")
@@ -252,12 +253,7 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
     async def _page(
         self, service: _Service, selection: SoapSelection, arguments: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], bytes]:
-        security = self.settings.security
-        hidden = [
-            each.get_secret_value()
-            for each in (getattr(security, "password", None), getattr(self.settings.auth, "password", None))
-            if each is not None
-        ]  # fmt: skip
+        hidden = _flat(parted(self.settings)[1])
         message = await asyncio.to_thread(self._message, service, selection, arguments)
         answer = await self._web.post(
             message.address, message.body, headers=message.headers, bounds=_ANSWER
@@ -304,6 +300,15 @@ def _parts(where: Condition | None) -> Sequence[Any]:
 def _is_asked(condition: Any, selection: SoapSelection) -> bool:
     is_equality = isinstance(condition, Compare) and condition.op == "="
     return is_equality and condition.field.name in selection.asks
+
+
+def _flat(secrets: Mapping[str, Any]) -> list[str]:
+    """Every secret of the settings, wherever it stands."""
+    return [
+        word
+        for each in secrets.values()
+        for word in (_flat(each) if isinstance(each, Mapping) else [str(each)])
+    ]
 
 
 def _said(value: Any) -> Any:

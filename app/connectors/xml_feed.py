@@ -5,14 +5,13 @@ and a drill never for what is real.
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from app.connectors import jma
 from app.connectors.errors import SourceBroken
@@ -29,7 +28,7 @@ from app.connectors.frame import (
     Proposal,
     Shape,
 )
-from app.connectors.records import Record, as_csv
+from app.connectors.records import Record, as_csv, check_columns, digest
 from app.connectors.web import (
     Address,
     NoProof,
@@ -106,8 +105,16 @@ class XmlFeedSelection(Shape):
     @property
     def given(self) -> Sequence[str]:
         """The columns that are wanted; all where none is named."""
-        every = jma.COLUMNS if isinstance(self.read, Alerts) else COLUMNS
-        return self.columns or every
+        return self.columns or self._every
+
+    @property
+    def _every(self) -> Sequence[str]:
+        return jma.COLUMNS if isinstance(self.read, Alerts) else COLUMNS
+
+    @model_validator(mode="after")
+    def _has_columns(self) -> "XmlFeedSelection":
+        check_columns(self.columns, self._every)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             state = await self._state(selection, Known(known) if known is not None else None)
             if state is not None:
                 found = {str(each[key]): each for each in state.records}
-                now = {name: _mark(each) for name, each in found.items()}
+                now = await asyncio.to_thread(_marks, found)
                 changed = [found[name] for name, mark in now.items() if marks.get(name) != mark]
                 gone = [{key: name} for name in marks if name not in now]
                 known, marks = dict(state.validators), now
@@ -210,17 +217,17 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         told, learnt = dict(feed.validators), False
         found: Sequence[Record]
         if isinstance(selection.read, Alerts):
-            memory = Memory.of(known)
+            memory = await asyncio.to_thread(Memory.of, known)
             asked, is_all = await self._learn(memory, feed, selection.read, first)
             if not is_all:  # the rest is asked for the next time, whether the feed changes or not
                 told.clear()
-            found, learnt = _alerts(memory, selection.read), asked > 0
+            found, learnt = await asyncio.to_thread(_alerts, memory, selection.read), asked > 0
             told |= await asyncio.to_thread(memory.as_validators)
         elif feed.entries is None:
             return None
         else:
             found = feed.entries
-        told["sha256"] = hashlib.sha256(repr(found).encode("utf-8", "replace")).hexdigest()
+        told["sha256"] = await asyncio.to_thread(digest, found)
         is_same = known is not None and known.validators.get("sha256") == told["sha256"]
         return None if is_same and not learnt else _State(found, told)
 
@@ -270,7 +277,9 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             raise
         if found is None:
             raise SourceBroken(source=host_of(url), at="status", detail=304)
-        return await asyncio.to_thread(jma.event_of, found.host, found.body, url)
+        event = await asyncio.to_thread(jma.event_of, found.host, found.body, url)
+        jma.check_clock(found.host, event, clock.now())
+        return event
 
 
 def _alerts(memory: Memory, read: Alerts) -> list[Record]:
@@ -287,5 +296,5 @@ def _alerts(memory: Memory, read: Alerts) -> list[Record]:
     return found
 
 
-def _mark(record: Record) -> str:
-    return hashlib.sha256(repr(record).encode("utf-8", "replace")).hexdigest()[:16]
+def _marks(found: Mapping[str, Record]) -> dict[str, str]:
+    return {name: digest([each])[:16] for name, each in found.items()}

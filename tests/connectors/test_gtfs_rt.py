@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from google.transit import gtfs_realtime_pb2 as rt
+from pydantic import ValidationError
 
 from app.connectors.errors import SourceBroken, SourceChanged, SourceError
 from app.connectors.frame import Known
@@ -312,6 +313,11 @@ async def test_bicycles_of_version_2_are_as_those_of_3_and_are_not_asked_before_
     row = next(csv.DictReader(io.StringIO(body)))
     found = (row["name"], row["num_vehicles_available"], row["is_renting"], row["is_returning"])
     assert found == ("架空駅前", "3", "true", "")
+
+
+def test_a_column_that_a_feed_has_not_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(ValidationError, match="station_id, name"):
+        GtfsRtSelection(feed="gbfs_stations", columns=["trip_id"])
 
 
 async def test_what_proves_us_is_not_sent_to_where_a_system_leads() -> None:

@@ -61,8 +61,9 @@ async def test_rows_of_a_soap_service_keep_their_zeros(farm: Farm) -> None:
     async with web(service.answer) as server:
         service.base = server.base
         selection = {"operation": "GetShelters", "rows": "shelters/shelter"}
-        feeds = {"dataset": await farm.dataset(), "publish": True, "selection": selection}
+        dataset = await farm.dataset()
+        feeds = {"dataset": dataset, "publish": True, "selection": selection}
         connector = await farm.add("soap", {"wsdl": f"{server.base}/service"}, feeds)
         run = await farm.run(connector)
 
-    assert (run["state"], await farm.records(feeds["dataset"])) == ("ok", service.rows)
+    assert (run["state"], await farm.records(dataset)) == ("ok", service.rows)
