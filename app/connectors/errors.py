@@ -125,3 +125,12 @@ class FolderNotLent(AppError):
         "The folder {folder} is not lent to this organisation: have the operator add it to"
         " URBANOS_FILE_ROOTS."
     )
+
+
+class SigningNotInstalled(AppError):
+    """The library that signs is an extra, and not here."""
+
+    kind = Kind.INVALID
+    code = "soap_signing_not_installed"
+    ja = "SOAPメッセージの署名には追加部品 {extra} が必要です。運営者に導入を依頼してください。"
+    en = "Signing of SOAP messages needs the extra {extra}: have the operator install it."

@@ -10,20 +10,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.connectors.errors import SigningNotInstalled
 from app.connectors.frame import Shape
 from app.kit import clock
-from app.kit.errors import AppError, Kind
 
 _LASTS: Final = timedelta(minutes=5)
-
-
-class SigningNotInstalled(AppError):
-    """The library that signs is an extra, and not here."""
-
-    kind = Kind.UNSUPPORTED
-    code = "soap_signing_not_installed"
-    ja = "SOAPメッセージの署名には追加部品 {extra} が必要です。運営者に導入を依頼してください。"
-    en = "Signing of SOAP messages needs the extra {extra}: have the operator install it."
 
 
 class NoSecurity(Shape):

@@ -17,9 +17,14 @@ from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from app.connectors import soap_security
-from app.connectors.errors import CannotAnswer, SourceChanged, SourceError, SourceRefused
+from app.connectors.errors import (
+    CannotAnswer,
+    SigningNotInstalled,
+    SourceChanged,
+    SourceError,
+    SourceRefused,
+)
 from app.connectors.soap import SoapConnector, SoapSelection, SoapSettings
-from app.connectors.soap_security import SigningNotInstalled
 from app.kit import clock
 from app.kit.outbound import OutboundRefused
 from app.query.fields import Field, FieldType
