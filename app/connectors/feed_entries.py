@@ -1,5 +1,6 @@
 """Entries of RSS and Atom feeds, as records, one by one as they come. Asks nobody."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -13,6 +14,7 @@ COLUMNS: Final = (
     "id", "title", "link", "summary", "author", "categories", "published_at", "updated_at",
 )  # fmt: skip
 _MOST: Final = 20_000
+_AT_ONCE: Final = 4 << 10  # some 2 ms
 _ROOTS: Final = {"feed": "entry", "rss": "item", "RDF": "item"}  # Atom, RSS 0.9x and 2.0, RSS 1.0
 # What each member is called: RSS 2.0, Atom (RFC 4287), Dublin Core. The first that is there counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -31,27 +33,42 @@ async def entries(host: str, pieces: AsyncIterator[bytes]) -> list[dict[str, Any
 
     Raises `SourceBroken` for what is no XML, and `SourceChanged` for what is no feed.
     """
-    reader, found, root = Reader(host, "RSS / Atom"), dict[str, dict[str, Any]](), None
+    gathering = _Gathering(host)
     async for piece in pieces:
-        for event, element in reader.feed(piece):
-            if root is None:
-                root = element
-                if local(root) not in _ROOTS:
-                    raise SourceChanged(source=host, at="shape", detail="RSS / Atom")
-            if event == "end" and local(element) == _ROOTS[local(root)] and _is_shallow(element):
-                record = _record(element)
-                _keep(found, record)
+        # A parser of libxml2 stays in the thread that made it, so this one lets others in between.
+        for at in range(0, len(piece), _AT_ONCE):
+            gathering.read(piece[at : at + _AT_ONCE])
+            await asyncio.sleep(0)
+    gathering.reader.close()
+    return list(gathering.found.values())
+
+
+class _Gathering:
+    """What has come of a feed."""
+
+    def __init__(self, host: str) -> None:
+        self.host, self.reader = host, Reader(host, "RSS / Atom")
+        self.found: dict[str, dict[str, Any]] = {}
+        self._entry: str | None = None  # what an entry is called here
+
+    def read(self, piece: bytes) -> None:
+        """The entries that end in a piece."""
+        for event, element in self.reader.feed(piece):
+            name = local(element)
+            if self._entry is None:
+                self._entry = _ROOTS.get(name)
+                if self._entry is None:
+                    raise SourceChanged(source=self.host, at="shape", detail="RSS / Atom")
+            if event == "end" and name == self._entry and _is_shallow(element):
+                self._keep(_record(element))
                 _let_go(element)
-                if len(found) > _MOST:
-                    raise SourceBroken(source=host, at="too_many", detail=_MOST)
-    reader.close()
-    return list(found.values())
 
-
-def _keep(found: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
-    before = found.get(record["id"])
-    if before is None or (record["updated_at"] or "") > (before["updated_at"] or ""):
-        found[record["id"]] = record
+    def _keep(self, record: dict[str, Any]) -> None:
+        before = self.found.get(record["id"])
+        if before is None or (record["updated_at"] or "") > (before["updated_at"] or ""):
+            self.found[record["id"]] = record
+        if len(self.found) > _MOST:
+            raise SourceBroken(source=self.host, at="too_many", detail=_MOST)
 
 
 def _is_shallow(element: Any) -> bool:
@@ -68,20 +85,21 @@ def _let_go(element: Any) -> None:
 
 def _record(entry: Any) -> dict[str, Any]:
     made: dict[str, Any] = dict.fromkeys(COLUMNS)
+    members: dict[str, list[Any]] = {}
+    for each in entry:
+        members.setdefault(local(each), []).append(each)
     for name, called in _NAMES.items():
-        its = {local(each): each for each in reversed(entry) if local(each) in called}
-        first = next((its[each] for each in called if each in its), None)
+        first = next((members[each][0] for each in called if each in members), None)
         made[name] = _moment(text(first)) if name in _TIMES else text(first)
-    categories = [each.get("term") or text(each) for each in entry if local(each) == "category"]
+    categories = [each.get("term") or text(each) for each in members.get("category", ())]
     made["categories"] = ", ".join(filter(None, categories)) or None
-    made["link"] = _link(entry)
+    made["link"] = _link(members.get("link", []))
     made["id"] = made["id"] or made["link"] or _digest(made)
     return made
 
 
-def _link(entry: Any) -> str | None:
+def _link(links: list[Any]) -> str | None:
     """Where an entry leads: Atom's has a relation, of which `alternate` is meant by none."""
-    links = [each for each in entry if local(each) == "link"]
     main = [each for each in links if each.get("rel", "alternate") == "alternate"]
     for each in [*main, *links]:
         if address := each.get("href") or text(each):

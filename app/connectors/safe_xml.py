@@ -17,7 +17,10 @@ _PIECE: Final = 1 << 16
 
 
 class Reader:
-    """Elements as they come, from pieces of bytes. What its user has read, its user clears."""
+    """Elements as they come, from pieces of bytes. What its user has read, its user clears.
+
+    It stays in the thread that made it: libxml2 breaks where a parser goes on in another.
+    """
 
     def __init__(self, host: str, what: str = "XML") -> None:
         self._host, self._what, self._is_begun = host, what, False
@@ -49,7 +52,7 @@ class Reader:
 
     def _check_kind(self, root: Any) -> None:
         if root.getroottree().docinfo.doctype:
-            at = "html" if etree.QName(root).localname.lower() == "html" else "format"
+            at = "html" if local(root).lower() == "html" else "format"
             raise SourceBroken(source=self._host, at=at, detail=f"{self._what} (DOCTYPE)")
 
     @contextmanager
@@ -75,7 +78,8 @@ def document(host: str, body: bytes, what: str = "XML") -> Any:
 
 def local(element: Any) -> str:
     """An element's name without its namespace."""
-    return str(etree.QName(element).localname)
+    name: str = element.tag
+    return name.rpartition("}")[2]
 
 
 def text(element: Any, most: int = 20_000) -> str | None:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lxml import etree
-
 from app.connectors.errors import SourceBroken, SourceRefused
 from app.connectors.safe_xml import document, local, text
 from app.connectors.web import check_is_no_page, check_status
@@ -15,8 +13,7 @@ _ENVELOPES: Final = (
     "{http://schemas.xmlsoap.org/soap/envelope/}",  # 1.1
     "{http://www.w3.org/2003/05/soap-envelope}",  # 1.2
 )
-_NIL: Final = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-_INSTANCE: Final = "http://www.w3.org/2001/XMLSchema-instance"
+_INSTANCE: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
 # WSS: SOAP Message Security 1.1, 12
 _CREDENTIALS: Final = frozenset((
     "FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken", "FailedCheck",
@@ -62,9 +59,9 @@ def rows_of(envelope: Any, path: Sequence[str]) -> list[dict[str, Any]]:
 def _record(element: Any) -> dict[str, Any]:
     """An element's members, those within members by names with dots, several of one as a list."""
     made: dict[str, Any] = {
-        local_of(name): value
+        name.rpartition("}")[2]: value
         for name, value in element.attrib.items()
-        if etree.QName(name).namespace != _INSTANCE
+        if not name.startswith(_INSTANCE)
     }
     if not len(element):
         made["value"] = text(element)
@@ -78,18 +75,13 @@ def _put(made: dict[str, Any], name: str, element: Any) -> None:
         for child in element:
             _put(made, f"{name}.{local(child)}", child)
         return
-    is_nil = element.get(_NIL) in ("true", "1")
+    is_nil = element.get(f"{_INSTANCE}nil") in ("true", "1")
     value = None if is_nil else text(element)
     before = made.get(name)
     if isinstance(before, list):
         before.append(value)
     else:
         made[name] = value if name not in made else [before, value]
-
-
-def local_of(name: str) -> str:
-    """A name without its namespace."""
-    return str(etree.QName(name).localname)
 
 
 def _fault(host: str, fault: Any, hidden: Sequence[str]) -> SourceBroken | SourceRefused:
