@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.connectors import gbfs_feed, gtfs_rt_feed
 from app.connectors.errors import SourceBroken
@@ -58,6 +58,15 @@ _Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
 class GtfsRtSettings(Shape):
     """Where the feeds are: a folder of GTFS Realtime, or the `gbfs.json` of a GBFS system."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"base": "https://bus.example.jp/gtfs-rt/"},
+                {"base": "https://cycle.example.jp/gbfs/3.0/gbfs.json"},
+            ]
+        }
+    )
+
     base: Address
     auth: Proof = Field(default_factory=NoProof)
 
@@ -67,6 +76,15 @@ class GtfsRtSelection(Shape):
 
     A feed whose own time is older than `stale_after_seconds` is refused: it stands still.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"feed": "vehicle_positions", "path": "VehiclePosition.pb"},
+                {"feed": "gbfs_stations", "language": "ja"},
+            ]
+        }
+    )
 
     feed: Literal["vehicle_positions", "trip_updates", "alerts", "gbfs_stations"]
     path: Annotated[str, StringConstraints(max_length=1_000)] = Field(

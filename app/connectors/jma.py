@@ -161,7 +161,7 @@ def event_of(host: str, body: bytes, telegram: str) -> Event:
         reported_at=_moment(head, "ReportDateTime"),
         target_at=_moment(head, "TargetDateTime"),
         valid_until=_moment(head, "ValidDateTime"),
-        headline=text(head.find(f"{_HEAD}Headline/{_HEAD}Text"), 2_000),
+        headline=text(head.find(f"{_HEAD}Headline/{_HEAD}Text")),
         telegram=telegram,
         areas=tuple(_areas(head).values()),
     )
@@ -210,7 +210,7 @@ def _local_government_code(area: Area) -> str | None:
 
 
 def _said(parent: Any, name: str) -> str | None:
-    return next((text(each, 500) for each in parent if local(each) == name), None)
+    return next((text(each) for each in parent if local(each) == name), None)
 
 
 def _moment(parent: Any, name: str) -> str | None:

@@ -82,8 +82,6 @@ def local(element: Any) -> str:
     return name.rpartition("}")[2]
 
 
-def text(element: Any, most: int = 20_000) -> str | None:
+def text(element: Any) -> str | None:
     """All text within, blanks at its ends taken away; None where there is none."""
-    if element is None:
-        return None
-    return "".join(element.itertext())[:most].strip() or None
+    return None if element is None else "".join(element.itertext()).strip() or None

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import orjson
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.connectors.errors import CannotAnswer, SourceBroken
 from app.connectors.frame import (
@@ -60,6 +60,18 @@ _Path = Annotated[
 class SoapSettings(Shape):
     """Where the WSDL is, which of its ports is meant, and how we prove ourselves."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "wsdl": "https://gis.example.lg.jp/services/shelters?wsdl",
+                    "port": "SheltersSoap12",
+                    "security": {"type": "username", "user": "renkei", "password": "********"},
+                }
+            ]
+        }
+    )
+
     wsdl: Address
     service: _Name | None = None
     port: _Name | None = None
@@ -96,6 +108,20 @@ class SoapSelection(Shape):
     In an argument `{today}` is the day in Japan, `{today-7}` a week before. `asks` names the fields
     whose value the service can be asked for: a condition on one goes into the argument.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "operation": "GetShelters",
+                    "arguments": {"since": "{today-7}"},
+                    "rows": "shelters/shelter",
+                    "paging": {"style": "page", "argument": "criteria.page", "size": 500},
+                    "asks": {"no": "criteria.no"},
+                }
+            ]
+        }
+    )
 
     operation: _Name
     arguments: Annotated[dict[_Name, Any], Field(max_length=50, default_factory=dict)]

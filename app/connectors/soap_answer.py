@@ -57,9 +57,10 @@ def rows_of(envelope: Any, path: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _record(element: Any) -> dict[str, Any]:
-    """An element's members, those within members by names with dots, several of one as a list."""
+    """An element's members, those within members by names with dots, several of one as a list;
+    an attribute by its name behind an @, and text alone as `value`."""
     made: dict[str, Any] = {
-        name.rpartition("}")[2]: value
+        f"@{name.rpartition('}')[2]}": value
         for name, value in element.attrib.items()
         if not name.startswith(_INSTANCE)
     }
@@ -87,7 +88,7 @@ def _put(made: dict[str, Any], name: str, element: Any) -> None:
 def _fault(host: str, fault: Any, hidden: Sequence[str]) -> SourceBroken | SourceRefused:
     """Which of them a fault is, by its codes (1.1: faultcode; 1.2: Code and Subcodes)."""
     codes = [
-        (text(each, 200) or "").rpartition(":")[2]
+        (text(each) or "").rpartition(":")[2]
         for each in fault.iter()
         if local(each) in ("faultcode", "Value")
     ]

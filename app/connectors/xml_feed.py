@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.connectors import jma
 from app.connectors.errors import SourceBroken
@@ -57,6 +57,10 @@ _Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]{1,253}$")]
 class XmlFeedSettings(Shape):
     """Where feeds are, and how we prove ourselves there."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"base": "https://www.data.jma.go.jp/developer/xml/feed/"}]}
+    )
+
     base: Address
     auth: Proof = Field(default_factory=NoProof)
 
@@ -94,6 +98,22 @@ class Alerts(Shape):
 
 class XmlFeedSelection(Shape):
     """Which feed below the base, and what of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"path": "city/news.rdf"},
+                {
+                    "path": "extra.xml",
+                    "read": {
+                        "type": "jma",
+                        "titles": ["気象特別警報・警報・注意報"],
+                        "areas": ["27"],
+                    },
+                },
+            ]
+        }
+    )
 
     path: Annotated[str, StringConstraints(max_length=1_000)] = ""
     read: Annotated[Entries | Alerts, Field(discriminator="type")] = Field(default_factory=Entries)

@@ -242,6 +242,22 @@ async def test_no_rows_are_none_only_where_the_wsdl_says_so(
             await harvested(made)
 
 
+async def test_a_row_is_flat_whatever_is_within_it() -> None:
+    inner = _ROW.format(
+        '<r:shelters><r:shelter id="7" xmlns:i="http://www.w3.org/2001/XMLSchema-instance">'
+        '<no> 01 </no><name i:nil="true"/><at><lat>34.50</lat></at><tel>1</tel><tel>2</tel>'
+        "</r:shelter><r:shelter>x</r:shelter></r:shelters>"
+    )
+    service = Service([], said=lambda space: enveloped(space, inner))
+    async with serving(service) as (made, _):
+        rows = await harvested(made)
+
+    assert rows == [
+        {"@id": "7", "no": "01", "name": None, "at.lat": "34.50", "tel": ["1", "2"]},
+        {"value": "x"},
+    ]
+
+
 @pytest.mark.parametrize(
     "selection",
     [

@@ -158,6 +158,14 @@ async def struck(way: Way, said: bytes) -> AsyncIterator[tuple[Web, tuple[AnyCon
     assert asyncio.all_tasks() - before == set()
 
 
+@pytest.mark.parametrize("name", ["gtfs_rt", "soap", "xml_feed"])
+def test_the_examples_of_a_kind_are_true(name: str) -> None:
+    kind = Kinds().get(name)
+    for shape in (kind.settings_shape, kind.selection_shape):
+        examples = shape.model_json_schema()["examples"]
+        assert [shape.model_validate(each) for each in examples]
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_each_fault_is_told_apart_and_leaves_nothing_open(way: str) -> None:
     its = WAYS[way]
