@@ -193,7 +193,7 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
             return None
         return await asyncio.to_thread(self._read, selection, found, told.get("sha256"))
 
-    def _read(self, selection: GtfsRtSelection, found: Whole, digest: object) -> _State | None:
+    def _read(self, selection: GtfsRtSelection, found: Whole, before: object) -> _State | None:
         message = gtfs_rt_feed.read(found.host, found.body)
         as_of = gtfs_rt_feed.told_at(message)
         self._check_clock(selection, as_of)
@@ -202,7 +202,7 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
             **(validators(found.headers) or {}),
             **_proof(as_of, hashlib.sha256(found.body).hexdigest()),
         }
-        return None if proof["sha256"] == digest else _State(made, as_of, proof)
+        return None if proof["sha256"] == before else _State(made, as_of, proof)
 
     async def _stations(self, selection: GtfsRtSelection, told: Mapping[str, Any]) -> _State | None:
         """Both files of stations, joined; none is asked for before the system says (`ttl`)."""

@@ -5,7 +5,6 @@ we are is told to the WSDL's own origin, or to the endpoint that the settings na
 """
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -29,7 +28,7 @@ from app.connectors.frame import (
     Shape,
     parted,
 )
-from app.connectors.records import check_is_of_all
+from app.connectors.records import check_is_of_all, digest
 from app.connectors.safe_xml import document
 from app.connectors.soap_answer import envelope_of, rows_of
 from app.connectors.soap_security import (
@@ -50,6 +49,9 @@ _ANSWER: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_
 _MOST_DOCUMENTS: Final = 60
 _MOST_PAGES: Final = 100_000
 _TODAY: Final = re.compile(r"\{today([+-]\d{1,3})?\}")
+_NO_XML: Final = re.compile(
+    r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # XML 1.0, 2.2
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\s/.]{1,200}$")]
 _Dotted = Annotated[str, StringConstraints(pattern=r"^[^\s/.]{1,200}(\.[^\s/.]{1,200}){0,9}$")]
 _Path = Annotated[
@@ -240,6 +242,9 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
                 if len(held) >= _MOST_DOCUMENTS:
                     raise SourceBroken(source=host, at="loop") from None
                 held[missing.url] = await self._document(missing.url)
+                if sum(map(len, held.values())) > _DOCUMENT.most_bytes:
+                    most = _DOCUMENT.most_bytes
+                    raise SourceBroken(source=host, at="too_long", detail=most) from None
         address = settings.endpoint or described.address
         if settings.endpoint is None and not is_same_origin(address, settings.wsdl):
             raise SourceBroken(source=host, at="redirect")
@@ -259,14 +264,14 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
         first: int | None,
     ) -> AsyncGenerator[list[dict[str, Any]], None]:  # fmt: skip
         """The rows of each answer, until one has none. Raises `SourceBroken` for endless ones."""
-        paging, seen, count = selection.paging, set[bytes](), 0
+        paging, seen, count = selection.paging, set[str](), 0
         for number in range(_MOST_PAGES):
-            page, digest = await self._page(
+            page, mark = await self._page(
                 service, selection, _counted(selection, told, number, count)
             )
-            if page and digest in seen:
+            if page and mark in seen:
                 raise SourceBroken(source=host_of(service.address), at="loop")
-            seen.add(digest)
+            seen.add(mark)
             count += len(page)
             if page:
                 yield page
@@ -278,21 +283,21 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
 
     async def _page(
         self, service: _Service, selection: SoapSelection, arguments: Mapping[str, Any]
-    ) -> tuple[list[dict[str, Any]], bytes]:
+    ) -> tuple[list[dict[str, Any]], str]:
         hidden = _flat(parted(self.settings)[1])
         message = await asyncio.to_thread(self._message, service, selection, arguments)
         answer = await self._web.post(
             message.address, message.body, headers=message.headers, bounds=_ANSWER
         )
 
-        def read() -> list[dict[str, Any]]:
+        def read() -> tuple[list[dict[str, Any]], str]:
             envelope = envelope_of(answer, hidden)
             found = rows_of(envelope, selection.path)
             if not found:
                 service.described.check_answer(selection.operation, envelope, selection.path)
-            return found
+            return found, digest(found)
 
-        return await asyncio.to_thread(read), hashlib.sha256(answer.body).digest()
+        return await asyncio.to_thread(read)
 
     def _message(
         self, service: _Service, selection: SoapSelection, arguments: Mapping[str, Any]
@@ -325,7 +330,9 @@ def _parts(where: Condition | None) -> Sequence[Any]:
 
 def _is_asked(condition: Any, selection: SoapSelection) -> bool:
     is_equality = isinstance(condition, Compare) and condition.op == "="
-    return is_equality and condition.field.name in selection.asks
+    if not is_equality or condition.field.name not in selection.asks:
+        return False
+    return _NO_XML.search(str(condition.value)) is None
 
 
 def _flat(secrets: Mapping[str, Any]) -> list[str]:

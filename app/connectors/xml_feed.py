@@ -212,7 +212,11 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             if state is not None:
                 found = {str(each[key]): each for each in state.records}
                 now = await asyncio.to_thread(_marks, found)
-                changed = [found[name] for name, mark in now.items() if marks.get(name) != mark]
+                changed = [
+                    {column: found[name].get(column) for column in selection.given}
+                    for name, mark in now.items()
+                    if marks.get(name) != mark
+                ]
                 gone = [{key: name} for name in marks if name not in now]
                 known, marks = dict(state.validators), now
                 yield Changes(changed, gone, {"known": known, "marks": marks})
@@ -233,23 +237,31 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         self, selection: XmlFeedSelection, known: Known | None, first: int | None = None
     ) -> _State | None:
         """All that is known now; None where it is what `known` proves."""
-        feed = await self._feed(selection, known)
-        told, learnt = dict(feed.validators), False
-        found: Sequence[Record]
         if isinstance(selection.read, Alerts):
-            memory = await asyncio.to_thread(Memory.of, known)
-            asked, is_all = await self._learn(memory, feed, selection.read, first)
-            if not is_all:  # the rest is asked for the next time, whether the feed changes or not
-                told.clear()
-            found, learnt = await asyncio.to_thread(_alerts, memory, selection.read), asked > 0
-            told |= await asyncio.to_thread(memory.as_validators)
-        elif feed.entries is None:
+            return await self._alerts(selection, selection.read, known, first)
+        feed = await self._feed(selection, known)
+        if feed.entries is None:
             return None
-        else:
-            found = feed.entries
-        told["sha256"] = await asyncio.to_thread(digest, found)
-        is_same = known is not None and known.validators.get("sha256") == told["sha256"]
-        return None if is_same and not learnt else _State(found, told)
+        sha256 = await asyncio.to_thread(digest, feed.entries)
+        if known is not None and known.validators.get("sha256") == sha256:
+            return None
+        return _State(feed.entries, {**feed.validators, "sha256": sha256})
+
+    async def _alerts(
+        self, selection: XmlFeedSelection, read: Alerts, known: Known | None, first: int | None
+    ) -> _State | None:
+        memory = await asyncio.to_thread(Memory.of, known)
+        # That a feed has not changed helps only who remembers what it said.
+        feed = await self._feed(selection, known if memory.events or memory.seen else None)
+        asked, is_all = await self._learn(memory, feed, read, first)
+        found = await asyncio.to_thread(_known_alerts, memory, read)
+        packed = await asyncio.to_thread(memory.as_validators)
+        sha256 = await asyncio.to_thread(digest, found)
+        if not asked and known is not None and known.validators.get("sha256") == sha256:
+            return None
+        # The rest is asked for the next time, whether the feed changes until then or not.
+        told = dict(feed.validators) if is_all and packed else {}
+        return _State(found, {**told, **packed, "sha256": sha256})
 
     async def _feed(self, selection: XmlFeedSelection, known: Known | None) -> _Feed:
         base = self.settings.base
@@ -302,7 +314,7 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         return event
 
 
-def _alerts(memory: Memory, read: Alerts) -> list[Record]:
+def _known_alerts(memory: Memory, read: Alerts) -> list[Record]:
     """What is known now, the oldest first, of the places that are wanted."""
     now = clock.now()
     memory.forget_before(now - timedelta(days=read.keep_days))

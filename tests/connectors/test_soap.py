@@ -172,6 +172,14 @@ async def test_pages_days_and_members_go_into_arguments() -> None:
     assert [each[-1] for each in said[3:]] == ["1", "2", "3", "4"]  # until there is none
 
 
+async def test_a_service_that_gives_the_same_page_again_and_again_is_told() -> None:
+    async with serving(Service(list(ROWS))) as (made, server):
+        with pytest.raises(SourceError) as refused:  # it counts by another argument
+            await harvested(made, paging={"style": "offset", "argument": "ward.code"})
+
+    assert (refused.value.at, [asked.method for asked in server.asked].count("POST")) == ("loop", 2)
+
+
 async def test_a_question_goes_into_arguments_as_far_as_it_was_said_and_no_further() -> None:
     fields = [Field(name=n, column=n, label=n, type=FieldType.TEXT) for n in ("no", "name")]
     asked = Compare(fields[0], "=", "02")
@@ -183,7 +191,9 @@ async def test_a_question_goes_into_arguments_as_far_as_it_was_said_and_no_furth
         async with made.fetch(selection, part) as got:
             assert got is not None
             rows = [row async for batch in got.batches for row in batch]
-        for other in (question, Question((), limit=None, offset=1)):
+        odd = Question(tuple(fields), where=Compare(fields[0], "=", "\x01"), limit=None)
+        assert made.part(selection, odd).where is None  # nothing that XML cannot say
+        for other in (question, odd, Question((), limit=None, offset=1)):
             with pytest.raises(CannotAnswer):
                 async with made.fetch(selection, other):
                     pass

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from app.connectors import feed_memory
 from app.connectors.errors import SourceError
 from app.connectors.frame import Changes, Known
 from app.connectors.xml_feed import XmlFeedConnector, XmlFeedSelection, XmlFeedSettings
@@ -157,6 +158,25 @@ async def test_what_is_taken_back_or_is_over_is_marked_and_no_telegram_is_asked_
         "/2.xml",
         "/1.xml",
     ]  # `left` knew nothing
+
+
+async def test_who_does_not_remember_is_not_content_with_a_feed_that_has_not_changed(
+    now: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office()
+    office.publish(telegram("E1"))
+    async with web(office.answer) as server, means() as its:
+        made = _made(server.base, its)
+        _, known = await harvested(made, _selection())
+        assert known is not None
+        spoilt = Known({**known.validators, "memory": "x", "sha256": "-"})
+        rows, _ = await harvested(made, _selection(), spoilt)
+        monkeypatch.setattr(feed_memory, "_MOST", 10)
+        _, forgetful = await harvested(made, _selection())
+
+    assert states(rows) == [("E1", "2799100", "in_force")]
+    assert forgetful is not None
+    assert set(forgetful.validators) == {"sha256"}
 
 
 async def test_a_drill_is_never_among_what_is_real(now: list[datetime]) -> None:
