@@ -120,6 +120,6 @@ def _moment(said: str | None) -> str | None:
     except ValueError:
         try:
             found = parsedate_to_datetime(said)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return found.isoformat() if found.tzinfo is not None else None

@@ -3,6 +3,7 @@
 Asks nobody: a document that is missing is named to whoever may ask, and no message is sent.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -144,6 +145,8 @@ def describe(
     from zeep import Client, Settings  # noqa: PLC0415
     from zeep.exceptions import Error  # noqa: PLC0415
 
+    # It warns of what it passes over, in words of the source's; whoever asks for that is told.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"zeep\.wsdl")
     settings = Settings(strict=True, forbid_dtd=True, forbid_entities=True)
     try:
         client = Client(wsdl, transport=_Documents(held), settings=settings)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,7 @@ from tests.connectors.soap_server import (
     fault,
     knows_certificate,
     knows_password,
+    wsdl,
 )
 from tests.connectors.sources import Asked, Web, means, reply, web
 
@@ -143,14 +145,14 @@ async def test_a_signed_message_is_taken_and_one_that_is_not_or_is_late_is_told(
 def test_a_key_of_another_certificate_is_none_and_signing_is_an_extra(
     signer: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wsdl = "https://example.jp/?wsdl"
+    at = "https://example.jp/?wsdl"
     other = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     for wrong in ({"key": other.decode()}, {"key": "x"}, {"certificate": "x"}):
         with pytest.raises(ValidationError):
-            SoapSettings.model_validate({"wsdl": wsdl, "security": {**signer, **wrong}})
-    told = SoapSettings.model_validate({"wsdl": wsdl, "security": signer})
+            SoapSettings.model_validate({"wsdl": at, "security": {**signer, **wrong}})
+    told = SoapSettings.model_validate({"wsdl": at, "security": signer})
     monkeypatch.setattr(soap_security, "find_spec", lambda _: None)
     with pytest.raises(SigningNotInstalled):
         soap_security.check_installed(told.security)
@@ -324,12 +326,17 @@ async def test_an_endpoint_that_the_settings_name_goes_before_the_one_of_the_wsd
 _BOMB = b'<!DOCTYPE d [<!ENTITY a "xx"><!ENTITY b "&a;&a;">]><wsdl:definitions xmlns:wsdl="http://schemas.xmlsoap.org/wsdl/" name="&b;"/>'
 
 
-@pytest.mark.parametrize("body", [_BOMB, b"<a/>", b"{}", b""])
+_AMISS = wsdl("http://127.0.0.1/", "1.1").replace(b't:GetShelters"', b't:Nothing"')
+_ALONE = re.sub(rb"<xsd:import[^>]*>", b"", _AMISS)
+
+
+@pytest.mark.parametrize("body", [_BOMB, b"<a/>", b"{}", b"", _ALONE])
 async def test_what_is_no_wsdl_is_told(body: bytes) -> None:
     async with web(lambda _: reply(body, kind="text/xml")) as server, means() as its:
-        made = SoapConnector(SoapSettings.model_validate({"wsdl": server.base}), its)
+        told = {"wsdl": server.base, "endpoint": server.base}
+        made = SoapConnector(SoapSettings.model_validate(told), its)
         with pytest.raises(SourceError) as refused:
-            await made.check()
+            await made.check(SoapSelection.model_validate(GET))
 
     assert refused.value.at in ("format", "shape")
 
