@@ -252,7 +252,6 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
         return self._read
 
     async def _document(self, url: str) -> bytes:
-        self.means.outbound.check(url)
         found = await whole(asking(self._web, self.settings.wsdl, url), url, _DOCUMENT)
         if found is None:  # no condition was set
             raise SourceBroken(source=host_of(url), at="status", detail=304)

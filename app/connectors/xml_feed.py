@@ -48,6 +48,7 @@ from app.kit.outbound import Bounds
 
 _FEED: Final = Bounds(most_bytes=64 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
 _TELEGRAM: Final = Bounds(most_bytes=4 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
+_AT_ONCE: Final = 200  # changes that a stream is told of
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2,10}$")]
 _Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
@@ -212,14 +213,15 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             if state is not None:
                 found = {str(each[key]): each for each in state.records}
                 now = await asyncio.to_thread(_marks, found)
-                changed = [
-                    {column: found[name].get(column) for column in selection.given}
-                    for name, mark in now.items()
-                    if marks.get(name) != mark
-                ]
-                gone = [{key: name} for name in marks if name not in now]
-                known, marks = dict(state.validators), now
-                yield Changes(changed, gone, {"known": known, "marks": marks})
+                left = [name for name in {**now, **marks} if marks.get(name) != now.get(name)]
+                for at in range(0, max(len(left), 1), _AT_ONCE):
+                    part = left[at : at + _AT_ONCE]
+                    rows = [_cut(found[name], selection.given) for name in part if name in found]
+                    gone = [{key: name} for name in part if name not in found]
+                    marks = _taken(marks, now, part)
+                    if at + _AT_ONCE >= len(left):  # sooner, a break would lose what follows
+                        known = dict(state.validators)
+                    yield Changes(rows, gone, {"known": known, "marks": marks})
             await asyncio.sleep(selection.poll_seconds)
 
     async def discover(self) -> Sequence[Proposal]:
@@ -326,6 +328,16 @@ def _known_alerts(memory: Memory, read: Alerts) -> list[Record]:
     if read.ended == "left_out":
         found = [each for each in found if each["state"] == "in_force"]
     return found
+
+
+def _cut(record: Record, columns: Sequence[str]) -> Record:
+    return {name: record.get(name) for name in columns}
+
+
+def _taken(marks: Mapping[str, str], now: Mapping[str, str], part: Sequence[str]) -> dict[str, str]:
+    """The marks once some of what changed was told."""
+    kept = {name: mark for name, mark in marks.items() if name not in part}
+    return kept | {name: now[name] for name in part if name in now}
 
 
 def _marks(found: Mapping[str, Record]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.connectors import feed_memory
+from app.connectors import feed_memory, xml_feed
 from app.connectors.errors import SourceError
 from app.connectors.frame import Changes, Known
 from app.connectors.xml_feed import XmlFeedConnector, XmlFeedSelection, XmlFeedSettings
@@ -252,7 +252,10 @@ async def test_a_telegram_elsewhere_is_asked_for_only_where_that_is_allowed_and_
     assert [asked.headers.get("x-api-key") for asked in other.asked] == [None]
 
 
-async def test_a_stream_tells_what_came_what_changed_and_what_went(now: list[datetime]) -> None:
+async def test_a_stream_tells_what_came_what_changed_and_what_went_and_goes_on_after_a_break(
+    now: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xml_feed, "_AT_ONCE", 1)
     office = Office()
     office.publish(telegram("E1", until="2026-11-29T15:00:00+09:00"))
     told, came = list[Changes](), asyncio.Event()
@@ -270,16 +273,18 @@ async def test_a_stream_tells_what_came_what_changed_and_what_went(now: list[dat
 
         listening = asyncio.create_task(hear(2, None))
         await asyncio.wait_for(came.wait(), 5)
-        office.publish(telegram("E2"))
-        await asyncio.wait_for(listening, 5)
-        now[0] = NOW + timedelta(hours=4)
+        places = (("2799100", "架空市"), ("2799200", "想像町"))
+        office.publish(telegram("E2", areas=places))
+        await asyncio.wait_for(listening, 5)  # with one of the two places
         await asyncio.wait_for(hear(3, told[-1].position), 5)
+        now[0] = NOW + timedelta(hours=4)
+        await asyncio.wait_for(hear(4, told[-1].position), 5)
 
-    def events(rows: Any) -> list[str]:
-        return [row.get("event_id") or row["key"] for row in rows]
+    def places_of(rows: Any) -> list[str]:
+        return [row["key"].removeprefix("架空情報/架空気象台/") for row in rows]
 
-    assert [(events(each.rows), events(each.gone)) for each in told] == [
-        (["E1"], []), (["E2"], []), ([], ["架空情報/架空気象台/E1/2799100"])
+    assert [(places_of(each.rows), places_of(each.gone)) for each in told] == [
+        (["E1/2799100"], []), (["E2/2799100"], []), (["E2/2799200"], []), ([], ["E1/2799100"])
     ]  # fmt: skip
 
 
