@@ -46,7 +46,10 @@ kinds_router = APIRouter(prefix="/v1/connector-kinds", tags=["Connectors"])
 router = APIRouter(prefix="/v1/connectors", tags=["Connectors"], max_body_size=LONGEST_BODY)
 _MINE = (*SCOPED_CODES, "connector_not_found")
 _DATASETS = (owner_code(), TERMS_CODE, "dataset_not_found")
-_SETTINGS = ("connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent")
+_SETTINGS = (
+    "connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent",
+    "soap_signing_not_installed",
+)  # fmt: skip
 _SOURCE = (
     "source_unreachable", "source_broken", "source_refused", "source_slow", "source_changed",
     "connector_kind_broken", "secret_key_unusable",

@@ -1,4 +1,6 @@
-"""How a source fails, told apart: five ways, each in words. Never quotes what a source answered."""
+"""How a source fails, told apart: five ways, each in words. Never quotes what a source answered, but
+for the sentence of a SOAP fault, cut short and looked through before.
+"""
 
 from typing import ClassVar, Final, NamedTuple
 
@@ -30,7 +32,12 @@ WHY: Final[dict[str, _Why]] = {
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
+    "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
+    "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
+    "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
+    "clock": _Why("連携元の時計と合っていません", "its clock and ours differ"),
+    "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
 
@@ -118,3 +125,12 @@ class FolderNotLent(AppError):
         "The folder {folder} is not lent to this organisation: have the operator add it to"
         " URBANOS_FILE_ROOTS."
     )
+
+
+class SigningNotInstalled(AppError):
+    """The library that signs is an extra, and not here."""
+
+    kind = Kind.INVALID
+    code = "soap_signing_not_installed"
+    ja = "SOAPメッセージの署名には追加部品 {extra} が必要です。運営者に導入を依頼してください。"
+    en = "Signing of SOAP messages needs the extra {extra}: have the operator install it."

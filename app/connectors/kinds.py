@@ -19,8 +19,11 @@ GROUP: Final = "urbanos.connectors"
 # Imported when first needed: most processes never meet most kinds.
 _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
+    "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
+    "soap": "app.connectors.soap:SoapConnector",
     "sql": "app.connectors.sql:SqlConnector",
+    "xml_feed": "app.connectors.xml_feed:XmlFeedConnector",
 }
 
 

@@ -5,8 +5,8 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
 from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
@@ -23,6 +23,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import Known, Shape
 from app.kit.outbound import (
+    Answer,
     Bounds,
     Cause,
     Outbound,
@@ -140,10 +141,29 @@ class Web:
                     if answer.status not in (301, 302, 303, 307, 308):
                         if not (is_conditional and answer.status == 304):
                             check_status(answer.host, answer.status, answer.headers)
-                        yield replace(answer, pieces=_told_pieces(answer.pieces))
+                        async with aclosing(_told_pieces(answer.pieces)) as pieces:
+                            yield replace(answer, pieces=pieces)
                         return
                     at = joined(at, answer.headers.get("location", ""))
         raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def post(
+        self, url: str, content: bytes, *, bounds: Bounds, headers: Mapping[str, str]
+    ) -> Answer:
+        """The answer to what is sent, whatever its status says, but for a redirect: what is sent
+        goes to `url` alone. Raises `SourceError` and `OutboundRefused`."""
+        proven, body = await self._proven(), bytearray()
+        with told():
+            asking = self.outbound.stream(
+                "POST", url, headers={**headers, **proven}, content=content, bounds=bounds,
+                shows_redirects=True,
+            )  # fmt: skip
+            async with asking as answer:
+                if 300 <= answer.status < 400:
+                    raise SourceBroken(source=answer.host, at="redirect")
+                async for piece in answer.pieces:
+                    body += piece
+        return Answer(answer.host, answer.status, answer.headers, bytes(body))
 
     async def check_answers(self, url: str) -> None:
         """That somebody answers who takes our credentials; a base that shows nothing may still
@@ -205,7 +225,7 @@ def told() -> Iterator[None]:
         raise SourceBroken(source=exc.named["host"], at="format", detail="HTTP") from exc
 
 
-async def _told_pieces(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _told_pieces(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     with told():
         async for piece in pieces:
             yield piece
@@ -247,7 +267,7 @@ def _seconds(retry_after: str | None) -> float | None:
     return min(float(retry_after.strip()[:9]), _LONGEST_WAIT)
 
 
-def check_is_no_page(answer: Streamed) -> None:
+def check_is_no_page(answer: Streamed | Answer) -> None:
     """Refuse a web page where data are asked for: a sign-in, an error, a notice of maintenance."""
     if answer.headers.get("content-type", "").partition(";")[0].strip().lower() in (
         "text/html", "application/xhtml+xml",
