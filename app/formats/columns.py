@@ -55,8 +55,13 @@ class Column:
 
 
 def trimmed(cells: pl.Series) -> pl.Series:
-    """The cells without blanks at their ends, and null for what says null."""
+    """The cells without blanks at their ends, and null for what says null.
+
+    A line ends in one way, whatever system wrote it: the same text from another is no change.
+    """
     cut = cells.str.strip_chars(BLANKS)
+    if cut.str.contains("\r", literal=True).any():
+        cut = cut.str.replace_all("\r\n?", "\n")
     short = cut.str.len_bytes() <= _LONGEST_NULL
     if not short.any():
         return cut
