@@ -32,7 +32,7 @@ from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import connectors, harvests
+from app.catalogue import connectors, harvests, mapping_examples
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
 from app.connectors.checking import check_all
 from app.connectors.frame import AnyConnector, Means
@@ -47,6 +47,7 @@ router = APIRouter(prefix="/v1/connectors", tags=["Connectors"], max_body_size=L
 _MINE = (*SCOPED_CODES, "connector_not_found")
 _DATASETS = (owner_code(), TERMS_CODE, "dataset_not_found")
 _SETTINGS = ("connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent")
+_TRIED = ("preview_failed",)  # examples are read as previews are
 _SOURCE = (
     "source_unreachable", "source_broken", "source_refused", "source_slow", "source_changed",
     "connector_kind_broken", "secret_key_unusable",
@@ -74,13 +75,17 @@ async def list_kinds(caller: CatalogueWriter, platform: PlatformDep) -> list[dic
 
 @router.post(
     "", status_code=201, response_model=ConnectorOut, summary="Add a connector",
-    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS),
+    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def add_connector(
-    body: ConnectorIn, caller: CatalogueWriter, session: Writing, platform: PlatformDep
+    body: ConnectorIn,
+    request: Request,
+    caller: CatalogueWriter,
+    session: Writing,
+    platform: PlatformDep,
 ) -> dict[str, Any]:
     """For datasets that you manage. Nothing is asked of the source yet: test it next."""
-    await _check_datasets(session, body.feeds, caller)
+    await _check_feeds(request, platform, body.feeds, caller)
     new = NewConnector(
         caller.client.organization_id, body.kind, body.name, body.zone, body.settings,
         [each.told() for each in body.feeds], body.paused,
@@ -120,16 +125,16 @@ async def show_connector(
 
 @router.patch(
     "/{connector_id}", response_model=ConnectorOut, summary="Change a connector",
-    responses=problems(*_MINE, *_DATASETS, *_SETTINGS),
+    responses=problems(*_MINE, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def change_connector(
-    connector_id: UUID, body: ConnectorPatch, caller: CatalogueWriter, session: Writing,
-    platform: PlatformDep,
+    connector_id: UUID, body: ConnectorPatch, request: Request, caller: CatalogueWriter,
+    session: Writing, platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """Settings are given whole, secrets too: none goes to another place than it was given for."""
     mine = caller.client.organization_id
+    await _check_feeds(request, platform, body.feeds or [], caller)
     kept = await connectors.get(session, connector_id, mine, lock=True)
-    await _check_datasets(session, body.feeds or [], caller)
     changed = await connectors.change(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
         body.changes(), by=caller.client.actor, via=caller.client.client_id,
@@ -262,9 +267,15 @@ async def cancel_run(
     return await harvests.cancel(session, kept, run_id, by=caller.client.actor)
 
 
-async def _check_datasets(session: Reading, feeds: list[FeedIn], caller: Caller) -> None:
-    for each in feeds:
-        await Owned.dataset_to_load(session, each.dataset, caller)
+async def _check_feeds(
+    request: Request, platform: Platform, feeds: list[FeedIn], caller: Caller
+) -> None:
+    """That the caller manages the datasets, and that the examples hold."""
+    async with writing_in(request, platform) as session:
+        for each in feeds:
+            await Owned.dataset_to_load(session, each.dataset, caller)
+        tried = await mapping_examples.of_feeds(session, [each.told() for each in feeds])
+    await mapping_examples.check_feeds(platform.previews, tried)
 
 
 async def _asked(

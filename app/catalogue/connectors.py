@@ -66,6 +66,7 @@ class NewFeed:
     schedule: str | None = None
     mapping: Sequence[Mapping[str, Any]] | None = None
     publish: bool = False
+    examples: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +286,7 @@ def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
         feed.next_at = next_after(new.schedule, clock.now()) if new.schedule else None
     feed.selection, feed.mapping = dict(new.selection), mapping
     feed.schedule, feed.publish = new.schedule, new.publish
+    feed.examples = [dict(each) for each in new.examples] if new.examples else None
     return feed
 
 

@@ -96,8 +96,9 @@ def add(
         raise ConnectorFileWrong(path=file, faults=faults_of(located)) from None
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.catalogue import connectors, datasets  # noqa: PLC0415
+        from app.catalogue import connectors, datasets, mapping_examples  # noqa: PLC0415
         from app.connectors.kinds import Kinds  # noqa: PLC0415
+        from app.connectors.preview import Previews  # noqa: PLC0415
         from app.oauth.keys import open_sealer  # noqa: PLC0415
 
         sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
@@ -110,6 +111,8 @@ def add(
                 dataset: Dataset = await datasets.get(session, each.dataset)
                 if dataset.publisher_id != organization:
                     raise NotOfOrganization(dataset=dataset.id, organization=organization)
+            tried = await mapping_examples.of_feeds(session, new.feeds)
+            await mapping_examples.check_feeds(Previews(), tried)
             kept = await connectors.add(session, sealer, Kinds(), means, new, by=shell.by)
             return members(kept.entry, "sealed")
 

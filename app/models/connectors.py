@@ -60,6 +60,8 @@ class Feed(Base):
     schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
     next_at: Mapped[datetime | None]
     mapping: Mapped[list[dict[str, Any]] | None]
+    # Rows of the source, and what the mapping (the dataset's, where there is none) makes of them.
+    examples: Mapped[list[dict[str, Any]] | None]
     publish: Mapped[bool]
     # What the source proves its state by, and the version that was made of that state.
     validators: Mapped[dict[str, Any] | None]
