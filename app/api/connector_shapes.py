@@ -123,6 +123,8 @@ class FeedOut(OutShape):
     examples: list[dict[str, Any]] | None
     publish: bool
     version_number: int | None = Field(description="The version that the source was last seen as")
+    good_at: Time | None = Field(description="When a harvest last ended well")
+    failures: int = Field(description="Harvests that have failed since")
 
 
 class ConnectorOut(OutShape):

@@ -279,7 +279,9 @@ async def _feed(
 def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
     mapping = [dict(step) for step in new.mapping] if new.mapping is not None else None
     if feed is None:
-        feed = Feed(dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None)
+        feed = Feed(
+            dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None, failures=0
+        )
     if (feed.selection, feed.mapping) != (dict(new.selection), mapping):
         feed.validators = feed.version_number = None  # they prove nothing of another selection
     if feed.schedule != new.schedule:

@@ -66,6 +66,19 @@ class Feed(Base):
     # What the source proves its state by, and the version that was made of that state.
     validators: Mapped[dict[str, Any] | None]
     version_number: Mapped[int | None]
+    good_at: Mapped[datetime | None]  # when a harvest last ended well
+    failures: Mapped[int] = mapped_column(server_default="0")  # harvests since then
+    failed_in: Mapped[UUID | None]  # the last of them
+
+
+class HarvestCount(Base):
+    """How often harvests of a kind have ended in which way, however long ago."""
+
+    __tablename__ = "harvest_count"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    times: Mapped[int] = mapped_column(BigInteger)
 
 
 class Harvest(Base):
