@@ -26,6 +26,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
+from app.kit.tracing import trace_id
 from app.models.connectors import Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms
@@ -104,6 +105,7 @@ class Harvester:
             await self._check_managed(session, work, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
+        trace_id.set(work.harvest_id.hex)  # of this job's own context: the next has another
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
         fetched = await self._unless_cancelled(work, connector, selection)
