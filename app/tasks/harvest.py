@@ -26,7 +26,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
-from app.kit.tracing import trace_id
+from app.kit.tracing import traced
 from app.models.connectors import Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms
@@ -83,7 +83,8 @@ class Harvester:
         if work is None:
             return
         try:
-            await self._make(work, sealer)
+            with traced(work.harvest_id.hex):  # a source's log and our history can be put together
+                await self._make(work, sealer)
         except NotMine:
             return  # it was cancelled with its connector, or another worker has it
         except AppError as refusal:
@@ -105,7 +106,6 @@ class Harvester:
             await self._check_managed(session, work, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
-        trace_id.set(work.harvest_id.hex)  # of this job's own context: the next has another
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
         fetched = await self._unless_cancelled(work, connector, selection)
