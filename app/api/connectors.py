@@ -189,7 +189,7 @@ async def discover(
 @router.post(
     "/{connector_id}/preview", response_model=PreviewOut, summary="Preview a connector's rows",
     responses=problems(
-        *_MINE, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
+        *_MINE, *_DATASETS, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
         "preview_too_large", "preview_failed",
     ),
 )  # fmt: skip
@@ -198,15 +198,11 @@ async def preview(
     platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """The first 20 rows before and after the mapping. A selection or mapping that is given here is
-    tried, and not kept."""
+    tried, and not kept; with a selection, for a dataset that something else feeds, too."""
     kept = await _asked(request, platform, connector_id, caller, "preview")
-    feed = kept.feed(body.dataset)
-    async with reading_in(request, platform) as session:
-        dataset = await session.get_one(Dataset, feed.dataset_id)
-    mapping = steps_of(body.mapping) if body.mapping is not None else feed.mapping
+    dataset, asked, mapping = await _tried(request, platform, kept, body, caller)
     if faults := connectors.check_steps(dataset, mapping, "/mapping"):
         raise ConnectorInvalid(faults=faults)
-    asked = body.selection if body.selection is not None else feed.selection
     selection = connectors.selection_of(platform.kinds, kept.entry, asked)
     how = HowRead(dataset.fields, mapping or dataset.mapping, dataset.reading)
     return await platform.previews.make(await open_of(platform, kept), selection, how)
@@ -276,6 +272,23 @@ async def _check_feeds(
             await Owned.dataset_to_load(session, each.dataset, caller)
         tried = await mapping_examples.of_feeds(session, [each.told() for each in feeds])
     await mapping_examples.check_feeds(platform.previews, tried)
+
+
+async def _tried(
+    request: Request, platform: Platform, kept: Kept, body: PreviewIn, caller: Caller
+) -> tuple[Dataset, dict[str, Any], list[dict[str, Any]] | None]:
+    """The dataset that is meant, with the selection and the mapping to try."""
+    mapping = steps_of(body.mapping)
+    is_fed = body.dataset is None or any(e.dataset_id == body.dataset for e in kept.feeds)
+    if not is_fed and body.dataset is not None and body.selection is not None:
+        async with writing_in(request, platform) as session:  # it may be noted whose it is
+            found = await Owned.dataset_to_load(session, body.dataset, caller)
+        return found, body.selection, mapping
+    feed = kept.feed(body.dataset)
+    async with reading_in(request, platform) as session:
+        found = await session.get_one(Dataset, feed.dataset_id)
+    selection = body.selection if body.selection is not None else feed.selection
+    return found, selection, mapping if mapping is not None else feed.mapping
 
 
 async def _asked(

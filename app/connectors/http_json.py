@@ -20,6 +20,7 @@ from app.connectors.connection import Connection
 from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import (
     SILENT_SECONDS,
+    WRITTEN_HERE,
     Capabilities,
     Connector,
     Harvest,
@@ -191,7 +192,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             return
         async with aclosing(self._lines(page, url, selection, first)) as lines:
             yield Harvest(
-                lines, "records.ndjson", None, validators(page.headers) if is_one else None
+                lines, "records.ndjson", WRITTEN_HERE, validators(page.headers) if is_one else None
             )
 
     async def discover(self) -> Sequence[Proposal]:
