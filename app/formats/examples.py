@@ -19,9 +19,12 @@ from app.formats.guidance import FileRefused, guidance
 from app.formats.stored import StoredFile
 from app.formats.told import Told
 from app.formats.values import normaliser
-from app.query.fields import Field
+from app.query.fields import Field, FieldType
 
 _SHOWN: Final = 200
+_AMOUNTS: Final = frozenset(
+    (FieldType.INTEGER, FieldType.DECIMAL, FieldType.LATITUDE, FieldType.LONGITUDE)
+)
 Wrong = tuple[str, str, str]  # where in the example, and what in Japanese and English
 
 
@@ -82,7 +85,7 @@ def _differs(field: Field | None, name: str, value: Any, made: Mapping[str, str]
         plain = normaliser(field)(wanted) if wanted else ""
     except ValueError:  # a CellError: it is no value of that field, whatever is made
         plain = wanted
-    if _are_same(plain, got):
+    if _are_same(field.type, plain, got):
         return None
     said = (got[:_SHOWN] or "-", wanted[:_SHOWN] or "-")
     return (
@@ -99,15 +102,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _are_same(one: str, other: str) -> bool:
-    """12.50 is 12.5, and one moment may be told in two offsets."""
+def _are_same(kind: FieldType, one: str, other: str) -> bool:
+    """An amount of 12.50 is one of 12.5, and a moment may be told in two offsets; a code 01 is not 1."""
     if one == other or not one or not other:
         return one == other
     try:
-        return Decimal(one) == Decimal(other)
-    except InvalidOperation:
-        pass
-    try:
-        return datetime.fromisoformat(one) == datetime.fromisoformat(other)
-    except (ValueError, TypeError):
+        if kind in _AMOUNTS:
+            return Decimal(one) == Decimal(other)
+        is_moment = kind is FieldType.DATETIME
+        return is_moment and datetime.fromisoformat(one) == datetime.fromisoformat(other)
+    except (InvalidOperation, ValueError, TypeError):
         return False

@@ -41,8 +41,10 @@ class Expression:
             return _cell(evaluate(self._tree, row))
         except TooCostly:
             raise CellError("expression_too_costly") from None
-        # What is compared, counted or joined is of another type than that takes.
-        except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as exc:
+        # What is compared, counted or joined is of another type than that takes, or too deep.
+        except (
+            ValueError, TypeError, ArithmeticError, AttributeError, LookupError, RecursionError,
+        ) as exc:  # fmt: skip
             raise CellError("expression_failed") from exc
 
 

@@ -7,7 +7,7 @@ anybody what an address answered.
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
@@ -148,11 +148,12 @@ class Outbound:
         """
         host = self.check(url, way)
         ends_at = asyncio.get_running_loop().time() + bounds.seconds
-        if way.proxy is not None:
-            async with asyncio.timeout_at(_patience(ends_at, bounds)):
-                await self._judge_behind_proxy(host, url)
-        async with self._clients.of(way) as client:
+        async with AsyncExitStack() as held:
             with told(host):
+                if way.proxy is not None:
+                    async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                        await self._judge_behind_proxy(host, url)
+                client = await held.enter_async_context(self._clients.of(way))
                 request = client.build_request(method, url, headers=headers, content=content)
                 request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
                 request.headers.update(traceparent())

@@ -58,6 +58,7 @@ async def test_a_mapping_is_kept_with_its_examples_and_does_what_they_say(farm: 
     ("example", "place", "words"),
     [
         ({"row": ROW, "expect": {"cost": 1.5}}, "0/expect/cost", "to be “1.5” and becomes “1500”"),
+        ({"row": {**ROW, "id": "07"}, "expect": {"no": "7"}}, "0/expect/no", "becomes “07”"),
         ({"row": ROW, "expect": {"nobody": 1}}, "0/expect/nobody", "no such field"),
         ({"row": ROW, "expect": None}, "0/expect", "to be left out"),
         ({"row": {**ROW, "use": "Z"}, "expect": {"no": 7}}, "0/expect/use", "code list"),

