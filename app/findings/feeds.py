@@ -24,7 +24,10 @@ from app.models.findings import Finding
 
 NextAfter = Callable[[str, datetime], datetime | None]  # of a schedule, after a moment
 ABOUT: Final = ("source_changed", "source_failing", "source_overdue")
-_NOTE: Final = "収集が正常に戻りました。 / Harvests are well again."
+_NOTE: Final = (
+    "収集が正常に戻ったか、コネクタが停止・撤去されました。"
+    " / Harvests are well again, or nobody asks for them any more."
+)
 _Key = tuple[str, str, str]  # rule, connector, dataset
 
 
@@ -95,12 +98,8 @@ def _cases(fed: _Fed, rulings: Mapping[str, Ruling], next_after: NextAfter) -> l
     if due is not None and due < clock.now():
         good = fed.feed.good_at
         since = good.astimezone(clock.TOKYO).isoformat(timespec="minutes") if good else "-"
-        found.append(_Case("source_overdue", due, {"good_at": since, **_hours(rulings)}))
+        found.append(_Case("source_overdue", due, {"good_at": since}))
     return found
-
-
-def _hours(rulings: Mapping[str, Ruling]) -> dict[str, int]:
-    return {"hours": rulings["source_overdue"].values["hours"]}
 
 
 def _due(fed: _Fed, next_after: NextAfter, grace: timedelta) -> datetime | None:

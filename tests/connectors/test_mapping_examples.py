@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-import pytest
-
 from tests.connectors.farm import FIELDS, Farm
 from tests.connectors.sources import reply, web
 
@@ -36,6 +34,41 @@ def body_of(feed: dict[str, Any], base: str = "http://127.0.0.1:9") -> dict[str,
     return {"kind": "http_json", "name": "試験", "settings": {"base": base}, "feeds": [feed]}
 
 
+async def test_a_mapping_whose_example_does_not_hold_is_not_kept_and_each_is_told_of(
+    farm: Farm,
+) -> None:
+    endless = [MAPPING[0], {"to": "name", "expression": "[@,@][]|" * 20 + "@"}]
+    cases: list[tuple[dict[str, Any], Any, str, str]] = [
+        ({"row": ROW, "expect": {"cost": 1.5}}, MAPPING,
+         "/expect/cost", "to be “1.5” and becomes “1500”"),
+        ({"row": {**ROW, "id": "07"}, "expect": {"no": "7"}}, MAPPING,
+         "/expect/no", "becomes “07”"),
+        ({"row": ROW, "expect": {"nobody": 1}}, MAPPING, "/expect/nobody", "no such field"),
+        ({"row": ROW, "expect": None}, MAPPING, "/expect", "to be left out"),
+        ({"row": {**ROW, "use": "Z"}, "expect": {"no": 7}}, MAPPING, "/expect/use", "code list"),
+        ({"row": {"name": {"ja": "x"}}, "expect": {"name": "x"}}, MAPPING, "/row", "番号"),
+        ({"row": ROW, "expect": {"no": 7}}, endless, "/expect/name", "too much work"),
+    ]  # fmt: skip
+    feeds = [
+        feed_of(await farm.dataset(fields=MORE), example, mapping=mapping)
+        for example, mapping, _, _ in cases
+    ]
+
+    refused = await farm.ask("POST", "", {**body_of(feeds[0]), "feeds": feeds})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "connector_invalid")
+    faults = refused.json()["errors"]
+    assert {each["code"] for each in faults} == {"mapping_example_failed"}
+    assert [each["pointer"] for each in faults] == [
+        f"/feeds/{number}/examples/0{where}" for number, (_, _, where, _) in enumerate(cases)
+    ]
+    for fault, (_, _, _, words) in zip(faults, cases, strict=True):
+        assert words in fault["detail"]
+    kept = (await farm.ask("GET", "")).json()["items"]
+    fed = {each["dataset_id"] for connector in kept for each in connector["feeds"]}
+    assert fed.isdisjoint(each["dataset"] for each in feeds)
+
+
 async def test_a_mapping_is_kept_with_its_examples_and_does_what_they_say(farm: Farm) -> None:
     dataset = await farm.dataset(fields=MORE)
     refused_row = {"row": {**ROW, "use": "Z"}, "expect": None}
@@ -52,36 +85,6 @@ async def test_a_mapping_is_kept_with_its_examples_and_does_what_they_say(farm: 
         {"no": "7", "name": "架空会館", "cost": "1500", "opened": "2022-04-01", "use": "hall"}
     ]
     assert [each["code"] for each in shown.json()["rejects"]] == ["not_in_code_list"]
-
-
-@pytest.mark.parametrize(
-    ("example", "place", "words"),
-    [
-        ({"row": ROW, "expect": {"cost": 1.5}}, "0/expect/cost", "to be “1.5” and becomes “1500”"),
-        ({"row": {**ROW, "id": "07"}, "expect": {"no": "7"}}, "0/expect/no", "becomes “07”"),
-        ({"row": ROW, "expect": {"nobody": 1}}, "0/expect/nobody", "no such field"),
-        ({"row": ROW, "expect": None}, "0/expect", "to be left out"),
-        ({"row": {**ROW, "use": "Z"}, "expect": {"no": 7}}, "0/expect/use", "code list"),
-        ({"row": {"name": {"ja": "x"}}, "expect": {"name": "x"}}, "0/row", "番号"),
-    ],
-)  # fmt: skip
-async def test_a_mapping_whose_example_does_not_hold_is_not_kept(
-    farm: Farm, example: dict[str, Any], place: str, words: str
-) -> None:
-    dataset = await farm.dataset(fields=MORE)
-
-    refused = await farm.ask("POST", "", body_of(feed_of(dataset, example)))
-
-    assert (refused.status_code, refused.json()["code"]) == (422, "connector_invalid")
-    fault = refused.json()["errors"][0]
-    assert (fault["pointer"], fault["code"]) == (
-        f"/feeds/0/examples/{place}", "mapping_example_failed",
-    )  # fmt: skip
-    assert words in fault["detail"]
-    assert (await farm.ask("GET", "")).json()["items"] == [
-        each for each in (await farm.ask("GET", "")).json()["items"]
-        if each["feeds"] != [] and each["feeds"][0]["dataset_id"] != dataset
-    ]  # fmt: skip
 
 
 async def test_examples_are_tried_again_when_the_mapping_or_the_fields_change(farm: Farm) -> None:
@@ -109,14 +112,3 @@ async def test_examples_are_tried_again_when_the_mapping_or_the_fields_change(fa
     assert "1500" in in_thousands.json()["errors"][0]["detail"]
     assert worded.status_code == 200
     assert remapped.json()["errors"][0]["pointer"] == "/feeds/0/examples/0/expect/use"
-
-
-async def test_a_mapping_that_would_never_end_is_refused_with_its_example(farm: Farm) -> None:
-    endless = [MAPPING[0], {"to": "name", "expression": "[@,@][]|" * 20 + "@"}]
-    dataset = await farm.dataset()
-
-    refused = await farm.ask(
-        "POST", "", body_of(feed_of(dataset, {"row": ROW, "expect": {"no": 7}}, mapping=endless))
-    )
-
-    assert "too much work" in refused.json()["errors"][0]["detail"]
