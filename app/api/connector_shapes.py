@@ -16,7 +16,10 @@ _FEED: JsonDict = {
     "dataset": "shelters",
     "selection": _SELECTION,
     "schedule": "0 3 * * *",
-    "mapping": [{"to": "name", "from": ["facility_name"]}],
+    "mapping": [{"to": "name", "expression": "facility.name_ja"}],
+    "examples": [
+        {"row": {"番号": "1", "facility": {"name_ja": "架空会館"}}, "expect": {"name": "架空会館"}}
+    ],
     "publish": False,
 }
 Members = Annotated[dict[Name, Any], Field(max_length=100)]
@@ -34,6 +37,15 @@ class KindOut(OutShape):
     selection: dict[str, Any] = Field(description="JSON Schema of what one dataset is fed by")
 
 
+class ExampleIn(InShape):
+    """A row as the source has it, and what it becomes: fields that are not named may be anything."""
+
+    row: Annotated[dict[str, Any], Field(min_length=1, max_length=1_500)]
+    expect: (
+        Annotated[dict[str, str | int | float | bool | None], Field(max_length=1_500)] | None
+    ) = Field(description="By field; null where the row is to be left out")
+
+
 class FeedIn(InShape):
     """What of the source feeds one dataset. `schedule`: cron, in the time of Japan."""
 
@@ -43,13 +55,17 @@ class FeedIn(InShape):
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = Field(
         default=None, description="In place of the dataset's own; the source's names to its fields"
     )
+    examples: Annotated[list[ExampleIn], Field(max_length=50)] | None = Field(
+        default=None, description="Tried whenever mapping or fields change, and before they do"
+    )
     publish: bool = Field(default=False, description="Readers get each new version at once")
 
     def told(self) -> NewFeed:
         """As the registry takes it."""
         return NewFeed(
-            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish
-        )
+            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish,
+            [each.model_dump() for each in self.examples] if self.examples else None,
+        )  # fmt: skip
 
 
 class ConnectorIn(InShape):
@@ -104,8 +120,11 @@ class FeedOut(OutShape):
     schedule: str | None
     next_at: Time | None
     mapping: list[dict[str, Any]] | None
+    examples: list[dict[str, Any]] | None
     publish: bool
     version_number: int | None = Field(description="The version that the source was last seen as")
+    good_at: Time | None = Field(description="When a harvest last ended well")
+    failures: int = Field(description="Harvests that have failed since")
 
 
 class ConnectorOut(OutShape):

@@ -32,7 +32,7 @@ from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import connectors, harvests
+from app.catalogue import connectors, harvests, mapping_examples
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
 from app.connectors.checking import check_all
 from app.connectors.frame import AnyConnector, Means
@@ -50,6 +50,7 @@ _SETTINGS = (
     "connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent",
     "soap_signing_not_installed",
 )  # fmt: skip
+_TRIED = ("preview_failed",)  # examples are read as previews are
 _SOURCE = (
     "source_unreachable", "source_broken", "source_refused", "source_slow", "source_changed",
     "connector_kind_broken", "secret_key_unusable",
@@ -77,13 +78,17 @@ async def list_kinds(caller: CatalogueWriter, platform: PlatformDep) -> list[dic
 
 @router.post(
     "", status_code=201, response_model=ConnectorOut, summary="Add a connector",
-    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS),
+    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def add_connector(
-    body: ConnectorIn, caller: CatalogueWriter, session: Writing, platform: PlatformDep
+    body: ConnectorIn,
+    request: Request,
+    caller: CatalogueWriter,
+    session: Writing,
+    platform: PlatformDep,
 ) -> dict[str, Any]:
     """For datasets that you manage. Nothing is asked of the source yet: test it next."""
-    await _check_datasets(session, body.feeds, caller)
+    await _check_feeds(request, platform, body.feeds, caller)
     new = NewConnector(
         caller.client.organization_id, body.kind, body.name, body.zone, body.settings,
         [each.told() for each in body.feeds], body.paused,
@@ -123,16 +128,16 @@ async def show_connector(
 
 @router.patch(
     "/{connector_id}", response_model=ConnectorOut, summary="Change a connector",
-    responses=problems(*_MINE, *_DATASETS, *_SETTINGS),
+    responses=problems(*_MINE, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def change_connector(
-    connector_id: UUID, body: ConnectorPatch, caller: CatalogueWriter, session: Writing,
-    platform: PlatformDep,
+    connector_id: UUID, body: ConnectorPatch, request: Request, caller: CatalogueWriter,
+    session: Writing, platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """Settings are given whole, secrets too: none goes to another place than it was given for."""
     mine = caller.client.organization_id
+    await _check_feeds(request, platform, body.feeds or [], caller)
     kept = await connectors.get(session, connector_id, mine, lock=True)
-    await _check_datasets(session, body.feeds or [], caller)
     changed = await connectors.change(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
         body.changes(), by=caller.client.actor, via=caller.client.client_id,
@@ -187,7 +192,7 @@ async def discover(
 @router.post(
     "/{connector_id}/preview", response_model=PreviewOut, summary="Preview a connector's rows",
     responses=problems(
-        *_MINE, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
+        *_MINE, *_DATASETS, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
         "preview_too_large", "preview_failed",
     ),
 )  # fmt: skip
@@ -196,15 +201,11 @@ async def preview(
     platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """The first 20 rows before and after the mapping. A selection or mapping that is given here is
-    tried, and not kept."""
+    tried, and not kept; with a selection, for a dataset that something else feeds, too."""
     kept = await _asked(request, platform, connector_id, caller, "preview")
-    feed = kept.feed(body.dataset)
-    async with reading_in(request, platform) as session:
-        dataset = await session.get_one(Dataset, feed.dataset_id)
-    mapping = steps_of(body.mapping) if body.mapping is not None else feed.mapping
+    dataset, asked, mapping = await _tried(request, platform, kept, body, caller)
     if faults := connectors.check_steps(dataset, mapping, "/mapping"):
         raise ConnectorInvalid(faults=faults)
-    asked = body.selection if body.selection is not None else feed.selection
     selection = connectors.selection_of(platform.kinds, kept.entry, asked)
     how = HowRead(dataset.fields, mapping or dataset.mapping, dataset.reading)
     return await platform.previews.make(await open_of(platform, kept), selection, how)
@@ -265,9 +266,32 @@ async def cancel_run(
     return await harvests.cancel(session, kept, run_id, by=caller.client.actor)
 
 
-async def _check_datasets(session: Reading, feeds: list[FeedIn], caller: Caller) -> None:
-    for each in feeds:
-        await Owned.dataset_to_load(session, each.dataset, caller)
+async def _check_feeds(
+    request: Request, platform: Platform, feeds: list[FeedIn], caller: Caller
+) -> None:
+    """That the caller manages the datasets, and that the examples hold."""
+    async with writing_in(request, platform) as session:
+        for each in feeds:
+            await Owned.dataset_to_load(session, each.dataset, caller)
+        tried = await mapping_examples.of_feeds(session, [each.told() for each in feeds])
+    await mapping_examples.check_feeds(platform.previews, tried)
+
+
+async def _tried(
+    request: Request, platform: Platform, kept: Kept, body: PreviewIn, caller: Caller
+) -> tuple[Dataset, dict[str, Any], list[dict[str, Any]] | None]:
+    """The dataset that is meant, with the selection and the mapping to try."""
+    mapping = steps_of(body.mapping)
+    is_fed = body.dataset is None or any(e.dataset_id == body.dataset for e in kept.feeds)
+    if not is_fed and body.dataset is not None and body.selection is not None:
+        async with writing_in(request, platform) as session:  # it may be noted whose it is
+            found = await Owned.dataset_to_load(session, body.dataset, caller)
+        return found, body.selection, mapping
+    feed = kept.feed(body.dataset)
+    async with reading_in(request, platform) as session:
+        found = await session.get_one(Dataset, feed.dataset_id)
+    selection = body.selection if body.selection is not None else feed.selection
+    return found, selection, mapping if mapping is not None else feed.mapping
 
 
 async def _asked(

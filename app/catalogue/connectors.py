@@ -66,6 +66,7 @@ class NewFeed:
     schedule: str | None = None
     mapping: Sequence[Mapping[str, Any]] | None = None
     publish: bool = False
+    examples: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,13 +279,16 @@ async def _feed(
 def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
     mapping = [dict(step) for step in new.mapping] if new.mapping is not None else None
     if feed is None:
-        feed = Feed(dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None)
+        feed = Feed(
+            dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None, failures=0
+        )
     if (feed.selection, feed.mapping) != (dict(new.selection), mapping):
         feed.validators = feed.version_number = None  # they prove nothing of another selection
     if feed.schedule != new.schedule:
         feed.next_at = next_after(new.schedule, clock.now()) if new.schedule else None
     feed.selection, feed.mapping = dict(new.selection), mapping
     feed.schedule, feed.publish = new.schedule, new.publish
+    feed.examples = [dict(each) for each in new.examples] if new.examples else None
     return feed
 
 

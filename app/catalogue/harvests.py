@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import approval, runs, versions
+from app.catalogue import approval, harvest_outcomes, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import Kept, kept
 from app.catalogue.schedules import next_after
@@ -337,6 +337,7 @@ async def end(session: AsyncSession, harvest: Harvest, state: HarvestState) -> N
     """Write how a harvest has ended, in its row and in the log."""
     harvest.state, harvest.ended_at = state, clock.now()
     await session.flush()
+    await harvest_outcomes.keep(session, harvest)
     await log.append(
         session, Event.HARVEST_ENDED, connector=str(harvest.connector_id),
         dataset=harvest.dataset_id, harvest=str(harvest.id), state=state.value,

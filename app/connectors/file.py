@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from app.connectors.connection import Connection
 from app.connectors.errors import (
     FolderNotLent,
     SourceBroken,
@@ -61,6 +62,7 @@ class FileSettings(Shape):
         str, StringConstraints(min_length=2, max_length=2_000, pattern=r"^(https?://|/)")
     ]
     auth: Proof = Field(default_factory=NoProof)
+    connection: Connection = Field(default_factory=Connection)
 
 
 class FileSelection(Shape):
@@ -111,7 +113,7 @@ class FileConnector(Connector[FileSettings, FileSelection]):
 
     def __init__(self, settings: FileSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
         self._is_folder = settings.base.startswith("/")
 
     def check_settings(self) -> None:

@@ -21,6 +21,9 @@ from app.connectors.errors import CannotAnswer
 from app.kit.outbound import Outbound
 from app.query.question import Question
 
+# What is told of a file that a kind writes itself: how the dataset's other files are read says
+# nothing of it, and a source may move from a sheet of a CP932 book to an interface.
+WRITTEN_HERE: Final[Mapping[str, Any]] = {"encoding": "utf-8", "instead": True}
 MOST_SECONDS: Final = 3600.0  # that one harvest may take at its source
 SILENT_SECONDS: Final = 30.0
 

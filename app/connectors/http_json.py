@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import orjson
 from pydantic import Field, StringConstraints
 
+from app.connectors.connection import Connection
 from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import (
     SILENT_SECONDS,
+    WRITTEN_HERE,
     Capabilities,
     Connector,
     Harvest,
@@ -109,6 +111,7 @@ class HttpJsonSettings(Shape):
 
     base: Address
     auth: Proof = Field(default_factory=NoProof)
+    connection: Connection = Field(default_factory=Connection)
 
 
 class HttpJsonSelection(Shape):
@@ -163,7 +166,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
 
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -189,7 +192,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             return
         async with aclosing(self._lines(page, url, selection, first)) as lines:
             yield Harvest(
-                lines, "records.ndjson", None, validators(page.headers) if is_one else None
+                lines, "records.ndjson", WRITTEN_HERE, validators(page.headers) if is_one else None
             )
 
     async def discover(self) -> Sequence[Proposal]:

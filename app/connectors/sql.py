@@ -28,6 +28,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import (
     SILENT_SECONDS,
+    WRITTEN_HERE,
     Capabilities,
     Connector,
     Harvest,
@@ -149,7 +150,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
             pieces = _copied(connection, self.settings.host, statement)
             async with aclosing(pieces):
                 name = f"{selection.table}.csv"
-                yield Harvest(pieces, name, None, newest, delta=since is not None)
+                yield Harvest(pieces, name, WRITTEN_HERE, newest, delta=since is not None)
 
     async def discover(self) -> Sequence[Proposal]:
         """The tables and views that we may read, with their columns."""

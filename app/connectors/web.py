@@ -31,6 +31,7 @@ from app.kit.outbound import (
     OutboundUnreachable,
     OutboundUnusable,
     Streamed,
+    Way,
 )
 
 _MOST_REDIRECTS: Final = 5
@@ -112,13 +113,14 @@ class Web:
 
     outbound: Outbound
     proof: Proof = field(default_factory=NoProof, repr=False)
+    way: Way = field(default_factory=Way)
     _token: str | None = field(default=None, repr=False)
 
     def check(self, base: str) -> None:
         """Raises `OutboundRefused` where an address leads nowhere that we may go."""
-        self.outbound.check(base)
+        self.outbound.check(base, self.way)
         if isinstance(self.proof, ClientCredentials):
-            self.outbound.check(self.proof.token_url)
+            self.outbound.check(self.proof.token_url, self.way)
 
     @asynccontextmanager
     async def get(
@@ -131,11 +133,12 @@ class Web:
         own, at = _origin(url), url
         is_conditional = any(name.startswith("If-") for name in headers or ())
         for _ in range(_MOST_REDIRECTS + 1):
-            proven = await self._proven() if _origin(at) == own else {}
+            is_own = _origin(at) == own
+            proven = await self._proven() if is_own else {}
             with told():
                 asking = self.outbound.stream(
                     "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
-                    shows_redirects=True,
+                    shows_redirects=True, way=self.way if is_own else self.way.unproven,
                 )  # fmt: skip
                 async with asking as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
@@ -199,7 +202,7 @@ class Web:
         with told():
             answer = await self.outbound.fetch(
                 "POST", by.token_url, headers=headers, content=urlencode(asked).encode(),
-                bounds=_TOKEN,
+                bounds=_TOKEN, way=self.way,
             )  # fmt: skip
             if answer.status == 400:  # RFC 6749, 5.2: invalid_client, invalid_scope and their like
                 raise SourceRefused(source=answer.host, at="credentials")
@@ -237,8 +240,7 @@ def _of_way(host: str, cause: Cause) -> SourceError:
             return SourceSlow(source=host, at="silence")
         case Cause.ANSWER:
             return SourceBroken(source=host, at="cut_off")
-        case Cause.NAME | Cause.CONNECTION | Cause.TLS:
-            return SourceUnreachable(source=host, at=cause.value)
+    return SourceUnreachable(source=host, at=cause.value)
 
 
 def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:

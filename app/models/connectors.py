@@ -60,10 +60,25 @@ class Feed(Base):
     schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
     next_at: Mapped[datetime | None]
     mapping: Mapped[list[dict[str, Any]] | None]
+    # Rows of the source, and what the mapping (the dataset's, where there is none) makes of them.
+    examples: Mapped[list[dict[str, Any]] | None]
     publish: Mapped[bool]
     # What the source proves its state by, and the version that was made of that state.
     validators: Mapped[dict[str, Any] | None]
     version_number: Mapped[int | None]
+    good_at: Mapped[datetime | None]  # when a harvest last ended well
+    failures: Mapped[int] = mapped_column(server_default="0")  # harvests since then
+    failed_in: Mapped[UUID | None]  # the last of them
+
+
+class HarvestCount(Base):
+    """How often harvests of a kind have ended in which way, however long ago."""
+
+    __tablename__ = "harvest_count"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    times: Mapped[int] = mapped_column(BigInteger)
 
 
 class Harvest(Base):

@@ -26,6 +26,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
+from app.kit.tracing import traced
 from app.models.connectors import Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms
@@ -82,7 +83,8 @@ class Harvester:
         if work is None:
             return
         try:
-            await self._make(work, sealer)
+            with traced(work.harvest_id.hex):  # a source's log and our history can be put together
+                await self._make(work, sealer)
         except NotMine:
             return  # it was cancelled with its connector, or another worker has it
         except AppError as refusal:
