@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import orjson
 from pydantic import ConfigDict, Field, StringConstraints
 
+from app.connectors.connection import Connection
 from app.connectors.errors import CannotAnswer, SourceBroken
 from app.connectors.frame import (
     SILENT_SECONDS,
@@ -81,6 +82,7 @@ class SoapSettings(Shape):
         default=None, description="Where the service is, if not where its WSDL says"
     )
     auth: Proof = Field(default_factory=NoProof, description="By HTTP")
+    connection: Connection = Field(default_factory=Connection)
     security: Security = Field(default_factory=NoSecurity, description="Within the message")
 
 
@@ -160,7 +162,7 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
 
     def __init__(self, settings: SoapSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
         self._read: _Service | None = None
 
     def check_settings(self) -> None:

@@ -159,7 +159,7 @@ class Web:
         with told():
             asking = self.outbound.stream(
                 "POST", url, headers={**headers, **proven}, content=content, bounds=bounds,
-                shows_redirects=True,
+                shows_redirects=True, way=self.way,
             )  # fmt: skip
             async with asking as answer:
                 if 300 <= answer.status < 400:
