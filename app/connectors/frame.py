@@ -204,10 +204,15 @@ class Connector(Generic[Settings, Selection]):
         """What changes at the source from `position` on, or from now; without end.
 
         The next is asked for once the last is kept, so a source that waits for a word (MQTT, QoS 1)
-        is given it then; once a position is yielded, it is kept before anything else is done. A
-        batch is small: a few hundred rows. Raises `CannotAnswer` where the kind hears nothing.
+        is given it then. A batch is small: a few hundred rows. The block begins once the source
+        has taken us on. Raises `CannotAnswer` where the kind hears nothing.
         """
         raise CannotAnswer(connector=self.kind, why="it cannot listen", why_ja="購読はできません")
+
+    def first_position(self, selection: Selection) -> Mapping[str, Any] | None:
+        """A name by which the source is to know us, kept before it hears of it: what it holds for
+        us is found again whatever happens."""
+        return None
 
     async def forget(self, selection: Selection, position: Mapping[str, Any]) -> None:
         """End what the source keeps for a stream that is listened to no more."""

@@ -121,9 +121,10 @@ class Streamer:
     async def _listen(self, work: Listening) -> None:
         """Listen for one feed until something is wrong, or until told to stop."""
         refusal: AppError | None = None
-        began, is_told = asyncio.get_running_loop().time(), False
+        began, is_told, has_ended = asyncio.get_running_loop().time(), False, False
         try:
             await self._take(work)
+            has_ended = True  # in order: it is begun again
         except NotMine:
             is_told = True
         except asyncio.CancelledError:
@@ -139,7 +140,7 @@ class Streamer:
             log.error("stream.failed", dataset=work.feed.dataset_id, error=type(exc).__name__)
         finally:
             was_steady = asyncio.get_running_loop().time() - began > _STEADY_S
-            tries = 1 if was_steady else work.tries
+            tries = 1 if was_steady or has_ended else work.tries
             wait = timedelta(0) if is_told else self._wait(tries)
             with suppress(*_PASSING):
                 async with self.harvester.database.writing() as session:
@@ -161,6 +162,9 @@ class Streamer:
         connector = await connectors.open_connector(entry, sealer, self.harvester.kinds, means)
         selection = connectors.selection_of(self.harvester.kinds, entry, work.feed.selection)
         heard = _Heard(work.position)
+        if heard.position is None and (first := connector.first_position(selection)) is not None:
+            await self._keep(work, Changes(position=first))
+            heard.position = first
         try:
             await self._hear(work, connector, selection, heard)
         finally:
@@ -170,7 +174,7 @@ class Streamer:
         self, work: Listening, connector: AnyConnector, selection: Shape, heard: "_Heard"
     ) -> None:
         with contained(connector):
-            listening = connector.listen(selection, work.position)
+            listening = connector.listen(selection, heard.position)
             source = await listening.__aenter__()
         try:
             await self._begun(work)
