@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import and_, delete, exists, literal, or_, select, update
+from sqlalchemy import and_, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,7 +20,7 @@ from app.catalogue.connectors import Kept, kept
 from app.catalogue.harvests import NotMine
 from app.connectors.errors import UNUSABLE, SourceError
 from app.kit import clock
-from app.kit.errors import AppError
+from app.kit.errors import AppError, Kind
 from app.models.connectors import (
     ConnectorEntry,
     Feed,
@@ -32,7 +32,17 @@ from app.models.connectors import (
 
 MOST_REJECTS: Final = 20
 _AT_ONCE: Final = 50
+_MOST_WAITING: Final = 1_000
 _EMPTY: Final = (literal(StreamState.CONNECTING.value), *(literal(0),) * 5, literal([], JSONB))
+
+
+class NotificationsWaiting(AppError):
+    """More is sent than is taken."""
+
+    kind = Kind.UNAVAILABLE
+    code = "notifications_waiting"
+    ja = "未処理の通知が {most} 件あります。しばらくしてから再送してください。"
+    en = "{most} notifications wait to be taken. Send it again shortly."
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +217,30 @@ async def is_over(session: AsyncSession, work: Listening) -> bool:
     if feed is None or entry is None or feed.mode != "stream" or feed.connector_id != entry.id:
         return True
     return _digest(entry, feed) != _digest(work.kept.entry, work.feed)
+
+
+async def find_listening(session: AsyncSession, connector_id: UUID, secret: str) -> str | None:
+    """The dataset whose stream knows a source by this secret, while somebody listens for it."""
+    digest = hashlib.sha256(secret.encode()).digest()
+    found: str | None = await session.scalar(
+        select(Stream.dataset_id)
+        .join(Feed, Feed.dataset_id == Stream.dataset_id)
+        .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
+        .where(
+            ConnectorEntry.id == connector_id,
+            ConnectorEntry.paused.is_(False),
+            Stream.secret_sha256 == digest,
+        )
+    )
+    return found
+
+
+async def put(session: AsyncSession, dataset_id: str, body: bytes) -> None:
+    """Keep a message until it is taken. Raises `NotificationsWaiting`."""
+    its = select(func.count()).where(StreamMessage.dataset_id == dataset_id)
+    if (await session.scalar(its) or 0) >= _MOST_WAITING:
+        raise NotificationsWaiting(most=_MOST_WAITING)
+    session.add(StreamMessage(dataset_id=dataset_id, body=body, received_at=clock.now()))
 
 
 async def of_feeds(session: AsyncSession, feeds: Sequence[Feed]) -> Mapping[str, Stream]:

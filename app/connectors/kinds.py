@@ -21,6 +21,7 @@ _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "mqtt": "app.connectors.mqtt:MqttConnector",
+    "ngsi": "app.connectors.ngsi:NgsiConnector",
     "sql": "app.connectors.sql:SqlConnector",
 }
 

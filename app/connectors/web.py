@@ -5,7 +5,7 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
@@ -23,6 +23,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import Known, Shape
 from app.kit.outbound import (
+    Answer,
     Bounds,
     Cause,
     Outbound,
@@ -144,6 +145,23 @@ class Web:
                         return
                     at = joined(at, answer.headers.get("location", ""))
         raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def send(
+        self, method: str, url: str, *, bounds: Bounds, headers: Mapping[str, str],
+        content: bytes | None = None, fine: Collection[int] = (),
+    ) -> Answer:  # fmt: skip
+        """Ask for a change. An answer that sends elsewhere is none; a status in `fine` is one.
+
+        Raises `SourceError` and `OutboundRefused`.
+        """
+        with told():
+            answer = await self.outbound.fetch(
+                method, url, headers={**headers, **await self._proven()}, content=content,
+                bounds=bounds,
+            )  # fmt: skip
+        if answer.status not in fine:
+            check_status(answer.host, answer.status, answer.headers)
+        return answer
 
     async def check_answers(self, url: str) -> None:
         """That somebody answers who takes our credentials; a base that shows nothing may still

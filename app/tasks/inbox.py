@@ -9,10 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from app.connectors.frame import Message
+from app.connectors.inbox import SECRET_HEADER
 from app.kit.db import Database
 from app.models.connectors import Stream
 
-SECRET_HEADER: Final = "X-Urbanos-Notification-Secret"  # noqa: S105 - a header's name
 _LOOK_S: Final = 0.5
 _AT_ONCE: Final = 100
 _NEXT: Final = """
