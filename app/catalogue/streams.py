@@ -32,7 +32,8 @@ from app.models.connectors import (
 
 MOST_REJECTS: Final = 20
 _AT_ONCE: Final = 50
-_MOST_WAITING: Final = 1_000
+_MOST_WAITING: Final = 1_000  # messages of one stream,
+_MOST_BYTES: Final = 64 << 20  # and bytes of them
 _EMPTY: Final = (literal(StreamState.CONNECTING.value), *(literal(0),) * 5, literal([], JSONB))
 
 
@@ -237,8 +238,10 @@ async def find_listening(session: AsyncSession, connector_id: UUID, secret: str)
 
 async def put(session: AsyncSession, dataset_id: str, body: bytes) -> None:
     """Keep a message until it is taken. Raises `NotificationsWaiting`."""
-    its = select(func.count()).where(StreamMessage.dataset_id == dataset_id)
-    if (await session.scalar(its) or 0) >= _MOST_WAITING:
+    size = func.coalesce(func.sum(func.octet_length(StreamMessage.body)), 0)
+    its = select(func.count(), size).where(StreamMessage.dataset_id == dataset_id)
+    waiting, held = (await session.execute(its)).one()
+    if waiting >= _MOST_WAITING or held >= _MOST_BYTES:
         raise NotificationsWaiting(most=_MOST_WAITING)
     session.add(StreamMessage(dataset_id=dataset_id, body=body, received_at=clock.now()))
 

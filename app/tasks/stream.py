@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any, Final
 from uuid import UUID
 
@@ -72,6 +73,9 @@ class Streamer:
                     log.warning("streams.interrupted", error=type(exc).__name__)
                     if not await self._is_ours_still():
                         self._stop([*self._running])
+                except Exception:
+                    # The outermost loop of all streams: a fault of ours ends none that goes well.
+                    log.exception("streams.failed")
                 await asyncio.sleep(self.look_seconds)
         finally:
             self._stop([*self._running])
@@ -152,6 +156,7 @@ class Streamer:
         return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311 - no secret
 
     async def _take(self, work: Listening) -> None:
+        await asyncio.to_thread(import_module, "app.formats.intake")  # before anything is locked
         database, entry = self.harvester.database, work.kept.entry
         sealer = self.harvester.open_sealer()
         async with database.writing() as session:

@@ -14,6 +14,7 @@ from app.audit.events import Event
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
 from app.connectors.scripted import Script, ScriptedConnector
+from app.models.datasets import DataClass, Dataset
 from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
 from tests.connectors.farm import Farm
@@ -169,6 +170,46 @@ async def test_a_harvested_dataset_that_is_listened_to_keeps_its_ids_and_shows_n
     assert [each["op"] for each in got.json()["changes"]] == ["upsert", "upsert"]
     assert (refused.status_code, refused.json()["code"]) == (409, "connector_feed_streams")
     assert script.asked.count("harvest") == 1
+
+
+async def test_what_keeps_records_out_keeps_those_of_a_stream_out_and_says_so(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    async with streaming.farm.world.platform.database.writing() as session:
+        dataset = await session.get_one(Dataset, told.dataset)
+        dataset.data_class, dataset.license = DataClass.PUBLIC, None  # and no licence to be public
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["error_code"] is not None)
+
+    assert (going["state"], going["error_class"]) == ("waiting", "ours")
+    assert going["error_code"] == "license_missing"
+    assert (going["received"], going["written"]) == (0, 0)  # it waits at its source
+
+
+async def test_a_fault_of_a_kind_ends_its_own_stream_alone_and_tells_none_of_its_words(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    broken = await _told(streaming, Changes(rows=[A]))
+
+    told_by = ScriptedConnector._told
+
+    async def tell(self: ScriptedConnector, script: Script, at: int) -> AsyncIterator[Changes]:
+        if script is broken.script:
+            raise ValueError("hidden-word-9")
+        async for each in told_by(self, script, at):
+            yield each
+
+    monkeypatch.setattr(ScriptedConnector, "_told", tell)
+    streaming.start()
+
+    ended = await streaming.until(broken.connector, lambda its: its["error_code"] is not None)
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    assert ended["error_code"] == "connector_kind_broken"
+    assert "hidden-word-9" not in str(ended)
 
 
 async def test_one_process_listens_at_a_time_and_another_takes_over_a_silent_one(
