@@ -62,5 +62,7 @@ async def notify(
         raise NotificationRefused
     body = await request.body()
     async with writing_in(request, platform) as session:
-        await streams.put(session, dataset_id, body)
+        is_kept = await streams.put(session, dataset_id, body)
+    if not is_kept:
+        raise NotificationRefused
     return Response(status_code=204)

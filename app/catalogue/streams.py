@@ -34,6 +34,12 @@ MOST_REJECTS: Final = 20
 _AT_ONCE: Final = 50
 _MOST_WAITING: Final = 1_000  # messages of one stream,
 _MOST_BYTES: Final = 64 << 20  # and bytes of them
+# FOR NO KEY UPDATE, and FOR KEY SHARE: messages come in while a batch is written.
+_OWN: Final = {"key_share": True}
+_ANYBODYS: Final = {"read": True, "key_share": True}
+_COLUMNS: Final = (
+    "dataset_id", "state", "tries", "received", "written", "deleted", "rejected", "rejects",
+)  # fmt: skip
 _EMPTY: Final = (literal(StreamState.CONNECTING.value), *(literal(0),) * 5, literal([], JSONB))
 
 
@@ -69,7 +75,7 @@ class Reject:
     @classmethod
     def of_message(cls, code: str) -> "Reject":
         """Of a message that holds no row."""
-        return cls(code, None, *UNUSABLE[code])
+        return cls(code, None, *UNUSABLE.get(code, UNUSABLE["message_unusable"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ async def claim(session: AsyncSession, lease: timedelta, *, most: int) -> list[L
         .where(Feed.mode == "stream", ConnectorEntry.paused.is_(False), _is_free(now), is_due)
         .where(~is_harvested)  # what it would publish is older than what comes now
         .limit(min(most, _AT_ONCE))
-        .with_for_update(of=Stream, skip_locked=True)
+        .with_for_update(of=Stream, skip_locked=True, key_share=True)
     )
     claimed = []
     for stream, feed, entry in found.all():
@@ -125,7 +131,7 @@ async def renew(
     One whose batch is being written is passed over: nobody takes it over meanwhile.
     """
     its = select(Stream.dataset_id).where(Stream.holder.in_(holders))
-    free = its.with_for_update(skip_locked=True)
+    free = its.with_for_update(skip_locked=True, key_share=True)
     until = clock.now() + lease
     await session.execute(
         update(Stream).where(Stream.dataset_id.in_(free)).values(held_until=until)
@@ -145,7 +151,7 @@ async def renew(
 
 async def mine(session: AsyncSession, work: Listening) -> Stream:
     """The stream, locked, if it is still ours and nobody has stopped it. Raises `NotMine`."""
-    stream = await session.get(Stream, work.feed.dataset_id, with_for_update=True)
+    stream = await session.get(Stream, work.feed.dataset_id, with_for_update=_OWN)
     if stream is None or stream.holder != work.holder:
         raise NotMine
     entry = work.kept.entry
@@ -199,7 +205,7 @@ async def let_go(
     refusal: AppError | None = None,
 ) -> None:
     """Listen no more, until it is time to try again; what was wrong stands in the stream's status."""
-    stream = await session.get(Stream, work.feed.dataset_id, with_for_update=True)
+    stream = await session.get(Stream, work.feed.dataset_id, with_for_update=_OWN)
     if stream is None or stream.holder != work.holder:
         return
     stream.holder = stream.held_until = stream.since = None
@@ -236,14 +242,18 @@ async def find_listening(session: AsyncSession, connector_id: UUID, secret: str)
     return found
 
 
-async def put(session: AsyncSession, dataset_id: str, body: bytes) -> None:
-    """Keep a message until it is taken. Raises `NotificationsWaiting`."""
+async def put(session: AsyncSession, dataset_id: str, body: bytes) -> bool:
+    """Keep a message until it is taken; False where the stream has gone. Raises
+    `NotificationsWaiting`."""
+    if await session.get(Stream, dataset_id, with_for_update=_ANYBODYS) is None:
+        return False
     size = func.coalesce(func.sum(func.octet_length(StreamMessage.body)), 0)
     its = select(func.count(), size).where(StreamMessage.dataset_id == dataset_id)
     waiting, held = (await session.execute(its)).one()
     if waiting >= _MOST_WAITING or held >= _MOST_BYTES:
         raise NotificationsWaiting(most=_MOST_WAITING)
     session.add(StreamMessage(dataset_id=dataset_id, body=body, received_at=clock.now()))
+    return True
 
 
 async def of_feeds(session: AsyncSession, feeds: Sequence[Feed]) -> Mapping[str, Stream]:
@@ -257,25 +267,10 @@ async def of_feeds(session: AsyncSession, feeds: Sequence[Feed]) -> Mapping[str,
 
 async def _prepare(session: AsyncSession) -> None:
     """A row for each feed that is to be listened for, and none for others."""
-    await session.execute(
-        insert(Stream)
-        .from_select(
-            [
-                "dataset_id",
-                "state",
-                "tries",
-                "received",
-                "written",
-                "deleted",
-                "rejected",
-                "rejects",
-            ],
-            select(Feed.dataset_id, *_EMPTY).where(
-                Feed.mode == "stream", ~exists().where(Stream.dataset_id == Feed.dataset_id)
-            ),
-        )
-        .on_conflict_do_nothing()
+    fresh = select(Feed.dataset_id, *_EMPTY).where(
+        Feed.mode == "stream", ~exists().where(Stream.dataset_id == Feed.dataset_id)
     )
+    await session.execute(insert(Stream).from_select(_COLUMNS, fresh).on_conflict_do_nothing())
     others = select(Feed.dataset_id).where(Feed.mode != "stream")
     free = _is_free(clock.now())
     await session.execute(delete(Stream).where(and_(Stream.dataset_id.in_(others), free)))

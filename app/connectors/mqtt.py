@@ -97,7 +97,8 @@ class MqttSelection(Shape):
         default=False, description="An empty message ends the record that the topic names"
     )
     client_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        default=None, description="Where the broker knows clients by name; chosen by us otherwise"
+        default=None,
+        description="Where the broker knows clients by name: another one for each dataset",
     )
 
 
@@ -110,6 +111,11 @@ class MqttConnector(Connector[MqttSettings, MqttSelection]):
     settings_shape: ClassVar[type[Shape]] = MqttSettings
     selection_shape: ClassVar[type[Shape]] = MqttSelection
     capabilities = Capabilities(streams=True)
+
+    def check_settings(self) -> None:
+        """Raises `OutboundRefused`."""
+        scheme = "http" if self.settings.tls == "off" else "https"
+        self.means.outbound.check(f"{scheme}://{self.settings.host}:{self.settings.port}/")
 
     async def check(self, selection: MqttSelection | None = None) -> None:
         """Connect, and ask to hear the topics."""

@@ -32,6 +32,7 @@ from app.kit.outbound import Outbound
 LONGEST_MESSAGE: Final = 1 << 20
 _PATIENCE_S: Final = 10.0  # for a connection, and for each word of the broker at its beginning
 _KEEPALIVE_S: Final = 30
+_GOODBYE_S: Final = 2.0
 _MOST_HELD: Final = 1_000  # messages,
 _MOST_BYTES: Final = 16 << 20  # and bytes of them
 _IN_FLIGHT: Final = 500
@@ -239,8 +240,13 @@ def _trust(broker: Broker) -> ssl.SSLContext:
 
 
 def _close(client: "_Pinned") -> None:
+    """Say goodbye; a broker that hears nothing any more is not waited for."""
     client.disconnect()
+    late = threading.Timer(_GOODBYE_S, client._reset_sockets)
+    late.start()
     client.loop_stop()
+    late.cancel()
+    late.join()
     client._reset_sockets()
 
 

@@ -30,7 +30,7 @@ from app.connectors.frame import AnyConnector, Changes, Means, Shape
 from app.connectors.kinds import contained
 from app.kit import clock
 from app.kit.db import LOST, DatabaseUnavailable
-from app.kit.errors import AppError
+from app.kit.errors import AppError, Kind
 from app.models.connectors import Stream
 from app.models.datasets import Dataset
 from app.tasks.harvest import Harvester
@@ -46,6 +46,15 @@ _LONGEST_WAIT_S: Final = 300.0
 _STEADY_S: Final = 60.0  # after which what goes wrong is new
 _FORGET_S: Final = 10.0
 _PASSING: Final = (*LOST, DBAPIError, DatabaseUnavailable)
+
+
+class StreamFailed(AppError):
+    """A fault of ours ended it. Its words may hold a row, and are told nobody."""
+
+    kind = Kind.UNAVAILABLE
+    code = "stream_failed"
+    ja = "内部エラーのためデータセット {dataset} の受信が中断しました。運営者に連絡してください。"
+    en = "An internal error broke the stream of the dataset {dataset} off. Tell the operator."
 
 
 @dataclass(slots=True)
@@ -142,6 +151,7 @@ class Streamer:
             )
         except Exception as exc:  # noqa: BLE001 - the outermost loop of a stream: it is tried again
             log.error("stream.failed", dataset=work.feed.dataset_id, error=type(exc).__name__)
+            refusal = StreamFailed(dataset=work.feed.dataset_id)
         finally:
             was_steady = asyncio.get_running_loop().time() - began > _STEADY_S
             tries = 1 if was_steady or has_ended else work.tries
@@ -204,8 +214,8 @@ class Streamer:
 
     async def _write(self, session: AsyncSession, work: Listening, changes: Changes) -> Tally:
         rejects = [Reject.of_message(code) for code in changes.unusable]
-        if not changes.rows and not changes.gone:
-            return Tally(len(rejects), 0, 0, rejects)
+        if not (changes.rows or changes.gone or rejects):
+            return Tally()
         dataset = await session.get_one(Dataset, work.feed.dataset_id)
         await Harvester.check_managed(session, work.kept.entry, dataset)
         base = await streamed.base_of(session, work.feed.dataset_id)

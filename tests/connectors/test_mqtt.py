@@ -278,6 +278,8 @@ async def test_a_broker_at_an_address_that_is_not_ours_to_ask_is_not_connected_t
 ) -> None:
     async with means("10.0.0.0/8") as its:
         with pytest.raises(OutboundRefused):
+            _connector(broker, its).check_settings()
+        with pytest.raises(OutboundRefused):
             await _connector(broker, its).check()
 
 
