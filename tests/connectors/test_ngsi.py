@@ -24,6 +24,7 @@ from app.connectors.ngsi import NgsiConnector
 from app.connectors.ngsi_shapes import NgsiSelection, NgsiSettings
 from app.query.fields import Field, FieldType
 from app.query.question import Between, Both, Compare, Order, Question
+from app.tasks import inbox as inbox_module
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.farm import Farm
 from tests.connectors.orion import orion
@@ -219,8 +220,9 @@ async def test_a_subscription_that_is_answered_oddly_is_no_subscription() -> Non
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def streaming(farm: Farm) -> AsyncIterator[Streaming]:
-    """A worker's listener."""
+async def streaming(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Streaming]:
+    """A worker's listener, which looks often."""
+    monkeypatch.setattr(inbox_module, "_LOOK_S", 0.05)
     made = Streaming(farm)
     yield made
     await made.stop()

@@ -11,13 +11,16 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.catalogue.streams import Reject
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
 from app.connectors.scripted import Script, ScriptedConnector
 from app.models.datasets import DataClass, Dataset
+from app.query.fields import Field
 from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
-from tests.connectors.farm import Farm
+from app.tasks.typed import How, typed
+from tests.connectors.farm import FIELDS, Farm
 from tests.connectors.streaming import Streaming, until
 from tests.world import KENKO
 
@@ -268,3 +271,36 @@ async def test_a_kind_that_cannot_listen_is_not_listened_to(farm: Farm) -> None:
     )  # fmt: skip
 
     assert [each["code"] for each in refused.json()["errors"]] == ["mode_not_offered"]
+
+
+_FIELDS = tuple(Field.from_json(each) for each in FIELDS)
+_GAP = {"no": "1234 5678", "name": "90" + "18"}  # as it is printed on one card
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"no": 1, "name": "架空", "members": [{"no": 7}, {"no": 8}]}, None),  # no document of rows
+        ({"no": "20261129", "name": "0930"}, None),
+        ({"no": "12345678", "name": "90" + "18"}, None),  # by chance: one row is no majority
+        (_GAP, "individual_number_refused"),
+        ({}, "no_data_rows"),
+        ({"名称": "架空"}, "column_missing"),
+    ],
+)
+def test_a_row_that_comes_alone_is_judged_as_one_and_typed_as_among_many(
+    row: dict[str, Any], code: str | None
+) -> None:
+    how = How(_FIELDS, None)
+
+    (alone,) = typed([row], how)
+    among = typed([A, row, B], how)[1]
+
+    if code is None:
+        assert alone == among != code
+        assert isinstance(alone, dict)
+        assert alone["no"] == str(row["no"])
+    else:
+        assert isinstance(alone, Reject)
+        assert alone.code == code
+        assert isinstance(among, Reject)
