@@ -59,12 +59,15 @@ class FeedIn(InShape):
         default=None, description="Tried whenever mapping or fields change, and before they do"
     )
     publish: bool = Field(default=False, description="Readers get each new version at once")
+    mode: Literal["harvest", "stream"] = Field(
+        default="harvest", description="stream: listened to all the time, written by key"
+    )
 
     def told(self) -> NewFeed:
         """As the registry takes it."""
         return NewFeed(
             self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish,
-            [each.model_dump() for each in self.examples] if self.examples else None,
+            [each.model_dump() for each in self.examples] if self.examples else None, self.mode,
         )  # fmt: skip
 
 
@@ -111,6 +114,35 @@ class ConnectorPatch(InShape):
         return said
 
 
+class StreamRejectOut(OutShape):
+    """Why a message or a row was kept out. No value is shown."""
+
+    at: Time
+    field: str | None
+    code: str
+    ja: str
+    en: str
+
+
+class StreamOut(OutShape):
+    """How a stream goes: where it is, what came, and what was wrong last."""
+
+    state: Literal["connecting", "streaming", "waiting", "paused"]
+    since: Time | None = Field(description="Streaming since, without a break")
+    last_at: Time | None = Field(description="When the last message was kept")
+    received: int = Field(description="Rows and keys that came")
+    written: int = Field(description="Records inserted or updated")
+    deleted: int
+    rejected: int
+    rejects: list[StreamRejectOut] = Field(description="The last 20")
+    next_try_at: Time | None
+    error_class: str | None
+    error_code: str | None
+    error_ja: str | None
+    error_en: str | None
+    error_at: Time | None
+
+
 class FeedOut(OutShape):
     """What feeds one dataset, and when next."""
 
@@ -125,6 +157,7 @@ class FeedOut(OutShape):
     version_number: int | None = Field(description="The version that the source was last seen as")
     good_at: Time | None = Field(description="When a harvest last ended well")
     failures: int = Field(description="Harvests that have failed since")
+    stream: StreamOut | None = Field(default=None, description="Of a feed that listens")
 
 
 class ConnectorOut(OutShape):

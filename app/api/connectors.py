@@ -3,6 +3,7 @@
 Sources are asked here to be tested and looked at, and while one thinks no session is held.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from app.api.connector_shapes import (
     ConnectorOut,
     ConnectorPatch,
     FeedIn,
+    FeedOut,
     HarvestOut,
     KindOut,
     PreviewIn,
@@ -22,6 +24,7 @@ from app.api.connector_shapes import (
     ProposalOut,
     RunIn,
     SourceTestOut,
+    StreamOut,
     steps_of,
 )
 from app.api.ownership import TERMS_CODE, Owned, owner_code
@@ -32,13 +35,13 @@ from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import connectors, harvests, mapping_examples
+from app.catalogue import connectors, harvests, mapping_examples, streams
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
 from app.connectors.checking import check_all
 from app.connectors.frame import AnyConnector, Means
 from app.connectors.kinds import contained, schema_of
 from app.connectors.preview import Reading as HowRead
-from app.models.connectors import Harvest
+from app.models.connectors import Feed, Harvest, Stream
 from app.models.datasets import Dataset
 from app.policy.facts import Caller
 
@@ -97,7 +100,7 @@ async def add_connector(
         session, platform.sealer, platform.kinds, means_of(platform, caller), new,
         by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
-    return shown(kept)
+    return shown(kept, {})
 
 
 @router.get(
@@ -112,7 +115,9 @@ async def list_connectors(
         session, caller.client.organization_id, after=after_id(cursor), limit=limit + 1
     )
     listed = page(found, limit, lambda kept: kept.entry.id)
-    return {**listed, "items": [shown(kept) for kept in listed["items"]]}
+    feeds = [feed for kept in listed["items"] for feed in kept.feeds]
+    going = await streams.of_feeds(session, feeds)
+    return {**listed, "items": [shown(kept, going) for kept in listed["items"]]}
 
 
 @router.get(
@@ -122,8 +127,9 @@ async def list_connectors(
 async def show_connector(
     connector_id: UUID, caller: CatalogueWriter, session: Reading
 ) -> dict[str, Any]:
-    """With what it feeds, and when next."""
-    return shown(await connectors.get(session, connector_id, caller.client.organization_id))
+    """With what it feeds, when next, and how its streams go."""
+    kept = await connectors.get(session, connector_id, caller.client.organization_id)
+    return shown(kept, await streams.of_feeds(session, kept.feeds))
 
 
 @router.patch(
@@ -142,7 +148,7 @@ async def change_connector(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
         body.changes(), by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
-    return shown(changed)
+    return shown(changed, await streams.of_feeds(session, changed.feeds))
 
 
 @router.delete(
@@ -214,7 +220,9 @@ async def preview(
 @router.post(
     "/{connector_id}/runs", status_code=202, response_model=HarvestOut,
     summary="Harvest now",
-    responses=problems(*_MINE, "connector_feed_not_found", "connector_run_under_way"),
+    responses=problems(
+        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams"
+    ),
 )  # fmt: skip
 async def run_connector(
     connector_id: UUID, body: RunIn, caller: CatalogueWriter, session: Writing
@@ -320,13 +328,22 @@ async def open_of(platform: Platform, kept: Kept) -> AnyConnector:
     return await connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
 
 
-def shown(kept: Kept) -> dict[str, Any]:
-    """A connector as it is shown: its secrets are not."""
+def shown(kept: Kept, going: Mapping[str, Stream]) -> dict[str, Any]:
+    """A connector as it is shown: its secrets are not. `going`: its streams, by dataset."""
     own = ("feeds", "has_secrets")
     return {
         **{
             name: getattr(kept.entry, name) for name in ConnectorOut.model_fields if name not in own
         },
         "has_secrets": kept.entry.sealed is not None,
-        "feeds": list(kept.feeds),
+        "feeds": [_shown_feed(each, going.get(each.dataset_id), kept) for each in kept.feeds],
     }
+
+
+def _shown_feed(feed: Feed, stream: Stream | None, kept: Kept) -> dict[str, Any]:
+    told = {name: getattr(feed, name) for name in FeedOut.model_fields if name != "stream"}
+    if stream is None:
+        return {**told, "stream": None}
+    state = "paused" if kept.entry.paused else stream.state
+    going = {name: getattr(stream, name) for name in StreamOut.model_fields}
+    return {**told, "stream": {**going, "state": state}}

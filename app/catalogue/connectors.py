@@ -28,6 +28,8 @@ from app.models.datasets import DataClass, Dataset
 from app.query.fields import Field
 
 MOST_FEEDS: Final = 200
+# How a dataset is fed, and what its kind must be able to do for it.
+_MODES: Final = {"harvest": "harvests", "stream": "streams"}
 
 
 class ConnectorNotFound(AppError):
@@ -57,6 +59,15 @@ class FeedNotFound(AppError):
     en = "Say with dataset which of the datasets of the connector {id} is meant: {known}."
 
 
+class FeedStreams(AppError):
+    """A dataset that is listened to is not harvested: an older state would take the newer one's place."""
+
+    kind = Kind.CONFLICT
+    code = "connector_feed_streams"
+    ja = "データセット {dataset} は stream で受信中です。収集するには mode を harvest に変えてください。"
+    en = "The dataset {dataset} is fed by a stream. To harvest it, change its mode to harvest."
+
+
 @dataclass(frozen=True, slots=True)
 class NewFeed:
     """What of the source one dataset is fed by, and when."""
@@ -67,6 +78,7 @@ class NewFeed:
     mapping: Sequence[Mapping[str, Any]] | None = None
     publish: bool = False
     examples: Sequence[Mapping[str, Any]] | None = None
+    mode: str = "harvest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +299,7 @@ def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
     if feed.schedule != new.schedule:
         feed.next_at = next_after(new.schedule, clock.now()) if new.schedule else None
     feed.selection, feed.mapping = dict(new.selection), mapping
-    feed.schedule, feed.publish = new.schedule, new.publish
+    feed.schedule, feed.publish, feed.mode = new.schedule, new.publish, new.mode
     feed.examples = [dict(each) for each in new.examples] if new.examples else None
     return feed
 
@@ -297,6 +309,7 @@ async def _wrong_with(
 ) -> list[Fault]:
     dataset = await session.get_one(Dataset, new.dataset)
     faults = check_steps(dataset, new.mapping, f"{at}/mapping")
+    faults += _wrong_mode(kinds.get(entry.kind), dataset, new, at)
     try:
         kinds.get(entry.kind).selection_shape.model_validate(dict(new.selection))
     except ValidationError as wrong:
@@ -314,6 +327,25 @@ async def _wrong_with(
         faults.append(Fault(f"{at}/schedule", "invalid_schedule",
                             "cron の5項目（分 時 日 月 曜日）で指定してください。例: 0 3 * * *",
                             "Give the five fields of cron: minute hour day month weekday."))  # fmt: skip
+    return faults
+
+
+def _wrong_mode(kind: type[AnyConnector], dataset: Dataset, new: NewFeed, at: str) -> list[Fault]:
+    can = {mode for mode, can in _MODES.items() if getattr(kind.capabilities, can)}
+    if new.mode not in can:
+        known = ", ".join(sorted(can))
+        return [Fault(f"{at}/mode", "mode_not_offered", f"この種別で使える mode は {known} です。",
+                      f"This kind offers the modes: {known}.")]  # fmt: skip
+    faults = []
+    if new.mode == "stream" and new.schedule is not None:
+        faults.append(Fault(f"{at}/schedule", "schedule_of_stream",
+                            "stream は常時受信します。schedule を外してください。",
+                            "A stream is listened to all the time: leave the schedule out."))  # fmt: skip
+    is_known = dataset.fields is not None or dataset.current_version is None
+    if new.mode == "stream" and is_known and not any(e.get("key") for e in dataset.fields or ()):
+        faults.append(Fault(f"{at}/dataset", "dataset_has_no_key",
+                            "stream にはキー項目（key）のある fields の宣言が必要です。",
+                            "A stream needs declared fields, with a key among them."))  # fmt: skip
     return faults
 
 

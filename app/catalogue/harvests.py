@@ -17,7 +17,7 @@ from app.audit import log
 from app.audit.events import Event
 from app.catalogue import approval, harvest_outcomes, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
-from app.catalogue.connectors import Kept, kept
+from app.catalogue.connectors import FeedStreams, Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
 from app.connectors.frame import MOST_SECONDS, Capabilities, Known
@@ -107,8 +107,10 @@ async def ask(
     session: AsyncSession, entry: ConnectorEntry, dataset_id: str, *, by: str | None,
     fresh: bool = False,
 ) -> Harvest:  # fmt: skip
-    """Put a harvest in the queue. Raises `HarvestUnderWay`."""
-    await session.get_one(Feed, dataset_id, with_for_update=True)
+    """Put a harvest in the queue. Raises `HarvestUnderWay`, `FeedStreams`."""
+    feed = await session.get_one(Feed, dataset_id, with_for_update=True)
+    if feed.mode == "stream":
+        raise FeedStreams(dataset=dataset_id)
     busy = await _under_way(session, dataset_id)
     if busy is not None:
         raise HarvestUnderWay(dataset=dataset_id, id=busy)

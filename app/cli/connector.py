@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.models.datasets import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Sources that feed datasets. コネクタ（連携元）。")
+_UNSHOWN: Final = ("holder", "made_for", "position", "secret_sha256", "tried_of")  # of a stream
 Id = Annotated[UUID, typer.Argument(metavar="CONNECTOR")]
 _COLUMNS: Final = ("id", "organization_id", "kind", "name", "zone", "paused")
 _RUN_COLUMNS: Final = (
@@ -74,16 +75,18 @@ def show(connector: Id, as_json: Json = False) -> None:
     """Show one, with what it feeds and its last run. コネクタを表示する。"""
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.catalogue import connectors, harvests  # noqa: PLC0415
+        from app.catalogue import connectors, harvests, streams  # noqa: PLC0415
 
         async with shell.database.reading() as session:
             kept = await connectors.kept(session, await _entry(session, connector))
             last = await harvests.list_harvests(session, connector, limit=1)
+            going = await streams.of_feeds(session, kept.feeds)
         return {
             **members(kept.entry, "sealed"),
             "has_secrets": kept.entry.sealed is not None,
             "feeds": [members(each) for each in kept.feeds],
             "last_run": members(last[0], "attempt") if last else None,
+            "streams": [members(each, *_UNSHOWN) for each in going.values()],
         }
 
     found = run(act)

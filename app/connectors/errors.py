@@ -50,6 +50,17 @@ WHY: Final[dict[str, _Why]] = {
 }  # fmt: skip
 
 
+# What keeps a message of a stream out, whole.
+UNUSABLE: Final[dict[str, tuple[str, str]]] = {
+    "message_not_json": ("メッセージが JSON ではありません。", "The message is no JSON."),
+    "message_no_object": ("メッセージが JSON オブジェクトではありません。", "The message is no JSON object."),
+    "message_not_text": ("メッセージが UTF-8 の文字列ではありません。", "The message is no text in UTF-8."),
+    "message_too_long": ("メッセージが長すぎます。", "The message is too long."),
+    "message_unusable": ("メッセージを読めません。", "The message cannot be used."),
+    "message_no_id": ("メッセージに id がありません。", "The message names no id."),
+}  # fmt: skip
+
+
 class SourceError(AppError):
     """A source did not give what was asked for. `at` is where the way ended: a name of `WHY`.
 

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
@@ -59,12 +59,37 @@ class Capabilities:
     discovers: bool = False
 
 
+class Inbox(Protocol):
+    """Where a source sends to us what it has to tell one feed."""
+
+    @property
+    def url(self) -> str:
+        """Where to send."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What proves that it is the source: a secret."""
+
+    async def next(self, after: int, seconds: float) -> "Sequence[Message]":
+        """Messages behind that number, the oldest first; none where so long none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One body that was sent to an inbox. Numbers rise."""
+
+    number: int
+    body: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a connector may use of its process: the way out, and the folders of its organisation."""
+    """What a connector may use of its process: the way out, the folders of its organisation, and
+    for one that listens an inbox."""
 
     outbound: Outbound
     folders: tuple[Path, ...] = ()
+    inbox: Inbox | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +141,15 @@ class Changes:
     """What a source tells of what changes: rows that came or changed, and keys of rows that went.
 
     `position` proves to the same source, after a break, up to where we have its changes; plain JSON.
+    `unusable`: messages that hold no row, each by a name of `errors.UNUSABLE`. `taken`: up to
+    which number the inbox's messages are in this.
     """
 
     rows: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     gone: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     position: Mapping[str, Any] | None = None
+    unusable: Sequence[str] = ()
+    taken: int | None = None
 
 
 class Connector(Generic[Settings, Selection]):
@@ -178,9 +207,18 @@ class Connector(Generic[Settings, Selection]):
         """What changes at the source from `position` on, or from now; without end.
 
         The next is asked for once the last is kept, so a source that waits for a word (MQTT, QoS 1)
-        is given it then. Raises `CannotAnswer` where the kind hears nothing.
+        is given it then. A batch is small: a few hundred rows. The block begins once the source
+        has taken us on. Raises `CannotAnswer` where the kind hears nothing.
         """
         raise CannotAnswer(connector=self.kind, why="it cannot listen", why_ja="購読はできません")
+
+    def first_position(self, selection: Selection) -> Mapping[str, Any] | None:
+        """A name by which the source is to know us, kept before it hears of it: what it holds for
+        us is found again whatever happens."""
+        return None
+
+    async def forget(self, selection: Selection, position: Mapping[str, Any]) -> None:
+        """End what the source keeps for a stream that is listened to no more."""
 
     async def discover(self) -> Sequence[Proposal]:
         """What the source could feed, as far as it tells. Empty where it tells nothing."""

@@ -21,6 +21,8 @@ _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
+    "mqtt": "app.connectors.mqtt:MqttConnector",
+    "ngsi": "app.connectors.ngsi:NgsiConnector",
     "soap": "app.connectors.soap:SoapConnector",
     "sql": "app.connectors.sql:SqlConnector",
     "xml_feed": "app.connectors.xml_feed:XmlFeedConnector",

@@ -47,6 +47,7 @@ from app.query.question import Both, Compare, Condition, Question
 
 _DOCUMENT: Final = Bounds(most_bytes=8 << 20, seconds=30, silent_seconds=15)
 _ANSWER: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+_FAULTS: Final = range(400, 600)  # statuses under which a service says what is wrong
 _MOST_DOCUMENTS: Final = 60
 _MOST_PAGES: Final = 100_000
 _TODAY: Final = re.compile(r"\{today([+-]\d{1,3})?\}")
@@ -287,9 +288,10 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
     ) -> tuple[list[dict[str, Any]], str]:
         hidden = _flat(parted(self.settings)[1])
         message = await asyncio.to_thread(self._message, service, selection, arguments)
-        answer = await self._web.post(
-            message.address, message.body, headers=message.headers, bounds=_ANSWER
-        )
+        answer = await self._web.send(
+            "POST", message.address, headers=message.headers, content=message.body, bounds=_ANSWER,
+            fine=_FAULTS,
+        )  # fmt: skip
 
         def read() -> tuple[list[dict[str, Any]], str]:
             envelope = envelope_of(answer, hidden)

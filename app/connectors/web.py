@@ -5,7 +5,7 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
@@ -150,23 +150,22 @@ class Web:
                     at = joined(at, answer.headers.get("location", ""))
         raise SourceBroken(source=host_of(url), at="redirect")
 
-    async def post(
-        self, url: str, content: bytes, *, bounds: Bounds, headers: Mapping[str, str]
-    ) -> Answer:
-        """The answer to what is sent, whatever its status says, but for a redirect: what is sent
-        goes to `url` alone. Raises `SourceError` and `OutboundRefused`."""
-        proven, body = await self._proven(), bytearray()
+    async def send(
+        self, method: str, url: str, *, bounds: Bounds, headers: Mapping[str, str],
+        content: bytes | None = None, fine: Collection[int] = (),
+    ) -> Answer:  # fmt: skip
+        """Ask for a change. An answer that sends elsewhere is none; a status in `fine` is one.
+
+        Raises `SourceError` and `OutboundRefused`.
+        """
         with told():
-            asking = self.outbound.stream(
-                "POST", url, headers={**headers, **proven}, content=content, bounds=bounds,
-                shows_redirects=True, way=self.way,
+            answer = await self.outbound.fetch(
+                method, url, headers={**headers, **await self._proven()}, content=content,
+                bounds=bounds, way=self.way,
             )  # fmt: skip
-            async with asking as answer:
-                if 300 <= answer.status < 400:
-                    raise SourceBroken(source=answer.host, at="redirect")
-                async for piece in answer.pieces:
-                    body += piece
-        return Answer(answer.host, answer.status, answer.headers, bytes(body))
+        if answer.status not in fine:
+            check_status(answer.host, answer.status, answer.headers)
+        return answer
 
     async def check_answers(self, url: str) -> None:
         """That somebody answers who takes our credentials; a base that shows nothing may still

@@ -105,12 +105,16 @@ def _check_patterns(sources: Sequence[Source]) -> None:
             raise MappingRefused("mapping_bad_regex", step=number, name=source.field.name) from exc
 
 
-def blocks(found: Survey, *, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
+def blocks(
+    found: Survey, *, block_rows: int = BLOCK_ROWS, by_share: bool = True
+) -> Iterator[Block]:
     """The file's rows, normalised and checked, in blocks of at most `block_rows`.
+
+    `by_share`: whether so many rows stand together that what most of them hold says something.
 
     Raises `FileRefused` at the end when there was none.
     """
-    row, cells = 1, Cells(found.table)
+    row, cells = 1, Cells(found.table, by_share=by_share)
     for batch in found.table.batches():
         cells.check(batch)
         height = batch.frame.height

@@ -1,11 +1,11 @@
-"""Connectors, what each feeds, and how each of their harvests went."""
+"""Connectors, what each feeds, how each harvest went, and how far each stream has come."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -55,7 +55,7 @@ class Feed(Base):
     connector_id: Mapped[UUID] = mapped_column(
         ForeignKey("connector.id", ondelete="CASCADE"), index=True
     )
-    mode: Mapped[str]  # harvest
+    mode: Mapped[str]  # harvest, stream
     selection: Mapped[dict[str, Any]]
     schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
     next_at: Mapped[datetime | None]
@@ -79,6 +79,59 @@ class HarvestCount(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     outcome: Mapped[str] = mapped_column(primary_key=True)
     times: Mapped[int] = mapped_column(BigInteger)
+
+
+class StreamState(StrEnum):
+    """A stream never ends by itself: it connects, streams, or waits to try again."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+
+
+class Stream(Base):
+    """How far a feed that listens has come, and which process listens now."""
+
+    __tablename__ = "connector_stream"
+
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("connector_feed.dataset_id", ondelete="CASCADE"), primary_key=True
+    )
+    state: Mapped[str]
+    holder: Mapped[UUID | None]  # a silent one that comes back changes nothing
+    held_until: Mapped[datetime | None]
+    next_try_at: Mapped[datetime | None]
+    tries: Mapped[int]
+    tried_of: Mapped[datetime | None]  # the connector as it was tried: another is tried at once
+    made_for: Mapped[str | None]  # a digest of settings and selection that the position belongs to
+    position: Mapped[dict[str, Any] | None]
+    secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications
+    since: Mapped[datetime | None]
+    last_at: Mapped[datetime | None]
+    received: Mapped[int] = mapped_column(BigInteger)
+    written: Mapped[int] = mapped_column(BigInteger)
+    deleted: Mapped[int] = mapped_column(BigInteger)
+    rejected: Mapped[int] = mapped_column(BigInteger)
+    rejects: Mapped[list[dict[str, Any]]]  # why the last few were: codes and fields, no value
+    error_class: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_ja: Mapped[str | None]
+    error_en: Mapped[str | None]
+    error_at: Mapped[datetime | None]
+
+
+class StreamMessage(Base):
+    """What a source has sent to us, until it is taken in the transaction that keeps its rows."""
+
+    __tablename__ = "stream_message"
+    __table_args__ = (Index("ix_stream_message_next", "dataset_id", "number"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("connector_stream.dataset_id", ondelete="CASCADE")
+    )
+    body: Mapped[bytes]
+    received_at: Mapped[datetime]
 
 
 class Harvest(Base):

@@ -27,7 +27,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
 from app.kit.tracing import traced
-from app.models.connectors import Harvest, HarvestState
+from app.models.connectors import ConnectorEntry, Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms
 from app.tables import uploads
@@ -103,7 +103,7 @@ class Harvester:
         async with self.database.reading() as session:
             dataset = await session.get_one(Dataset, work.feed.dataset_id)
             runs.check_can_load(dataset)
-            await self._check_managed(session, work, dataset)
+            await self.check_managed(session, work.kept.entry, dataset)
         entry = work.kept.entry
         means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
@@ -116,9 +116,9 @@ class Harvester:
                 await harvests.hand_over(session, work, fetched)
 
     @staticmethod
-    async def _check_managed(session: AsyncSession, work: Work, dataset: Dataset) -> None:
-        """The right is asked for at each harvest: an organisation may have lost it since."""
-        mine, publisher = work.kept.entry.organization_id, dataset.publisher_id
+    async def check_managed(session: AsyncSession, entry: ConnectorEntry, dataset: Dataset) -> None:
+        """The right is asked for each time: an organisation may have lost it since."""
+        mine, publisher = entry.organization_id, dataset.publisher_id
         if publisher != mine:
             found = await groups.managing_group(session, operator_id=mine, member_id=publisher)
             if found is None:

@@ -202,6 +202,12 @@ class Contract:
             assert [row for row in texts if row in left] == left
         assert await settled(stage) == 0
 
+    async def test_a_kind_that_hears_nothing_says_so(self, stage: Stage) -> None:
+        if type(stage.connector).capabilities.streams:
+            return
+        with pytest.raises(CannotAnswer):
+            stage.connector.listen(stage.selection)
+
     async def test_what_it_finds_can_be_selected(self, stage: Stage) -> None:
         found = await stage.connector.discover()
 

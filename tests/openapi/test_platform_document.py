@@ -1,6 +1,7 @@
 """The platform's generated document: no drift, nothing undescribed, every example request true."""
 
 import base64
+import hashlib
 import json
 import secrets
 import time
@@ -22,12 +23,13 @@ from sqlalchemy import delete
 
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
-from app.catalogue import runs
+from app.catalogue import runs, streams
 from app.cli.openapi import document_text
+from app.connectors.inbox import SECRET_HEADER
 from app.findings.findings import Sighting, report
 from app.kit.settings import Settings
 from app.models.citizens import CitizenProvider
-from app.models.connectors import ConnectorEntry
+from app.models.connectors import ConnectorEntry, Stream
 from app.models.datasets import Dataset
 from app.models.findings import Severity
 from app.models.parties import AuthMethod, Role
@@ -645,6 +647,21 @@ async def _connector_run(stage: Stage) -> tuple[dict[str, str], Path_]:
     return headers, {**path, "run_id": run["id"]}
 
 
+async def _notified(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """A stream whose source knows the secret."""
+    await _fed(stage)
+    selection = {"type": "WaterLevelObserved"}
+    feed = {"dataset": "shelters", "mode": "stream", "selection": selection}
+    settings = {"base": "https://orion.example.jp/"}
+    body = {"kind": "ngsi", "name": "試験", "settings": settings, "feeds": [feed]}
+    made = await stage.send("/v1/connectors", body, stage.own)
+    async with stage.world.platform.database.writing() as session:
+        await streams.claim(session, timedelta(minutes=1), most=1)
+        stream = await session.get_one(Stream, "shelters")
+        stream.secret_sha256 = hashlib.sha256(b"example").digest()
+    return {SECRET_HEADER: "example"}, {"connector_id": made["id"]}
+
+
 READY: Final[dict[str, Ready]] = {
     "GET /v1/findings": _as("own"),
     "GET /v1/findings/{finding_id}": _finding,
@@ -682,6 +699,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/connectors/{connector_id}/test": _connector,
     "POST /v1/connectors/{connector_id}/discover": _connector,
     "POST /v1/connectors/{connector_id}/preview": _connector,
+    "POST /v1/connectors/{connector_id}/notifications": _notified,
     "GET /v1/connectors/{connector_id}/runs": _connector,
     "POST /v1/connectors/{connector_id}/runs": _connector,
     "GET /v1/connectors/{connector_id}/runs/{run_id}": _connector_run,
