@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Text, cast, func, select
 
 from app.connectors import sql_questions
-from app.connectors.errors import CannotAnswer, SourceChanged
+from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceRefused
 from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Rows, Shape
 from app.connectors.sql_reading import Asked, Column, Holds, Reading, relation_of
-from app.connectors.sql_shapes import SqlSelection, SqlSettings
+from app.connectors.sql_shapes import SqlSelection as SqlSelection
+from app.connectors.sql_shapes import SqlSettings as SqlSettings
 from app.query.question import Question
 
 _MOST_PROPOSALS: Final = 200
@@ -108,7 +109,10 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         made = []
         async with self._reading(_LOOK_SECONDS) as reading:
             for schema, name in await reading.tables(_MOST_PROPOSALS):
-                columns = await reading.columns(schema, name)
+                try:
+                    columns = await reading.columns(schema, name)
+                except (SourceBroken, SourceChanged, SourceRefused):
+                    continue  # a view of what is gone, say
                 told = {each.name: each.holds.value for each in columns if _is_sure(each.holds)}
                 selection = {"schema": schema, "table": name, **({"types": told} if told else {})}
                 made.append(Proposal(name, selection, tuple(map(_field, columns))))

@@ -156,7 +156,7 @@ class Holder:
         told = bindparam(None, value, Text())
         exact = _test(self.tongue.by_code_point(cell), op, self.tongue.by_code_point(told))
         # The plain comparison is what an index is for; a database may take more for equal.
-        is_plain = op == "=" and (found.charset is None or found.charset.startswith("utf8"))
+        is_plain = op == "=" and _is_in(found.charset, value)
         return Held(and_(cell == told, exact) if is_plain else exact, True)
 
     def _time(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
@@ -232,6 +232,13 @@ def _test(left: Cell, op: str, right: Cell) -> ColumnElement[bool]:
         ">": left.__gt__, ">=": left.__ge__,
     }  # fmt: skip
     return tests[op](right)  # type: ignore[no-any-return]
+
+
+def _is_in(charset: str | None, text: str) -> bool:
+    """Whether a column's charset has a text: a comparison with one that it has not is an error."""
+    if charset in (None, "utf8mb4") or text.isascii():
+        return True
+    return charset in ("utf8", "utf8mb3") and max(text) <= "\uffff"
 
 
 def _is_finite(value: float | Decimal) -> bool:

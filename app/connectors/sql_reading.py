@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.sql.selectable import TableClause
 
 BATCH: Final = 1_000  # rows
-MOST_BYTES: Final = 64 * 1024 * 1024  # of one row
+MOST_BYTES: Final = 16 * 1024 * 1024  # of one row
 JAPAN: Final = "+09:00"
 Cell = ColumnElement[Any]
 

@@ -101,7 +101,7 @@ class MariaDb:
         told = "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader'"
         return int(self.run(told)[0][0])
 
-    def settings(self, database: str, **more: object) -> dict[str, object]:
+    def settings(self, database: str, /, **more: object) -> dict[str, object]:
         """What a connector is told."""
         return {
             "dialect": "mysql", "host": "127.0.0.1", "port": self.port, "database": database,

@@ -1,47 +1,18 @@
-"""The contract of connectors, of the databases that are not PostgreSQL."""
+"""SQLite as a source: the contract, what goes wrong at it, and what its columns hold."""
 
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.sources import means
-from tests.connectors.sql.mariadb import PASSWORD, MariaDb
 
 ROWS: list[Row] = [{"no": "1", "name": "架空、第一"}, {"no": "2", "name": '架空"第二"\\'}]
-_TABLE = "施設 `一覧` %s"
-_QUOTED = "`施設 ``一覧`` %s`"
-
-
-class TestMariaDb(Contract):
-    """A table of a real server, by a user who may only read."""
-
-    @pytest_asyncio.fixture(loop_scope="session")
-    async def stage(self, mariadb: MariaDb) -> AsyncIterator[Stage]:
-        database = mariadb.database("contract")
-        mariadb.owner.select_db(database)
-        mariadb.run(f"CREATE TABLE {_QUOTED} (no varchar(10) PRIMARY KEY, name varchar(100))")
-
-        async def add(row: Row) -> None:
-            mariadb.run(f"INSERT INTO {_QUOTED.replace('%', '%%')} VALUES (%s, %s)", *row.values())
-
-        for row in ROWS:
-            await add(row)
-        async with means() as its:
-            told = mariadb.settings(database)
-            connector = SqlConnector(SqlSettings.model_validate(told), its)
-
-            async def go_away() -> None:
-                connector.settings = connector.settings.model_copy(update={"port": 9})
-
-            selection = SqlSelection.model_validate({"table": _TABLE, "watermark": "no"})
-            yield Stage(
-                connector, selection, ROWS, add, go_away, mariadb.open_now, PASSWORD, [_TABLE]
-            )
 
 
 class TestSqlite(Contract):
