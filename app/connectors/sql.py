@@ -14,10 +14,10 @@ from app.connectors import sql_questions
 from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceRefused
 from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Rows, Shape
 from app.connectors.sql_reading import Asked, Column, Holds, Reading, relation_of
-from app.connectors.sql_shapes import SqlSelection as SqlSelection
-from app.connectors.sql_shapes import SqlSettings as SqlSettings
+from app.connectors.sql_shapes import SqlSelection, SqlSettings
 from app.query.question import Question
 
+__all__ = ["SqlConnector", "SqlSelection", "SqlSettings"]  # the kind is one, in several rooms
 _MOST_PROPOSALS: Final = 200
 _LOOK_SECONDS: Final = 30
 # Imported when first needed: a deployment has few of them.
@@ -70,13 +70,14 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         async with self._reading(selection.statement_seconds, selection) as reading:
             asked, columns = await self._asked(reading, selection, first)
             now = await self._state(reading, asked, selection)
-            if now is not None and had and {**now, "deltas": had.get("deltas", 0)} == dict(had):
+            deltas = had.get("deltas", 0)
+            if now is not None and now == {n: v for n, v in had.items() if n != "deltas"}:
                 yield None
                 return
             await reading.check_texts(asked)
             asked, is_delta = await _later(reading, asked, selection, columns, had, now)
             if now is not None and selection.watermark is not None:
-                now["deltas"] = had.get("deltas", 0) + 1 if is_delta else 0
+                now["deltas"] = deltas + 1 if is_delta else 0
             async with aclosing(reading.csv(asked)) as pieces:
                 yield Harvest(pieces, f"{selection.table}.csv", None, now, delta=is_delta)
 

@@ -55,7 +55,9 @@ class SqlSettings(Shape):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     database: _Path
     user: _Name | None = None
-    password: Annotated[SecretStr, Field(min_length=1, max_length=1_000)] | None = None
+    password: Annotated[SecretStr, Field(min_length=1, max_length=1_000)] | None = Field(
+        default=None, json_schema_extra={"writeOnly": True}
+    )
     tls: Literal["verify", "off"] = Field(
         default="verify", description="`off` only for hosts in URBANOS_OUTBOUND_ALLOW"
     )

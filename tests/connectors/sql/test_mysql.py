@@ -284,7 +284,7 @@ async def test_a_table_that_lies_of_its_charset_is_told_or_read_as_it_is(
 ) -> None:
     mariadb.run("TRUNCATE here.lying")
     mariadb.run("INSERT INTO here.lying VALUES (UNHEX(%s))", stored.hex())
-    selection = {"table": "lying", "charset": charset}
+    selection: dict[str, object] = {"table": "lying", "charset": charset}
     field = Field("a", "a", "a", FieldType.TEXT)
     asked = Question((field,), where=Compare(field, "=", told or ""), limit=None)
     made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
@@ -332,7 +332,7 @@ async def test_a_column_is_read_as_what_it_holds(mariadb: MariaDb, here: str, it
     mariadb.run(f"INSERT INTO held VALUES ({', '.join(each[1] for each in _HELD)})")
     names = [f"c%{at}" for at in range(len(_HELD))]
     asked = Question(tuple(Field(n, n, n, FieldType.TEXT) for n in names), limit=None)
-    selection = {"table": "held", "time_zone": "+00:00"}
+    selection: dict[str, object] = {"table": "held", "time_zone": "+00:00"}
     made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
 
     _, _, line = (await _taken(its, mariadb.settings(here), selection)).decode().partition("\n")

@@ -185,7 +185,8 @@ def _alone(draw: st.DrawFn) -> Condition:
     if kind == 4 and name not in ("n", "x", "lat"):
         return Match(Given(draw(value)), draw(st.sampled_from(ops)), field)
     if kind == 5:
-        return draw(st.sampled_from([Constant(True), Words((FIELDS["t"],), (("a",),))]))
+        odd: list[Condition] = [Constant(True), Words((FIELDS["t"],), (("a",),))]
+        return draw(st.sampled_from(odd))
     return Compare(field, draw(st.sampled_from(ops)), draw(value))
 
 
