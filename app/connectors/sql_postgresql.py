@@ -86,8 +86,7 @@ async def reading(
     try:
         with _told(host):
             await connection.transaction(isolation="repeatable_read", readonly=True).start()
-            encoding = await connection.fetchval("SHOW server_encoding")
-        yield PostgresReading(connection, host, is_unicode=encoding == "UTF8")
+        yield PostgresReading(connection, host, is_unicode=_is_unicode(connection))
     finally:  # and with it the transaction
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             await connection.close(timeout=2)
@@ -257,6 +256,11 @@ class _Named(ssl.SSLContext):
         return super().wrap_bio(
             incoming, outgoing, *given, **{**more, "server_hostname": self.name}
         )
+
+
+def _is_unicode(connection: "asyncpg.Connection[Any]") -> bool:
+    """As the server told when it was signed in to."""
+    return getattr(connection.get_settings(), "server_encoding", None) == "UTF8"
 
 
 def _holds(type_: str) -> Holds:

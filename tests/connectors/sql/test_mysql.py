@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.connectors import sql_mysql
+from app.connectors import sql_mysql_wire
 from app.connectors.errors import (
     SourceBroken,
     SourceChanged,
@@ -90,6 +91,7 @@ _SCHEMA = (
     "CREATE VIEW hollow AS SELECT a FROM gone",
     "DROP TABLE gone",
     "CREATE VIEW large AS SELECT seq, REPEAT('架', 100) AS text FROM seq_1_to_3000000",
+    "CREATE VIEW wide AS SELECT REPEAT('x', 9000000) a, REPEAT('x', 9000000) b",
     "CREATE TABLE lying (a varchar(50)) CHARACTER SET latin1",
     "GRANT EXECUTE ON here.* TO reader@'%'",
 )
@@ -116,6 +118,7 @@ _FAULTS: dict[str, tuple[dict[str, object], dict[str, object], type[SourceError]
     "a view of what is gone": ({}, {"table": "hollow"}, SourceChanged, "shape"),
     "a view that writes": ({}, {"table": "writes"}, SourceBroken, "server"),
     "too slow": ({}, {"table": "slow", "statement_seconds": 1}, SourceSlow, "silence"),
+    "a row too long": ({}, {"table": "wide"}, SourceBroken, "too_long"),
     "no TLS": ({"tls": "verify"}, {}, SourceUnreachable, "tls"),
 }
 
@@ -183,11 +186,13 @@ async def test_a_server_is_known_by_its_certificate(
     async def resolve(_host: str, _port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    async def told(host: str, ca: str) -> str:
+    def made(host: str, ca: str) -> SqlConnector:
         settings = mariadb.settings(here, host=host, tls="verify", ca=ca)
-        made = SqlConnector(SqlSettings.model_validate(settings), Means(outbound))
+        return SqlConnector(SqlSettings.model_validate(settings), Means(outbound))
+
+    async def told(host: str, ca: str) -> str:
         try:
-            await made.check(SqlSelection(table="t"))
+            await made(host, ca).check(SqlSelection(table="t"))
         except SourceError as refused:
             return refused.at
         return "fine"
@@ -200,6 +205,11 @@ async def test_a_server_is_known_by_its_certificate(
         await told("other.example.jp", theirs),
         await told("db.example.jp", other),
     ]
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):  # what is cancelled ends, with TLS as without
+        async with asyncio.timeout(0.3):
+            await made("db.example.jp", theirs).check(SqlSelection(table="slow"))
+    assert time.monotonic() - began < 4
     late = _certificate(tmp_path, "db.example.jp", days=-1)
     (mariadb.folder / "server.pem").write_bytes(late.read_bytes())
     mariadb.run("FLUSH SSL")
@@ -245,7 +255,7 @@ _SET = (_packet(1, _FINE), _packet(1, _FINE))  # the charset, and who commits
 async def test_what_is_no_mysql_is_told_and_gets_nothing(
     its: Means, monkeypatch: pytest.MonkeyPatch, said: list[bytes], kind: type[SourceError], at: str
 ) -> None:
-    monkeypatch.setattr(sql_mysql, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(sql_mysql_wire, "CONNECT_SECONDS", 0.5)
     heard = bytearray()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -342,19 +352,6 @@ async def test_a_column_is_read_as_what_it_holds(mariadb: MariaDb, here: str, it
 
     assert line == ",".join(each[2] for each in _HELD) + "\n"
     assert list(row.values()) == [each[3] for each in _HELD]
-
-
-async def test_a_row_longer_than_a_server_may_send_is_told(
-    mariadb: MariaDb, here: str, its: Means
-) -> None:
-    mariadb.run(
-        "CREATE OR REPLACE VIEW wide AS SELECT REPEAT('x', 9000000) a, REPEAT('x', 9000000) b"
-    )
-
-    with pytest.raises(SourceBroken) as refused:
-        await _taken(its, mariadb.settings(here), {"table": "wide"})
-
-    assert refused.value.at == "too_long"
 
 
 async def test_what_is_found_has_types_and_comments(
