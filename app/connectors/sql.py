@@ -169,7 +169,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         if not found or found[0][0] is None:
             return None
         [(total,)] = await reading.few(select(func.count()).select_from(asked.relation))
-        return {"watermark": found[0][0], "rows": found[0][1], "total": total}
+        return {"watermark": found[0][0], "rows": int(found[0][1]), "total": int(total)}
 
 
 async def _later(

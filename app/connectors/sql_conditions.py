@@ -7,7 +7,7 @@ what was widened is none that is too narrow. What cannot be held is every row.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -136,15 +136,25 @@ class Holder:
     def _number(self, cell: Cell, found: Column, op: str, value: float | Decimal) -> Held:
         if found.holds not in _NUMBERS or not _is_finite(value):
             return _EVERY
-        if isinstance(value, int) and abs(value) < _MOST_INTEGER:
-            kind: Any = BigInteger()
-        else:
-            kind = Numeric()
-        is_exact = found.holds is not Holds.FLOAT and not isinstance(value, float)
-        bound = self.tongue.number(value)
-        if is_exact and not isinstance(bound, float):
-            return Held(_test(cell, op, bindparam(None, bound, kind)), True)
-        return _about(cell, op, float(value))
+        if found.holds is Holds.FLOAT or isinstance(value, float):
+            return _about(cell, op, float(value))
+        if found.holds is Holds.DECIMAL:
+            return Held(_test(cell, op, bindparam(None, Decimal(value), Numeric())), True)
+        return self._integer(cell, op, Decimal(value))
+
+    def _integer(self, cell: Cell, op: str, value: Decimal) -> Held:
+        """An integer beside a number: told in integers, which every database has exactly."""
+        whole = int(value.to_integral_value(ROUND_FLOOR))
+        if whole != value and op in ("=", "<>"):
+            return Held(false() if op == "=" else cell.is_not(None), True)
+        if whole != value:  # 2 is the last that is less than 2.5
+            op = "<=" if op.startswith("<") else ">"
+        if abs(whole) < _MOST_INTEGER:
+            return Held(_test(cell, op, bindparam(None, whole, BigInteger())), True)
+        bound = self.tongue.number(Decimal(whole))
+        if isinstance(bound, float):
+            return _about(cell, op, bound)
+        return Held(_test(cell, op, bindparam(None, bound, Numeric())), False)
 
     def _text(self, cell: Cell, found: Column, op: str, value: str) -> Held:
         if found.holds is Holds.INTEGER and op == "=" and _is_number(value):

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -89,8 +90,8 @@ class Tongue:
         """LIKE as `query.like` has it, letter by letter."""
         return text.like(pattern, escape="\\")
 
-    def number(self, value: Any) -> Any:
-        """A number as it is bound."""
+    def number(self, value: Decimal) -> Decimal | float:
+        """A number of any size as it is bound."""
         return value
 
     def ordered(self, cell: Cell, *, descending: bool) -> tuple[Cell, ...]:

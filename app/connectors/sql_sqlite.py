@@ -192,9 +192,9 @@ class _Tongue(Tongue):
         """Its LIKE takes A for a; GLOB does not."""
         return text.op("GLOB", is_comparison=True)(literal(_glob(pattern)))
 
-    def number(self, value: Any) -> Any:
+    def number(self, value: Decimal) -> float:
         """Its driver has no decimals."""
-        return float(value) if isinstance(value, Decimal) or abs(value) >= 2**63 else value
+        return float(value)
 
 
 class SqliteReading(Reading):

@@ -176,8 +176,7 @@ async def test_a_server_that_goes_and_comes_back_is_asked_again(
 
     await made.check(SqlSelection(table="t"))
 
-    assert refused.value.at == "cut_off"
-    assert refused.value.passes
+    assert (refused.value.at, refused.value.passes) == ("cut_off", True)
 
 
 async def test_a_server_is_known_by_its_certificate(
@@ -354,12 +353,10 @@ async def test_a_column_is_read_as_what_it_holds(mariadb: MariaDb, here: str, it
     assert list(row.values()) == [each[3] for each in _HELD]
 
 
-async def test_what_is_found_has_types_and_comments(
-    mariadb: MariaDb, here: str, its: Means
-) -> None:
-    made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
+async def test_what_is_found_has_comments(mariadb: MariaDb, here: str, its: Means) -> None:
+    settings = SqlSettings.model_validate(mariadb.settings(here))
 
-    found = {each.name: each for each in await made.discover()}
+    found = {each.name: each for each in await SqlConnector(settings, its).discover()}
 
     assert found["t"].selection == {"schema": "here", "table": "t", "types": {"a": "integer"}}
     assert found["t"].fields == (

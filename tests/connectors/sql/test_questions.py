@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.connectors.errors import CannotAnswer, SourceChanged
+from app.connectors.frame import Known
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.connectors.sql_reading import Holds, Reading
 from app.kit.clock import TOKYO
@@ -348,3 +349,37 @@ async def test_a_row_is_what_the_dataset_means_by_it(connectors: dict[str, _Kept
             rows = {row["no"]: dict(row) async for batch in got.batches for row in batch}
 
         assert rows == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "overlap"),
+    [
+        ("postgresql", "n", 9), ("postgresql", "x", 2), ("postgresql", "d", 86_400 * 2),
+        ("postgresql", "at", 5), ("postgresql", "until", 5), ("mysql", "n", 9), ("mysql", "x", 2),
+        ("mysql", "d", 86_400 * 2), ("mysql", "until", 5), ("sqlite", "n", 9),
+    ],
+)  # fmt: skip
+async def test_what_came_late_is_harvested_within_the_overlap(
+    connectors: dict[str, _Kept], name: str, column: str, overlap: int
+) -> None:
+    marks: dict[str, tuple[Any, Any]] = {
+        "n": (10, 1), "x": (Decimal(2), Decimal(0)), "d": (date(2026, 4, 1), DAYS[0]),
+        "at": (MOMENTS[0] + timedelta(seconds=5), MOMENTS[0]),
+        "until": (MOMENTS[0] + timedelta(seconds=5), MOMENTS[0]),
+    }  # fmt: skip
+    mark, least = marks[column]
+    if column == "d":
+        least = date(2026, 3, 30)
+    told = str(mark.astimezone(TOKYO).replace(tzinfo=None)) if column == "at" else str(mark)
+    told = str(mark.astimezone(UTC).replace(tzinfo=None)) + "+00" if column == "until" else told
+    told = told.removesuffix("+00") if name == "mysql" else told
+    selection = SqlSelection(table="t", columns=["no"], watermark=column, overlap=overlap)
+
+    async with connectors[name].harvest(selection, Known({"watermark": told})) as got:
+        assert got is not None
+        lines = b"".join([piece async for piece in got.pieces]).decode().split()[1:]
+
+    assert got.delta
+    assert {int(line) for line in lines} == {
+        no for no, row in ROWS.items() if row[column] is not None and row[column] >= least
+    }
