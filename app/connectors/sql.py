@@ -5,6 +5,7 @@ Every name is quoted by SQLAlchemy, every value is bound, and the transaction is
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar, Final
 
@@ -97,9 +98,9 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
                 why_ja="回答できる範囲を超えています",
             )  # fmt: skip
         async with self._reading(selection.statement_seconds, selection) as reading:
-            wanted = list(dict.fromkeys(field.name for field in question.fields))
-            asked, columns = await self._asked(reading, selection, wanted=wanted)
+            asked, columns = await self._asked(reading, selection)
             self._check_types(selection, columns)
+            asked, columns = self._chosen(asked, question)
             asked = sql_questions.held(reading, asked, columns, question)
             names = [each.name for each in asked.columns]
             async with aclosing(reading.batches(asked)) as batches:
@@ -129,14 +130,13 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         return made
 
     async def _asked(
-        self, reading: Reading, selection: SqlSelection, first: int | None = None,
-        wanted: Sequence[str] | None = None,
+        self, reading: Reading, selection: SqlSelection, first: int | None = None
     ) -> tuple[Asked, dict[str, Column]]:  # fmt: skip
         """The columns that are wanted, and all there are. Raises `SourceChanged`."""
         schema = self.settings.schema_of(selection.schema_name)
         found = await reading.columns(schema, selection.table)
         columns = {each.name: each for each in found}
-        names = wanted or selection.columns or list(columns)
+        names = selection.columns or list(columns)
         needed = [*names, *filter(None, [selection.watermark])]
         lost = next((name for name in needed if name not in columns), None)
         if lost is not None:
@@ -146,6 +146,16 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
             limit=first, time_zone=selection.time_zone, charset=selection.charset,
         )  # fmt: skip
         return asked, columns
+
+    def _chosen(self, asked: Asked, question: Question) -> tuple[Asked, dict[str, Column]]:
+        """The columns of a question; one that is not selected can be neither had nor asked by."""
+        columns = {each.name: each for each in asked.columns}
+        names = dict.fromkeys(field.name for field in question.fields)
+        needed = [*names, *(each.field.name for each in question.order)]
+        lost = next((name for name in needed if name not in columns), None)
+        if lost is not None:
+            raise SourceChanged(source=self.settings.source, at="shape", detail=lost)
+        return replace(asked, columns=tuple(columns[name] for name in names)), columns
 
     def _check_types(self, selection: SqlSelection, columns: Mapping[str, Column]) -> None:
         """What an order was promised by is still so."""
@@ -188,10 +198,7 @@ async def _later(
     least = await reading.since(asked.relation, found, mark, selection.overlap)
     # Rows that bear the last mark itself come again: some of them may be new.
     where = asked.relation.c[selection.watermark] >= least
-    return Asked(
-        asked.relation, asked.columns, where, limit=asked.limit, time_zone=asked.time_zone,
-        charset=asked.charset,
-    ), True  # fmt: skip
+    return replace(asked, where=where), True
 
 
 async def _named(

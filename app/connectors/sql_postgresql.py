@@ -58,7 +58,8 @@ _FAILURES: Final[tuple[tuple[tuple[type[BaseException], ...], type[SourceError],
     ((ssl.SSLError,), SourceUnreachable, "tls"),
     ((socket.gaierror, UnicodeError), SourceUnreachable, "name"),
     ((OSError,), SourceUnreachable, "connection"),
-    ((asyncpg.PostgresConnectionError, asyncpg.InterfaceError), SourceBroken, "cut_off"),
+    ((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError,
+      asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError), SourceBroken, "cut_off"),
     ((asyncpg.PostgresError,), SourceBroken, "server"),
 )  # fmt: skip
 # By the beginning of a type's name.

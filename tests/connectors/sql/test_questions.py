@@ -341,6 +341,24 @@ async def test_a_column_that_holds_something_else_than_was_said_is_told(
     assert "t" in refused.value.words("en")
 
 
+async def test_a_column_that_is_not_selected_can_be_neither_had_nor_asked_by(
+    connectors: dict[str, _Kept],
+) -> None:
+    connector = connectors["mysql"]
+    selection = SqlSelection.model_validate(
+        {"table": "t", "columns": ["no"], "types": _types("mysql")}
+    )
+    asked = Question((FIELDS["no"],), where=_compare("n", "=", 1), limit=None)
+
+    assert len(await _numbers(connector, selection, asked)) == len(ROWS)
+    for refused in (
+        replace(asked, fields=(FIELDS["no"], FIELDS["n"])),
+        replace(asked, order=(Order(FIELDS["n"]),)),
+    ):
+        with pytest.raises(SourceChanged):
+            await _numbers(connector, selection, refused)
+
+
 async def test_a_row_is_what_the_dataset_means_by_it(connectors: dict[str, _Kept]) -> None:
     asked = Question(tuple(FIELDS.values()), limit=None)
     for name in ("postgresql", "mysql"):
@@ -362,17 +380,13 @@ async def test_a_row_is_what_the_dataset_means_by_it(connectors: dict[str, _Kept
 async def test_what_came_late_is_harvested_within_the_overlap(
     connectors: dict[str, _Kept], name: str, column: str, overlap: int
 ) -> None:
-    marks: dict[str, tuple[Any, Any]] = {
-        "n": (10, 1), "x": (Decimal(2), Decimal(0)), "d": (date(2026, 4, 1), DAYS[0]),
-        "at": (MOMENTS[0] + timedelta(seconds=5), MOMENTS[0]),
-        "until": (MOMENTS[0] + timedelta(seconds=5), MOMENTS[0]),
+    later = MOMENTS[0] + timedelta(seconds=5)
+    marks: dict[str, tuple[str, Any]] = {
+        "n": ("10", 1), "x": ("2", Decimal(0)), "d": ("2026-04-01", date(2026, 3, 30)),
+        "at": (str(later.astimezone(TOKYO).replace(tzinfo=None)), MOMENTS[0]),
+        "until": (str(later) if name == "postgresql" else str(later)[:-6], MOMENTS[0]),
     }  # fmt: skip
-    mark, least = marks[column]
-    if column == "d":
-        least = date(2026, 3, 30)
-    told = str(mark.astimezone(TOKYO).replace(tzinfo=None)) if column == "at" else str(mark)
-    told = str(mark.astimezone(UTC).replace(tzinfo=None)) + "+00" if column == "until" else told
-    told = told.removesuffix("+00") if name == "mysql" else told
+    told, least = marks[column]
     selection = SqlSelection(table="t", columns=["no"], watermark=column, overlap=overlap)
 
     async with connectors[name].harvest(selection, Known({"watermark": told})) as got:
