@@ -93,17 +93,16 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         """The rows of one snapshot."""
         del known  # asking whether anything has changed would cost as much
         if not sql_questions.is_answered(selection, question):
-            raise CannotAnswer(
-                connector=self.kind, why="it is more than the part that it answers",
-                why_ja="回答できる範囲を超えています",
-            )  # fmt: skip
+            raise self._cannot()
         async with self._reading(selection.statement_seconds, selection) as reading:
             asked, columns = await self._asked(reading, selection)
             self._check_types(selection, columns)
             asked, columns = self._chosen(asked, question)
-            asked = sql_questions.held(reading, asked, columns, question)
-            names = [each.name for each in asked.columns]
-            async with aclosing(reading.batches(asked)) as batches:
+            held = sql_questions.held(reading, asked, columns, question)
+            if held is None:
+                raise self._cannot()
+            names = [each.name for each in held.columns]
+            async with aclosing(reading.batches(held)) as batches:
                 yield Rows(_named(names, batches))
 
     async def discover(self) -> Sequence[Proposal]:
@@ -147,12 +146,17 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         )  # fmt: skip
         return asked, columns
 
+    def _cannot(self) -> CannotAnswer:
+        return CannotAnswer(
+            connector=self.kind, why="it is more than the part that it answers",
+            why_ja="回答できる範囲を超えています",
+        )  # fmt: skip
+
     def _chosen(self, asked: Asked, question: Question) -> tuple[Asked, dict[str, Column]]:
         """The columns of a question; one that is not selected can be neither had nor asked by."""
         columns = {each.name: each for each in asked.columns}
         names = dict.fromkeys(field.name for field in question.fields)
-        needed = [*names, *(each.field.name for each in question.order)]
-        lost = next((name for name in needed if name not in columns), None)
+        lost = next((name for name in names if name not in columns), None)
         if lost is not None:
             raise SourceChanged(source=self.settings.source, at="shape", detail=lost)
         return replace(asked, columns=tuple(columns[name] for name in names)), columns

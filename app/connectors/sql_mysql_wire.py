@@ -244,8 +244,6 @@ def told(host: str, about: str) -> Iterator[None]:
         yield
     except OutboundUnreachable as exc:
         raise SourceUnreachable(source=host, at=exc.cause.value) from exc
-    except TimeoutError as exc:
-        raise SourceSlow(source=host, at="silence") from exc
     except _TooLong as exc:
         raise SourceBroken(source=host, at="too_long", detail=MOST_BYTES) from exc
     except (OSError, UnicodeError) as exc:

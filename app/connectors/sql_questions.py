@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from app.connectors.sql_conditions import AS_THEY_ARE, Holder
+from app.connectors.sql_conditions import AS_THEY_ARE, Held, Holder
 from app.connectors.sql_reading import Asked, Cell, Column, Holds, Reading, Tongue, relation_of
 from app.connectors.sql_shapes import SqlSelection
 from app.query.fields import NUMBER_TYPES, TEXT_TYPES, Field, FieldType
@@ -34,7 +34,7 @@ PROPOSED: Final = frozenset(_ORDERED) - {Holds.TEXT}  # of texts only a person k
 
 def part(selection: SqlSelection, question: Question) -> Question:
     """Conditions that may be held; order and bounds where all of it is exactly what we mean."""
-    types = selection.types or {}
+    types = _types(selection)
     parts = _parts(question.where)
     kept = tuple(each for each in parts if _is_held(types, each)[0])
     where = (Both(kept) if len(kept) > 1 else kept[0]) if kept else None
@@ -59,16 +59,18 @@ def is_answered(selection: SqlSelection, question: Question) -> bool:
 
 def held(
     reading: Reading, asked: Asked, columns: Mapping[str, Column], question: Question
-) -> Asked:
-    """What is asked of the database, over its columns as they are."""
+) -> Asked | None:
+    """What is asked of the database, over its columns as they are; None where an order or a bound
+    was promised that this database has not: its texts are not of Unicode, say."""
     tongue = reading.tongue
-    where = None
-    if question.where is not None:
-        holder = Holder(tongue, asked, lambda field: columns.get(field.name))
-        where = holder.may(question.where).rows
+    holder = Holder(tongue, asked, lambda field: columns.get(field.name))
+    where, is_exact = Held(None, True) if question.where is None else holder.may(question.where)
+    sorting = [columns[each.field.name] for each in question.order]
+    is_ours = tongue.has_code_points or all(each.holds is not Holds.TEXT for each in sorting)
+    if not (is_exact and is_ours) and (question.order or question.limit is not None):
+        return None
     order: list[Cell] = []
-    for each in question.order:
-        found = columns[each.field.name]
+    for each, found in zip(question.order, sorting, strict=True):
         cell = tongue.cell(asked, found)
         plain = tongue.by_code_point(cell) if found.holds is Holds.TEXT else cell
         order += tongue.ordered(plain, descending=each.descending)
@@ -77,6 +79,16 @@ def held(
     return replace(
         asked, where=where, order=tuple(order), limit=question.limit, offset=question.offset
     )
+
+
+def _types(selection: SqlSelection) -> dict[str, Holds]:
+    """What is said of the columns that are selected."""
+    types = selection.types or {}
+    return {
+        name: holds
+        for name, holds in types.items()
+        if selection.columns is None or name in selection.columns
+    }
 
 
 def _parts(condition: Condition | None) -> tuple[Condition, ...]:

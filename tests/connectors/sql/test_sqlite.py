@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from app.connectors import sql_sqlite
 from app.connectors.errors import (
+    CannotAnswer,
     FolderNotLent,
     SourceBroken,
     SourceChanged,
@@ -23,7 +24,7 @@ from app.connectors.errors import (
 from app.connectors.frame import Known, Means
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.query.fields import Field, FieldType
-from app.query.question import Compare, Question
+from app.query.question import Compare, Order, Question
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.sources import means
 
@@ -205,6 +206,26 @@ async def test_texts_of_another_charset_are_told_or_read(
     async with made.fetch(chosen, asked) as got:
         assert got is not None
         assert [row async for rows in got.batches for row in rows] == [{"b": told}]
+
+
+async def test_texts_in_another_order_than_ours_are_not_paged_through(its: Means) -> None:
+    owner = sqlite3.connect(its.folders[0] / "utf16.sqlite3")
+    owner.executescript(
+        "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (b TEXT); INSERT INTO t VALUES ('Ａ'), ('𠮷')"
+    )
+    owner.close()
+    made, chosen = _made(its, "utf16.sqlite3", types={"b": "text"})
+    field = Field("b", "b", "b", FieldType.TEXT)
+    held = Compare(field, ">", "Ａ")
+
+    for asked in (Question((field,), order=(Order(field),)), Question((field,), where=held)):
+        assert made.part(chosen, asked) == asked
+        with pytest.raises(CannotAnswer):
+            async with made.fetch(chosen, asked):
+                pass
+    async with made.fetch(chosen, Question((field,), where=held, limit=None)) as got:
+        assert got is not None
+        assert {"b": "𠮷"} in [row async for rows in got.batches for row in rows]
 
 
 async def test_a_file_that_lies_as_it_lay_is_not_read_again(its: Means) -> None:
