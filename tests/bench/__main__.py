@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from tests.bench import (
     aggregates,
     consents,
+    databases,
     files,
     formats,
     kills,
@@ -44,6 +45,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "catalogue": searching.catalogue,
     "aggregates": aggregates.aggregates,
     "consents": consents.consents,
+    "mariadb": databases.mariadb,
     "making": files.making,
     "download": files.download,
     "kills": kills.kills,

@@ -26,6 +26,8 @@ from app.connectors.frame import AnyConnector, Known, Means, Shape
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
+from app.query.fields import Field, FieldType
+from app.query.question import Question
 from tests.connectors.databases import foreign_database
 from tests.connectors.sources import Asked, means, reply, web
 from tests.database import DatabaseServer
@@ -497,6 +499,33 @@ async def test_a_database_tells_what_is_wrong_and_is_never_written_to(
         "writes": ("SourceBroken", "server"),
         "slow": ("SourceSlow", "silence"),
     }
+
+
+async def test_a_connection_that_a_database_ends_in_the_midst_of_an_answer_is_told(
+    embedded: DatabaseServer,
+) -> None:
+    async with foreign_database(embedded) as source, means() as its:
+        large = "SELECT n AS a, repeat('x', 100) AS b FROM generate_series(1, 1000000) n"
+        await source.owner.execute(f"CREATE VIEW large AS {large}")
+        await source.owner.execute(f"GRANT SELECT ON large TO {source.user}")
+        made, selection = (
+            SqlConnector(SqlSettings.model_validate(source.settings()), its),
+            SqlSelection(table="large"),
+        )
+        field = Field("b", "b", "b", FieldType.TEXT)
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
+        with pytest.raises(SourceBroken) as harvested:
+            async with made.harvest(selection) as got:
+                assert got is not None
+                async for _ in got.pieces:
+                    await source.owner.execute(ends, source.user)
+        with pytest.raises(SourceBroken) as answered:
+            async with made.fetch(selection, Question((field,), limit=None)) as rows:
+                assert rows is not None
+                async for _ in rows.batches:
+                    await source.owner.execute(ends, source.user)
+
+    assert (harvested.value.at, answered.value.at) == ("cut_off", "cut_off")
 
 
 async def test_no_name_of_a_table_or_column_is_taken_for_more_than_a_name(
