@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problem import MEDIA_TYPE, language_of, problem_bytes
 from app.audit import receipts
 from app.formats.individual_number import holds_number
+from app.kit import passage
 
 log = structlog.get_logger("access")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -29,6 +30,14 @@ _FAILED: Final = (
     "internal_error",
     "内部で問題が起きました。運営者にこの番号を伝えてください: {request}",
     "Something failed here. Tell the operator this request id: {request}",
+)
+_ROUND: Final = (
+    508,
+    "federation_loop",
+    "この要求は既にこの基盤を経由したか、経由する基盤が{most}を超えています（Linkage-Via）。互いに中継し合う"
+    "データセットの提供元を見直してください。",
+    "This request has come through this platform before, or through more than {most} (Linkage-Via)."
+    " Mend the sources of datasets that platforms broker from each other.",
 )
 _TOO_LARGE: Final = (413, "body_too_large", "本文が大きすぎます。", "The body is too large.")
 _SLOW_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -62,12 +71,13 @@ class Envelope:
     """The one middleware: pure ASGI, because the hottest path goes through it."""
 
     def __init__(
-        self, app: ASGIApp, *, traffic: Traffic, https: bool, access_log: bool = True
+        self, app: ASGIApp, *, traffic: Traffic, issuer: str, access_log: bool = True
     ) -> None:
         self._app = app
         self._access_log = access_log
         self._traffic = traffic
-        self._headers = (*_SAFE, _HSTS) if https else _SAFE
+        self._headers = (*_SAFE, _HSTS) if issuer.startswith("https:") else _SAFE
+        self._passage = passage.Passage((issuer,))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,7 +108,7 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._inner(scope, receive, sending)
         except Exception as exc:  # the outermost of a request: nothing may pass it
             _log_failure(exc, request_id)
             if status:
@@ -106,6 +116,13 @@ class Envelope:
             await _answer(scope, sending, request_id, *_FAILED)
         finally:
             self._note(scope, status or 499, time.perf_counter() - began)
+
+    async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with passage.taken_up(scope["headers"], self._passage) as is_new:
+            if is_new:
+                await self._app(scope, receive, send)
+            else:
+                await _answer(scope, send, scope["request_id"], *_ROUND)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
@@ -178,7 +195,9 @@ async def _answer(
     body = problem_bytes(
         status=status,
         code=code,
-        detail=(en if language == "en" else ja).format(request=request_id),
+        detail=(en if language == "en" else ja).format(
+            request=request_id, most=passage.MOST_PLATFORMS
+        ),
         instance=scope["path"],
         request_id=request_id,
         language=language,

@@ -47,6 +47,7 @@ TITLES: Final[Mapping[int, tuple[str, str]]] = {
     429: ("要求が多すぎます", "Too many requests"),
     500: ("内部エラー", "Internal error"),
     503: ("一時的に利用できません", "Not available at present"),
+    508: ("循環を検出しました", "The request goes round in circles"),
 }
 RETRY_AFTER_S: Final = "5"
 

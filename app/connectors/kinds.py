@@ -20,6 +20,7 @@ GROUP: Final = "urbanos.connectors"
 _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
+    "linkage": "app.connectors.linkage:LinkageConnector",
     "sql": "app.connectors.sql:SqlConnector",
 }
 

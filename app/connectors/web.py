@@ -130,7 +130,7 @@ class Web:
         own, at = _origin(url), url
         is_conditional = any(name.startswith("If-") for name in headers or ())
         for _ in range(_MOST_REDIRECTS + 1):
-            proven = await self._proven() if _origin(at) == own else {}
+            proven = await self._proven(at) if _origin(at) == own else {}
             with told():
                 asking = self.outbound.stream(
                     "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
@@ -155,7 +155,9 @@ class Web:
             if refusal.at not in ("missing", "permission", "status"):
                 raise
 
-    async def _proven(self) -> dict[str, str]:
+    async def _proven(self, url: str) -> dict[str, str]:
+        """What proves us to the source, for a request of this address."""
+        del url  # each of these proofs is good for all of them
         match self.proof:
             case KeyInHeader(header=header, key=key):
                 return {header: key.get_secret_value()}
@@ -235,9 +237,8 @@ def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:
         after = _seconds(headers.get("retry-after"))
         if status == 429 or after is not None:
             raise SourceSlow(source=host, at="pace", after_seconds=after)
-    if status >= 500:
-        raise SourceBroken(source=host, at="server", detail=status)
-    raise SourceBroken(source=host, at="status", detail=status)
+    at = "circle" if status == 508 else "server" if status >= 500 else "status"  # RFC 5842, 7.2
+    raise SourceBroken(source=host, at=at, detail=status)
 
 
 def _seconds(retry_after: str | None) -> float | None:

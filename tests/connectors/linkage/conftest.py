@@ -1,0 +1,95 @@
+"""Two platforms: that of the module, and another one on a database and a port of its own."""
+
+import json
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.connectors.frame import Means
+from app.connectors.linkage import LinkageConnector, LinkageSettings
+from app.kit.settings import Settings
+from app.main import create_app
+from app.models.parties import Role
+from tests.bound import HOOKS
+from tests.conftest import TEMPLATE
+from tests.database import DatabaseServer
+from tests.serving import served
+from tests.world import SAKAI, Party, World
+
+
+class Counting:
+    """An application, and how many requests it answers at present."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.open_now = 0
+        self.heads: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.open_now += 1
+        self.heads.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.open_now -= 1
+
+
+@dataclass(slots=True)
+class Other:
+    """The other platform."""
+
+    world: World
+    base: str
+    door: Counting
+
+    async def client_of(self, organization: str = SAKAI) -> tuple[Party, dict[str, Any]]:
+        """A client of it, and how a connector is told that it is this client."""
+        party = await self.world.party(organization, Role.DEVELOPER)
+        key = json.dumps(party.key.as_dict(private=True))
+        return party, {"type": "private_key_jwt", "client_id": party.id, "key": key}
+
+    def connector(self, its: Means, auth: dict[str, Any] | None = None) -> LinkageConnector:
+        """A connector that asks it."""
+        told = {"base": self.base, **({"auth": auth} if auth else {})}
+        return LinkageConnector(LinkageSettings.model_validate(told), its)
+
+
+def free_port() -> int:
+    """A port that nobody has: a platform's tokens name its address before it serves."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def other(
+    template: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Other]:
+    """A platform behind real HTTP."""
+    name, port = f"o_{secrets.token_hex(5)}", free_port()
+    url = await template.make_database(name, template=TEMPLATE)
+    base = f"http://127.0.0.1:{port}"
+    settings = Settings(
+        home=tmp_path_factory.mktemp("other"), public_url=base, outbound_allow="127.0.0.0/8"
+    )
+    made = create_app(settings, url)
+    door = Counting(made)
+    async with (
+        made.router.lifespan_context(made),
+        served(door, port),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=made), base_url=base, event_hooks=HOOKS,
+            headers={"Accept-Language": "en"},
+        ) as asking,
+    ):  # fmt: skip
+        world = World(made.state.platform, asking)
+        await world.start()
+        yield Other(world, base, door)
+    await template.drop_database(name)
