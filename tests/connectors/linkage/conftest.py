@@ -31,10 +31,12 @@ class Counting:
         self._app = app
         self.open_now = 0
         self.heads: list[dict[str, str]] = []
+        self.queries: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.open_now += 1
         self.heads.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        self.queries.append(scope["query_string"].decode())
         try:
             await self._app(scope, receive, send)
         finally:
