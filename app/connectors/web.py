@@ -56,7 +56,8 @@ def _is_free(header: str) -> str:
     return header
 
 
-def _is_visible(key: SecretStr) -> SecretStr:
+def is_visible(key: SecretStr) -> SecretStr:
+    """A key that a header takes. Raises `PydanticCustomError`."""
     if not all("!" <= sign <= "~" for sign in key.get_secret_value()):
         raise PydanticCustomError("not_visible", "A header takes visible ASCII characters alone.")
     return key
@@ -81,7 +82,7 @@ class KeyInHeader(Shape):
 
     type: Literal["api_key"]
     header: _HeaderName = "X-API-Key"
-    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(_is_visible)]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(is_visible)]
 
 
 class Basic(Shape):

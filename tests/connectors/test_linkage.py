@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from app.query.matches import matches
 from app.query.question import Both, Compare, Near, Order, Question, Words
 from tests.connectors.contract import Contract, Row, Stage, rows_of
 from tests.connectors.farm import Farm
-from tests.connectors.linkage.conftest import Other
+from tests.connectors.other import Other
 from tests.connectors.sources import means
 from tests.stock import PURPOSE, agreed, path, put, stocked
 from tests.world import KENKO
@@ -155,8 +156,10 @@ async def test_a_question_is_sent_on_whole_and_answered_as_our_own_table_would(
     question = Question(fields, where=where, order=order, limit=limit, offset=offset)
     rows = [each for each in _MANY if matches(where, _values(each)) is True]
     for by in reversed(order):  # null is last both ways
-        rows.sort(key=lambda row, by=by: row[by.field.name] or 0, reverse=by.descending)
-        rows.sort(key=lambda row, by=by: row[by.field.name] is None)
+        name = by.field.name
+        valued = [row for row in rows if row[name] is not None]
+        empty = [row for row in rows if row[name] is None]
+        rows = sorted(valued, key=itemgetter(name), reverse=by.descending) + empty
     async with means() as its:
         connector = other.connector(its)
 

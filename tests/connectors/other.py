@@ -1,15 +1,15 @@
-"""Two platforms: that of the module, and another one on a database and a port of its own."""
+"""Another platform than that of the module: on a database and a port of its own, behind real HTTP."""
 
 import json
 import secrets
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-import pytest_asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.connectors.frame import Means
@@ -18,7 +18,6 @@ from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role
 from tests.bound import HOOKS
-from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer
 from tests.serving import served
 from tests.world import SAKAI, Party, World
@@ -70,17 +69,15 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def other(
-    template: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+@asynccontextmanager
+async def other_platform(
+    databases: DatabaseServer, template: str, home: Path
 ) -> AsyncIterator[Other]:
-    """A platform behind real HTTP."""
+    """The platform, for as long as it is needed."""
     name, port = f"o_{secrets.token_hex(5)}", free_port()
-    url = await template.make_database(name, template=TEMPLATE)
+    url = await databases.make_database(name, template=template)
     base = f"http://127.0.0.1:{port}"
-    settings = Settings(
-        home=tmp_path_factory.mktemp("other"), public_url=base, outbound_allow="127.0.0.0/8"
-    )
+    settings = Settings(home=home, public_url=base, outbound_allow="127.0.0.0/8")
     made = create_app(settings, url)
     door = Counting(made)
     async with (
@@ -94,4 +91,4 @@ async def other(
         world = World(made.state.platform, asking)
         await world.start()
         yield Other(world, base, door)
-    await template.drop_database(name)
+    await databases.drop_database(name)
