@@ -22,6 +22,7 @@ _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "linkage": "app.connectors.linkage:LinkageConnector",
+    "ogc": "app.connectors.ogc:OgcConnector",
     "sql": "app.connectors.sql:SqlConnector",
 }
 

@@ -18,11 +18,9 @@ from app.query.fields import Field, FieldType
 from app.query.matches import matches
 from app.query.question import Both, Compare, Near, Order, Question, Words
 from tests.connectors.contract import Contract, Row, Stage, rows_of
-from tests.connectors.farm import Farm
 from tests.connectors.other import Other
 from tests.connectors.sources import means
-from tests.stock import PURPOSE, agreed, path, put, stocked
-from tests.world import KENKO
+from tests.stock import PURPOSE, agreed, put, stocked
 
 ROWS: list[Row] = [{"no": "1", "name": "架空第一"}, {"no": "2", "name": "架空、第二"}]
 _SPECS: Any = (("no", "code", {"key": True}), ("name", "text"))
@@ -91,35 +89,6 @@ async def _answered(
     async with connector.fetch(selection, connector.part(selection, question)) as got:
         assert got is not None
         return [dict(row) async for batch in got.batches for row in batch]
-
-
-async def test_what_changes_at_another_platform_is_followed_and_what_goes_there_goes_here(
-    other: Other, farm: Farm
-) -> None:
-    theirs = await stocked(other.world, _MANY, _PLACED)
-    ours = await farm.world.dataset(
-        data_class="internal", fields=[_of(spec[0]).as_json() | {"key": spec[0] == "no"} for spec in _PLACED]
-    )  # fmt: skip
-    feed = {"dataset": ours, "selection": {"dataset": theirs}, "publish": True}
-    connector = await farm.add("linkage", {"base": other.base}, feed)
-
-    first = await farm.run(connector)
-    same = await farm.run(connector)
-    await put(other.world, theirs, [{**_MANY[3], "name": "改名"}, {**_MANY[3], "no": "99"}])
-    asked = len(other.door.queries)
-    followed = await farm.run(connector)
-    since = other.door.queries[asked:]
-    headers = await other.world.token(await other.world.party(KENKO), f"dataset:{theirs}:write")
-    await other.world.client.delete(path(theirs, "5"), headers=headers)
-    gone = await farm.run(connector)
-
-    assert [each["state"] for each in (first, same, followed, gone)] == [
-        "ok", "unchanged", "ok", "ok",
-    ], (first, same, followed, gone)  # fmt: skip
-    assert len(since) == 1  # the changes alone were asked for
-    names = {each["no"]: each["name"] for each in await farm.records(ours)}
-    expected = {each["no"]: each["name"] for each in _MANY if each["no"] != "5"}
-    assert names == {**expected, "3": "改名", "99": _MANY[3]["name"]}
 
 
 async def test_a_position_that_nobody_can_follow_any_more_begins_anew(
