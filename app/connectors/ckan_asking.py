@@ -10,12 +10,14 @@ from app.connectors.documents import Document
 from app.connectors.errors import SourceBroken, SourceChanged, SourceRefused
 from app.connectors.frame import Proposal
 from app.query.cql_writing import conjuncts
-from app.query.fields import TEXT_TYPES, Field, FieldType
+from app.query.fields import Field, FieldType
 from app.query.question import Both, Compare, Condition, OneOf, Question
 
 PAGE_ROWS: Final = 10_000
 _MOST_VALUES: Final = 100
 _OWN: Final = frozenset({"_id", "_full_text", "rank"})  # DataStore's, and nobody's data
+# Texts that we keep as they come: a phone or a code of a local government is brought into one form.
+_TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
 _NUMBERS: Final = frozenset(
     {"int", "int2", "int4", "int8", "integer", "bigint", "serial", "numeric"}
 )
@@ -187,7 +189,7 @@ def _is_equality(types: Mapping[str, str], condition: Condition) -> bool:
 
 def _is_alike(types: Mapping[str, str], field: Field, values: tuple[Any, ...]) -> bool:
     told = types.get(field.name)
-    if field.type in TEXT_TYPES:
+    if field.type in _TEXTS:
         return told == "text" and all(isinstance(each, str) for each in values)
     is_whole = field.type is FieldType.INTEGER and told in _NUMBERS
     return is_whole and all(type(each) is int for each in values)

@@ -14,7 +14,7 @@ import orjson
 
 from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import SILENT_SECONDS
-from app.connectors.web import Web, check_is_no_page
+from app.connectors.web import Web, check_is_no_page, host_of
 from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
 
@@ -75,7 +75,7 @@ async def told(web: Web, url: str, headers: Mapping[str, str] | None = None) -> 
     """The JSON of an address that is asked for without a condition. Raises `SourceError`."""
     found = await read(web, url, headers)
     if found is None:  # a 304 passes only where a condition was sent
-        raise SourceBroken(source="-", at="status", detail=304)
+        raise SourceBroken(source=host_of(url), at="status", detail=304)
     return found
 
 

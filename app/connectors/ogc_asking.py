@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from app.connectors import ogc_places
 from app.connectors.documents import Document
 from app.connectors.errors import SourceBroken, SourceChanged
-from app.connectors.ogc_places import Axis, NoPlace, Reference, reference, turned
+from app.connectors.ogc_places import Axis, NoPlace, Reference, reference
 from app.query.cql_writing import Writer, conjuncts
-from app.query.fields import TEXT_TYPES, Field, FieldType, geometry_of
+from app.query.fields import Field, FieldType, geometry_of
 from app.query.geometry import boxes_around
 from app.query.question import (
     Between,
@@ -29,9 +30,16 @@ _ROOM: Final = 0.0001  # degrees, some ten metres: what systems of coordinates d
 _LONGEST_FILTER: Final = 6_000
 _MOST_PASSED_OVER: Final = 10_000
 _CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+# Parameters that mean something else than the property of the same name.
+_RESERVED: Final = frozenset(
+    ("bbox", "bbox-crs", "crs", "cursor", "datetime", "f", "filter", "filter-crs", "filter-lang",
+     "limit", "offset", "page", "properties", "q", "sortby", "startindex", "token")
+)  # fmt: skip
+# Texts that we keep as they come: a phone or a code of a local government is brought into one form.
+_TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
 # JSON Schema's types, by format where there is one, and ours whose values compare alike.
 _ALIKE: Final[Mapping[str, frozenset[FieldType]]] = {
-    "string": TEXT_TYPES,
+    "string": _TEXTS,
     "integer": frozenset({FieldType.INTEGER}),
     "number": frozenset({FieldType.INTEGER, FieldType.DECIMAL}),
     "boolean": frozenset({FieldType.BOOLEAN}),
@@ -101,30 +109,31 @@ class Can:
         if self.filters == "cql2":
             return _is_plain(condition)
         # 17-069r4, 7.15.5: equality of text; a comma or a star may mean more than itself.
-        is_equal = isinstance(condition, Compare) and condition.op == "="
-        return is_equal and _is_word(condition)
+        if not isinstance(condition, Compare) or condition.op != "=":
+            return False
+        return condition.field.name.lower() not in _RESERVED and _is_word(condition.value)
 
 
-def _is_word(condition: Condition) -> bool:
-    value = condition.value if isinstance(condition, Compare) else None
+def _is_word(value: object) -> bool:
     if isinstance(value, str):
         return bool(value) and not set(value) & set(",*%")
     return type(value) is int
 
 
-def _is_plain(condition: Condition) -> bool:
-    """What every server holds alike: texts are equal or not, and have no order, case or pattern."""
+def _is_plain(condition: Condition, *, turned: bool = False) -> bool:
+    """What every server holds alike. Texts are equal, and that is all: they have no order, case or
+    pattern that is everybody's, and an empty one is none of ours."""
     match condition:
         case Compare(field, op, _):
-            return op in ("=", "<>") or field.type not in TEXT_TYPES
-        case Between(field, _, _):
-            return field.type not in TEXT_TYPES
-        case OneOf(Field(), _) | IsNull(Field()):
-            return True
+            return field.type not in _TEXTS or (op == "=" and not turned)
+        case OneOf(Field() as field, _):
+            return field.type not in _TEXTS or not turned
+        case Between(field, _, _) | IsNull(Field() as field):
+            return field.type not in _TEXTS
         case Not(part):
-            return _is_plain(part)
+            return _is_plain(part, turned=True)  # and stays so: twice turned is not what it was
         case Both(parts) | Either(parts):
-            return all(map(_is_plain, parts))
+            return all(_is_plain(each, turned=turned) for each in parts)
     return False
 
 
@@ -190,5 +199,7 @@ def _row(
         row[shown.id] = feature.get("id")
     if shown.geometry is not None:
         place = feature.get("geometry")
-        row[shown.geometry] = place if its is None or place is None else turned(place, its)
+        row[shown.geometry] = (
+            place if its is None or place is None else ogc_places.turned(place, its)
+        )
     return row

@@ -20,6 +20,7 @@ from app.models.parties import Role
 from tests.bound import HOOKS
 from tests.database import DatabaseServer
 from tests.serving import served
+from tests.stock import path
 from tests.world import SAKAI, Party, World
 
 
@@ -55,6 +56,12 @@ class Other:
         party = await self.world.party(organization, Role.DEVELOPER)
         key = json.dumps(party.key.as_dict(private=True))
         return party, {"type": "private_key_jwt", "client_id": party.id, "key": key}
+
+    async def remove(self, dataset: str, key: str) -> None:
+        """Have the publisher delete a record."""
+        headers = await self.world.token(await self.world.party(), f"dataset:{dataset}:write")
+        gone = await self.world.client.delete(path(dataset, key), headers=headers)
+        assert gone.is_success, gone.text
 
     def connector(self, its: Means, auth: dict[str, Any] | None = None) -> LinkageConnector:
         """A connector that asks it."""

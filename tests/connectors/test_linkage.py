@@ -27,29 +27,42 @@ _SPECS: Any = (("no", "code", {"key": True}), ("name", "text"))
 _TYPES = {"no": "code", "name": "text"}
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def restricted(other: Other) -> tuple[LinkageSelection, dict[str, Any]]:
+    """Restricted data with an agreement, and the client that has it."""
+    dataset = await stocked(other.world, ROWS, _SPECS, data_class="restricted")
+    party, auth = await other.client_of()
+    agreement, _ = await agreed(other.world, dataset, party)
+    told = {"dataset": dataset, "purpose": PURPOSE, "agreement": agreement, "types": _TYPES}
+    return LinkageSelection.model_validate(told), auth
+
+
 class TestLinkage(Contract):
     """Restricted data of another platform: an agreement, a key, and tokens bound to another."""
 
     @pytest_asyncio.fixture(loop_scope="session")
-    async def stage(self, other: Other) -> AsyncIterator[Stage]:
-        dataset = await stocked(other.world, ROWS, _SPECS, data_class="restricted")
-        party, auth = await other.client_of()
-        agreement, _ = await agreed(other.world, dataset, party)
+    async def stage(
+        self, other: Other, restricted: tuple[LinkageSelection, dict[str, Any]]
+    ) -> AsyncIterator[Stage]:
+        selection, auth = restricted
+        added: list[str] = []
         async with means() as its:
             connector = other.connector(its, auth)
-            told = {"dataset": dataset, "purpose": PURPOSE, "agreement": agreement, "types": _TYPES}
 
             async def add(row: Row) -> None:
-                await put(other.world, dataset, [row])
+                added.append(row["no"])
+                await put(other.world, selection.dataset, [row])
 
             async def go_away() -> None:
                 gone = {"base": "http://127.0.0.1:9"}
                 connector.settings = connector.settings.model_copy(update=gone)
 
             yield Stage(
-                connector, LinkageSelection.model_validate(told), ROWS, add, go_away,
-                lambda: other.door.open_now, json.loads(auth["key"])["d"], [dataset],
+                connector, selection, ROWS, add, go_away, lambda: other.door.open_now,
+                json.loads(auth["key"])["d"], [selection.dataset],
             )  # fmt: skip
+        for key in added:
+            await other.remove(selection.dataset, key)
 
 
 _PLACED: Any = (

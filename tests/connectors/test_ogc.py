@@ -298,9 +298,9 @@ def _of(name: str, kind: FieldType) -> Field:
 
 _FIELDS = {
     "name": FieldType.TEXT, "size": FieldType.INTEGER, "geometry": FieldType.GEOMETRY,
-    "code": FieldType.CODE,
+    "code": FieldType.CODE, "limit": FieldType.INTEGER,
 }  # fmt: skip
-_TYPES = {"name": "string", "size": "integer", "code": "integer"}
+_TYPES = {"name": "string", "size": "integer", "code": "integer", "limit": "integer"}
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,13 @@ _TYPES = {"name": "string", "size": "integer", "code": "integer"}
         ("cql2", "size > 3 AND name = 'a'", '("size" > 3) AND ("name" = \'a\')'),
         ("cql2", "size > 3 AND name > 'a'", '"size" > 3'),
         ("cql2", "NOT (name LIKE 'a%')", None),
+        ("cql2", "NOT (name = 'a')", None),  # an empty text is none of ours
+        ("cql2", "name IS NULL OR size IS NULL", None),
+        ("cql2", "NOT (size IS NULL)", 'NOT ("size" IS NULL)'),
         ("cql2", "code = '1'", None),
         ("properties", "name = 'a' AND size = 3 AND size > 2", "name=a&size=3"),
         ("properties", "name = 'a,b'", None),
+        ("properties", '"limit" = 3', None),
         ("none", "name = 'a'", None),
     ],
 )
@@ -333,6 +337,7 @@ async def test_only_what_every_server_holds_alike_is_asked_of_it(
     else:
         told = "&".join(f"{name}={query[name]}" for name in ("name", "size") if name in query)
         assert told == (sent or "")
+        assert query["limit"] == "1000"
 
 
 async def test_a_box_is_asked_somewhat_larger_and_only_of_the_place_itself() -> None:

@@ -39,8 +39,7 @@ async def test_what_changes_at_another_platform_is_followed_and_what_goes_there_
     asked = len(other.door.queries)
     followed = await farm.run(connector)
     since = other.door.queries[asked:]
-    headers = await other.world.token(await other.world.party(KENKO), f"dataset:{theirs}:write")
-    await other.world.client.delete(path(theirs, "5"), headers=headers)
+    await other.remove(theirs, "5")
     gone = await farm.run(connector)
 
     assert [each["state"] for each in (first, same, followed, gone)] == [
