@@ -6,6 +6,7 @@ No entity, no document type and nothing of another address is read; an arc is no
 from collections.abc import Iterator
 from typing import Any, Final
 
+from app.connectors.documents import MOST_PAGE
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.ogc_places import Axis, NoPlace, Reference, reference
 
@@ -23,7 +24,14 @@ _REFUSED: Final = frozenset({"ExceptionReport", "ServiceExceptionReport"})
 # What a server says of a type that it has not; all else is told as a refusal (OWS Common, 06-121r9, 8).
 _MISSING: Final = frozenset({"InvalidParameterValue", "LayerNotDefined", "NotFound"})
 _NIL: Final = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_INNER: Final = frozenset({"FeatureCollection", "Tuple"})
 _GML: Final = "http://www.opengis.net/gml"
+# By their spaces: a property may be called as a member is.
+_HEARD: Final = [
+    "{http://www.opengis.net/wfs/2.0}member",
+    *(f"{{{_GML}{more}}}{name}" for more in ("", "/3.2") for name in ("featureMember", _MANY)),
+    *(f"{{*}}{name}" for name in ("FeatureCollection", "html", *_REFUSED)),
+]
 _CRS84: Final = "urn:ogc:def:crs:OGC:1.3:CRS84"
 Row = dict[str, Any]
 
@@ -39,11 +47,12 @@ class Features:
         self._id = id_
         self._axis = axis
         self._parser = XMLPullParser(
-            events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False,
-            huge_tree=False, remove_comments=True, remove_pis=True,
+            events=("start", "end"), tag=_HEARD, resolve_entities=False, no_network=True,
+            load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True,
         )  # fmt: skip
-        self._depth = 0
+        self._open: Any = None  # what holds many features, while they come
         self._begun = self._ended = False
+        self._held = 0  # bytes since the last feature: what is no feature is held
         self.matched: int | None = None  # as the answer says
 
     def feed(self, piece: bytes) -> list[Row]:
@@ -52,11 +61,15 @@ class Features:
 
         try:
             self._parser.feed(piece)
-            return list(self._read())
+            rows = list(self._read())
         except (XMLSyntaxError, UnicodeError) as exc:
             raise SourceBroken(source=self._host, at="format", detail="GML") from exc
         except (NoPlace, RecursionError) as exc:
             raise SourceChanged(source=self._host, at="shape", detail="GML") from exc
+        self._held = 0 if rows else self._held + len(piece)
+        if self._held > MOST_PAGE:
+            raise SourceBroken(source=self._host, at="too_long", detail=MOST_PAGE)
+        return rows
 
     def close(self) -> None:
         """Raises `SourceBroken` where it ended too soon, or never began."""
@@ -67,32 +80,34 @@ class Features:
 
     def _read(self) -> Iterator[Row]:
         for event, element in self._parser.read_events():
-            if event == "start":
-                self._depth += 1
-                if self._depth == 1:
-                    self._begin(element)
-                continue
-            self._depth -= 1
-            if self._depth == 0:
-                self._end(element)
-            parent = element.getparent()
-            # A collection in a collection has the features of both in members of their own.
-            is_one = parent is not None and _local(parent) in _ONE
-            is_feature = is_one or (parent is not None and _local(parent) == _MANY)
-            if is_feature and _local(element) not in ("FeatureCollection", "Tuple"):
-                yield self._row(element)
-            if is_feature or _local(element) in _ONE:
+            name, parent = _local(element), element.getparent()
+            if event == "start" and parent is None:
+                self._begin(element)
+            elif event == "start":
+                self._open = element if name == _MANY else self._open
+            elif name in _ONE:
+                # A collection in a collection has its features in members of their own.
+                yield from (self._row(each) for each in element if _local(each) not in _INNER)
                 _let_go(element, parent)
+            elif name == _MANY:
+                yield from self._drained(list(element))
+                self._open = None
+            elif parent is None:
+                self._end(element)
+        if self._open is not None:
+            yield from self._drained(self._open[:-1])  # the last one may still be coming
+
+    def _drained(self, features: list[Any]) -> Iterator[Row]:
+        for each in features:
+            yield self._row(each)
+            each.getparent().remove(each)
 
     def _begin(self, root: Any) -> None:
         self._begun = True
         if root.getroottree().docinfo.doctype:
             raise SourceBroken(source=self._host, at="format", detail="GML")
-        name = _local(root)
-        if name == "html":
+        if _local(root) == "html":
             raise SourceBroken(source=self._host, at="html")
-        if name != "FeatureCollection" and name not in _REFUSED:
-            raise SourceBroken(source=self._host, at="format", detail="GML")
         told = root.get("numberMatched") or ""  # or "unknown"
         self.matched = int(told) if told.isascii() and told.isdigit() else None
 
@@ -110,7 +125,7 @@ class Features:
             row[self._id] = (
                 feature.get(f"{{{_GML}/3.2}}id")
                 or feature.get(f"{{{_GML}}}id")
-                or (feature.get("fid"))
+                or feature.get("fid")
             )
         place: Any = None
         for each in feature:

@@ -17,7 +17,7 @@ from app.query.question import Box
 
 PAGE_ROWS: Final = 2_000
 _STREAM: Final = Bounds(most_bytes=1 << 40, seconds=MOST_SECONDS, silent_seconds=SILENT_SECONDS)
-_PIECE: Final = 256 * 1024  # that is parsed at once, in a thread
+_PIECE: Final = 128 * 1024  # that is parsed at once, in a thread
 _MOST_TYPES: Final = 2_000
 _MOST_DESCRIBED: Final = 100
 _URN: Final = "urn:ogc:def:crs:EPSG::4326"
