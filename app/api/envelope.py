@@ -77,7 +77,7 @@ class Envelope:
         self._access_log = access_log
         self._traffic = traffic
         self._headers = (*_SAFE, _HSTS) if issuer.startswith("https:") else _SAFE
-        self._passage = passage.Passage((issuer,))
+        self._passage = (issuer,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -9,9 +9,9 @@ import orjson
 from app.connectors.documents import Document
 from app.connectors.errors import SourceBroken, SourceChanged, SourceRefused
 from app.connectors.frame import Proposal
-from app.query.cql_writing import conjuncts
+from app.query.cql_writing import all_of, conjuncts
 from app.query.fields import Field, FieldType
-from app.query.question import Both, Compare, Condition, OneOf, Question
+from app.query.question import Compare, Condition, OneOf, Question
 
 PAGE_ROWS: Final = 10_000
 _MOST_VALUES: Final = 100
@@ -157,7 +157,7 @@ def part_of(types: Mapping[str, str], question: Question) -> Question:
         if _is_equality(types, each) and (name := _name(each)) not in named:
             named.add(name)  # each column once: they stand in one object
             kept.append(each)
-    where = None if not kept else kept[0] if len(kept) == 1 else Both(tuple(kept))
+    where = question.where if len(kept) == len(parts) else all_of(kept)
     else_asked = (question.box, question.near, question.after, question.joins, question.order)
     if len(kept) < len(parts) or any(else_asked) or question.count:
         return Question(question.fields, where=where, limit=None)

@@ -330,12 +330,11 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return self._webs[right]
 
     def _headers(self) -> dict[str, str]:
-        """The trace and the platforms on the way. Raises `SourceBroken` where it is one of them."""
-        came = passage.current()
+        """The platforms on the way. Raises `SourceBroken` where this one is among them."""
         base = self.settings.base
-        if any(is_same_origin(base, each) for each in came.platforms):
+        if any(is_same_origin(base, each) for each in passage.platforms()):
             raise SourceBroken(source=host_of(base), at="circle")
-        return came.headers
+        return passage.sent()
 
     def _records(self, selection: LinkageSelection, asked: Pairs) -> str:
         return self._at(f"datasets/{selection.dataset}/records", [*asked, *_for(selection)])

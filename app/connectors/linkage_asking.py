@@ -19,6 +19,7 @@ PAGE_ROWS: Final = 1_000
 MOST_FOLLOWED: Final = 2_000_000  # records whose keys are held while a feed is begun
 MOST_HELD: Final = 50_000  # changed records that are held at once
 _LONGEST_FILTER: Final = 6_000  # characters of an address: many a proxy takes 8,192 in all
+_LONGEST_FIELDS: Final = 1_500  # beyond it all are asked for
 _MOST_PASSED_OVER: Final = 10_000
 Pairs = list[tuple[str, str]]
 
@@ -72,8 +73,10 @@ def _box(question: Question) -> Box | None:
 def parameters(types: Types, question: Question) -> Pairs:
     """A question that `part_of` gave, but for its bounds."""
     asked: Pairs = []
-    if question.fields:
-        asked.append(("fields", ",".join(dict.fromkeys(each.name for each in question.fields))))
+    # Fields of joined datasets have a dot, and are ours to find.
+    names = ",".join(dict.fromkeys(e.name for e in question.fields if "." not in e.name))
+    if names and len(names) <= _LONGEST_FIELDS:
+        asked.append(("fields", names))
     if question.where is not None:
         try:
             asked.append(("filter", types.writer.text(question.where)))

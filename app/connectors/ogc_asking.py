@@ -9,7 +9,7 @@ from app.connectors import ogc_places
 from app.connectors.documents import Document
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.ogc_places import Axis, NoPlace, Reference, reference
-from app.query.cql_writing import Writer, conjuncts
+from app.query.cql_writing import Writer, all_of, conjuncts
 from app.query.fields import Field, FieldType, geometry_of
 from app.query.geometry import boxes_around
 from app.query.question import (
@@ -69,7 +69,7 @@ class Can:
         """What of a question the server answers. An order is always ours."""
         parts = [] if question.where is None else list(conjuncts(question.where))
         kept = [each for each in parts if self._takes(each)]
-        where = None if not kept else kept[0] if len(kept) == 1 else Both(tuple(kept))
+        where = question.where if len(kept) == len(parts) else all_of(kept)
         if where is not None and len(quote(self.text(where))) > _LONGEST_FILTER:
             where, kept = None, []
         box = _box(question) if self._has_place(question) else None

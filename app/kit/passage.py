@@ -1,56 +1,38 @@
-"""What a request brings along for whoever is asked because of it: its trace, and the platforms that
-it came through. Decides nothing.
+"""The platforms that a request came through, told to whoever is asked because of it. Decides nothing.
 
 Platforms that broker each other's data would ask each other for ever: each writes itself into
-`Linkage-Via`, and is asked no more by what has come through it.
+`Linkage-Via`, and answers no request that has come through it.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
 
 VIA: Final = "Linkage-Via"
 MOST_PLATFORMS: Final = 4  # that one question goes through, the last one included
 _PLATFORM: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,300}")  # visible, and no comma
-# W3C Trace Context, 3.2.2: neither id is all noughts, and no version is ff.
-_TRACE: Final = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
-)
-_STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
+Platforms = tuple[str, ...]  # by their issuers, this one last
+_now: ContextVar[Platforms] = ContextVar("passage", default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """The platforms that a question came through, this one last, and the trace that it is part of."""
-
-    platforms: tuple[str, ...] = ()
-    trace: Mapping[str, str] | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the next one is told."""
-        via = {VIA: ", ".join(self.platforms)} if self.platforms else {}
-        return {**via, **(self.trace or {})}
-
-
-_NONE: Final = Passage()
-_now: ContextVar[Passage] = ContextVar("passage", default=_NONE)
-
-
-def current() -> Passage:
-    """The passage of the request that is being answered; an empty one where there is none."""
+def platforms() -> Platforms:
+    """The way of the request that is being answered; nobody where there is none."""
     return _now.get()
 
 
-@contextmanager
-def taken_up(headers: Iterable[tuple[bytes, bytes]], own: Passage) -> Iterator[bool]:
-    """What a request brings, for as long as it is answered. Gives False where the request has come
-    through here before, or through too many.
+def sent() -> dict[str, str]:
+    """What the next one is told."""
+    return {VIA: ", ".join(found)} if (found := platforms()) else {}
 
-    `own`: this platform alone, which is what most requests go on with.
+
+@contextmanager
+def taken_up(headers: Iterable[tuple[bytes, bytes]], own: Platforms) -> Iterator[bool]:
+    """The way of a request, for as long as it is answered. Gives False where it has come through
+    here before, or through too many.
+
+    `own`: this platform alone, which is where most requests begin.
     """
     found, is_new = _read(headers, own)
     token = _now.set(found)
@@ -60,24 +42,10 @@ def taken_up(headers: Iterable[tuple[bytes, bytes]], own: Passage) -> Iterator[b
         _now.reset(token)
 
 
-def _read(headers: Iterable[tuple[bytes, bytes]], own: Passage) -> tuple[Passage, bool]:
-    via, trace, state = "", "", ""
-    for name, value in headers:
-        if name == b"linkage-via":
-            via = f"{via},{value.decode('latin-1')}"
-        elif name == b"traceparent":
-            trace = value.decode("latin-1")
-        elif name == b"tracestate":
-            state = value.decode("latin-1")
-    if not via and not trace:
+def _read(headers: Iterable[tuple[bytes, bytes]], own: Platforms) -> tuple[Platforms, bool]:
+    via = ",".join(value.decode("latin-1") for name, value in headers if name == b"linkage-via")
+    if not via:
         return own, True
     came = tuple(filter(None, (each.strip() for each in via.split(","))))
-    is_new = not set(came) & set(own.platforms) and len(came) < MOST_PLATFORMS
-    is_well = all(map(_PLATFORM.fullmatch, came))
-    return Passage((*came, *own.platforms), _traced(trace, state)), is_new and is_well
-
-
-def _traced(trace: str, state: str) -> dict[str, str]:
-    if _TRACE.fullmatch(trace) is None:
-        return {}
-    return {"traceparent": trace, **({"tracestate": state} if _STATE.fullmatch(state) else {})}
+    is_new = not set(came) & set(own) and len(came) < MOST_PLATFORMS
+    return (*came, *own), is_new and all(map(_PLATFORM.fullmatch, came))

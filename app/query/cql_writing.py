@@ -65,8 +65,9 @@ class Writer:
             return None, True
         parts = list(conjuncts(condition))
         kept = [each for each in parts if self._is_writable(each)]
-        where = None if not kept else kept[0] if len(kept) == 1 else Both(tuple(kept))
-        return where, len(kept) == len(parts)
+        if len(kept) == len(parts):
+            return condition, True
+        return all_of(kept), False
 
     def _is_writable(self, condition: Condition) -> bool:
         try:
@@ -150,6 +151,11 @@ def conjuncts(condition: Condition) -> Iterator[Condition]:
             yield from conjuncts(each)
     else:
         yield condition
+
+
+def all_of(parts: Sequence[Condition]) -> Condition | None:
+    """The condition that all parts hold; None of none."""
+    return None if not parts else parts[0] if len(parts) == 1 else Both(tuple(parts))
 
 
 def _literal(value: Literal) -> str:  # noqa: C901 - one arm for each case of a closed set

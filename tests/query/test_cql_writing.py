@@ -149,4 +149,5 @@ def test_parts_that_cannot_be_written_are_left_out_and_that_is_told() -> None:
 
     assert writer.parted(Both((known, Both((other, known))))) == (Both((known, known)), False)
     assert writer.parted(Either((known, other))) == (None, False)
-    assert writer.parted(known) == (known, True)
+    nested = Both((known, Both((known, known))))
+    assert writer.parted(nested) == (nested, True)
