@@ -11,8 +11,14 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.connectors.documents import MOST_PAGES, Document, encoded, read, told
-from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceError
+from app.connectors.documents import MOST_PAGES, Document, encoded, read
+from app.connectors.errors import (
+    CannotAnswer,
+    SourceBroken,
+    SourceChanged,
+    SourceError,
+    SourceRefused,
+)
 from app.connectors.frame import (
     Capabilities,
     Connector,
@@ -311,12 +317,21 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         raise SourceBroken(source=page.host, at="loop")
 
     async def _page(self, url: str, selection: LinkageSelection | None = None) -> Document:
-        return await told(self._web(selection), url, self._headers())
+        found = await self._page_if(url, selection, {})
+        if found is None:  # a 304 passes only where a condition was sent
+            raise SourceBroken(source=host_of(url), at="status", detail=304)
+        return found
 
     async def _page_if(
-        self, url: str, selection: LinkageSelection, asked: Mapping[str, str]
+        self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str]
     ) -> Document | None:
-        return await read(self._web(selection), url, {**self._headers(), **asked})
+        web, headers = self._web(selection), {**self._headers(), **asked}
+        try:
+            return await read(web, url, headers)
+        except SourceRefused as refusal:  # a token may have been revoked before its time
+            if refusal.at != "credentials" or not web.forget():
+                raise
+        return await read(web, url, headers)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
         """A token is for one dataset."""

@@ -20,6 +20,7 @@ MOST_FOLLOWED: Final = 2_000_000  # records whose keys are held while a feed is 
 MOST_HELD: Final = 50_000  # changed records that are held at once
 _LONGEST_FILTER: Final = 6_000  # characters of an address: many a proxy takes 8,192 in all
 _LONGEST_FIELDS: Final = 1_500  # beyond it all are asked for
+_OLDEST_S: Final = 10**9
 _MOST_PASSED_OVER: Final = 10_000
 Pairs = list[tuple[str, str]]
 
@@ -123,7 +124,9 @@ def as_of(page: Document) -> datetime | None:
     if not isinstance(meta, Mapping) or meta.get("stale") is not True:
         return None
     age = meta.get("age_seconds")
-    return clock.now() - timedelta(seconds=float(age)) if isinstance(age, int | Decimal) else None
+    if not isinstance(age, int | Decimal) or not 0 <= age <= _OLDEST_S:
+        return None
+    return clock.now() - timedelta(seconds=float(age))
 
 
 def present_of(page: Document, seen: set[int]) -> tuple[list[dict[str, Any]], bool]:

@@ -4,6 +4,7 @@ proven with each request.
 A key that signs never leaves, and a token goes to the platform that it is for and to nobody else.
 """
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -51,7 +52,7 @@ def _read_key(key: SecretStr) -> ECKey | None:
 
 
 class ClientKey(Shape):
-    """A client that proves itself by its key (RFC 7523): `urbanos client add` shows one."""
+    """A client that proves itself by its key (RFC 7523), whose public half the platform knows."""
 
     type: Literal["private_key_jwt"]
     client_id: _ClientId
@@ -96,6 +97,7 @@ class PlatformWeb(Web):
     right: Right | None = None
     _given: _Token | None = field(default=None, repr=False)
     _endpoint: str | None = None
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     # The bond is of this piece of work: what proves our client is not shown where data are.
     _bond: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"), repr=False)
 
@@ -103,6 +105,11 @@ class PlatformWeb(Web):
         """That the authorization server tells of itself, where we need one. Raises `SourceError`."""
         if not isinstance(self.client, NoProof):
             await self._token_endpoint()
+
+    def forget(self) -> bool:
+        """Let go of the token. False where there was none: another would be no better."""
+        had, self._given = self._given is not None, None
+        return had
 
     async def _proven(self, url: str) -> dict[str, str]:
         if self.right is None or isinstance(self.client, NoProof):
@@ -115,10 +122,11 @@ class PlatformWeb(Web):
         return {"Authorization": f"DPoP {token.text}", "DPoP": proof}
 
     async def _token_for(self, right: Right) -> _Token:
-        now = clock.now().timestamp()
-        if self._given is None or self._given.ends_at - _SPARE_S < now:
-            self._given = _read(await self._asked(right), now)
-        return self._given
+        async with self._asking:  # many that ask at once need one
+            now = clock.now().timestamp()
+            if self._given is None or self._given.ends_at - _SPARE_S < now:
+                self._given = _read(await self._asked(right), now)
+            return self._given
 
     async def _asked(self, right: Right) -> Answer:
         url = await self._token_endpoint()

@@ -146,6 +146,36 @@ async def test_a_client_with_a_secret_reads_what_is_not_above_internal(other: Ot
     assert got == ROWS
 
 
+async def test_a_token_that_was_revoked_before_its_time_is_asked_for_anew_once(
+    other: Other,
+) -> None:
+    _, auth = await other.client_of()
+    given = iter(range(1, 9))
+    page = {"numberReturned": 0, "records": [], "links": []}
+
+    def answer(asked: Asked) -> bytes:
+        base = f"http://{asked.headers['host']}"
+        if asked.path.startswith("/.well-known/"):
+            return reply({"issuer": base, "token_endpoint": f"{base}/token"})
+        if asked.path == "/token":
+            told = {"access_token": f"t{next(given)}", "token_type": "DPoP", "expires_in": 900}
+            return reply(told)
+        is_good = asked.headers["authorization"] in ("DPoP t1", "DPoP t3")
+        return reply(page) if is_good else reply({}, "401 Unauthorized")
+
+    async with web(answer) as server, means() as its:
+        settings = LinkageSettings.model_validate({"base": server.base, "auth": auth})
+        connector = LinkageConnector(settings, its)
+        selection = LinkageSelection(dataset="a")
+        await connector.check(selection)
+        await connector.check(selection)
+        assert [asked.path for asked in server.asked].count("/token") == 1
+        connector._web(selection).forget()
+        await connector.check(selection)
+
+    assert [asked.path for asked in server.asked].count("/token") == 3  # t2 was refused
+
+
 # What is asked, in CQL2; the order; and how many of how many are sent at most.
 _QUESTIONS = [
     ("size >= 3 AND \"on\" < DATE('2026-04-20')", "", 0, None),
