@@ -278,7 +278,10 @@ class CkanConnector(Connector[CkanSettings, CkanSelection]):
             raise SourceBroken(source=host_of(base), at="missing", detail="url")
         url = joined(base, said.strip())
         if url.startswith("http:") and not await self._may_be_plain(url):
-            url = urlunsplit(urlsplit(url)._replace(scheme="https"))
+            parts = urlsplit(url)
+            url = urlunsplit(
+                parts._replace(scheme="https", netloc=parts.netloc.removesuffix(":80"))
+            )
         return (self._portal if is_same_origin(url, base) else self._elsewhere), url
 
     async def _may_be_plain(self, url: str) -> bool:
@@ -312,13 +315,16 @@ class CkanConnector(Connector[CkanSettings, CkanSelection]):
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Page after page, until one is short; all that it says there are."""
         start = offset
+        before: list[dict[str, Any]] = []
         for _ in range(MOST_PAGES):
             left = PAGE_ROWS if most is None else min(PAGE_ROWS, offset + most - start)
             if left <= 0:
                 return
             page = await self._table(resource, limit=left, offset=start, **asked)
             rows = rows_of(page)
-            start += len(rows)
+            if rows and rows == before:  # it passes the offset over
+                break
+            start, before = start + len(rows), rows
             if rows:
                 yield rows
             if page.is_last(len(rows), left):

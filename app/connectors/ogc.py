@@ -111,6 +111,11 @@ class OgcConnector(Connector[OgcSettings, OgcSelection]):
             return None
         return Wfs(self._web, self.settings.base, self.settings.version)
 
+    @property
+    def _starts_anywhere(self) -> bool:
+        """WFS 1.1 gives features from the first on."""
+        return self.settings.version != "1.1.0"
+
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
         self._web.check(self.settings.base)
@@ -204,7 +209,7 @@ class OgcConnector(Connector[OgcSettings, OgcSelection]):
             batches: Batches = self._features.pages(page, selection.shown)
         else:
             batches = self._by_wfs(selection, question)
-            left = 0
+            left = 0 if self._starts_anywhere else left
         async with aclosing(batches) as found:
             async for rows in found:
                 kept = rows[left:]
@@ -219,10 +224,12 @@ class OgcConnector(Connector[OgcSettings, OgcSelection]):
     def _by_wfs(self, selection: OgcSelection, question: Question) -> Batches:
         if self._wfs is None:
             raise LookupError("a page is there")
+        offset, most = question.offset, question.limit
+        if not self._starts_anywhere:
+            offset, most = 0, None if most is None else offset + most
         wanted = Wanted(
-            selection.collection, selection.json_form, selection.query, question.box,
-            question.offset, question.limit,
-        )  # fmt: skip
+            selection.collection, selection.json_form, selection.query, question.box, offset, most
+        )
         return self._wfs.rows(wanted, selection.shown)
 
 

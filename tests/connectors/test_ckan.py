@@ -192,6 +192,10 @@ _SAID: dict[str, tuple[bytes, type[SourceError], str]] = {
     "rows that are none": (
         reply({"success": True, "result": {"records": "a,b"}}), SourceChanged, "shape",
     ),
+    "the same rows whatever the offset": (
+        reply({"success": True, "result": {"records": [{"no": 1}], "limit": 1, "total": 1}}),
+        SourceBroken, "loop",
+    ),
     "fewer rows than it counts": (
         reply({"success": True, "result": {"records": [], "total": 5}}), SourceBroken, "moving",
     ),

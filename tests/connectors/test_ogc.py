@@ -207,6 +207,18 @@ async def test_what_a_wfs_counts_is_neither_an_end_nor_all_there_is(
     assert found == outcome
 
 
+@pytest.mark.parametrize("version", ["2.0.0", "1.1.0"])
+async def test_a_part_of_all_is_the_same_part_by_either_version(version: str) -> None:
+    async with maps(_MANY, by_wfs=True) as (_, server), means() as its:
+        connector = _connector(server.base, its, **_WFS, version=version)
+        question = Question((), limit=3, offset=1)
+        async with connector.fetch(_selection("app:shelters"), question) as got:
+            assert got is not None
+            found = [row["no"] async for batch in got.batches for row in batch]
+
+    assert found == ["1", "2", "3"]
+
+
 async def test_pages_of_features_are_followed_to_their_end_and_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
