@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problem import MEDIA_TYPE, language_of, problem_bytes
+from app.api.problem import MEDIA_TYPE, STATUS, language_of, problem_bytes
 from app.audit import receipts
 from app.formats.individual_number import holds_number
 from app.kit import passage
@@ -30,14 +30,6 @@ _FAILED: Final = (
     "internal_error",
     "内部で問題が起きました。運営者にこの番号を伝えてください: {request}",
     "Something failed here. Tell the operator this request id: {request}",
-)
-_ROUND: Final = (
-    508,
-    "federation_loop",
-    "この要求は既にこの基盤を経由したか、経由する基盤が{most}を超えています（Linkage-Via）。互いに中継し合う"
-    "データセットの提供元を見直してください。",
-    "This request has come through this platform before, or through more than {most} (Linkage-Via)."
-    " Mend the sources of datasets that platforms broker from each other.",
 )
 _TOO_LARGE: Final = (413, "body_too_large", "本文が大きすぎます。", "The body is too large.")
 _SLOW_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -122,7 +114,11 @@ class Envelope:
             if is_new:
                 await self._app(scope, receive, send)
             else:
-                await _answer(scope, send, scope["request_id"], *_ROUND)
+                loop = passage.FederationLoop()
+                words = loop.words("ja"), loop.words("en")
+                await _answer(
+                    scope, send, scope["request_id"], STATUS[loop.kind], loop.code, *words
+                )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
@@ -195,9 +191,7 @@ async def _answer(
     body = problem_bytes(
         status=status,
         code=code,
-        detail=(en if language == "en" else ja).format(
-            request=request_id, most=passage.MOST_PLATFORMS
-        ),
+        detail=(en if language == "en" else ja).format(request=request_id),
         instance=scope["path"],
         request_id=request_id,
         language=language,

@@ -28,6 +28,7 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.UNSUPPORTED: 415,
     Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
+    Kind.LOOP: 508,  # RFC 5842, 7.2
 }
 TITLES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("要求を読めません", "The request cannot be read"),

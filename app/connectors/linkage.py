@@ -331,6 +331,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         except SourceRefused as refusal:  # a token may have been revoked before its time
             if refusal.at != "credentials" or not web.forget():
                 raise
+        except SourceBroken as broken:
+            if broken.at != "circle":
+                raise
+            raise passage.FederationLoop from broken  # told on, as far as who asked first
         return await read(web, url, headers)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
@@ -345,10 +349,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return self._webs[right]
 
     def _headers(self) -> dict[str, str]:
-        """The platforms on the way. Raises `SourceBroken` where this one is among them."""
+        """The platforms on the way. Raises `FederationLoop` where this one is among them."""
         base = self.settings.base
         if any(is_same_origin(base, each) for each in passage.platforms()):
-            raise SourceBroken(source=host_of(base), at="circle")
+            raise passage.FederationLoop
         return passage.sent()
 
     def _records(self, selection: LinkageSelection, asked: Pairs) -> str:

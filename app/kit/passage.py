@@ -10,9 +10,31 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from app.kit.errors import AppError, Kind
+
 VIA: Final = "Linkage-Via"
 MOST_PLATFORMS: Final = 4  # that one question goes through, the last one included
 _PLATFORM: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,300}")  # visible, and no comma
+
+
+class FederationLoop(AppError):
+    """A question would come through a platform twice, or through too many."""
+
+    kind = Kind.LOOP
+    code = "federation_loop"
+    ja = (
+        "この問い合わせは同じ基盤を二度経由するか、経由する基盤が{most}を超えます（Linkage-Via）。互いに中継し合う"
+        "データセットの提供元を見直してください。"
+    )
+    en = (
+        "This question would come through the same platform twice, or through more than {most}"
+        " (Linkage-Via). Mend the sources of datasets that platforms broker from each other."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(most=MOST_PLATFORMS)
+
+
 Platforms = tuple[str, ...]  # by their issuers, this one last
 _now: ContextVar[Platforms] = ContextVar("passage", default=())
 

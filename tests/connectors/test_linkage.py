@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.connectors.errors import CannotAnswer, SourceBroken, SourceRefused
+from app.connectors.errors import CannotAnswer, SourceRefused
 from app.connectors.frame import Known
 from app.connectors.linkage import LinkageConnector, LinkageSelection, LinkageSettings
 from app.kit import passage
@@ -256,16 +256,16 @@ async def test_platforms_that_would_ask_each_other_for_ever_end_at_the_first_ask
                 try:
                     await other.connector(its).check(_selection(many))
                     found[name] = "answered"
-                except SourceBroken as broken:
-                    found[name] = broken.at
+                except passage.FederationLoop as loop:
+                    found[name] = loop.code
                 told = [dict(each) for each in other.door.heads[before:]]
             assert all(each["linkage-via"].endswith(ours) for each in told)
             assert bool(told) is (name != "them")  # who is known to be on the way is not asked
     refused = await other.world.client.get("/v1/datasets", headers={"Linkage-Via": other.base})
 
     assert found == {
-        "us alone": "answered", "them by another name": "answered", "them": "circle",
-        "too many": "circle",
+        "us alone": "answered", "them by another name": "answered", "them": "federation_loop",
+        "too many": "federation_loop",
     }  # fmt: skip
     assert (refused.status_code, refused.json()["code"]) == (508, "federation_loop")
     assert passage.platforms() == ()

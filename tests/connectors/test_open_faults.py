@@ -72,7 +72,6 @@ _FAULTS: dict[str, tuple[bytes, type[SourceError], str, dict[str, str]]] = {
         reply(b"", "429 -", Retry_After=_DATE, Date=_DATE), SourceSlow, "pace", {},
     ),
     "round in circles": (reply(b"", "302 Found", Location="/x"), SourceBroken, "redirect", {}),
-    "platforms in circles": (reply(b"", "508 Loop Detected"), SourceBroken, "circle", {}),
     "an error of its own": (reply(b"", "500 Oops"), SourceBroken, "server", {}),
     "nothing there": (reply(b"", "404 -"), SourceBroken, "missing", {}),
     "a wrong key": (reply(b"", "401 -"), SourceRefused, "credentials", {}),
