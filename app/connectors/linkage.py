@@ -7,9 +7,7 @@ never for more. Platforms that broker each other end at the first that is asked 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Any, ClassVar, Final
-
-from pydantic import ConfigDict, Field, StringConstraints
+from typing import Any, ClassVar, Final
 
 from app.connectors.documents import MOST_PAGES, Document, encoded, read
 from app.connectors.errors import (
@@ -44,10 +42,9 @@ from app.connectors.linkage_asking import (
     records_of,
     with_parameters,
 )
-from app.connectors.linkage_tokens import Client, PlatformWeb, Right
+from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
+from app.connectors.linkage_tokens import PlatformWeb, Right
 from app.connectors.web import (
-    Address,
-    NoProof,
     below,
     conditions,
     host_of,
@@ -65,48 +62,6 @@ _MOST_PROPOSALS: Final = 10_000
 # What a platform says of a dataset without a key, of a position that is too old, and of a service
 # without a feed: whoever hears it asks for all records.
 _NO_FEED: Final = frozenset({"missing", "status", "permission"})
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-
-
-class LinkageSettings(Shape):
-    """Where the platform is, and which of its clients we are."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "base": "https://data.example.lg.jp",
-                    "auth": {
-                        "type": "private_key_jwt",
-                        "client_id": "c-27b1",
-                        "key": '{"kty":"EC","crv":"P-256","x":"…","y":"…","d":"…"}',
-                    },
-                }
-            ]
-        }
-    )
-    base: Address
-    auth: Client = Field(default_factory=NoProof)
-    issuer: Address | None = Field(
-        default=None, description="Who issues its tokens; the base itself where not given"
-    )
-
-
-class LinkageSelection(Shape):
-    """Which dataset, for what purpose, and under which agreement where one has to be named."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"dataset": "shelters", "purpose": "own-duty", "types": {"no": "code"}}]
-        }
-    )
-    dataset: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    purpose: _Text | None = None
-    agreement: _Text | None = None
-    types: Annotated[dict[_Text, FieldType], Field(max_length=1_000)] = Field(
-        default_factory=dict,
-        description="Its fields as the catalogue tells them: what is asked of others is left to us",
-    )
 
 
 class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):

@@ -13,7 +13,8 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.connectors.frame import Means
-from app.connectors.linkage import LinkageConnector, LinkageSettings
+from app.connectors.linkage import LinkageConnector
+from app.connectors.linkage_shapes import LinkageSettings
 from app.kit.settings import Settings
 from app.main import create_app
 from app.models.parties import Role

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from app.connectors.errors import CannotAnswer, SourceRefused
 from app.connectors.frame import Known
-from app.connectors.linkage import LinkageConnector, LinkageSelection, LinkageSettings
+from app.connectors.linkage import LinkageConnector
+from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.kit import passage
 from app.query import cql
 from app.query.fields import Field, FieldType

@@ -24,7 +24,8 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import AnyConnector, Means, Shape
-from app.connectors.linkage import LinkageConnector, LinkageSelection, LinkageSettings
+from app.connectors.linkage import LinkageConnector
+from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.ogc import OgcConnector
 from app.kit import clock
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
