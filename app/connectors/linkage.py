@@ -5,8 +5,8 @@ never for more. Platforms that broker each other end at the first that is asked 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, ClassVar, Final
 
 from app.connectors.documents import MOST_PAGES, Document, encoded, read
@@ -282,14 +282,11 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     ) -> Document | None:
         web, headers = self._web(selection), {**self._headers(), **asked}
         try:
-            return await read(web, url, headers)
+            with _told_on():
+                return await read(web, url, headers)
         except SourceRefused as refusal:  # a token may have been revoked before its time
             if refusal.at != "credentials" or not web.forget():
                 raise
-        except SourceBroken as broken:
-            if broken.at != "circle":
-                raise
-            raise passage.FederationLoop from broken  # told on, as far as who asked first
         return await read(web, url, headers)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
@@ -321,6 +318,17 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
     def _at(self, path: str, asked: Pairs | None = None) -> str:
         return with_parameters(below(self.settings.base, f"v1/{path}"), asked or [])
+
+
+@contextmanager
+def _told_on() -> Iterator[None]:
+    """A circle that the other platform tells of is told on, as far as who asked first."""
+    try:
+        yield
+    except SourceBroken as broken:
+        if broken.at != "circle":
+            raise
+        raise passage.FederationLoop from broken
 
 
 def _for(selection: LinkageSelection) -> Pairs:
