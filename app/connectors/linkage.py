@@ -280,17 +280,19 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     async def _page_if(
         self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str]
     ) -> Document | None:
-        web, headers = self._web(selection), {**self._headers(), **asked}
+        web = self._web(selection)
         try:
             with _told_on():
-                return await read(web, url, headers)
+                return await read(web, url, asked)
         except SourceRefused as refusal:  # a token may have been revoked before its time
             if refusal.at != "credentials" or not web.forget():
                 raise
-        return await read(web, url, headers)
+        return await read(web, url, asked)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
-        """A token is for one dataset."""
+        """A token is for one dataset. Raises `FederationLoop` where the question came from there."""
+        if any(is_same_origin(self.settings.base, each) for each in passage.platforms()):
+            raise passage.FederationLoop
         right = None
         if selection is not None:
             right = Right(f"dataset:{selection.dataset}:read", selection.agreement)
@@ -299,13 +301,6 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 self.means.outbound, client=self.settings.auth, issuer=self._issuer, right=right
             )
         return self._webs[right]
-
-    def _headers(self) -> dict[str, str]:
-        """The platforms on the way. Raises `FederationLoop` where this one is among them."""
-        base = self.settings.base
-        if any(is_same_origin(base, each) for each in passage.platforms()):
-            raise passage.FederationLoop
-        return passage.sent()
 
     def _records(self, selection: LinkageSelection, asked: Pairs) -> str:
         return self._at(f"datasets/{selection.dataset}/records", [*asked, *_for(selection)])

@@ -165,7 +165,7 @@ def with_parameters(url: str, asked: Mapping[str, str]) -> str:
 
 def features_of(page: Document, shown: Shown, *, by_wfs: bool = False) -> list[dict[str, Any]]:
     """The features of a GeoJSON answer as rows. Raises `SourceError`."""
-    if isinstance(page.body, dict) and page.body.get("type") != "FeatureCollection":
+    if not isinstance(page.body, dict) or page.body.get("type") != "FeatureCollection":
         raise SourceBroken(source=page.host, at="format", detail="GeoJSON")
     try:
         its = _told_system(page, shown.axis, by_wfs=by_wfs)

@@ -14,6 +14,7 @@ from app.query.question import Box
 PAGE_ROWS: Final = 1_000
 _ACCEPT: Final = {"Accept": "application/geo+json, application/json;q=0.8"}
 _CQL2: Final = "/conf/cql2-text"
+_FILTERS: Final = "/conf/features-filter"
 _MOST_COLLECTIONS: Final = 10_000
 _MOST_ASKED_TYPES: Final = 100
 Rows = list[dict[str, Any]]
@@ -113,12 +114,9 @@ class Features:
             classes = (await self._told("conformance")).member("conformsTo", list)
         except SourceError:
             return "properties"
-        is_cql = any(str(each).endswith(_CQL2) for each in classes)
-        return (
-            "cql2"
-            if is_cql and any("/conf/features-filter" in str(e) for e in classes)
-            else ("properties")
-        )
+        named = [str(each) for each in classes]
+        is_cql = any(each.endswith(_CQL2) for each in named)
+        return "cql2" if is_cql and any(_FILTERS in each for each in named) else "properties"
 
     async def _types(self, collection: str) -> dict[str, str]:
         """The queryables by type; none where the server has none to tell."""

@@ -22,6 +22,7 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import Known, Shape
+from app.kit import passage
 from app.kit.outbound import (
     Bounds,
     Cause,
@@ -134,7 +135,7 @@ class Web:
             proven = await self._proven(at) if _origin(at) == own else {}
             with told():
                 asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
+                    "GET", at, headers={**(headers or {}), **passage.sent(), **proven}, bounds=bounds,
                     shows_redirects=True,
                 )  # fmt: skip
                 async with asking as answer:

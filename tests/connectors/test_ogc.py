@@ -259,6 +259,24 @@ async def test_links_that_go_round_or_elsewhere_end(following: str) -> None:
     assert len(server.asked) <= 2
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "at"),
+    [
+        ([], SourceBroken, "format"),
+        ({"type": "Feature"}, SourceBroken, "format"),
+        ({"type": "FeatureCollection", "features": [{"properties": [1]}]}, SourceChanged, "shape"),
+    ],
+)
+async def test_what_is_no_collection_of_features_is_told(
+    said: Any, kind: type[SourceError], at: str
+) -> None:
+    async with web(lambda _: reply(said)) as server, means() as its:
+        with pytest.raises(kind) as refused:
+            await rows_of(_connector(server.base, its), _selection("a"))
+
+    assert refused.value.at == at
+
+
 _BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "xxxxxxxxxx"><!ENTITY y "&x;&x;&x;&x;&x;&x;">]>
 <wfs:FeatureCollection xmlns:wfs="http://www.opengis.net/wfs/2.0"><wfs:member>&y;</wfs:member>
 </wfs:FeatureCollection>"""

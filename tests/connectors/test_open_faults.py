@@ -27,7 +27,7 @@ from app.connectors.frame import AnyConnector, Means, Shape
 from app.connectors.linkage import LinkageConnector
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.ogc import OgcConnector
-from app.kit import clock
+from app.kit import clock, passage
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from tests.connectors.contract import rows_of
 from tests.connectors.other import Other
@@ -156,6 +156,25 @@ async def test_a_certificate_that_has_expired_is_not_taken(
     await outbound.close()
 
     assert refused.value.at == at
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+async def test_whoever_is_asked_is_told_the_way_of_the_question_and_a_circle_is_told_apart(
+    kind: str,
+) -> None:
+    said = reply(b"", "508 Loop Detected")
+    async with web(partial(_always, said)) as server, means() as its:
+        with (
+            passage.taken_up([(b"linkage-via", b"https://a.test")], ("https://b.test",)),
+            pytest.raises((SourceBroken, passage.FederationLoop)) as refused,
+        ):
+            await rows_of(*_KINDS[kind](server.base, its))
+
+    assert server.asked[0].headers["linkage-via"] == "https://a.test, https://b.test"
+    if isinstance(refused.value, SourceBroken):
+        assert refused.value.at == "circle"
+    else:
+        assert kind == "linkage"  # which tells it on
 
 
 _OTHER_SHAPES: dict[str, Callable[[Asked], Any]] = {
