@@ -397,7 +397,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     app.add_middleware(NumberGuard)  # within the envelope, before every door
     if settings.zone == "internet":
         let_pages_ask(app)
-    app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
+    app.add_middleware(Envelope, traffic=traffic, issuer=settings.issuer)
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)
     app.router.routes.extend(aggregate.ROUTES)

@@ -223,6 +223,7 @@ class ProposalOut(OutShape):
     name: str
     selection: dict[str, Any]
     fields: list[dict[str, str]]
+    about: dict[str, str]
 
 
 class PreviewRejectOut(OutShape):

@@ -28,6 +28,7 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.UNSUPPORTED: 415,
     Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
+    Kind.LOOP: 508,  # RFC 5842, 7.2
 }
 TITLES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("要求を読めません", "The request cannot be read"),
@@ -47,6 +48,7 @@ TITLES: Final[Mapping[int, tuple[str, str]]] = {
     429: ("要求が多すぎます", "Too many requests"),
     500: ("内部エラー", "Internal error"),
     503: ("一時的に利用できません", "Not available at present"),
+    508: ("循環を検出しました", "The request goes round in circles"),
 }
 RETRY_AFTER_S: Final = "5"
 

@@ -36,6 +36,7 @@ WHY: Final[dict[str, _Why]] = {
     "server": _Why("内部エラー（{detail}）", "it has an error of its own ({detail})", passes=True),
     "redirect": _Why("転送が続くか、別の所へ導きます", "it sends elsewhere, or round in circles"),
     "loop": _Why("同じページを繰り返し返します", "it gives the same page again and again"),
+    "circle": _Why("基盤どうしが循環して問い合わせています", "platforms ask each other in circles"),
     "html": _Why("データではなくWebページを返しました", "it answered with a web page, not with data"),
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),

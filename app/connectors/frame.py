@@ -115,6 +115,7 @@ class Proposal:
     name: str
     selection: Mapping[str, Any]
     fields: tuple[Mapping[str, str], ...] = ()  # name, and type where the source tells one
+    about: Mapping[str, str] = field(default_factory=dict)  # title, license, update_frequency, …
 
 
 @dataclass(frozen=True, slots=True)

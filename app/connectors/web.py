@@ -22,6 +22,7 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import Known, Shape
+from app.kit import passage
 from app.kit.outbound import (
     Answer,
     Bounds,
@@ -58,7 +59,8 @@ def _is_free(header: str) -> str:
     return header
 
 
-def _is_visible(key: SecretStr) -> SecretStr:
+def is_visible(key: SecretStr) -> SecretStr:
+    """A key that a header takes. Raises `PydanticCustomError`."""
     if not all("!" <= sign <= "~" for sign in key.get_secret_value()):
         raise PydanticCustomError("not_visible", "A header takes visible ASCII characters alone.")
     return key
@@ -83,7 +85,7 @@ class KeyInHeader(Shape):
 
     type: Literal["api_key"]
     header: _HeaderName = "X-API-Key"
-    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(_is_visible)]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(is_visible)]
 
 
 class Basic(Shape):
@@ -134,10 +136,10 @@ class Web:
         is_conditional = any(name.startswith("If-") for name in headers or ())
         for _ in range(_MOST_REDIRECTS + 1):
             is_own = _origin(at) == own
-            proven = await self._proven() if is_own else {}
+            proven = await self._proven(at) if is_own else {}
             with told():
                 asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
+                    "GET", at, headers={**(headers or {}), **passage.sent(), **proven}, bounds=bounds,
                     shows_redirects=True, way=self.way if is_own else self.way.unproven,
                 )  # fmt: skip
                 async with asking as answer:
@@ -160,7 +162,7 @@ class Web:
         """
         with told():
             answer = await self.outbound.fetch(
-                method, url, headers={**headers, **await self._proven()}, content=content,
+                method, url, headers={**headers, **passage.sent(), **await self._proven(url)}, content=content,
                 bounds=bounds, way=self.way,
             )  # fmt: skip
         if answer.status not in fine:
@@ -177,7 +179,9 @@ class Web:
             if refusal.at not in ("missing", "permission", "status"):
                 raise
 
-    async def _proven(self) -> dict[str, str]:
+    async def _proven(self, url: str) -> dict[str, str]:
+        """What proves us to the source, for a request of this address."""
+        del url  # each of these proofs is good for all of them
         match self.proof:
             case KeyInHeader(header=header, key=key):
                 return {header: key.get_secret_value()}
@@ -256,9 +260,8 @@ def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:
         after = _seconds(headers.get("retry-after"))
         if status == 429 or after is not None:
             raise SourceSlow(source=host, at="pace", after_seconds=after)
-    if status >= 500:
-        raise SourceBroken(source=host, at="server", detail=status)
-    raise SourceBroken(source=host, at="status", detail=status)
+    at = "circle" if status == 508 else "server" if status >= 500 else "status"  # RFC 5842, 7.2
+    raise SourceBroken(source=host, at=at, detail=status)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
     TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
+    LOOP = "loop"  # whoever is asked asks us again
 
 
 @dataclass(frozen=True, slots=True)
