@@ -8,8 +8,12 @@ from typing import Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
+from app.agents.desk import Desk
+from app.agents.relay import Relays
 from app.api import (
     access_requests,
+    agent_side,
+    agents,
     aggregate,
     agreements,
     alert_channels,
@@ -141,6 +145,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     resumable.router,
     connectors.kinds_router,
     connectors.router,
+    agents.router,
+    agent_side.router,
     versions.router,
     views.router,
     consents.router,
@@ -263,6 +269,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
+        desk = Desk(database)
+        stack.push_async_callback(desk.stop)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -280,6 +288,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             kinds=Kinds(),
             lent_folders=settings.lent_folders,
             previews=Previews(),
+            desk=desk,
+            relays=Relays(database, lambda: sealer),
             clients=clients,
             people=people,
             linker=linker,

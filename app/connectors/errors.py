@@ -30,6 +30,8 @@ WHY: Final[dict[str, _Why]] = {
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
+    "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
+    "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
@@ -49,6 +51,7 @@ class SourceError(AppError):
     ) -> None:
         why = WHY[at]
         self.at, self.passes, self.after_seconds = at, why.passes, after_seconds
+        self.detail = detail
         super().__init__(
             source=source, why_ja=why.ja.format(detail=detail), why=why.en.format(detail=detail)
         )

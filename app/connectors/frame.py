@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
@@ -20,6 +20,9 @@ from pydantic_core import to_jsonable_python
 from app.connectors.errors import CannotAnswer
 from app.kit.outbound import Outbound
 from app.query.question import Question
+
+if TYPE_CHECKING:
+    from app.connectors.relayed import Relay
 
 MOST_SECONDS: Final = 3600.0  # that one harvest may take at its source
 SILENT_SECONDS: Final = 30.0
@@ -62,6 +65,7 @@ class Means:
 
     outbound: Outbound
     folders: tuple[Path, ...] = ()
+    relay: "Relay | None" = None  # to the organisation's agents in closed networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ log = structlog.get_logger()
 GROUP: Final = "urbanos.connectors"
 # Imported when first needed: most processes never meet most kinds.
 _OWN: Final[Mapping[str, str]] = {
+    "agent": "app.connectors.agent:AgentConnector",
     "file": "app.connectors.file:FileConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "sql": "app.connectors.sql:SqlConnector",
