@@ -5,6 +5,7 @@ the asker keeps up with: the rest waits with the agent.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -99,9 +100,11 @@ class Given:
 class Desk:
     """One a process. However many agents wait, the database is asked once for all of them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, look_seconds: float = _LOOK_S) -> None:
         self._pool = database.pool
+        self.look_seconds = look_seconds
         self._looking: asyncio.Task[None] | None = None
+        self._turns: dict[UUID, object] = {}
         self._waiting: frozenset[tuple[str, str]] = frozenset()
 
     async def stop(self) -> None:
@@ -117,16 +120,27 @@ class Desk:
             raise AgentUnknown
         return Known(row["id"], row["organization_id"], frozenset(row["sources"]))
 
-    async def next_job(self, agent: Known, sources: frozenset[str], seconds: float) -> Given | None:
-        """A job for an agent, of those sources that it offers and may serve; None after a while."""
+    async def next_job(
+        self, agent: Known, sources: frozenset[str], seconds: float,
+        is_gone: Callable[[], Awaitable[bool]],
+    ) -> Given | None:  # fmt: skip
+        """A job for an agent, of those sources that it offers and may serve; None after a while.
+
+        None is given to who has gone, or has come again meanwhile: it would lie there unheard.
+        """
+        turn = self._turns[agent.id] = object()
         mine = sorted(agent.sources & sources)
         wanted = {(agent.organization_id, source) for source in mine}
         given = await self._give(agent, mine)
         ends_at = asyncio.get_running_loop().time() + seconds
         while given is None and asyncio.get_running_loop().time() < ends_at:
             await self._look(ends_at)
+            if self._turns.get(agent.id) is not turn or await is_gone():
+                return None
             if not wanted.isdisjoint(self._waiting):
                 given = await self._give(agent, mine)
+        if self._turns.get(agent.id) is turn:
+            del self._turns[agent.id]
         return given
 
     async def hear(self, agent: Known, job_id: UUID, attempt: int) -> int:
@@ -172,7 +186,7 @@ class Desk:
         await asyncio.wait({self._looking}, timeout=max(left, 0))
 
     async def _look_for_all(self) -> None:
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(self.look_seconds)
         try:
             rows = await self._pool.fetch(_WAITING, clock.now())
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -76,7 +76,7 @@ class Patience:
     """How long an asker waits: for an agent, and for a sign of the one that has the job."""
 
     unclaimed_seconds: float = 30.0
-    silent_seconds: float = 15.0
+    silent_seconds: float = 10.0
 
 
 @dataclass(slots=True)

@@ -122,9 +122,10 @@ async def keys(agent: AgentDep, session: Reading, platform: PlatformDep) -> dict
     "/jobs", response_model=EnvelopeOut, summary="Wait for a job",
     responses={**problems(*_PROVEN), 204: {"description": "Nothing yet: ask again"}},
 )  # fmt: skip
-async def next_job(body: JobsIn, agent: AgentDep, platform: PlatformDep) -> Any:
+async def next_job(body: JobsIn, request: Request, agent: AgentDep, platform: PlatformDep) -> Any:
     """One job, given to nobody else meanwhile. It is over for whoever is silent for a while."""
-    given = await platform.desk.next_job(agent, frozenset(body.sources), body.wait)
+    offered = frozenset(body.sources)
+    given = await platform.desk.next_job(agent, offered, body.wait, request.is_disconnected)
     if given is None:
         return Response(status_code=204)
     await platform.log.write(

@@ -16,7 +16,7 @@ from app.kit.errors import AppError, Kind
 from app.kit.outbound import Answer, Bounds, Outbound, OutboundUnreachable, OutboundUnusable
 from app.outpost.proving import prove
 
-POLL_S: Final = 25
+POLL_S: Final = 9  # within the time that a platform gives its answers when it is stopped
 _ASK: Final = Bounds(most_bytes=1 << 20, seconds=POLL_S + 15)
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0

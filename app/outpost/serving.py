@@ -30,7 +30,7 @@ log = structlog.get_logger()
 _JSON: Final = "application/json"
 _SEALED: Final = "application/jose"
 _AT_ONCE: Final = 4
-_BEAT_S: Final = 4.0
+_BEAT_S: Final = 2.0
 _PATIENT_S: Final = 120.0  # with a platform that is away while an answer is under way
 _KEYS_EVERY_S: Final = 3600.0
 
@@ -154,8 +154,8 @@ class Serving:
         """Says that the job is under way; ends when nobody wants its answer any more."""
         path = f"/v1/agent/jobs/{job.id}/{job.attempt}/alive"
         while True:
-            await asyncio.sleep(_BEAT_S)
             try:
                 await asked_until(self._link, _PATIENT_S, "POST", path, b"{}", _JSON)
             except JobOver:
                 return
+            await asyncio.sleep(_BEAT_S)
