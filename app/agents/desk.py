@@ -7,6 +7,7 @@ the asker keeps up with: the rest waits with the agent.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,17 +18,20 @@ from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 
-MOST_WAITING: Final = 8  # pieces of an answer, of a megabyte
+MOST_WAITING: Final = 8  # pieces of an answer, of half a megabyte
 _LOOK_S: Final = 0.25
 _ROOM_S: Final = 0.05
-_PATIENT_S: Final = 20.0
+_PATIENT_S: Final = 5.0
+_JUST_REVOKED: Final = timedelta(minutes=1)  # longer than anybody waits
 
 _BY_KEY: Final = """
 UPDATE agent SET seen_at = $2 WHERE kid = $1 AND revoked_at IS NULL
 RETURNING id, organization_id, sources
 """
-_WAITING: Final = """
-SELECT DISTINCT organization_id, source FROM agent_job WHERE state = 'waiting' AND wanted_until > $1
+_NEWS: Final = """
+SELECT DISTINCT organization_id, source, NULL::uuid AS revoked FROM agent_job
+WHERE state = 'waiting' AND wanted_until > $1
+UNION ALL SELECT NULL, NULL, id FROM agent WHERE revoked_at > $2
 """
 _GIVE: Final = """
 UPDATE agent_job SET state = 'given', agent_id = $1, attempt = attempt + 1, heard_at = $4
@@ -105,6 +109,7 @@ class Desk:
         self.look_seconds = look_seconds
         self._looking: asyncio.Task[None] | None = None
         self._turns: dict[UUID, object] = {}
+        self._revoked: frozenset[UUID | None] = frozenset()
         self._waiting: frozenset[tuple[str, str]] = frozenset()
 
     async def stop(self) -> None:
@@ -127,6 +132,7 @@ class Desk:
         """A job for an agent, of those sources that it offers and may serve; None after a while.
 
         None is given to who has gone, or has come again meanwhile: it would lie there unheard.
+        Raises `AgentUnknown` for one that is revoked meanwhile.
         """
         turn = self._turns[agent.id] = object()
         mine = sorted(agent.sources & sources)
@@ -135,6 +141,8 @@ class Desk:
         ends_at = asyncio.get_running_loop().time() + seconds
         while given is None and asyncio.get_running_loop().time() < ends_at:
             await self._look(ends_at)
+            if agent.id in self._revoked:
+                raise AgentUnknown
             if self._turns.get(agent.id) is not turn or await is_gone():
                 return None
             if not wanted.isdisjoint(self._waiting):
@@ -188,7 +196,9 @@ class Desk:
     async def _look_for_all(self) -> None:
         await asyncio.sleep(self.look_seconds)
         try:
-            rows = await self._pool.fetch(_WAITING, clock.now())
+            now = clock.now()
+            rows = await self._pool.fetch(_NEWS, now, now - _JUST_REVOKED)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             rows = []  # whoever asks for more than a look meets the same, and says so
+        self._revoked = frozenset(row["revoked"] for row in rows)
         self._waiting = frozenset((row["organization_id"], row["source"]) for row in rows)

@@ -12,8 +12,8 @@ from joserfc.jwk import ECKey
 
 from app.kit.errors import AppError, Kind
 
-PIECE_BYTES: Final = 1 << 20
-LONGEST: Final = 2 << 20  # a sealed message, in base64url
+PIECE_BYTES: Final = 1 << 19  # sealed it is below the megabyte that aiohttp sends at once
+LONGEST: Final = 1 << 20  # a sealed message, in base64url
 
 
 class MessageUnreadable(AppError):

@@ -87,7 +87,8 @@ class Serving:
         self._at_work.discard(task)
         self._free.release()
         if not task.cancelled() and (wrong := task.exception()) is not None:
-            log.error("agent.job_failed", error=type(wrong).__name__)
+            code = wrong.named.get("refusal", wrong.code) if isinstance(wrong, AppError) else None
+            log.error("agent.job_failed", error=type(wrong).__name__, code=code)
 
     async def _follow_keys(self, *, now: bool = False) -> None:
         """The platform's keys as they are now, told by one that is pinned."""
@@ -120,8 +121,13 @@ class Serving:
             sending.cancel()
             beating.cancel()
             await asyncio.wait({sending, beating})
-        is_sent = not sending.cancelled() and sending.exception() is None
-        log.info("agent.job_answered" if is_sent else "agent.job_left", **told)
+        wrong = None if sending.cancelled() else sending.exception()
+        if sending.cancelled() or isinstance(wrong, JobOver):
+            log.info("agent.job_left", **told)  # nobody waits for the answer
+            return
+        if wrong is not None:
+            raise wrong
+        log.info("agent.job_answered", **told)
 
     async def _judged(self, word: str) -> Job | None:
         """The job of an envelope that may be done; what may not stands in this side's log."""

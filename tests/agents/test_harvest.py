@@ -5,12 +5,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from app.agents.desk import MOST_WAITING
@@ -25,7 +27,7 @@ from tests.agents.outposts import AGREEMENT, Outpost, environment, outpost, regi
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Asked, reply, web
 from tests.database import REPO
-from tests.serving import served
+from tests.serving import serving_as
 from tests.world import KENKO, World
 
 CSV = "no,name\n1,架空第一\n2,架空第二\n".encode()
@@ -57,6 +59,20 @@ def _direct(platform: Platform, patience: Patience) -> AgentConnector:
 
 def _selection() -> AgentSelection:
     return AgentSelection.model_validate({"agreement": AGREEMENT, "select": SELECT})
+
+
+def _served(app: FastAPI, port: int = 0) -> AbstractAsyncContextManager[int]:
+    """A server that is stopped without regard to who is being answered."""
+    return serving_as(
+        uvicorn.Config(
+            app,
+            port=port,
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=0,
+        )  # fmt: skip
+    )
 
 
 async def test_a_clerk_enrols_allows_and_runs_an_agent_until_it_is_revoked(
@@ -92,7 +108,7 @@ async def test_a_clerk_enrols_allows_and_runs_an_agent_until_it_is_revoked(
                      if each.status == psutil.CONN_LISTEN]  # fmt: skip
             headers = await steward(farm.world)
             await farm.world.client.delete(f"/v1/agents/{told['agent']['id']}", headers=headers)
-            code = await asyncio.to_thread(process.wait, 15)
+            code = await asyncio.to_thread(process.wait, 5)
         finally:
             process.kill()
             process.wait()
@@ -146,13 +162,13 @@ async def test_what_an_agent_that_died_had_begun_another_does(
 async def test_a_large_answer_waits_for_its_reader_sealed_and_outlives_a_restart(
     app: FastAPI, platform: Platform, world: World, port: int, tmp_path: Path
 ) -> None:
-    body = b"no,name\n" + b"".join(b"%d,MARKER-%d\n" % (n, n) for n in range(900_000))
+    body = b"no,name\n" + b"".join(b"%d,MARKER-%d\n" % (n, n) for n in range(400_000))
     agent = await outpost(world, tmp_path, port, "kokuho")
     pool, digest = platform.database.pool, hashlib.sha256()
     waiting = "SELECT count(*) FROM agent_piece"
     async with web(lambda _: reply(body, kind="text/csv")) as source:
         allowance = agent.allow({"kokuho": _source(source.base)})
-        first = served(app)
+        first = _served(app)
         taken = await first.__aenter__()
         async with agent.serving(allowance, f"http://127.0.0.1:{taken}"):
             async with _direct(platform, Patience()).harvest(_selection()) as got:
@@ -166,7 +182,7 @@ async def test_a_large_answer_waits_for_its_reader_sealed_and_outlives_a_restart
                     row["data"] for row in await pool.fetch("SELECT data FROM agent_piece")
                 )
                 await first.__aexit__(None, None, None)
-                async with served(app, taken):
+                async with _served(app, taken):
                     async for piece in got.pieces:
                         digest.update(piece)
 
@@ -236,7 +252,7 @@ async def test_what_a_revoked_agent_was_doing_is_given_away_at_once(
                 await asyncio.sleep(0.02)
             await farm.world.client.delete(f"/v1/agents/{agent.id}", headers=farm.headers)
             await asyncio.wait({harvest}, timeout=5)
-            await asyncio.wait({task}, timeout=12)
+            await asyncio.wait({task}, timeout=5)
 
     assert harvest.done()
     assert type(harvest.exception()).__name__ == "Later"
