@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
+from app.models.parties import Organization
 
 
 class JobState(StrEnum):
@@ -26,7 +27,7 @@ class Agent(Base):
     __tablename__ = "agent"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"), index=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id), index=True)
     name: Mapped[str]
     sources: Mapped[list[str]] = mapped_column(ARRAY(Text))
     sealed_code: Mapped[bytes | None]  # the secret of its enrolment
@@ -51,7 +52,7 @@ class AgentJob(Base):
     __table_args__ = (Index("ix_agent_job_waiting", "organization_id", "state", "asked_at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id"))
+    organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id))
     source: Mapped[str]
     wanted: Mapped[dict[str, Any]]
     answer_to: Mapped[dict[str, Any] | None]  # the public half; the other one is the asker's
