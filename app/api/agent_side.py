@@ -23,6 +23,17 @@ from app.outpost.proving import names_body
 from app.outpost.sealed import LONGEST
 
 router = APIRouter(prefix="/v1/agent", tags=["Agents"], max_body_size=LONGEST)
+_SEALED: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/jose": {
+                "schema": {"type": "string"},
+                "example": "eyJhbGciOiJFQ0RILUVTIn0…",
+            }
+        },
+    }
+}
 _PROVEN = ("agent_proof_wrong", "agent_unknown")
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 _KEY = "C4-kJkGt0dLpm2cZKW0nTBu0EXAaZ2u6mKnvDvSHbRU"
@@ -66,7 +77,7 @@ class JobsIn(InShape):
     wait: Annotated[float, Field(ge=0, le=25)] = 25
 
 
-class KeysOut(OutShape):
+class PlatformKeysOut(OutShape):
     """The platform's keys, signed by one of them (`agent-keys+jwt`)."""
 
     keys: str
@@ -97,7 +108,7 @@ AgentDep = Annotated[Known, Depends(agent_of)]
 
 
 @router.post(
-    "/enrolment", response_model=KeysOut, summary="Enrol an agent",
+    "/enrolment", response_model=PlatformKeysOut, summary="Enrol an agent",
     responses=problems("agent_key_wrong", "agent_enrolment_refused"),
 )  # fmt: skip
 async def enrol(body: EnrolmentIn, session: Writing, platform: PlatformDep) -> dict[str, str]:
@@ -108,7 +119,7 @@ async def enrol(body: EnrolmentIn, session: Writing, platform: PlatformDep) -> d
     return {"keys": sign_keys(keys.current, agent.id, told)}
 
 
-@router.post("/keys", response_model=KeysOut, summary="Get the platform's keys",
+@router.post("/keys", response_model=PlatformKeysOut, summary="Get the platform's keys",
              responses=problems(*_PROVEN))  # fmt: skip
 async def keys(agent: AgentDep, session: Reading, platform: PlatformDep) -> dict[str, str]:
     """Believed by an agent where a key signed them that it believes already."""
@@ -149,7 +160,7 @@ async def alive(job_id: UUID, attempt: Number, agent: AgentDep, platform: Platfo
 
 @router.put(
     "/jobs/{job_id}/{attempt}/pieces/{position}", status_code=204, summary="Send a sealed piece",
-    responses=problems(*_PROVEN, "agent_job_over", "agent_answer_waits"),
+    responses=problems(*_PROVEN, "agent_job_over", "agent_answer_waits"), openapi_extra=_SEALED,
 )  # fmt: skip
 async def send_piece(
     job_id: UUID, attempt: Number, position: Number, request: Request, agent: AgentDep,
