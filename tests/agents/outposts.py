@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,3 +129,13 @@ async def outpost(world: World, path: Path, port: int, *sources: str) -> Outpost
         await way.close()
     folder.keep_platform(url, pinned)
     return Outpost(UUID(told["agent"]["id"]), folder, key, url)
+
+
+async def until(holds: Callable[[], Awaitable[Any] | bool], seconds: float = 15) -> None:
+    """Wait for something of another process, which tells nobody when it is so."""
+    async with asyncio.timeout(seconds):
+        while True:
+            held = holds()
+            if held if isinstance(held, bool) else await held:
+                return
+            await asyncio.sleep(0.02)

@@ -24,7 +24,7 @@ from app.models.parties import Role
 from app.outpost.envelopes import Job, read_job
 from app.outpost.proving import prove
 from app.outpost.sealed import seal
-from tests.agents.outposts import AGREEMENT, Outpost, outpost, registered, steward
+from tests.agents.outposts import AGREEMENT, Outpost, outpost, registered, steward, until
 from tests.conftest import ISSUER
 from tests.connectors.contract import rows_of
 from tests.world import KENKO, SAKAI, World
@@ -209,9 +209,7 @@ async def test_an_agent_gets_no_job_of_a_source_that_it_was_not_registered_for(
     other = Side(side.world, await outpost(side.world, tmp_path / "c", port, "jumin"))
     waiting = asyncio.create_task(_connector(platform).check())
     pool = platform.database.pool
-    async with asyncio.timeout(5):
-        while not await pool.fetchval("SELECT count(*) FROM agent_job"):
-            await asyncio.sleep(0.01)
+    await until(lambda: pool.fetchval("SELECT count(*) FROM agent_job"))
 
     got = await other.send("POST", POLL, BODY)  # it says that it serves `kokuho`
 

@@ -23,7 +23,15 @@ from app.connectors.agent import AgentConnector, AgentSelection, AgentSettings
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Means
 from app.kit.outbound import Outbound
-from tests.agents.outposts import AGREEMENT, Outpost, environment, outpost, registered, steward
+from tests.agents.outposts import (
+    AGREEMENT,
+    Outpost,
+    environment,
+    outpost,
+    registered,
+    steward,
+    until,
+)
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Asked, reply, web
 from tests.database import REPO
@@ -71,7 +79,7 @@ def _served(app: FastAPI, port: int = 0) -> AbstractAsyncContextManager[int]:
             log_level="critical",
             access_log=False,
             timeout_graceful_shutdown=0,
-        )  # fmt: skip
+        )
     )
 
 
@@ -141,9 +149,7 @@ async def test_what_an_agent_that_died_had_begun_another_does(
         dead.allow({"kokuho": _source(source.base)})
         process = dead.process()
         harvest = asyncio.create_task(farm.run(connector))
-        async with asyncio.timeout(15):
-            while not source.asked:
-                await asyncio.sleep(0.02)
+        await until(lambda: bool(source.asked))
         process.kill()
         process.wait()
         stuck[0] = source.hang = False
@@ -170,21 +176,21 @@ async def test_a_large_answer_waits_for_its_reader_sealed_and_outlives_a_restart
         allowance = agent.allow({"kokuho": _source(source.base)})
         first = _served(app)
         taken = await first.__aenter__()
-        async with agent.serving(allowance, f"http://127.0.0.1:{taken}"):
-            async with _direct(platform, Patience()).harvest(_selection()) as got:
-                assert got is not None
-                async with asyncio.timeout(10):
-                    while await pool.fetchval(waiting) < MOST_WAITING:
-                        await asyncio.sleep(0.02)
-                await asyncio.sleep(0.2)
-                most = await pool.fetchval(waiting)
-                sealed = b"".join(
-                    row["data"] for row in await pool.fetch("SELECT data FROM agent_piece")
-                )
-                await first.__aexit__(None, None, None)
-                async with _served(app, taken):
-                    async for piece in got.pieces:
-                        digest.update(piece)
+        async with (
+            agent.serving(allowance, f"http://127.0.0.1:{taken}"),
+            _direct(platform, Patience()).harvest(_selection()) as got,
+        ):
+            assert got is not None
+            await until(lambda: pool.fetchval(f"{waiting} HAVING count(*) >= {MOST_WAITING}"))
+            await asyncio.sleep(0.2)
+            most = await pool.fetchval(waiting)
+            sealed = b"".join(
+                row["data"] for row in await pool.fetch("SELECT data FROM agent_piece")
+            )
+            await first.__aexit__(None, None, None)
+            async with _served(app, taken):
+                async for piece in got.pieces:
+                    digest.update(piece)
 
     assert (most, b"MARKER" in sealed, sealed[:3]) == (MOST_WAITING, False, b"eyJ")
     assert digest.hexdigest() == hashlib.sha256(body).hexdigest()
@@ -204,15 +210,11 @@ async def test_several_agents_of_one_source_take_each_job_once(
                 asyncio.create_task(_direct(platform, Patience()).check(_selection()))
                 for _ in range(8)
             ]
-            async with asyncio.timeout(10):
-                while len(source.asked) < 8:
-                    await asyncio.sleep(0.02)
+            await until(lambda: len(source.asked) == 8)
             for each in checks:
                 each.cancel()
             await asyncio.wait(checks)
-            async with asyncio.timeout(10):  # nobody waits any more: no source is kept busy
-                while source.open_now:
-                    await asyncio.sleep(0.02)
+            await until(lambda: not source.open_now)  # nobody waits: no source is kept busy
 
     given = await world.log(Event.AGENT_JOB_GIVEN)
     assert len({each["job"] for each in given}) == len(given) == 8
@@ -248,8 +250,7 @@ async def test_what_a_revoked_agent_was_doing_is_given_away_at_once(
         source.hang = True
         async with agent.serving(agent.allow({"kokuho": _source(source.base)})) as task:
             harvest = asyncio.create_task(farm.harvester.harvest(await farm.begin(connector)))
-            while not source.asked:
-                await asyncio.sleep(0.02)
+            await until(lambda: bool(source.asked))
             await farm.world.client.delete(f"/v1/agents/{agent.id}", headers=farm.headers)
             await asyncio.wait({harvest}, timeout=5)
             await asyncio.wait({task}, timeout=5)

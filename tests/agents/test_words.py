@@ -3,7 +3,6 @@
 The other side here is anybody: it holds whatever keys a test gives it.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,11 +24,11 @@ from app.outpost.envelopes import Pinned
 from app.outpost.folder import Folder
 from app.outpost.sealed import unseal
 from app.outpost.signed import JOB, KEYS, sign
-from tests.agents.outposts import AGREEMENT, Outpost
+from tests.agents.outposts import AGREEMENT, Outpost, until
 from tests.connectors.sources import Asked, Web, reply, web
 
 ISSUER: Final = "http://urbanos.test"
-WANTED: Final = {
+WANTED: Final[dict[str, Any]] = {
     "what": "harvest", "source": "kokuho", "agreement": AGREEMENT, "selection": {}, "known": None,
     "first": None,
 }  # fmt: skip
@@ -104,9 +103,7 @@ async def _done(stranger: Stranger, *words: str) -> tuple[list[str], list[Any]]:
     stranger.words = list(words)
     with structlog.testing.capture_logs() as noted:
         async with web(stranger.answer) as server, _serving(stranger, server) as script:
-            async with asyncio.timeout(5):
-                while sum(each["event"] in _ENDED for each in noted) < len(words):
-                    await asyncio.sleep(0.01)
+            await until(lambda: sum(each["event"] in _ENDED for each in noted) == len(words))
     return script.asked, [each for each in noted if each["event"] in _ENDED]
 
 

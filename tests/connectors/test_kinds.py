@@ -82,7 +82,7 @@ def test_a_kind_that_somebody_installs_is_there_and_takes_no_name_of_ours(instal
     with structlog.testing.capture_logs() as said:
         found = {kind.kind: kind for kind in Kinds().every()}
 
-    assert sorted(found) == ["dial", "file", "http_json", "sql"]
+    assert sorted(found) == ["agent", "dial", "file", "http_json", "sql"]
     assert found["dial"].title_en == "Dial"
     assert found["file"].__module__ == "app.connectors.file"
     assert sorted(each["connector"] for each in said) == ["gone", "not_one", "other"]

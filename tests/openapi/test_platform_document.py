@@ -969,10 +969,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
-    if operation["summary"] == "Send a witness's cosignature":
-        example = stage.cosignature
-    if operation["summary"] == "Enrol an agent":
-        example = stage.enrolment
+    made = {"Send a witness's cosignature": stage.cosignature, "Enrol an agent": stage.enrolment}
+    example = made.get(operation["summary"], example)
     if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)
