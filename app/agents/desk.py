@@ -19,7 +19,7 @@ from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 
 MOST_WAITING: Final = 8  # pieces of an answer, of half a megabyte
-_LOOK_S: Final = 0.25
+_LOOK_S: Final = 0.1
 _ROOM_S: Final = 0.05
 _PATIENT_S: Final = 5.0
 _JUST_REVOKED: Final = timedelta(minutes=1)  # longer than anybody waits

@@ -27,6 +27,7 @@ from app.outpost.sealed import MessageUnreadable, unseal
 
 _WANTED: Final = timedelta(minutes=2)  # it is wanted for so long since its asker last said so
 _MOST_ATTEMPTS: Final = 3
+_LONGEST_WANTED: Final = 256 * 1024  # of a job, that an envelope holds signed
 _SHORTEST_LOOK_S: Final = 0.02
 _LONGEST_LOOK_S: Final = 0.25
 
@@ -111,13 +112,15 @@ class Relays:
             async with aclosing(brought):
                 yield brought
             return
-        pool = self.database.pool
+        pool, told = self.database.pool, _json(wanted.to_json())
+        if len(told) > _LONGEST_WANTED:
+            raise SourceBroken(source=wanted.source, at="too_long", detail=_LONGEST_WANTED)
         if not await pool.fetchval(_SERVES, organization_id, wanted.source):
             raise SourceUnreachable(source=wanted.source, at="agent")
         asked = _Asked(uuid4(), wanted.source, ECKey.generate_key("P-256"))
         now = clock.now()
         await pool.execute(
-            _ASK, asked.id, organization_id, wanted.source, _json(wanted.to_json()),
+            _ASK, asked.id, organization_id, wanted.source, told,
             _json(asked.key.as_dict(private=False)), now, now + _WANTED,
         )  # fmt: skip
         messages = self._messages(pool, asked)

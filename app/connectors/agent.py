@@ -6,13 +6,24 @@ it is ever kept here.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from app.connectors.errors import SourceBroken, SourceUnreachable
-from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Shape
+from app.connectors.errors import CannotAnswer, SourceBroken, SourceUnreachable
+from app.connectors.frame import (
+    Capabilities,
+    Connector,
+    Harvest,
+    Known,
+    Proposal,
+    Rows,
+    Shape,
+)
 from app.connectors.relayed import DATA, END, HEAD, Wanted, What, check_end, not_spoken, read_json
+from app.connectors.relayed_questions import batches_of, moment, part_of, to_json
+from app.query.question import Question
 
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _MOST_PROPOSALS = 1_000
@@ -56,7 +67,9 @@ class AgentConnector(Connector[AgentSettings, AgentSelection]):
     title_en = "Agent (in a closed network)"
     settings_shape: ClassVar[type[Shape]] = AgentSettings
     selection_shape: ClassVar[type[Shape]] = AgentSelection
-    capabilities = Capabilities(notices_changes=True, sends_changes=True, discovers=True)
+    capabilities = Capabilities(
+        answers=True, notices_changes=True, sends_changes=True, discovers=True
+    )
 
     async def check(self, selection: AgentSelection | None = None) -> None:
         """Has the agent check the source, within what its side allows."""
@@ -79,6 +92,28 @@ class AgentConnector(Connector[AgentSettings, AgentSelection]):
                     pieces, _text(head.get("name")), _object(head.get("told")),
                     _object(head.get("validators")), head.get("delta") is True,
                 )  # fmt: skip
+
+    def part(self, selection: AgentSelection, question: Question) -> Question:
+        """Fields, and what they must be equal to: what the source can leave out stays there."""
+        return part_of(question)
+
+    @asynccontextmanager
+    async def fetch(
+        self, selection: AgentSelection, question: Question, known: Known | None = None
+    ) -> AsyncIterator[Rows | None]:
+        """The agent's rows. One whose bundles are carried here answers nothing."""
+        if self.settings.reach == "file" or question != part_of(question):
+            why, why_ja = "it answers no such question", "この問い合わせには対応していません"
+            raise CannotAnswer(connector=self.kind, why=why, why_ja=why_ja)
+        wanted = self._wanted("fetch", selection, known)
+        async with self._asked(replace(wanted, question=to_json(question))) as messages:
+            head = await self._head(messages)
+            if head.get("unchanged") is True:
+                yield None
+                return
+            batches = batches_of(self._pieces(messages), self.settings.source)
+            async with aclosing(batches):
+                yield Rows(batches, moment(head.get("as_of")), _object(head.get("validators")))
 
     async def discover(self) -> Sequence[Proposal]:
         """What the agent's side allows; it looks for nothing else."""
@@ -103,7 +138,7 @@ class AgentConnector(Connector[AgentSettings, AgentSelection]):
         select = selection.select if selection is not None else None
         proof = dict(known.validators) if known is not None else None
         by_file = self.settings.reach == "file"
-        return Wanted(what, self.settings.source, agreement, select, proof, first, by_file)
+        return Wanted(what, self.settings.source, agreement, select, proof, first, by_file=by_file)
 
     @asynccontextmanager
     async def _asked(self, wanted: Wanted) -> AsyncIterator[AsyncIterator[bytes]]:

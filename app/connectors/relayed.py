@@ -7,15 +7,16 @@ word: nothing of it but the pieces reaches anybody unread.
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import orjson
 
 from app.connectors import errors
-from app.connectors.errors import WHY, SourceBroken, SourceError, SourceRefused
+from app.connectors.errors import WHY, CannotAnswer, SourceBroken, SourceError, SourceRefused
 from app.connectors.frame import Harvest
 
-What: TypeAlias = Literal["check", "harvest", "discover"]
+What: TypeAlias = Literal["check", "harvest", "fetch", "discover"]
+_WHATS: Final[tuple[str, ...]] = get_args(What)
 HEAD: Final = b"H"
 DATA: Final = b"D"
 END: Final = b"E"
@@ -42,6 +43,7 @@ class Wanted:
     selection: Mapping[str, Any] | None = None
     known: Mapping[str, Any] | None = None
     first: int | None = None
+    question: Mapping[str, Any] | None = None
     by_file: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Wanted:
     def from_json(cls, told: Mapping[str, Any]) -> "Wanted":
         """Raises `TypeError` and `KeyError` for what is none."""
         made = cls(**told)
-        if made.what not in ("check", "harvest", "discover") or not isinstance(made.source, str):
+        if made.what not in _WHATS or not isinstance(made.source, str):
             raise TypeError(made.what)
         return made
 
@@ -74,10 +76,12 @@ def head_of(harvest: Harvest | None) -> bytes:
     return HEAD + orjson.dumps(told)
 
 
-def end_of(refusal: SourceError | None = None) -> bytes:
+def end_of(refusal: SourceError | CannotAnswer | None = None) -> bytes:
     """The end of an answer, and why it ends early. An error's words are made where they are read."""
     if refusal is None:
         return END + b"{}"
+    if isinstance(refusal, CannotAnswer):
+        return END + b'{"error":"cannot"}'
     told = {
         "error": refusal.told_as, "at": refusal.at, "detail": str(refusal.detail),
         "after": refusal.after_seconds,
@@ -101,6 +105,9 @@ def check_end(message: bytes, source: str) -> None:
     told = read_json(message, source)
     if not told:
         return
+    if told.get("error") == "cannot":
+        why, why_ja = "its source does not answer questions", "連携元が問い合わせに対応していません"
+        raise CannotAnswer(connector="agent", why=why, why_ja=why_ja)
     way, at, after = _WAYS.get(str(told.get("error"))), told.get("at"), told.get("after")
     if way is None or at not in WHY:
         raise not_spoken(source)

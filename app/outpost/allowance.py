@@ -18,6 +18,7 @@ from app.connectors.agent import SourceName
 from app.connectors.frame import AnyConnector, Means, Shape
 from app.connectors.kinds import Kinds, opened
 from app.connectors.relayed import Wanted, not_allowed
+from app.connectors.relayed_questions import from_json, names_of
 from app.kit import clock
 from app.kit.errors import AppError, Fault, Kind
 from app.outpost import signed
@@ -52,6 +53,7 @@ class Serve(BaseModel):
     agreement: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     select: dict[str, Any] = Field(default_factory=dict)
     until: date | None = None  # the last day, in Japan
+    answers: tuple[str, ...] = ()  # fields that questions at request time may name
 
 
 class Source(BaseModel):
@@ -115,7 +117,8 @@ class Allowance(BaseModel):
         """
         for each in self.source_of(wanted).serves:
             served = kind.selection_shape.model_validate(each.select)
-            if each.agreement == wanted.agreement and _lasts(each) and _same(kind, served, wanted):
+            is_agreed = each.agreement == wanted.agreement and _lasts(each)
+            if is_agreed and _same(kind, served, wanted) and _asks_within(each, wanted):
                 return served
         raise not_allowed(wanted.source)
 
@@ -146,6 +149,16 @@ def check_signature(path: Path, told: bytes, word: str, key: ECKey, agent_id: st
 
 def _lasts(each: Serve) -> bool:
     return each.until is None or clock.now().astimezone(clock.TOKYO).date() <= each.until
+
+
+def _asks_within(each: Serve, wanted: Wanted) -> bool:
+    """Whether a question names nothing but what it may; all else takes what is selected."""
+    if wanted.what != "fetch":
+        return True
+    try:
+        return names_of(from_json(wanted.question or {})) <= set(each.answers)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _same(kind: type[AnyConnector], served: Shape, wanted: Wanted) -> bool:

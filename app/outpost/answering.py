@@ -10,10 +10,11 @@ from contextlib import aclosing
 import orjson
 import structlog
 
-from app.connectors.errors import SourceBroken, SourceError
-from app.connectors.frame import AnyConnector, Harvest, Known, Means
+from app.connectors.errors import CannotAnswer, SourceBroken, SourceError
+from app.connectors.frame import AnyConnector, Known, Means
 from app.connectors.kinds import KindBroken, Kinds, contained, opened
 from app.connectors.relayed import DATA, HEAD, Wanted, end_of, head_of, not_allowed
+from app.connectors.relayed_questions import from_json, head_of_rows, lines_of
 from app.kit.errors import AppError
 from app.outpost.allowance import Allowance
 from app.outpost.sealed import PIECE_BYTES
@@ -59,7 +60,8 @@ class Answerer:
                 await connector.check(selection)
             yield HEAD + b"{}"
             return
-        async with aclosing(_harvest(connector, selection, wanted)) as pieces:
+        answer = _fetch if wanted.what == "fetch" else _harvest
+        async with aclosing(answer(connector, selection, wanted)) as pieces:
             async for message in pieces:
                 yield message
 
@@ -72,15 +74,29 @@ async def _harvest(
         async with connector.harvest(selection, known, wanted.first) as got:
             yield head_of(got)
             if got is not None:
-                async with aclosing(_sized(got)) as pieces:
+                async with aclosing(_sized(got.pieces)) as pieces:
                     async for piece in pieces:
                         yield DATA + piece
 
 
-async def _sized(got: Harvest) -> AsyncGenerator[bytes, None]:
-    """The pieces of a harvest, none longer than a message holds and few of them short."""
+async def _fetch(
+    connector: AnyConnector, selection: object, wanted: Wanted
+) -> AsyncGenerator[bytes, None]:
+    known = Known(wanted.known) if wanted.known is not None else None
+    asked = from_json(wanted.question or {})  # which the allowance has read already
+    with contained(connector):
+        question = connector.part(selection, asked)
+        async with connector.fetch(selection, question, known) as rows:
+            yield head_of_rows(rows)
+            if rows is not None:
+                async with aclosing(_sized(lines_of(rows))) as pieces:
+                    async for piece in pieces:
+                        yield DATA + piece
+
+
+async def _sized(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in pieces, none longer than a message holds and few of them short."""
     held = bytearray()
-    pieces: AsyncIterator[bytes] = got.pieces
     async for piece in pieces:
         held += piece
         while len(held) >= PIECE_BYTES:
@@ -90,8 +106,10 @@ async def _sized(got: Harvest) -> AsyncGenerator[bytes, None]:
         yield bytes(held)
 
 
-def _as_source(source: str, refusal: AppError) -> SourceError:
+def _as_source(source: str, refusal: AppError) -> SourceError | CannotAnswer:
     """A refusal of this side's own: what it does not reach, or a kind that is broken."""
+    if isinstance(refusal, CannotAnswer):
+        return refusal
     if isinstance(refusal, KindBroken):
         return SourceBroken(source=source, at="server", detail=refusal.code)
     return not_allowed(source)

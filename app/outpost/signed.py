@@ -22,6 +22,14 @@ ALLOWANCE: Final = "agent-allowance+jwt"
 BUNDLE: Final = "agent-bundle+jwt"
 LONGEST_S: Final = 60  # that a platform's word may live
 SKEW_S: Final = 5
+_LONGEST: Final = 1 << 19
+
+
+class _Registry(jws.JWSRegistry):
+    max_payload_length = _LONGEST
+
+
+_REGISTRY: Final = _Registry(algorithms=[ALGORITHM])
 _HEADER: Final = frozenset({"alg", "typ", "kid"})
 
 
@@ -46,13 +54,13 @@ class SignerUnknown(WordRefused):
 def sign(key: ECKey, typ: str, claims: Mapping[str, Any]) -> str:
     """Claims, signed."""
     header = {"alg": ALGORITHM, "typ": typ, "kid": key.thumbprint()}
-    return jws.serialize_compact(header, orjson.dumps(claims), key, [ALGORITHM])
+    return jws.serialize_compact(header, orjson.dumps(claims), key, registry=_REGISTRY)
 
 
 def opened(word: str, typ: str, keys: Mapping[str, ECKey]) -> dict[str, Any]:
     """The claims of a word of a type, signed by one of `keys`. Raises `WordRefused`."""
     try:
-        parsed = jws.extract_compact(word.encode("ascii"))
+        parsed = jws.extract_compact(word.encode("ascii"), registry=_REGISTRY)
         header, claims = parsed.headers(), orjson.loads(parsed.payload)
     except (JoseError, ValueError, TypeError):
         raise WordRefused("it is no JWS", "JWSではありません") from None
@@ -62,7 +70,7 @@ def opened(word: str, typ: str, keys: Mapping[str, ECKey]) -> dict[str, Any]:
     if key is None:
         raise SignerUnknown("its key is not pinned", "署名鍵が登録されていません")
     try:
-        good = jws.validate_compact(parsed, key, [ALGORITHM])
+        good = jws.validate_compact(parsed, key, registry=_REGISTRY)
     except JoseError:
         good = False
     if not good or not isinstance(claims, dict):

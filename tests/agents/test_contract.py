@@ -44,7 +44,7 @@ class TestAgent(Contract):
         async def go_away() -> None:
             script.wrong = SourceUnreachable(source="db.lan", at="connection")
 
-        serves = [{"agreement": AGREEMENT}]
+        serves = [{"agreement": AGREEMENT, "answers": ["no", "name"]}]
         allowance = enrolled.allow(
             {"kokuho": {"kind": "scripted", "settings": {"script": name}, "serves": serves}}
         )

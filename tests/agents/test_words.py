@@ -91,7 +91,7 @@ async def _serving(stranger: Stranger, server: Web) -> AsyncIterator[Script]:
     script = ScriptedConnector.scripts["secret-table"] = Script([{"no": "1"}])
     source = {
         "kind": "scripted", "settings": {"script": "secret-table"},
-        "serves": [{"agreement": AGREEMENT}, {"agreement": "ended", "until": "2026-03-31"}],
+        "serves": [{"agreement": AGREEMENT, "answers": ["no"]}, {"agreement": "ended", "until": "2026-03-31"}],
     }  # fmt: skip
     allowance = stranger.agent.allow({"kokuho": source})
     async with stranger.agent.serving(allowance, server.base):
@@ -105,6 +105,10 @@ async def _done(stranger: Stranger, *words: str) -> tuple[list[str], list[Any]]:
         async with web(stranger.answer) as server, _serving(stranger, server) as script:
             await until(lambda: sum(each["event"] in _ENDED for each in noted) == len(words))
     return script.asked, [each for each in noted if each["event"] in _ENDED]
+
+
+def _question(*names: str) -> dict[str, Any]:
+    return {"fields": [{"name": name, "type": "text"} for name in names], "equal": []}
 
 
 # Name → the envelope.
@@ -126,6 +130,17 @@ _NOT_ALLOWED: dict[str, Callable[[Stranger], str]] = {
     "another agreement": lambda s: s.wanting(agreement="2026-015"),
     "no agreement": lambda s: s.wanting(agreement=None),
     "an agreement that has ended": lambda s: s.wanting(agreement="ended"),
+    "a question that names another column": lambda s: s.wanting(
+        what="fetch", question=_question("salary")
+    ),
+    "a question that compares another column": lambda s: s.wanting(
+        what="fetch",
+        question={
+            **_question("no"),
+            "equal": [{"field": {"name": "salary", "type": "text"}, "value": "1"}],
+        },
+    ),
+    "a question that is none": lambda s: s.wanting(what="fetch", question={"fields": "no"}),
     "a check of another table": lambda s: s.wanting(what="check", selection={"table": "salaries"}),
 }
 
@@ -147,10 +162,12 @@ async def test_what_is_allowed_is_done_once_and_never_again_after_a_restart(
 ) -> None:
     word = stranger.wanting()
 
-    asked, noted = await _done(stranger, word)
+    asked, noted = await _done(
+        stranger, word, stranger.wanting(what="fetch", question=_question("no"))
+    )
     again, refused = await _done(stranger, word)
 
-    assert (asked, again) == (["harvest"], [])
+    assert (asked, again) == (["harvest", "fetch"], [])
     assert noted[0]["event"] == "agent.job_answered"
     assert (refused[0]["event"], refused[0]["why"]) == ("agent.word_refused", "it was used before")
 
