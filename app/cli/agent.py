@@ -231,16 +231,28 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Register an agent; its code is shown once. エージェントを登録し、登録コードを表示する。"""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from app.api.agents import AgentIn  # noqa: PLC0415
+
+    try:
+        body = AgentIn(name=name, sources=source)
+    except ValidationError as exc:
+        raise typer.BadParameter(exc.errors()[0]["msg"], param_hint="--name, --source") from None
 
     async def act(shell: Shell) -> dict[str, Any]:
         from app.agents import registry  # noqa: PLC0415
-        from app.oauth.keys import list_keys, open_sealer  # noqa: PLC0415
+        from app.oauth.keys import ensure_keys, list_keys, open_sealer  # noqa: PLC0415
+        from app.parties import organizations  # noqa: PLC0415
 
         sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
         async with shell.database.writing() as session:
+            await organizations.get(session, organization)
+            await ensure_keys(session, sealer)
+            await session.flush()
             kid = next(each.kid for each in await list_keys(session) if each.state == "current")
             added = await registry.add(
-                session, sealer, organization, name, source, signing_kid=kid, by=shell.by
+                session, sealer, organization, body.name, body.sources, signing_kid=kid, by=shell.by
             )
             return {**members(added.agent, *_HIDDEN), "code": added.code}
 
