@@ -175,7 +175,10 @@ class Desk:
             if asyncio.get_running_loop().time() > ends_at:
                 raise AnswerWaits
             await asyncio.sleep(_ROOM_S)
-        await self._pool.execute(_TAKE_IN, job_id, attempt, position, sealed)
+        try:
+            await self._pool.execute(_TAKE_IN, job_id, attempt, position, sealed)
+        except asyncpg.ForeignKeyViolationError:  # the asker left this very moment
+            raise JobOver(id=job_id) from None
 
     async def _give(self, agent: Known, sources: list[str]) -> Given | None:
         row = await self._pool.fetchrow(

@@ -206,7 +206,10 @@ class Relays:
         key = bundle_key(row["agent"], row["sealed_bundle_key"], self.open_sealer())
         position = 0
         while (data := await pool.fetchval(_PIECE, row["id"], position)) is not None:
-            message = await asyncio.to_thread(unseal, data, key, row["place"], position)
+            try:
+                message = await asyncio.to_thread(unseal, data, key, row["place"], position)
+            except MessageUnreadable:
+                raise not_spoken(wanted.source) from None
             yield _proven_by(row["place"], message) if message.startswith(HEAD) else message
             position += 1
 

@@ -126,7 +126,10 @@ def serve(folder: Place = _DEFAULT) -> None:
     from app.outpost.folder import Folder  # noqa: PLC0415
 
     set_up_logging("INFO", masked_json)
-    asyncio.run(_serve(Folder(folder)))
+    its = Folder(folder)
+    its.platform()  # it is an agent's
+    with its.alone():
+        asyncio.run(_serve(its))
 
 
 async def _serve(folder: "Folder") -> None:

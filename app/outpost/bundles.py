@@ -162,7 +162,10 @@ def pieces(path: Path, bundle: Bundle) -> Iterator[tuple[int, int, bytes]]:
     next(lines)
     for at, item in enumerate(bundle.items):
         for position in range(item.pieces):
-            yield at, position, next(lines).strip()
+            line = next(lines, None)
+            if line is None:
+                raise BundleRefused(path, "it breaks off", "途中で切れています")
+            yield at, position, line.strip()
 
 
 def _lines(path: Path) -> Iterator[bytes]:

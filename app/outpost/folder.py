@@ -3,7 +3,10 @@
 Its own key's private half stands here as well, and never leaves.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +42,16 @@ class Folder:
         self._authority = path / "ca.pem"
         self._used = path / "used"
         self._last_bundle = path / "bundle"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process a folder: two would each take an envelope for new."""
+        try:
+            with (self.path / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield
+        except BlockingIOError:
+            raise AgentFolderUnusable(path=self.path, why="in use by another process") from None
 
     def keep_platform(self, url: str, pinned: Pinned) -> None:
         """Where the platform is, and the keys that it signs with."""

@@ -6,7 +6,7 @@ Every failure is told as one of three: ask again later, this job is over, or thi
 import asyncio
 import random
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,9 +20,9 @@ POLL_S: Final = 9  # within the time that a platform gives its answers when it i
 _ASK: Final = Bounds(most_bytes=1 << 20, seconds=POLL_S + 15)
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
-_TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_UNAUTHORIZED: Final = 401
+_NOTHING: Final = 204
 _LONGEST_WORDS: Final = 300
+_LONGEST_CODE: Final = 60
 
 
 class PlatformAway(AppError):
@@ -79,21 +79,32 @@ class Link:
             )
         except (OutboundUnreachable, OutboundUnusable) as away:
             raise PlatformAway(host=host, why=away.code) from away
-        if answer.status in _TRY_AGAIN:
-            raise PlatformAway(host=host, why=answer.status)
         if answer.status >= 400:
             raise _refusal(answer)
         return answer
 
+    async def told(self, path: str, body: object) -> dict[str, Any] | None:
+        """What is answered to a POST; None where it is nothing. Raises what `ask` does."""
+        answer = await self.ask("POST", path, orjson.dumps(body), "application/json")
+        if answer.status == _NOTHING:
+            return None
+        try:
+            return answer.json_object()
+        except OutboundUnusable as away:  # a page of something that stands between
+            raise PlatformAway(host=answer.host, why=away.code) from away
+
 
 def _refusal(answer: Answer) -> Exception:
+    """Of the platform's own words two end something. All else may be a gateway's, and may pass."""
     told: dict[str, object] = {}
     with suppress(OutboundUnusable):
         told = answer.json_object()
-    if answer.status != _UNAUTHORIZED and told.get("code") == "agent_job_over":
+    code = str(told.get("code"))
+    if code == "agent_job_over":
         return JobOver()
-    why = str(told.get("detail", answer.status))[:_LONGEST_WORDS]
-    return PlatformRefuses(refusal=str(told.get("code", answer.status))[:60], why=why)
+    if code == "agent_unknown":
+        return PlatformRefuses(refusal=code, why=str(told.get("detail"))[:_LONGEST_WORDS])
+    return PlatformAway(host=answer.host, why=f"{answer.status} {code[:_LONGEST_CODE]}")
 
 
 def wait_before(tries: int) -> float:
@@ -116,8 +127,3 @@ async def asked_until(
                 raise
         await asyncio.sleep(wait_before(tries))
         tries += 1
-
-
-def dumped(told: object) -> bytes:
-    """A body."""
-    return orjson.dumps(told)

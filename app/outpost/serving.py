@@ -20,7 +20,6 @@ from app.outpost.link import (
     Link,
     PlatformAway,
     asked_until,
-    dumped,
     wait_before,
 )
 from app.outpost.sealed import seal
@@ -45,6 +44,7 @@ class Serving:
         self._url, self._pinned = folder.platform()
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._at_work: set[asyncio.Task[None]] = set()
+        self._using = asyncio.Lock()
         self._keys_at = float("-inf")
 
     async def run(self) -> None:
@@ -71,9 +71,8 @@ class Serving:
 
     async def _next_word(self) -> str | None:
         sources = sorted(self._answerer.allowance.sources)
-        body = dumped({"sources": sources, "wait": POLL_S})
-        answer = await self._link.ask("POST", "/v1/agent/jobs", body, _JSON)
-        return str(answer.json_object().get("envelope")) if answer.status == 200 else None
+        told = await self._link.told("/v1/agent/jobs", {"sources": sources, "wait": POLL_S})
+        return None if told is None else str(told.get("envelope"))
 
     def _begin(self, word: str | None) -> None:
         if word is None:
@@ -95,10 +94,10 @@ class Serving:
         time = asyncio.get_running_loop().time()
         if not now and time < self._keys_at + _KEYS_EVERY_S:
             return
-        answer = await self._link.ask("POST", "/v1/agent/keys", b"{}", _JSON)
+        told = await self._link.told("/v1/agent/keys", {}) or {}
         self._keys_at = time
         try:
-            found = read_keys(str(answer.json_object().get("keys")), self._pinned)
+            found = read_keys(str(told.get("keys")), self._pinned)
         except WordRefused as refusal:
             log.error("agent.keys_refused", why=str(refusal.named["why"]))
             return
@@ -121,6 +120,8 @@ class Serving:
             sending.cancel()
             beating.cancel()
             await asyncio.wait({sending, beating})
+        if not beating.cancelled():
+            beating.exception()  # it ends the sending, which tells
         wrong = None if sending.cancelled() else sending.exception()
         if sending.cancelled() or isinstance(wrong, JobOver):
             log.info("agent.job_left", **told)  # nobody waits for the answer
@@ -137,7 +138,9 @@ class Serving:
             except SignerUnknown:
                 await self._follow_keys(now=True)
                 job = read_job(word, self._pinned)
-            if not self._folder.use(job.jti, job.expires_at):
+            async with self._using:
+                is_first = await asyncio.to_thread(self._folder.use, job.jti, job.expires_at)
+            if not is_first:
                 raise WordRefused("it was used before", "使用済みです")
         except AppError as refusal:
             log.warning("agent.word_refused", code=refusal.code, why=str(refusal.named.get("why")))

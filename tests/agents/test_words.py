@@ -21,7 +21,7 @@ from app.cli.key_files import new_key
 from app.connectors.scripted import Script, ScriptedConnector
 from app.outpost.allowance import AllowanceNotSigned, check_signature
 from app.outpost.envelopes import Pinned
-from app.outpost.folder import Folder
+from app.outpost.folder import AgentFolderUnusable, Folder
 from app.outpost.sealed import unseal
 from app.outpost.signed import JOB, KEYS, sign
 from tests.agents.outposts import AGREEMENT, Outpost, until
@@ -45,6 +45,7 @@ class Stranger:
     words: list[str] = field(default_factory=list)
     keys: str | None = None
     got: list[bytes] = field(default_factory=list)
+    first: list[bytes] = field(default_factory=list)  # answers of something that stands between
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """Of an envelope that is right but for what is named."""
@@ -60,6 +61,8 @@ class Stranger:
         return sign(self.pinned, JOB, self.claims(wanted={**WANTED, **changed}))
 
     def answer(self, asked: Asked) -> bytes:
+        if self.first:
+            return self.first.pop(0)
         if asked.path.endswith("/keys"):
             return reply({"keys": self.keys or "none"})
         if asked.path.endswith("/agent/jobs"):
@@ -225,3 +228,20 @@ async def test_a_list_that_was_changed_after_the_keeper_signed_it_is_not_served_
     for changed, by in ((told + b" ", str(agent.id)), (told, str(uuid4()))):
         with pytest.raises(AllowanceNotSigned):
             check_signature(agent.folder.sources, changed, agent.folder.yes(), agent.key, by)
+
+
+async def test_a_page_of_something_that_stands_between_is_no_answer_and_no_end(
+    stranger: Stranger,
+) -> None:
+    stranger.first = [reply(b"<html>", "403 Forbidden"), reply(b"<html>"), b""]
+
+    asked, _ = await _done(stranger, stranger.wanting())
+
+    assert (asked, stranger.first) == (["harvest"], [])
+
+
+def test_a_folder_is_of_one_process(stranger: Stranger) -> None:
+    folder = stranger.agent.folder
+
+    with folder.alone(), pytest.raises(AgentFolderUnusable), folder.alone():
+        pass
