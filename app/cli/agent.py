@@ -85,6 +85,7 @@ async def _enrol(folder: "Folder", url: str, key: "ECKey", parts: list[str]) -> 
     async with _way_to(folder, url) as outbound:
         pinned = await ask(outbound, url, key, *parts, language=language())
     folder.keep_platform(url, pinned)
+    folder.begin_sources()
 
 
 @app.command()

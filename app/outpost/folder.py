@@ -18,6 +18,12 @@ from app.kit.folders import keep_names
 from app.outpost.envelopes import Pinned
 from app.outpost.signed import WordRefused
 
+_NOTHING: Final = b"""{
+  "sources": {},
+  "outbound_allow": "",
+  "folders": []
+}
+"""
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -46,12 +52,12 @@ class Folder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One process a folder: two would each take an envelope for new."""
-        try:
-            with (self.path / "lock").open("w") as lock:
+        with (self.path / "lock").open("w") as lock:
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield
-        except BlockingIOError:
-            raise AgentFolderUnusable(path=self.path, why="in use by another process") from None
+            except BlockingIOError:
+                raise AgentFolderUnusable(path=self.path, why="in use by another process") from None
+            yield
 
     def keep_platform(self, url: str, pinned: Pinned) -> None:
         """Where the platform is, and the keys that it signs with."""
@@ -77,6 +83,11 @@ class Folder:
         """The file of it, if there is one."""
         return self._authority if self._authority.exists() else None
 
+    def begin_sources(self) -> None:
+        """Nothing is served until the keeper has written what."""
+        if not self.sources.exists():
+            _write(self.sources, _NOTHING)
+
     def told(self) -> bytes:
         """What `sources` says, byte by byte. Raises `AgentFolderUnusable`."""
         return _read(self.sources)
@@ -87,7 +98,7 @@ class Folder:
 
     def use(self, jti: str, expires_at: float) -> bool:
         """Whether this is the first use of an envelope; a restart remembers the others."""
-        used = {name: ends for name, ends in self._still_used().items()}
+        used = self._still_used()
         if jti in used:
             return False
         _write(self._used, orjson.dumps({**used, jti: expires_at}))

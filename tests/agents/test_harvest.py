@@ -28,7 +28,6 @@ from tests.agents.outposts import (
     Outpost,
     environment,
     outpost,
-    registered,
     steward,
     until,
 )
@@ -83,14 +82,13 @@ def _served(app: FastAPI, port: int = 0) -> AbstractAsyncContextManager[int]:
     )
 
 
-async def test_a_clerk_enrols_allows_and_runs_an_agent_until_it_is_revoked(
+async def test_a_clerk_allows_and_runs_an_agent_until_it_is_revoked(
     farm: Farm, platform: Platform, port: int, tmp_path: Path
 ) -> None:
-    told = await registered(farm.world, "kokuho")
+    its = await outpost(farm.world, tmp_path / "agent", port, "kokuho")
     dataset = await farm.dataset()
     connector = await _connector(farm, dataset)
-    folder = tmp_path / "agent"
-    sources = folder / "sources.json"
+    folder, sources = its.folder.path, its.folder.sources
 
     async def agent(*words: str) -> "subprocess.CompletedProcess[str]":
         return await asyncio.to_thread(
@@ -99,37 +97,32 @@ async def test_a_clerk_enrols_allows_and_runs_an_agent_until_it_is_revoked(
         )  # fmt: skip
 
     async with web(lambda _: reply(CSV, kind="text/csv")) as source:
-        enrolled = await agent("enrol", f"http://127.0.0.1:{port}", told["code"])
         body = {"sources": {"kokuho": _source(source.base)}, "outbound_allow": "127.0.0.0/8"}
         sources.write_text(json.dumps(body), "utf-8")
         unsigned = await agent("run")
         allowed = await agent("allow", "--json")
-        with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "agent", "run"], cwd=REPO,
-                env=environment(folder), stdout=said, stderr=said,
-            )  # fmt: skip
+        process = its.process()
         try:
             harvest = await farm.run(connector)
             loaded = Path(f"/proc/{process.pid}/maps").read_text("utf-8")
             doors = [each for each in psutil.Process(process.pid).net_connections("inet")
                      if each.status == psutil.CONN_LISTEN]  # fmt: skip
             headers = await steward(farm.world)
-            await farm.world.client.delete(f"/v1/agents/{told['agent']['id']}", headers=headers)
+            await farm.world.client.delete(f"/v1/agents/{its.id}", headers=headers)
             code = await asyncio.to_thread(process.wait, 5)
         finally:
             process.kill()
             process.wait()
 
-    shown = (folder / "said").read_text("utf-8")
-    assert (enrolled.returncode, unsigned.returncode, allowed.returncode) == (0, 1, 0)
+    shown = its.said
+    assert (unsigned.returncode, allowed.returncode) == (1, 0)
     assert "[agent_allowance_not_signed]" in unsigned.stderr
     assert json.loads(allowed.stdout)[0]["agreement"] == AGREEMENT
     assert (harvest["state"], await farm.records(dataset)) == ("ok", ROWS)
     assert source.asked[0].headers["x-api-key"] == SECRET
     assert (doors, "sqlalchemy" in loaded, "asyncpg" in loaded) == ([], False, False)
     assert (code, "[agent_refused]" in shown) == (1, True)
-    assert SECRET not in shown + allowed.stdout + enrolled.stderr
+    assert SECRET not in shown + allowed.stdout
     kept = await platform.database.pool.fetchval("SELECT string_agg(a::text, '') FROM connector a")
     assert SECRET not in kept
     assert sources.stat().st_mode & 0o777 == 0o600

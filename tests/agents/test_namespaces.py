@@ -1,5 +1,6 @@
 """Across network namespaces: the agent's host reaches the platform, and nothing reaches the agent."""
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -9,14 +10,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import uvicorn
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from fastapi import FastAPI
 
-from app.api.state import Platform
-from tests.agents.outposts import AGREEMENT, outpost
+from app.cli.key_files import read_key
+from app.outpost.folder import Folder
+from tests.agents.outposts import AGREEMENT, Outpost, environment, registered
 from tests.connectors.farm import Farm
+from tests.database import REPO
+from tests.oauth.certificates import Authority
 from tests.serving import serving_as
 
 _SOURCE_PORT = 8099
@@ -96,13 +102,17 @@ def _is_reached(host: str, port: int) -> bool:
 
 
 async def test_a_source_that_nobody_reaches_feeds_a_dataset_by_an_agent_that_dials_out(
-    farm: Farm, app: FastAPI, platform: Platform, port: int, tmp_path: Path, closed: Closed
+    farm: Farm, app: FastAPI, tmp_path: Path, closed: Closed
 ) -> None:
-    agent = await outpost(farm.world, tmp_path, port, "kokuho")
+    told = await registered(farm.world, "kokuho")
+    authority = Authority(tmp_path)
+    server = authority.issue(
+        "platform", use=ExtendedKeyUsageOID.SERVER_AUTH, address=closed.platform
+    )
+    folder = Folder(tmp_path / "agent")
     select = {"path": "facility.csv"}
-    told = {"kind": "file", "settings": {"base": f"http://127.0.0.1:{_SOURCE_PORT}"},
+    its = {"kind": "file", "settings": {"base": f"http://127.0.0.1:{_SOURCE_PORT}"},
             "serves": [{"agreement": AGREEMENT, "select": select}]}  # fmt: skip
-    agent.allow({"kokuho": told})
     dataset = await farm.dataset()
     feed = {
         "dataset": dataset, "publish": True,
@@ -110,15 +120,23 @@ async def test_a_source_that_nobody_reaches_feeds_a_dataset_by_an_agent_that_dia
     }  # fmt: skip
     connector = await farm.add("agent", {"source": "kokuho"}, feed)
     config = uvicorn.Config(
-        app, host=closed.platform, port=0, lifespan="off", log_level="critical", access_log=False
-    )
+        app, host=closed.platform, port=0, lifespan="off", log_level="critical", access_log=False,
+        ssl_certfile=server.pem, ssl_keyfile=server.key,
+    )  # fmt: skip
     source = closed.start(sys.executable, "-c", _SOURCE)
     assert source.stdout is not None and source.stdout.readline() == b"ready\n"
     try:
         async with serving_as(config) as listening:
-            agent.folder.keep_platform(
-                f"http://{closed.platform}:{listening}", agent.folder.platform()[1]
-            )
+            url = f"https://{closed.platform}:{listening}"
+            by_whom = ("ip", "netns", "exec", closed.name, sys.executable, "-m", "app.cli", "agent")
+            enrolled = await asyncio.to_thread(
+                subprocess.run,
+                [*by_whom, "enrol", url, told["code"], "--ca", authority.pem], cwd=REPO,
+                env=environment(folder.path), capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert enrolled.returncode == 0, enrolled.stderr
+            agent = Outpost(UUID(told["agent"]["id"]), folder, read_key(folder.key), url)
+            agent.allow({"kokuho": its})
             process = agent.process("ip", "netns", "exec", closed.name)
             try:
                 harvest = await farm.run(connector)

@@ -14,16 +14,19 @@ from uuid import uuid4
 import orjson
 import pytest
 import structlog
+from joserfc import jws
 from joserfc.jwk import ECKey
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from app.cli.key_files import new_key
 from app.connectors.scripted import Script, ScriptedConnector
+from app.kit.outbound import Allowed, Outbound
 from app.outpost.allowance import AllowanceNotSigned, check_signature
+from app.outpost.enrolment import enrol
 from app.outpost.envelopes import Pinned
 from app.outpost.folder import AgentFolderUnusable, Folder
 from app.outpost.sealed import unseal
-from app.outpost.signed import JOB, KEYS, sign
+from app.outpost.signed import JOB, KEYS, WordRefused, sign
 from tests.agents.outposts import AGREEMENT, Outpost, until
 from tests.connectors.sources import Asked, Web, reply, web
 
@@ -245,3 +248,27 @@ def test_a_folder_is_of_one_process(stranger: Stranger) -> None:
 
     with folder.alone(), pytest.raises(AgentFolderUnusable), folder.alone():
         pass
+
+
+@pytest.mark.parametrize("holds", ["another key", "the named key's name alone"])
+async def test_who_stands_between_can_neither_pose_as_the_platform_nor_learn_the_code(
+    stranger: Stranger, holds: str
+) -> None:
+    true, robber = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
+    shown = [each.as_dict(private=False) for each in (true, robber)]
+    claims = stranger.claims(org="271004-kenko", keys=shown, bundle_key=shown[1])
+    word = sign(robber, KEYS, claims)
+    if holds == "the named key's name alone":
+        head = {"alg": "ES256", "typ": KEYS, "kid": true.thumbprint()}
+        word = jws.serialize_compact(head, orjson.dumps(claims), robber, ["ES256"])
+    way = Outbound(Allowed.parse("127.0.0.0/8"))
+
+    async with web(lambda _: reply({"keys": word})) as server:
+        with pytest.raises(WordRefused):
+            await enrol(
+                way, server.base, stranger.agent.key, str(stranger.agent.id), "the-secret",
+                true.thumbprint(), language="en",
+            )  # fmt: skip
+    await way.close()
+
+    assert b"the-secret" not in server.asked[0].body
