@@ -25,8 +25,11 @@ _PATIENT_S: Final = 5.0
 _JUST_REVOKED: Final = timedelta(minutes=1)  # longer than anybody waits
 
 _BY_KEY: Final = """
-UPDATE agent SET seen_at = $2 WHERE kid = $1 AND revoked_at IS NULL
-RETURNING id, organization_id, sources
+WITH told AS (
+    UPDATE agent SET seen_at = $2::timestamptz
+    WHERE kid = $1 AND (seen_at IS NULL OR seen_at < $2::timestamptz - interval '30 seconds')
+)
+SELECT id, organization_id, sources FROM agent WHERE kid = $1 AND revoked_at IS NULL
 """
 _NEWS: Final = """
 SELECT DISTINCT organization_id, source, NULL::uuid AS revoked FROM agent_job

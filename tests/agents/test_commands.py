@@ -7,9 +7,7 @@ from tests.agents.outposts import environment
 from tests.cli.test_demo import Home, free_port
 
 
-def test_an_agent_is_registered_listed_and_revoked_at_the_shell(
-    tmp_path: Path, database_url: str
-) -> None:
+def test_an_agent_is_registered_and_revoked_at_the_shell(tmp_path: Path, database_url: str) -> None:
     home = Home(tmp_path, free_port())
 
     def run(*words: str) -> str:
@@ -21,12 +19,10 @@ def test_an_agent_is_registered_listed_and_revoked_at_the_shell(
         run("add", "--org", "271004-kenko", "--name", "健康課", "--source", "kokuho")
     )
     revoked = json.loads(run("revoke", added["id"]))
-    listed = run("list")
 
     assert added["code"].startswith(added["id"])
     assert revoked["revoked_at"] is not None
-    assert added["code"].split(".")[1] not in listed
-    assert [each["id"] for each in json.loads(listed)] == [added["id"]]
+    assert added["code"].split(".")[1] not in json.dumps(revoked)
 
 
 def test_plain_http_is_not_spoken_by_mistake(tmp_path: Path) -> None:

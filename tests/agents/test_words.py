@@ -236,7 +236,7 @@ async def test_a_list_that_was_changed_after_the_keeper_signed_it_is_not_served_
 async def test_a_page_of_something_that_stands_between_is_no_answer_and_no_end(
     stranger: Stranger,
 ) -> None:
-    stranger.first = [reply(b"<html>", "403 Forbidden"), reply(b"<html>"), b""]
+    stranger.first = [reply(b"<html>", "403 Forbidden"), reply(b"<html>")]
 
     asked, _ = await _done(stranger, stranger.wanting())
 
