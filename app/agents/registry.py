@@ -4,7 +4,6 @@ An enrolment code is shown once. It names the key that the platform signs with, 
 never sent: neither side can be taken for another by who stands between.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -26,6 +25,7 @@ from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.errors import AppError, Kind
 from app.models.agents import Agent, AgentJob, JobState
+from app.outpost.enrolment import proof_of
 
 CODE_LIVES: Final = timedelta(hours=24)
 _SECRET_BYTES: Final = 24
@@ -158,11 +158,6 @@ def pinned(agent: Agent, issuer: str, jwks: Mapping[str, Any]) -> dict[str, Any]
 def bundle_key(agent_id: UUID, sealed: bytes, sealer: Sealer) -> ECKey:
     """The key that opens the bundles of an agent."""
     return ECKey.import_key(orjson.loads(sealer.unseal(sealed, about=_bundles_of(agent_id))))
-
-
-def proof_of(secret: str, kid: str) -> str:
-    """What whoever knows a code says of the key that is to be the agent's."""
-    return hmac.new(secret.encode(), kid.encode(), hashlib.sha256).hexdigest()
 
 
 def _public_key(jwk: Mapping[str, Any]) -> ECKey:

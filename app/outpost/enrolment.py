@@ -24,9 +24,10 @@ async def enrol(
     """The platform, once it keeps the public half of `key`. Raises `PlatformAway`,
     `PlatformRefuses`, and `WordRefused` where the answer is somebody else's."""
     public = key.as_dict(private=False)
-    proof = hmac.new(secret.encode(), key.thumbprint().encode(), hashlib.sha256).hexdigest()
     its = {name: public[name] for name in ("kty", "crv", "x", "y")}
-    body = orjson.dumps({"agent": agent_id, "key": its, "proof": proof})
+    body = orjson.dumps(
+        {"agent": agent_id, "key": its, "proof": proof_of(secret, key.thumbprint())}
+    )
     headers = {"Content-Type": "application/json", "Accept-Language": language}
     host = urlsplit(url).hostname
     where = f"{url.rstrip('/')}/v1/agent/enrolment"
@@ -38,3 +39,8 @@ async def enrol(
     if answer.status != 200:
         raise PlatformRefuses(refusal=told.get("code", answer.status), why=told.get("detail", "-"))
     return first_keys(str(told.get("keys")), agent_id, kid)
+
+
+def proof_of(secret: str, kid: str) -> str:
+    """What whoever knows a code says of the key that is to be the agent's."""
+    return hmac.new(secret.encode(), kid.encode(), hashlib.sha256).hexdigest()
