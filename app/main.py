@@ -8,8 +8,12 @@ from typing import Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
+from app.agents.desk import Desk
+from app.agents.relay import Relays
 from app.api import (
     access_requests,
+    agent_side,
+    agents,
     aggregate,
     agreements,
     alert_channels,
@@ -147,6 +151,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     connectors.kinds_router,
     connectors.router,
     notifications.router,
+    agents.router,
+    agent_side.router,
     versions.router,
     views.router,
     consents.router,
@@ -273,6 +279,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
+        desk = Desk(database)
+        stack.push_async_callback(desk.stop)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -290,6 +298,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             kinds=Kinds(),
             lent_folders=settings.lent_folders,
             previews=Previews(),
+            desk=desk,
+            relays=Relays(database, lambda: sealer),
             clients=clients,
             people=people,
             linker=linker,

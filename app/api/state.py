@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.agents.desk import Desk
+from app.agents.relay import Relays
 from app.audit.checkpoints import LogKeeper
 from app.audit.log import Log
 from app.broker.aggregate import Aggregator
@@ -63,6 +65,8 @@ class Platform:
     kinds: Kinds
     lent_folders: dict[str, tuple[Path, ...]]
     previews: Previews
+    desk: Desk
+    relays: Relays
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     linker: Linker

@@ -42,6 +42,8 @@ WHY: Final[dict[str, _Why]] = {
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
     "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
+    "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
+    "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
@@ -76,6 +78,7 @@ class SourceError(AppError):
     ) -> None:
         why = WHY[at]
         self.at, self.passes, self.after_seconds = at, why.passes, after_seconds
+        self.detail = detail
         super().__init__(
             source=source, why_ja=why.ja.format(detail=detail), why=why.en.format(detail=detail)
         )

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
@@ -20,6 +20,9 @@ from pydantic_core import to_jsonable_python
 from app.connectors.errors import CannotAnswer
 from app.kit.outbound import Outbound
 from app.query.question import Question
+
+if TYPE_CHECKING:
+    from app.connectors.relayed import Relay
 
 # What is told of a file that a kind writes itself: how the dataset's other files are read says
 # nothing of it, and a source may move from a sheet of a CP932 book to an interface.
@@ -90,6 +93,7 @@ class Means:
     outbound: Outbound
     folders: tuple[Path, ...] = ()
     inbox: Inbox | None = field(default=None, repr=False)
+    relay: "Relay | None" = None  # to the organisation's agents in closed networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ log = structlog.get_logger()
 GROUP: Final = "urbanos.connectors"
 # Imported when first needed: most processes never meet most kinds.
 _OWN: Final[Mapping[str, str]] = {
+    "agent": "app.connectors.agent:AgentConnector",
     "ckan": "app.connectors.ckan:CkanConnector",
     "file": "app.connectors.file:FileConnector",
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",

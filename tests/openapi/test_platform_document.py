@@ -37,6 +37,7 @@ from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.agents.staging import agent_with_job, enrolment_of
 from tests.citizens.browsing import speaking_for
 from tests.conftest import ISSUER
 from tests.oauth.people import acting, somebody
@@ -128,6 +129,7 @@ class Stage:
     code: str = ""
     cosignature: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, Any] = field(default_factory=dict)
+    enrolment: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -662,7 +664,42 @@ async def _notified(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {SECRET_HEADER: "example"}, {"connector_id": made["id"]}
 
 
+async def _agent(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"name": "試験", "sources": ["kokuho"]}
+    made = await stage.send("/v1/agents", body, stage.own)
+    stage.enrolment = enrolment_of(made["code"], ECKey.generate_key("P-256"))
+    return stage.own, {"agent_id": made["agent"]["id"]}
+
+
+def _as_agent(name: str) -> Ready:
+    """An agent with a job, and the proof of what it sends."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        await _agent(stage)
+        await stage.send("/v1/agent/enrolment", stage.enrolment, {})
+        operation = OPERATIONS[name]
+        (media_type,) = operation.get("requestBody", {}).get("content") or (None,)
+        body = _body(stage, operation, media_type).get("content", b"")
+        return await agent_with_job(stage.world, stage.enrolment, name, body)
+
+    return ready
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /v1/agents": _as("own"),
+    "POST /v1/agents": _as("own"),
+    "GET /v1/agents/{agent_id}": _agent,
+    "DELETE /v1/agents/{agent_id}": _agent,
+    "POST /v1/agent/enrolment": _agent,
+    **{
+        name: _as_agent(name)
+        for name in (
+            "POST /v1/agent/keys",
+            "POST /v1/agent/jobs",
+            "POST /v1/agent/jobs/{job_id}/{attempt}/alive",
+            "PUT /v1/agent/jobs/{job_id}/{attempt}/pieces/{position}",
+        )
+    },
     "GET /v1/findings": _as("own"),
     "GET /v1/findings/{finding_id}": _finding,
     "PATCH /v1/findings/{finding_id}": _finding,
@@ -984,8 +1021,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
-    if operation["summary"] == "Send a witness's cosignature":
-        example = stage.cosignature
+    made = {"Send a witness's cosignature": stage.cosignature, "Enrol an agent": stage.enrolment}
+    example = made.get(operation["summary"], example)
     if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)
