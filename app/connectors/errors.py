@@ -31,6 +31,10 @@ WHY: Final[dict[str, _Why]] = {
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
+    "host_key": _Why("ホスト鍵が登録と違います", "its host key is not the one that was given"),
+    "unready": _Why("{detail} はまだ完了していません", "{detail} is not done yet", passes=True),
+    "many": _Why("{detail} 個のファイルが該当します", "{detail} files in it meet the pattern"),
+    "crowded": _Why("{detail} 件を超えるファイルがあります", "it has more than {detail} files"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
 

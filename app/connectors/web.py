@@ -5,7 +5,7 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
@@ -121,9 +121,16 @@ class Web:
 
     @asynccontextmanager
     async def get(
-        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        bounds: Bounds,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        content: bytes | None = None,
+        takes: Sequence[int] = (200,),
     ) -> AsyncIterator[Streamed]:
-        """The answer while it comes: 200, and 304 to who asks by a condition.
+        """The answer while it comes: 200 or what is taken, and 304 to who asks by a condition.
 
         Raises `SourceError` and `OutboundRefused`.
         """
@@ -133,12 +140,13 @@ class Web:
             proven = await self._proven() if _origin(at) == own else {}
             with told():
                 asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
-                    shows_redirects=True,
+                    method, at, headers={**(headers or {}), **proven}, content=content,
+                    bounds=bounds, shows_redirects=True,
                 )  # fmt: skip
                 async with asking as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
-                        if not (is_conditional and answer.status == 304):
+                        is_same = is_conditional and answer.status == 304
+                        if not is_same and answer.status not in takes:
                             check_status(answer.host, answer.status, answer.headers)
                         yield replace(answer, pieces=_told_pieces(answer.pieces))
                         return

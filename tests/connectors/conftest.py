@@ -8,12 +8,19 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.connectors.kinds import Kinds
+from app.connectors.places import choosing
 from app.connectors.scripted import ScriptedConnector
 from app.kit.settings import Settings
 from app.tasks.harvest import Harvester
 from tests.conftest import ISSUER
 from tests.connectors.farm import Farm
 from tests.world import KENKO, World
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at a file follows at once."""
+    monkeypatch.setattr(choosing, "PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
