@@ -16,7 +16,7 @@ from app.connectors.errors import SourceBroken, SourceError, SourceRefused
 from app.connectors.places.http import BOUNDS
 from app.connectors.places.place import MOST_ENTRIES, Entry, Opened, Place, missing, whole
 from app.connectors.places.settings import AccessKey, PlaceSettings
-from app.connectors.places.webdav import moment
+from app.connectors.places.webdav import check_same, moment, plain_tag
 from app.connectors.places.xml import parsed
 from app.connectors.web import Web, check_status
 from app.kit import clock
@@ -58,7 +58,7 @@ class S3Place(Place):
             size = told.get("content-length", "")
             return Entry(
                 path, False, int(size) if size.isdigit() else None,
-                moment(told.get("last-modified", "")), told.get("etag"),
+                moment(told.get("last-modified", "")), plain_tag(told.get("etag")),
             )  # fmt: skip
         if status == 404:
             raise missing(self.host, path)
@@ -96,8 +96,7 @@ class S3Place(Place):
         async with self._web.get(url, bounds=BOUNDS, takes=_TAKES) as answer:
             if answer.status != 200:
                 raise await self._refusal(answer, entry.path)
-            if answer.headers.get("etag", entry.tag) != entry.tag and entry.tag is not None:
-                raise SourceBroken(source=self.host, at="moving")
+            check_same(entry, answer.headers, self.host)
             yield Opened(whole(answer.pieces, entry, self.host), entry.proof)
 
     async def _listed(self, asked: Mapping[str, str]) -> "Element":
@@ -184,7 +183,7 @@ def _entry(told: "Element", prefix: str, folder: str) -> Entry | None:
     except ValueError:
         modified = None
     return Entry(
-        path, False, int(size) if size.isdigit() else None, modified, _text(told, "ETag") or None
+        path, False, int(size) if size.isdigit() else None, modified, plain_tag(_text(told, "ETag"))
     )
 
 

@@ -61,8 +61,7 @@ class DavPlace(Place):
         """The bytes, of the version that was looked at."""
         del known
         async with self._web.get(self._at(entry.path), bounds=BOUNDS) as answer:
-            if answer.headers.get("etag", entry.tag) != entry.tag and entry.tag is not None:
-                raise SourceBroken(source=self.host, at="moving")
+            check_same(entry, answer.headers, self.host)
             yield Opened(whole(answer.pieces, entry, self.host), entry.proof)
 
     async def _propfind(self, path: str, depth: str) -> "list[Element]":
@@ -102,8 +101,20 @@ def _entry(path: str, response: "Element") -> Entry:
         is_folder,
         int(size) if size.isdigit() and not is_folder else None,
         moment(told.get(f"{_DAV}getlastmodified", "")),
-        told.get(f"{_DAV}getetag") or None,
+        plain_tag(told.get(f"{_DAV}getetag")),
     )
+
+
+def plain_tag(text: str | None) -> str | None:
+    """An entity tag without what servers write around it in one place and leave out in another."""
+    return (text or "").strip().removeprefix("W/").strip('"') or None
+
+
+def check_same(entry: Entry, headers: Mapping[str, str], host: str) -> None:
+    """Raises `SourceBroken` where an answer is of another version than was looked at."""
+    tag = plain_tag(headers.get("etag"))
+    if tag is not None and entry.tag is not None and tag != entry.tag:
+        raise SourceBroken(source=host, at="moving")
 
 
 def moment(text: str) -> datetime | None:
