@@ -34,6 +34,27 @@ class _Named(ssl.SSLContext):
         )
 
 
+class _Client(aioftp.Client):
+    """Keeps count of its connections: the library forgets one whose command is refused."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def _open_connection(
+        self, host: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await super()._open_connection(host, port)
+        self._writers = [each for each in self._writers if not each.is_closing()] + [writer]
+        return reader, writer
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        super().close()
+        for each in self._writers:
+            each.close()
+
+
 class FtpPlace(Place):
     """A folder of an FTP server, over one control connection."""
 
@@ -114,7 +135,7 @@ async def ftp_place(settings: PlaceSettings, outbound: Outbound) -> AsyncIterato
     with _told(settings.host, "/"):
         async with asyncio.timeout(_CONNECT_SECONDS):
             found = await outbound.addresses(settings.host, settings.port, is_plain=is_plain)
-    client = aioftp.Client(
+    client = _Client(
         socket_timeout=SILENT_SECONDS,
         connection_timeout=_CONNECT_SECONDS,
         encoding=settings.names,
@@ -205,7 +226,7 @@ def _of_code(host: str, path: str, code: str) -> Exception:
         return SourceRefused(source=host, at="credentials")
     if code in ("550", "501"):
         return missing(host, path)
-    if code in ("534", "431", "502", "504"):
+    if code in ("500", "502", "504", "534", "431"):
         return SourceBroken(source=host, at="format", detail="FTPS")
     if code in ("425", "426", "451"):
         return SourceBroken(source=host, at="cut_off")

@@ -62,7 +62,14 @@ class DavPlace(Place):
         del known
         async with self._web.get(self._at(entry.path), bounds=BOUNDS) as answer:
             check_same(entry, answer.headers, self.host)
-            yield Opened(whole(answer.pieces, entry, self.host), entry.proof)
+            yield Opened(self._pieces(answer.pieces, entry), entry.proof)
+
+    async def _pieces(self, pieces: AsyncIterator[bytes], entry: Entry) -> AsyncIterator[bytes]:
+        """At their end the file is to be as it was: a server may read what is just written."""
+        async for piece in whole(pieces, entry, self.host):
+            yield piece
+        if await self.look(entry.path) != entry:
+            raise SourceBroken(source=self.host, at="moving")
 
     async def _propfind(self, path: str, depth: str) -> "list[Element]":
         headers = {"Depth": depth, "Content-Type": "application/xml; charset=utf-8"}

@@ -56,3 +56,11 @@ async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serving]
     with pytest.MonkeyPatch.context() as patch:
         async with servers.s3(tmp_path_factory.mktemp("s3"), patch) as its:
             yield its
+
+
+@pytest.fixture(scope="module")
+def transports(
+    sftp: Serving, ftp: Serving, ftps: Serving, dav: Serving, s3: Serving
+) -> dict[str, Serving]:
+    """Each by its name."""
+    return {"sftp": sftp, "ftp": ftp, "ftps": ftps, "dav": dav, "s3": s3}

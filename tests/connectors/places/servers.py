@@ -48,6 +48,7 @@ class Serving:
     open_now: int = 0
     asked: list[str] = field(default_factory=list)
     provider: LocalStorageProvider | None = None
+    known_hosts: str = ""
 
     def at(self, folder: str, **more: object) -> dict[str, Any]:
         """Settings for a folder below its root."""
@@ -83,12 +84,13 @@ class _Ssh(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._its.open_now += 1
-        conn.set_authorized_keys(str(self._keys))
+        self._conn = conn
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._its.open_now -= 1
 
     def begin_auth(self, username: str) -> bool:
+        self._conn.set_authorized_keys(str(self._keys))
         return True
 
     def password_auth_supported(self) -> bool:
@@ -120,6 +122,7 @@ async def sftp(root: Path, keys: Path) -> AsyncIterator[Serving]:
         sftp_factory=partial(_Chrooted, its=its), config=[], gss_host=None,
     )  # fmt: skip
     its.address = f"sftp://127.0.0.1:{server.get_port()}"
+    its.known_hosts = f"[127.0.0.1]:{server.get_port()} {host_key.export_public_key().decode()}"
     auth = {"type": "basic", "user": USER, "password": PASSWORD}
     its.settings = {"auth": auth, "host_key": host_key.get_fingerprint()}
     async with server:
@@ -237,7 +240,7 @@ def dav(root: Path) -> Iterator[Serving]:
         "lock_storage": False,
         "property_manager": False,
     })  # fmt: skip
-    server = Server(("127.0.0.1", 0), _counted(app, its), numthreads=2)
+    server = Server(("127.0.0.1", 0), _counted(app, its), numthreads=2, timeout=1)
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
