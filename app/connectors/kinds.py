@@ -19,6 +19,7 @@ GROUP: Final = "urbanos.connectors"
 # Imported when first needed: most processes never meet most kinds.
 _OWN: Final[Mapping[str, str]] = {
     "file": "app.connectors.file:FileConnector",
+    "fixed_width": "app.connectors.fixed_width:FixedWidthConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "sql": "app.connectors.sql:SqlConnector",
 }

@@ -82,7 +82,7 @@ def test_a_kind_that_somebody_installs_is_there_and_takes_no_name_of_ours(instal
     with structlog.testing.capture_logs() as said:
         found = {kind.kind: kind for kind in Kinds().every()}
 
-    assert sorted(found) == ["dial", "file", "http_json", "sql"]
+    assert sorted(found) == ["dial", "file", "fixed_width", "http_json", "sql"]
     assert found["dial"].title_en == "Dial"
     assert found["file"].__module__ == "app.connectors.file"
     assert sorted(each["connector"] for each in said) == ["gone", "not_one", "other"]
@@ -122,7 +122,7 @@ def test_a_kind_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(KindUnknown) as refused:
         Kinds().get("telepathy")
 
-    assert "file, http_json, sql" in refused.value.words("en")
+    assert "file, fixed_width, http_json, sql" in refused.value.words("en")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,9 @@ def test_a_kind_that_is_not_there_is_refused_with_those_that_are() -> None:
         ("http_json", "client_secret"),
         ("http_json", "key"),
         ("file", "password"),
+        ("file", "private_key"),
+        ("file", "secret"),
+        ("fixed_width", "passphrase"),
         ("sql", "password"),
     ],
 )

@@ -56,7 +56,9 @@ class KeyPair(Shape):
     type: Literal["key_pair"]
     user: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     private_key: Annotated[SecretStr, Field(min_length=1, max_length=20_000)]
-    passphrase: Annotated[SecretStr, Field(max_length=1_000)] | None = None
+    passphrase: Annotated[SecretStr, Field(max_length=1_000)] | None = Field(
+        default=None, json_schema_extra={"writeOnly": True}
+    )
 
 
 class AccessKey(Shape):

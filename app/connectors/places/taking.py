@@ -32,6 +32,11 @@ class FilesConnector(Connector[PlaceSettings, Selection]):
         """How the take-in is to read the file."""
         raise NotImplementedError
 
+    def joins_lines(self, selection: Selection) -> bool:
+        """Whether parts are lines, of which a heading can be left out."""
+        del selection
+        return True
+
     def check_entries(self, selection: Selection, entries: Sequence[Entry]) -> None:
         """Refuse files that by their looks alone cannot be what is meant."""
 
@@ -75,7 +80,9 @@ class FilesConnector(Connector[PlaceSettings, Selection]):
                 yield None
                 return
             self.check_entries(selection, entries)
-            opened = await stack.enter_async_context(_read(place, entries, selection, proof))
+            opened = await stack.enter_async_context(
+                _read(place, entries, self._headings(selection), proof)
+            )
             if opened is None:
                 yield None
                 return
@@ -86,6 +93,12 @@ class FilesConnector(Connector[PlaceSettings, Selection]):
                 inside = unpacked(pieces, name, selection.inner, place.host)
                 pieces, name = await stack.enter_async_context(inside)
             yield Harvest(pieces, name or None, self.told(selection), opened.proof)
+
+    def _headings(self, selection: Selection) -> int | None:
+        """The lines that each part repeats; None where parts have no lines."""
+        if selection.parts is None or not self.joins_lines(selection):
+            return None
+        return selection.parts.heading_lines
 
     async def discover(self) -> Sequence[Proposal]:
         """The files of the base, newest first; a Web server does not list what it has."""
@@ -113,36 +126,35 @@ def _proof(entries: Sequence[Entry]) -> dict[str, Any] | None:
 
 @asynccontextmanager
 async def _read(
-    place: Place, entries: Sequence[Entry], choice: Chosen, known: Mapping[str, Any] | None
+    place: Place, entries: Sequence[Entry], headings: int | None, known: Mapping[str, Any] | None
 ) -> AsyncIterator[Opened | None]:
     """One file as it is, or its parts joined."""
     if len(entries) == 1:
         async with place.read(entries[0], known) as opened:
             yield opened
         return
-    lines = choice.parts.heading_lines if choice.parts is not None else 0
-    async with aclosing(_joined(place, entries, lines)) as pieces:
+    async with aclosing(_joined(place, entries, headings)) as pieces:
         yield Opened(pieces, _proof(entries))
 
 
 async def _joined(
-    place: Place, entries: Sequence[Entry], heading_lines: int
+    place: Place, entries: Sequence[Entry], headings: int | None
 ) -> AsyncGenerator[bytes, None]:
-    """The parts in order, each beginning on a line of its own, with the headings of the first."""
+    """The parts in order. Lines begin anew with each, and headings are of the first alone."""
     last = b"\n"
     for at, entry in enumerate(entries):
         async with place.read(entry) as opened:
             if opened is None:
                 continue
-            pieces = opened.pieces if at == 0 else _without(opened.pieces, heading_lines)
-            is_begun = False
-            async for piece in pieces:
-                if not piece:
-                    continue
-                if not is_begun and not last.endswith(b"\n"):
+            pieces = opened.pieces
+            if at and headings is not None:
+                pieces = _without(pieces, headings)
+                if not last.endswith(b"\n"):
                     yield b"\n"
-                is_begun, last = True, piece[-1:]
-                yield piece
+            async for piece in pieces:
+                if piece:
+                    last = piece[-1:]
+                    yield piece
 
 
 async def _without(pieces: AsyncIterator[bytes], lines: int) -> AsyncIterator[bytes]:
