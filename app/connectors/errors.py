@@ -33,6 +33,7 @@ WHY: Final[dict[str, _Why]] = {
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "host_key": _Why("ホスト鍵が登録と違います", "its host key is not the one that was given"),
     "unready": _Why("{detail} はまだ完了していません", "{detail} is not done yet", passes=True),
+    "unlisted": _Why("ファイルの一覧がなく、パターンは使えません", "it lists no files: give a whole path"),
     "many": _Why("{detail} 個のファイルが該当します", "{detail} files in it meet the pattern"),
     "crowded": _Why("{detail} 件を超えるファイルがあります", "it has more than {detail} files"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),

@@ -20,7 +20,7 @@ async def test_the_kinds_are_told_with_the_schema_of_their_settings(farm: Farm) 
     got = await farm.world.client.get("/v1/connector-kinds", headers=farm.headers)
 
     kinds = {each["kind"]: each for each in got.json()}
-    assert sorted(kinds) == ["file", "http_json", "sql"]
+    assert sorted(kinds) == ["file", "fixed_width", "http_json", "sql"]
     assert kinds["sql"]["settings"]["properties"]["password"]["writeOnly"] is True
     assert kinds["sql"]["capabilities"]["sends_changes"] is True
     assert kinds["file"]["selection"]["required"] == ["path"]

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.connectors.errors import SourceBroken
 from app.connectors.frame import Shape
-from app.connectors.places.place import MOST_ENTRIES, Entry, Place, missing
+from app.connectors.places.place import MOST_ENTRIES, Entry, Place, is_plain, listed, missing
 from app.formats.dates import JST, plain_date
 from app.formats.text import CellError
 
@@ -29,7 +29,7 @@ _ERA_DATED: Final = re.compile(r"(?<![A-Za-z0-9])([RHrh])([0-9]{2})([0-9]{2})([0
 def _is_shallow(path: str) -> str:
     if "**" in path or ".." in path.split("/"):
         raise PydanticCustomError("not_below", "A path has no '**' and no '..'.")
-    if not path.isprintable():
+    if not is_plain(path):
         raise PydanticCustomError("not_visible", "A path has no control characters.")
     return path
 
@@ -129,6 +129,8 @@ async def looked(place: Place, entries: Sequence[Entry]) -> list[Entry]:
 async def matching(place: Place, pattern: str) -> list[Entry]:
     """The files of a pattern; a part of it without a wild card is asked for by its name."""
     if not place.lists:
+        if "*" in pattern:  # the other signs of a pattern stand in addresses
+            raise SourceBroken(source=place.host, at="unlisted")
         return [await place.look(pattern)]
     *folders, last = [part for part in pattern.split("/") if part not in ("", ".")] or [""]
     at = [""]
@@ -149,7 +151,7 @@ async def _stepped(place: Place, base: str, part: str, *, folder: bool) -> list[
         return [] if entry.is_folder else [entry]
     return [
         each
-        async for each in place.entries(base)
+        async for each in listed(place, base)
         if each.is_folder is folder and fnmatchcase(each.name, part)
     ]
 

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 import aioftp
 
-from app.connectors.errors import SourceBroken, SourceRefused, SourceSlow, SourceUnreachable
+from app.connectors.errors import (
+    SourceBroken,
+    SourceError,
+    SourceRefused,
+    SourceSlow,
+    SourceUnreachable,
+)
 from app.connectors.frame import SILENT_SECONDS
 from app.connectors.places.place import MOST_ENTRIES, Entry, Opened, Place, missing, whole
 from app.connectors.places.settings import PlaceSettings, at_home, login_of
@@ -20,6 +26,19 @@ from app.kit.outbound import Outbound, OutboundUnreachable
 
 _CONNECT_SECONDS: Final = 15
 _BLOCK: Final = 1 << 18
+
+
+# The first that fits tells of it.
+_FAILURES: Final[tuple[tuple[Any, type[SourceError], str, str], ...]] = (
+    (ssl.SSLError, SourceUnreachable, "tls", "-"),
+    (TimeoutError, SourceSlow, "silence", "-"),
+    ((ConnectionResetError, BrokenPipeError, EOFError), SourceBroken, "cut_off", "-"),
+    (socket.gaierror, SourceUnreachable, "name", "-"),
+    (OSError, SourceUnreachable, "connection", "-"),
+    ((UnicodeDecodeError, UnicodeEncodeError), SourceBroken, "charset", "names"),
+    # The library reads what comes as if it were FTP.
+    ((ValueError, KeyError, IndexError), SourceBroken, "format", "FTP"),
+)  # fmt: skip
 
 
 class _Named(ssl.SSLContext):
@@ -66,8 +85,9 @@ class FtpPlace(Place):
     async def check(self) -> None:
         """That the base is there, and can be listed."""
         async with _asked(self.host, "/"):
+            home = await self._client.get_current_directory()
             await self._client.change_directory(self._base)
-            await self._client.change_directory("/")
+            await self._client.change_directory(home)
         async for _ in self.entries(""):
             pass  # a listing that is not read to its end holds up what is asked next
 
@@ -207,17 +227,11 @@ def _told(host: str, path: str) -> Iterator[None]:
         raise SourceUnreachable(source=host, at=exc.cause.value) from exc
     except aioftp.StatusCodeError as exc:
         raise _of_code(host, path, str(exc.received_codes[-1])) from exc
-    except ssl.SSLError as exc:
-        raise SourceUnreachable(source=host, at="tls") from exc
-    except TimeoutError as exc:
-        raise SourceSlow(source=host, at="silence") from exc
-    except (ConnectionResetError, BrokenPipeError, asyncio.IncompleteReadError) as exc:
-        raise SourceBroken(source=host, at="cut_off") from exc
-    except OSError as exc:
-        is_name = isinstance(exc, socket.gaierror)
-        raise SourceUnreachable(source=host, at="name" if is_name else "connection") from exc
-    except (UnicodeError, ValueError, KeyError, IndexError) as exc:  # the library reads what comes
-        raise SourceBroken(source=host, at="format", detail="FTP") from exc
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as exc:
+        for kinds, means, at, detail in _FAILURES:
+            if isinstance(exc, kinds):
+                raise means(source=host, at=at, detail=detail) from exc
+        raise
 
 
 def _of_code(host: str, path: str, code: str) -> Exception:

@@ -3,9 +3,10 @@
 A new transport is one module with one `Place`, and a line in `opening`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -16,6 +17,8 @@ from app.kit.outbound import Bounds
 
 PIECE: Final = 1 << 20
 MOST_ENTRIES: Final = 10_000  # of one folder
+# A control character ends a command of FTP; half of a character is in no text.
+_NO_NAME: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 LOOK: Final = Bounds(most_bytes=1 << 40, seconds=15, silent_seconds=10)
 
 
@@ -103,6 +106,19 @@ def missing(host: str, path: str) -> SourceBroken:
     return SourceBroken(
         source=host, at="missing", detail="-" if holds_number(shown.encode()) else shown
     )
+
+
+def is_plain(text: str) -> bool:
+    """Whether a path can be said in any protocol, and kept."""
+    return not _NO_NAME.search(text)
+
+
+async def listed(place: Place, folder: str) -> AsyncGenerator[Entry, None]:
+    """What is in a folder under names that can be said."""
+    async with aclosing(place.entries(folder)) as entries:
+        async for each in entries:
+            if is_plain(each.name):
+                yield each
 
 
 def when(seconds: float | None) -> datetime | None:

@@ -117,7 +117,7 @@ class PlaceSettings(Shape):
         default="us-east-1", description="S3"
     )
     names: Literal["utf-8", "cp932", "euc_jp"] = Field(
-        default="utf-8", description="FTP: what the names of files are written in"
+        default="utf-8", description="SFTP, FTP: what the names of files are written in"
     )
     ca: (
         Annotated[str, StringConstraints(max_length=100_000), AfterValidator(_is_authority)] | None

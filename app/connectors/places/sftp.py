@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from asyncssh import SFTPAttrs, SFTPClient, SSHClientConnection, SSHKey
 
 _CONNECT_SECONDS: Final = 15
-# What may stand in a name is the server's; a name that is no UTF-8 comes as it is, and goes so.
-_NAMES: Final = "surrogateescape"
 
 
 # The first that fits tells of it.
@@ -145,7 +143,9 @@ async def sftp_place(settings: PlaceSettings, outbound: Outbound) -> AsyncIterat
                 connection = await _connected(settings, outbound)
         stack.push_async_callback(_closed, connection)
         async with _asked(settings.host, "/"):
-            sftp = await connection.start_sftp_client(path_errors=_NAMES)
+            sftp = await connection.start_sftp_client(
+                path_encoding=settings.names, path_errors="surrogateescape"
+            )
         stack.callback(sftp.exit)
         yield SftpPlace(settings, sftp)
 
@@ -155,7 +155,7 @@ async def _connected(settings: PlaceSettings, outbound: Outbound) -> "SSHClientC
     found = await outbound.addresses(settings.host, settings.port, is_plain=False)
     user, password = login_of(settings)
     proof = settings.auth
-    keys = [_private(proof)] if isinstance(proof, KeyPair) else None
+    keys = [await asyncio.to_thread(_private, proof)] if isinstance(proof, KeyPair) else None
     kind, told = host_key_of(settings.host_key or "")
     trusted = [asyncssh.import_public_key(told)] if kind == "key" else []
     for last, address in enumerate(found, 1 - len(found)):
@@ -183,6 +183,7 @@ async def _connected(settings: PlaceSettings, outbound: Outbound) -> "SSHClientC
 
 
 def _private(proof: KeyPair) -> "SSHKey":
+    # Opening it may take a second: what protects it is meant to be slow.
     phrase = proof.passphrase.get_secret_value() if proof.passphrase is not None else None
     return asyncssh.import_private_key(proof.private_key.get_secret_value(), phrase)
 

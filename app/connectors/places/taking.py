@@ -11,7 +11,7 @@ from app.connectors.errors import SourceBroken
 from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Shape
 from app.connectors.places.choosing import Chosen, chosen, looked, settled
 from app.connectors.places.opening import check_settings, opened_place
-from app.connectors.places.place import Entry, Opened, Place
+from app.connectors.places.place import Entry, Opened, Place, listed
 from app.connectors.places.settings import PlaceSettings
 from app.connectors.places.unpacking import unpacked
 from app.formats.individual_number import holds_number
@@ -105,7 +105,7 @@ class FilesConnector(Connector[PlaceSettings, Selection]):
         async with opened_place(self.settings, self.means) as place:
             found = [
                 each
-                async for each in place.entries("")
+                async for each in listed(place, "")
                 if not each.is_folder and not holds_number(each.name.encode())
             ]
         newest = heapq.nlargest(_SHOWN_FILES, found, key=_modified)

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from app.connectors.errors import SourceBroken
 from app.connectors.file import FileConnector, FileSelection
 from app.connectors.frame import Known
-from app.connectors.places import choosing
 from app.connectors.places.choosing import dated
 from app.connectors.places.folder import FolderPlace
 from app.connectors.places.settings import PlaceSettings
@@ -118,7 +117,7 @@ async def test_a_file_that_is_not_at_rest_is_left_alone_until_it_is(
             path.rename(tmp_path / "b.csv")
 
     with monkeypatch.context() as patch:
-        patch.setattr(choosing.asyncio, "sleep", meanwhile)
+        patch.setattr("asyncio.sleep", meanwhile)
         left = await _taken(tmp_path, path="a.csv")
 
     assert left is None
@@ -168,6 +167,16 @@ async def test_a_folder_of_too_many_files_is_told(
         await _taken(tmp_path, path="*.csv")
 
     assert refused.value.at == "crowded"
+
+
+async def test_a_web_server_is_asked_for_no_pattern(tmp_path: Path) -> None:
+    async with web(lambda _: reply(b"a\n", kind="text/csv")) as server, means() as ours:
+        made = FileConnector(PlaceSettings(base=server.base), ours)
+        with pytest.raises(SourceBroken) as refused:
+            await made.check(FileSelection(path="daily/*.csv"))
+        await made.check(FileSelection(path="a.csv?x[]=1"))
+
+    assert refused.value.at == "unlisted"
 
 
 # --- archives ------------------------------------------------------------------------------------

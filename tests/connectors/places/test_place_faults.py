@@ -108,7 +108,8 @@ async def _says(what: bytes, *, hang: bool) -> AsyncIterator[int]:
         (b"", False, {("broken", "cut_off"), ("unreachable", "connection")}),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", False,
          {("broken", "format"), ("broken", "status"), ("broken", "cut_off")}),
-        (b"\0\xff" * 300, False, {("broken", "format"), ("broken", "cut_off")}),
+        (b"\0\xff" * 300, False,
+         {("broken", "format"), ("broken", "cut_off"), ("broken", "charset")}),
     ],
 )  # fmt: skip
 async def test_who_does_not_speak_as_agreed_is_told(
@@ -196,7 +197,7 @@ async def test_a_private_key_signs_in_and_a_line_of_known_hosts_is_taken(
     stranger = asyncssh.generate_private_key("ssh-ed25519")
 
     def proof(each: asyncssh.SSHKey, phrase: str | None = None) -> dict[str, Any]:
-        private = each.export_private_key(passphrase=phrase).decode()
+        private = each.export_private_key(passphrase=phrase, rounds=50).decode()
         told = {"type": "key_pair", "user": USER, "private_key": private}
         return told | ({"passphrase": phrase} if phrase else {})
 
@@ -265,6 +266,30 @@ async def test_a_server_that_cannot_show_who_it_is_gets_no_password(
             ("broken", "format") if wrong == "no TLS at all" else ("unreachable", "tls")
         )
         assert "PASS" not in its.asked
+
+
+@pytest.mark.parametrize("transport", ["sftp", "ftp"])
+async def test_a_folder_can_be_said_from_where_the_sign_in_leads(
+    transports: dict[str, Serving], transport: str
+) -> None:
+    its = transports[transport]
+    its.put("home/a.csv", b"a\n1\n")
+    async with means() as ours:
+        made = _made(its.at("~/home"), ours)
+        await made.check()
+
+        assert await taken(made, path="*.csv") == b"a\n1\n"
+
+
+async def test_a_name_that_cannot_be_said_hides_no_other(sftp: Serving, ftp: Serving) -> None:
+    for its in (sftp, ftp):
+        its.put("odd/公園　１.csv", b"a\n1\n")
+        (its.root / "odd" / "a\rb.csv").write_bytes(b"")
+    (sftp.root / "odd" / b"\x8c\xf6.csv".decode(errors="surrogateescape")).write_bytes(b"")
+    async with means() as ours:
+        found = [await _made(its.at("odd"), ours).discover() for its in (sftp, ftp)]
+
+    assert [[each.name for each in names] for names in found] == [["公園　１.csv"]] * 2
 
 
 # --- WebDAV --------------------------------------------------------------------------------------

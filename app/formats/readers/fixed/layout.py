@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from app.formats.guidance import FileRefused
 from app.formats.readers.fixed.ebcdic import FAMILY
-from app.formats.readers.text.layout import MAX_COLUMNS
 from app.query.fields import FieldType
 
 ENCODINGS = {
@@ -22,6 +21,7 @@ _KEYS = frozenset(
      "headers"}
 )  # fmt: skip
 DATES = ("western", "era")
+_MOST_COLUMNS = 2000  # as of delimited texts, whose module brings tables along
 _MOST_LENGTH = 1 << 20
 _BIGINT_DIGITS = 18
 
@@ -146,7 +146,7 @@ def _checked(made: FixedLayout) -> FixedLayout:
 def _columns(told: Mapping[str, Any]) -> tuple[Column, ...]:
     schema = told.get("schema")
     given = told.get("columns") if schema is None else _from_schema(schema)
-    if not isinstance(given, list) or not 1 <= len(given) <= MAX_COLUMNS:
+    if not isinstance(given, list) or not 1 <= len(given) <= _MOST_COLUMNS:
         raise _wrong("columns")
     return tuple(_column(each, f"columns[{at}]") for at, each in enumerate(given, 1))
 
