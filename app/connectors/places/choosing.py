@@ -133,12 +133,18 @@ async def matching(place: Place, pattern: str) -> list[Entry]:
             raise SourceBroken(source=place.host, at="unlisted")
         return [await place.look(pattern)]
     *folders, last = [part for part in pattern.split("/") if part not in ("", ".")] or [""]
-    at = [""]
+    at = [Entry("", is_folder=True)]
     for part in folders:
-        at = [each.path for base in at for each in await _stepped(place, base, part, folder=True)]
-    found = [each for base in at for each in await _stepped(place, base, last, folder=False)]
-    if len(found) > MOST_ENTRIES:
-        raise SourceBroken(source=place.host, at="crowded", detail=MOST_ENTRIES)
+        at = await _below(place, at, part, folder=True)
+    return await _below(place, at, last, folder=False)
+
+
+async def _below(place: Place, folders: list[Entry], part: str, *, folder: bool) -> list[Entry]:
+    found: list[Entry] = []
+    for each in folders:
+        found += await _stepped(place, each.path, part, folder=folder)
+        if len(found) > MOST_ENTRIES:
+            raise SourceBroken(source=place.host, at="crowded", detail=MOST_ENTRIES)
     return found
 
 

@@ -37,7 +37,7 @@ class FolderPlace(Place):
 
     async def look(self, path: str) -> Entry:
         """What is at a path, if it lies in the folder."""
-        found = await asyncio.to_thread(self._found, self.folder(), path)
+        found = await asyncio.to_thread(lambda: self._found(self.folder(), path))
         if found is None:
             raise missing(self.host, path)
         return found

@@ -18,13 +18,10 @@ from app.connectors.frame import Shape
 from app.connectors.web import Address, Basic, ClientCredentials, KeyInHeader, NoProof
 
 _PORTS: Final = {"sftp": 22, "ftp": 21, "ftps": 21, "s3": 443}
+_OF_THE_WEB: Final = frozenset(("none", "api_key", "basic", "oauth_client"))
 # What each way of speaking takes for a proof of who we are.
 _PROOFS: Final = {
-    "/": {"none"},
-    "http": {"none", "api_key", "basic", "oauth_client"},
-    "https": {"none", "api_key", "basic", "oauth_client"},
-    "dav": {"none", "api_key", "basic", "oauth_client"},
-    "davs": {"none", "api_key", "basic", "oauth_client"},
+    **{each: _OF_THE_WEB for each in ("/", "http", "https", "dav", "davs")},
     "sftp": {"basic", "key_pair"},
     "ftp": {"none", "basic"},
     "ftps": {"none", "basic"},

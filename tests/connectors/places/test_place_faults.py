@@ -437,7 +437,7 @@ async def test_all_pages_of_a_listing_are_read_and_the_secret_goes_nowhere() -> 
         {"base": "s3://b/x", "endpoint": "https://h", "auth": {"type": "basic", "user": "u", "password": "p"}},
         {"base": "ftps://h/x", "ca": "no certificate"},
         {"base": "gopher://h/x"},
-        {"base": "//h/x", "auth": {"type": "basic", "user": "u", "password": "p"}},
+        {"base": "/h/x", "auth": {"type": "key_pair", "user": "u", "private_key": "k"}},
     ],
 )  # fmt: skip
 def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any]) -> None:
