@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from app.connectors.errors import SourceError
 from app.connectors.frame import MOST_SECONDS, SILENT_SECONDS, Known
@@ -51,6 +52,10 @@ class HttpPlace(Place):
                 return
             check_is_no_page(answer)
             yield Opened(answer.pieces, validators(answer.headers))
+
+    def name_of(self, entry: Entry) -> str:
+        """The last part of the address, without what is asked there."""
+        return unquote(urlsplit(entry.path).path.rpartition("/")[2])
 
     async def has(self, path: str) -> bool:
         """Whether the server gives something there."""

@@ -90,6 +90,10 @@ class Place(ABC):
         """A file's bytes; None where `known` proves to a place that lists nothing that it has the
         same. Raises `SourceBroken` (`moving`) where they are not those that were looked at."""
 
+    def name_of(self, entry: Entry) -> str:
+        """What a publisher would call the file."""
+        return entry.name
+
     async def has(self, path: str) -> bool:
         """Whether there is something at a path."""
         try:

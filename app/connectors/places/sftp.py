@@ -4,9 +4,9 @@ settings, keys or agents is used.
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncssh
 
@@ -32,7 +32,7 @@ from app.connectors.places.settings import KeyPair, PlaceSettings, at_home, host
 from app.kit.outbound import Outbound, OutboundUnreachable
 
 if TYPE_CHECKING:
-    from asyncssh import SFTPAttrs, SFTPClient, SSHClientConnection, SSHKey
+    from asyncssh import SFTPAttrs, SFTPClient, SFTPName, SSHClientConnection, SSHKey
 
 _CONNECT_SECONDS: Final = 15
 
@@ -85,24 +85,29 @@ class SftpPlace(Place):
 
     async def entries(self, folder: str) -> AsyncGenerator[Entry, None]:
         """Plain files and folders; what a link leads to is what counts."""
-        names = self._sftp.scandir(self._at(folder))
-        for count in range(MOST_ENTRIES + 3):
-            async with _asked(self.host, folder):
-                each = await anext(names, None)
-            if each is None:
-                return
-            name = str(each.filename)
-            if name in (".", "..") or "/" in name:
-                continue
-            path = f"{folder}/{name}" if folder else name
-            if each.attrs.type == asyncssh.FILEXFER_TYPE_SYMLINK:
-                with suppress(SourceBroken, SourceRefused):  # it leads nowhere
-                    yield await self.look(path)
-                continue
-            if count >= MOST_ENTRIES:
-                break
-            yield _entry(path, each.attrs)
+        names = cast("AsyncGenerator[SFTPName, None]", self._sftp.scandir(self._at(folder)))
+        try:
+            for _ in range(MOST_ENTRIES):
+                async with _asked(self.host, folder):
+                    each = await anext(names, None)
+                if each is None:
+                    return
+                entry = await self._listed(folder, str(each.filename), each.attrs)
+                if entry is not None:
+                    yield entry
+        finally:
+            await _quietly(names.aclose())
         raise SourceBroken(source=self.host, at="crowded", detail=MOST_ENTRIES)
+
+    async def _listed(self, folder: str, name: str, told: "SFTPAttrs") -> Entry | None:
+        if name in (".", "..") or "/" in name:
+            return None
+        path = f"{folder}/{name}" if folder else name
+        if told.type != asyncssh.FILEXFER_TYPE_SYMLINK:
+            return _entry(path, told)
+        with suppress(SourceBroken, SourceRefused):  # it leads nowhere, or where we may not go
+            return await self.look(path)
+        return None
 
     @asynccontextmanager
     async def read(
@@ -115,9 +120,7 @@ class SftpPlace(Place):
         try:
             yield Opened(whole(self._pieces(file, entry), entry, self.host), entry.proof)
         finally:
-            with suppress(asyncssh.Error, OSError, TimeoutError):
-                async with asyncio.timeout(2):
-                    await file.close()
+            await _quietly(file.close())
 
     async def _pieces(self, file: Any, entry: Entry) -> AsyncIterator[bytes]:
         while True:
@@ -190,9 +193,14 @@ def _private(proof: KeyPair) -> "SSHKey":
 
 async def _closed(connection: "SSHClientConnection") -> None:
     connection.abort()
+    await _quietly(connection.wait_closed())
+
+
+async def _quietly(closing: Awaitable[None]) -> None:
+    """Nobody waits long for a goodbye."""
     with suppress(asyncssh.Error, OSError, TimeoutError):
         async with asyncio.timeout(2):
-            await connection.wait_closed()
+            await closing
 
 
 def _entry(path: str, told: "SFTPAttrs") -> Entry:

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from glob import escape
 from typing import Any, ClassVar, Final, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from app.connectors.errors import SourceBroken
 from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Shape
@@ -86,9 +85,7 @@ class FilesConnector(Connector[PlaceSettings, Selection]):
             if opened is None:
                 yield None
                 return
-            name: str | None = unquote(urlsplit(entries[0].path).path.rpartition("/")[2])
-            name = name if not place.lists else entries[0].name
-            pieces = opened.pieces
+            pieces, name = opened.pieces, place.name_of(entries[0])
             if selection.inner is not None:
                 inside = unpacked(pieces, name, selection.inner, place.host)
                 pieces, name = await stack.enter_async_context(inside)

@@ -241,7 +241,7 @@ def dav(root: Path) -> Iterator[Serving]:
         "property_manager": False,
     })  # fmt: skip
     server = Server(("127.0.0.1", 0), _counted(app, its), numthreads=2)
-    server.timeout = 0.3  # type: ignore[assignment]  # seconds, whole or not
+    server.timeout = 0.3  # seconds
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()

@@ -18,6 +18,7 @@ from app.connectors.places.choosing import dated
 from app.connectors.places.folder import FolderPlace
 from app.connectors.places.settings import PlaceSettings
 from app.formats.guidance import FileRefused
+from tests.connectors.farm import Farm
 from tests.connectors.places.servers import put
 from tests.connectors.sources import Asked, means, reply, web
 
@@ -102,6 +103,27 @@ async def test_a_marker_of_a_web_server_is_asked_for(tmp_path: Path) -> None:
             assert got is not None
 
     assert [asked.path for asked in server.asked] == ["/a.csv.done", "/a.csv.done", "/a.csv"]
+
+
+async def test_a_harvest_of_what_is_not_done_yet_is_unchanged_and_the_check_says_why(
+    farm: Farm, drop: Path
+) -> None:
+    put(drop / "park.csv", "no,name\n1,架空第一\n".encode())
+    feed = {
+        "dataset": await farm.dataset(),
+        "selection": {"path": "park*.csv", "marker": "{name}.done"},
+        "publish": True,
+    }
+    connector = await farm.add("file", {"base": str(drop)}, feed)
+
+    first = await farm.run(connector)
+    tested = (await farm.ask("POST", f"/{connector}/test")).json()["checks"]
+    put(drop / "park.csv.done", b"")
+    second = await farm.run(connector)
+
+    assert (first["state"], first["version_number"]) == ("unchanged", None)
+    assert [each["at"] for each in tested] == [None, "unready"]
+    assert (second["state"], second["rows"]) == ("ok", 1)
 
 
 @pytest.mark.parametrize("change", ["grows", "is renamed"])

@@ -65,13 +65,17 @@ class FixedTable:
         for number, record in self._data(progress):
             count += 1
             row = cut.row(number, record)
-            sums.add(row)
+            if self.layout.trailer.sums:
+                sums.add(row)
             yield row
         self._check_trailer(progress, count, sums)
 
     def _data(self, progress: "_Progress") -> Iterator[tuple[int, bytes]]:
         """The records that hold data, with their numbers; the trailers are kept."""
         layout = self.layout
+        if layout.trailer.mark is None and layout.only is None and layout.headers is None:
+            yield from self._between(progress)
+            return
         for number, record in self._between(progress):
             if _bears(record, layout.trailer.mark, layout):
                 if len(progress.trailers) >= _MOST_TRAILERS:
