@@ -116,12 +116,12 @@ async def test_who_does_not_speak_as_agreed_is_told(
     scheme: str, said: bytes | None, hang: bool, told: set[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    quick = Bounds(seconds=0.3)
-    for module, name, value in (
-        (sftp_module, "_CONNECT_SECONDS", 0.3), (ftp_module, "SILENT_SECONDS", 0.3),
-        (dav_module, "_LISTING", quick), (s3_module, "_LISTING", quick),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, value)
+    if hang:
+        quick = Bounds(seconds=0.3)
+        monkeypatch.setattr(sftp_module, "_CONNECT_SECONDS", 0.3)
+        monkeypatch.setattr(ftp_module, "SILENT_SECONDS", 0.3)
+        monkeypatch.setattr(dav_module, "_LISTING", quick)
+        monkeypatch.setattr(s3_module, "_LISTING", quick)
     settings: dict[str, Any] = {"auth": {"type": "basic", "user": "u", "password": "hidden"}}
     before = asyncio.all_tasks()
     async with _says(said or b"", hang=hang) as port, means() as ours:
@@ -201,11 +201,12 @@ async def test_a_private_key_signs_in_and_a_line_of_known_hosts_is_taken(
         told = {"type": "key_pair", "user": USER, "private_key": private}
         return told | ({"passphrase": phrase} if phrase else {})
 
+    sealed = proof(key, "hidden-phrase")
     async with means() as ours:
-        for each in (proof(key), proof(key, "hidden-phrase")):
+        for each in (proof(key), sealed):
             made = _made(sftp.at("keys", auth=each, host_key=sftp.known_hosts), ours)
             assert await taken(made, path="a.csv") == b"a\n1\n"
-        wrong = {**proof(key, "hidden-phrase"), "passphrase": "hidden-other"}
+        wrong = {**sealed, "passphrase": "hidden-other"}
         found = [
             await _outcome(_made(sftp.at("keys", auth=each), ours).check())
             for each in (proof(stranger), wrong, {**wrong, "private_key": "no key"})
@@ -480,6 +481,61 @@ def _in_place(its: Serving, name: str, change: str) -> None:
             file.write(b"b\n")
         else:
             file.truncate(1_000_000)
+
+
+@asynccontextmanager
+async def _cutting(port: int, after: int, *, stall: bool) -> AsyncIterator[int]:
+    """A way to a port that ends, or says nothing more, after so many bytes of the answer."""
+
+    async def forward(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: float
+    ) -> None:
+        while left > 0 and (piece := await reader.read(65_536)):
+            writer.write(piece)
+            left -= len(piece)
+        if left <= 0 and stall:
+            await asyncio.sleep(60)
+        writer.close()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        its_reader, its_writer = await asyncio.open_connection("127.0.0.1", port)
+        there = asyncio.create_task(forward(reader, its_writer, float("inf")))
+        try:
+            await asyncio.wait(
+                {there, asyncio.create_task(forward(its_reader, writer, after))},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            writer.close()
+            its_writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("stall", "told"), [(False, ("broken", "cut_off")), (True, ("slow", "silence"))]
+)
+@pytest.mark.parametrize("transport", ["sftp", "dav"])
+async def test_half_a_file_is_none(
+    transports: dict[str, Serving], transport: str, stall: bool, told: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    its = transports[transport]
+    its.put("half/a.csv", b"a\n" * 3_000_000)
+    if stall:
+        quick = Bounds(most_bytes=1 << 30, seconds=60, silent_seconds=0.5)
+        monkeypatch.setattr(sftp_module, "SILENT_SECONDS", 0.5)
+        monkeypatch.setattr(dav_module, "BOUNDS", quick)
+    port = int(its.address.rpartition(":")[2])
+    async with _cutting(port, 2_000_000, stall=stall) as way, means() as ours:
+        settings = its.at("half")
+        settings["base"] = settings["base"].replace(str(port), str(way))
+        found = await _outcome(taken(_made(settings, ours), path="a.csv"))
+
+    assert found == told
+    assert await _settled(its) == 0
 
 
 async def test_known_files_are_not_fetched_again(sftp: Serving) -> None:
