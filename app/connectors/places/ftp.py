@@ -45,27 +45,45 @@ class _Named(ssl.SSLContext):
     """Expects a certificate of the name that was asked for, though an address is connected to."""
 
     name = ""
+    session: ssl.SSLSession | None = None  # to be taken up again: many servers ask it of data
 
     def wrap_bio(self, incoming: Any, outgoing: Any, *given: Any, **more: Any) -> ssl.SSLObject:
-        """As it is, but for the name."""
-        return super().wrap_bio(
-            incoming, outgoing, *given, **{**more, "server_hostname": self.name}
-        )
+        """As it is, but for the name and the session."""
+        told = {**more, "server_hostname": self.name, "session": self.session}
+        return super().wrap_bio(incoming, outgoing, *given, **told)
 
 
 class _Client(aioftp.Client):
-    """Keeps count of its connections: the library forgets one whose command is refused."""
+    """Speaks TLS over a data connection once its command is accepted, as servers expect it
+    (RFC 4217, 12.6), and lets go of every connection, those of refused commands too."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, tls: _Named | None, **given: Any) -> None:
         super().__init__(**given)
+        self._tls = tls
         self._writers: list[asyncio.StreamWriter] = []
 
     async def _open_connection(
         self, host: str, port: int
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await super()._open_connection(host, port)
-        self._writers = [each for each in self._writers if not each.is_closing()] + [writer]
+        async with asyncio.timeout(self.connection_timeout):
+            reader, writer = await asyncio.open_connection(host, port)
+        self._writers = [*(each for each in self._writers if not each.is_closing()), writer]
         return reader, writer
+
+    async def get_stream(  # type: ignore[override]  # it is awaited, and never entered
+        self, command: str, expected_codes: str = "1xx", **_: Any
+    ) -> aioftp.DataConnectionThrottleStreamIO:
+        """The data connection of a command."""
+        reader, writer = await self.get_passive_connection()
+        await self.command(command, expected_codes)
+        stream = aioftp.DataConnectionThrottleStreamIO(
+            self, reader, writer, throttles={"_": self.throttle}, timeout=self.socket_timeout
+        )
+        if self._tls is not None:
+            control = self.stream.writer.transport.get_extra_info("ssl_object")
+            self._tls.session = control.session
+            await stream.start_tls(self._tls, self._tls.name)
+        return stream
 
     def close(self) -> None:
         """Let go of all of them."""
@@ -77,7 +95,7 @@ class _Client(aioftp.Client):
 class FtpPlace(Place):
     """A folder of an FTP server, over one control connection."""
 
-    def __init__(self, settings: PlaceSettings, client: aioftp.Client) -> None:
+    def __init__(self, settings: PlaceSettings, client: _Client) -> None:
         self.host = settings.host
         self._base = at_home(settings)
         self._client = client
@@ -125,7 +143,7 @@ class FtpPlace(Place):
         """The bytes; at their end the file is to be as it was."""
         del known
         async with _asked(self.host, entry.path):
-            stream = await self._client.get_stream(f"RETR {self._at(entry.path)}", "1xx")
+            stream = await self._client.get_stream(f"RETR {self._at(entry.path)}")
         try:
             yield Opened(whole(self._pieces(stream, entry), entry, self.host), entry.proof)
         finally:
@@ -155,7 +173,9 @@ async def ftp_place(settings: PlaceSettings, outbound: Outbound) -> AsyncIterato
     with _told(settings.host, "/"):
         async with asyncio.timeout(_CONNECT_SECONDS):
             found = await outbound.addresses(settings.host, settings.port, is_plain=is_plain)
+    tls = None if is_plain else await asyncio.to_thread(_tls, settings)
     client = _Client(
+        tls,
         socket_timeout=SILENT_SECONDS,
         connection_timeout=_CONNECT_SECONDS,
         encoding=settings.names,
@@ -163,13 +183,15 @@ async def ftp_place(settings: PlaceSettings, outbound: Outbound) -> AsyncIterato
     )
     try:
         async with _asked(settings.host, "/"):
-            await _signed_in(client, settings, found)
+            await _signed_in(client, settings, found, tls)
         yield FtpPlace(settings, client)
     finally:
         client.close()
 
 
-async def _signed_in(client: aioftp.Client, settings: PlaceSettings, found: list[str]) -> None:
+async def _signed_in(
+    client: _Client, settings: PlaceSettings, found: list[str], tls: _Named | None
+) -> None:
     for last, address in enumerate(found, 1 - len(found)):
         try:
             await client.connect(address, settings.port)
@@ -177,8 +199,8 @@ async def _signed_in(client: aioftp.Client, settings: PlaceSettings, found: list
         except OSError:
             if last == 0:
                 raise
-    if settings.scheme == "ftps":
-        await client.upgrade_to_tls(_tls(settings))
+    if tls is not None:
+        await client.upgrade_to_tls(tls)
     user, password = login_of(settings)
     try:
         await client.login(user, password or "")
@@ -186,7 +208,7 @@ async def _signed_in(client: aioftp.Client, settings: PlaceSettings, found: list
         raise SourceRefused(source=settings.host, at="credentials") from exc
 
 
-def _tls(settings: PlaceSettings) -> ssl.SSLContext:
+def _tls(settings: PlaceSettings) -> _Named:
     made = _Named(ssl.PROTOCOL_TLS_CLIENT)
     made.name = settings.host
     if settings.ca is None:
