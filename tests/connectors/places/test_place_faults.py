@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -291,6 +292,70 @@ async def test_a_name_that_cannot_be_said_hides_no_other(sftp: Serving, ftp: Ser
         found = [await _made(its.at("odd"), ours).discover() for its in (sftp, ftp)]
 
     assert [[each.name for each in names] for names in found] == [["公園　１.csv"]] * 2
+
+
+class _Strict:
+    """An FTPS server that speaks TLS over data only once it has said so, as most do."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self.taken_up: list[bool] = []
+        self._data: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
+            asyncio.Queue()
+        )
+
+    async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = {
+            "USER": "331 -", "PASS": "230 -", "PBSZ": "200 -", "PROT": "200 -", "TYPE": "200 -",
+            "MLST": "250-\r\n size=4;modify=20261129000000;type=file; a.csv\r\n250 -",
+        }  # fmt: skip
+        writer.write(b"220 -\r\n")
+        async with await asyncio.start_server(self._take, "127.0.0.1", 0) as data:
+            while line := (await reader.readline()).decode().strip():
+                command = line.partition(" ")[0]
+                if command == "EPSV":
+                    port = data.sockets[0].getsockname()[1]
+                    writer.write(f"229 - (|||{port}|)\r\n".encode())
+                elif command == "AUTH":
+                    writer.write(b"234 -\r\n")
+                    await writer.start_tls(self._tls)
+                elif command == "RETR":
+                    writer.write(b"150 -\r\n")
+                    await self._send()
+                    writer.write(b"226 -\r\n")
+                else:
+                    writer.write(f"{said[command]}\r\n".encode())
+        writer.close()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._data.put((reader, writer))
+
+    async def _send(self) -> None:
+        _, writer = await self._data.get()
+        await writer.start_tls(self._tls)
+        self.taken_up.append(writer.get_extra_info("ssl_object").session_reused)
+        writer.write(b"a\n1\n")
+        await writer.drain()
+        writer.close()
+
+
+async def test_data_are_protected_once_the_command_is_accepted_and_by_the_session_we_have(
+    tmp_path: Path,
+) -> None:
+    file = servers.certificate(tmp_path, "127.0.0.1")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file)
+    strict = _Strict(tls)
+    server = await asyncio.start_server(strict.speak, "127.0.0.1", 0)
+    settings = {
+        "base": f"ftps://127.0.0.1:{server.sockets[0].getsockname()[1]}/",
+        "ca": file.read_text().partition("-----END PRIVATE KEY-----")[2],
+        "auth": {"type": "basic", "user": USER, "password": PASSWORD},
+    }
+    async with server, means() as ours, asyncio.timeout(10):
+        got = await taken(_made(settings, ours), path="a.csv")
+
+    assert (got, strict.taken_up) == (b"a\n1\n", [True])
 
 
 # --- WebDAV --------------------------------------------------------------------------------------
