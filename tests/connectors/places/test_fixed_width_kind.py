@@ -103,7 +103,8 @@ async def test_a_trailer_that_counts_others_refuses_the_file_and_readers_keep_wh
     assert "153 bytes, which 40 bytes a record do not divide" in runs[3]["error_en"]
 
 
-def test_days_of_eras_and_what_means_nothing_are_read() -> None:
+@pytest.mark.parametrize("unit", ["bytes", "characters"])
+def test_days_of_eras_and_what_means_nothing_are_read(unit: str) -> None:
     columns = [
         {"label": "a", "start": 1, "length": 7, "date": "era"},
         {"label": "b", "start": 8, "length": 8, "date": "western", "empty": ["99999999"]},
@@ -117,7 +118,7 @@ def test_days_of_eras_and_what_means_nothing_are_read() -> None:
         b"608112920261129abc\n"  # no such era
         b"508113020261131abc\n"
     )
-    got = take(body, fixed_width={"encoding": "cp932", "columns": columns})
+    got = take(body, fixed_width={"encoding": "cp932", "unit": unit, "columns": columns})
 
     assert [list(row.values())[4:] for row in got.rows] == [
         ["2026-11-29", "2026-11-29", "abc"],

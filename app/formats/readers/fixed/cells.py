@@ -33,7 +33,7 @@ def reader_of(column: Column, encoding: str) -> ReadCell:
     read = _plain_reader(column, encoding)
     if column.date is None and not column.empty:
         return read
-    return lambda cell: _dated(read(cell), column)
+    return lambda cell: dated(read(cell), column)
 
 
 def _plain_reader(column: Column, encoding: str) -> ReadCell:
@@ -49,7 +49,7 @@ def _plain_reader(column: Column, encoding: str) -> ReadCell:
     return lambda cell: text(cell, encoding)
 
 
-def _dated(found: str, column: Column) -> str:
+def dated(found: str, column: Column) -> str:
     """A day as YYYY-MM-DD; nothing for zeros, blanks, and what the layout says means nothing."""
     plain = found.strip()
     if plain in column.empty:

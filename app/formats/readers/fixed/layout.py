@@ -90,6 +90,11 @@ class FixedLayout:
     headers: Mark | None = None
 
     @property
+    def has_marks(self) -> bool:
+        """Whether each record has to be looked at before it is known for data."""
+        return any(each is not None for each in (self.trailer.mark, self.only, self.headers))
+
+    @property
     def width(self) -> int:
         """The place behind the last column."""
         return max(column.end for column in self.columns)

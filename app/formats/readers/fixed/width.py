@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from app.formats.guidance import FileRefused
 from app.formats.readers.documents.row_batches import SAMPLE_ROWS, Row, gathered, sample_of
-from app.formats.readers.fixed.cells import ReadCell, Spoilt, reader_of, text
+from app.formats.readers.fixed.cells import ReadCell, Spoilt, dated, reader_of, text
 from app.formats.readers.fixed.ebcdic import FAMILY
 from app.formats.readers.fixed.layout import Column, FixedLayout, Mark, fixed_layout
 from app.formats.stored import StoredFile
@@ -61,11 +61,12 @@ class FixedTable:
 
     def _rows(self, progress: "_Progress") -> Iterator[Row]:
         cut, sums = _Cutter(self.layout), _Sums(self.layout)
-        count = 0
-        for number, record in self._data(progress):
+        count, has_sums = 0, bool(self.layout.trailer.sums)
+        records = self._data if self.layout.has_marks else self._between
+        for number, record in records(progress):
             count += 1
             row = cut.row(number, record)
-            if self.layout.trailer.sums:
+            if has_sums:
                 sums.add(row)
             yield row
         self._check_trailer(progress, count, sums)
@@ -73,9 +74,6 @@ class FixedTable:
     def _data(self, progress: "_Progress") -> Iterator[tuple[int, bytes]]:
         """The records that hold data, with their numbers; the trailers are kept."""
         layout = self.layout
-        if layout.trailer.mark is None and layout.only is None and layout.headers is None:
-            yield from self._between(progress)
-            return
         for number, record in self._between(progress):
             if _bears(record, layout.trailer.mark, layout):
                 if len(progress.trailers) >= _MOST_TRAILERS:
@@ -228,13 +226,13 @@ class _Cutter:
     """Cuts records into cells."""
 
     layout: FixedLayout
-    _readers: list[ReadCell] = field(init=False)
+    _readers: list[tuple[Column, ReadCell]] = field(init=False)
     _all_text: bool = field(init=False)
     _has_days: bool = field(init=False)
 
     def __post_init__(self) -> None:
         columns, encoding = self.layout.columns, self.layout.encoding
-        self._readers = [reader_of(column, encoding) for column in columns]
+        self._readers = [(column, reader_of(column, encoding)) for column in columns]
         self._has_days = any(column.date is not None or column.empty for column in columns)
         self._all_text = (
             encoding in _ASCII_LIKE
@@ -249,16 +247,13 @@ class _Cutter:
             return Row(number, [line[column.start : column.end] for column in self.layout.columns])
         if not self.layout.is_bytes:
             return self._by_characters(number, record)
-        return self._cut(number, [record[each.start : each.end] for each in self.layout.columns])
-
-    def _cut(self, number: int, given: list[bytes]) -> Row:
         cells: list[str | None] = []
         wrong: WrongRow | None = None
-        for at, (cell, read) in enumerate(zip(given, self._readers, strict=True)):
+        for at, (column, read) in enumerate(self._readers):
             try:
-                cells.append(read(cell))
+                cells.append(read(record[column.start : column.end]))
             except Spoilt as exc:
-                cells.append(cell.hex())
+                cells.append(record[column.start : column.end].hex())
                 wrong = wrong or WrongRow(str(exc), column=at)
         return Row(number, cells, wrong)
 
@@ -268,7 +263,13 @@ class _Cutter:
         except Spoilt as exc:
             shown = record.decode(self.layout.encoding, "replace").replace("\0", "\ufffd")
             return Row(number, [], WrongRow(str(exc), raw=(shown,)))
-        parts = [line[column.start : column.end] for column in self.layout.columns]
-        if not self._has_days:
-            return Row(number, list(parts))
-        return self._cut(number, [part.encode(self.layout.encoding) for part in parts])
+        cells: list[str | None] = []
+        wrong: WrongRow | None = None
+        for at, column in enumerate(self.layout.columns):
+            cell = line[column.start : column.end]
+            try:
+                cells.append(dated(cell, column) if self._has_days else cell)
+            except Spoilt as exc:
+                cells.append(cell)
+                wrong = wrong or WrongRow(str(exc), column=at)
+        return Row(number, cells, wrong)
