@@ -49,6 +49,11 @@ WHY: Final[dict[str, _Why]] = {
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
     "clock": _Why("連携元の時計と合っていません", "its clock and ours differ"),
     "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
+    "host_key": _Why("ホスト鍵が登録と違います", "its host key is not the one that was given"),
+    "unready": _Why("{detail} はまだ完了していません", "{detail} is not done yet", passes=True),
+    "unlisted": _Why("ファイルの一覧がなく、パターンは使えません", "it lists no files: give a whole path"),
+    "many": _Why("{detail} 個のファイルが該当します", "{detail} files in it meet the pattern"),
+    "crowded": _Why("{detail} 件を超えるファイルがあります", "it has more than {detail} files"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
 

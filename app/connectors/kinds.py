@@ -21,6 +21,7 @@ _OWN: Final[Mapping[str, str]] = {
     "agent": "app.connectors.agent:AgentConnector",
     "ckan": "app.connectors.ckan:CkanConnector",
     "file": "app.connectors.file:FileConnector",
+    "fixed_width": "app.connectors.fixed_width:FixedWidthConnector",
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
     "linkage": "app.connectors.linkage:LinkageConnector",

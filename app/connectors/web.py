@@ -5,7 +5,14 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
@@ -126,9 +133,16 @@ class Web:
 
     @asynccontextmanager
     async def get(
-        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        bounds: Bounds,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        content: bytes | None = None,
+        takes: Sequence[int] = (200,),
     ) -> AsyncIterator[Streamed]:
-        """The answer while it comes: 200, and 304 to who asks by a condition.
+        """The answer while it comes: 200 or what is taken, and 304 to who asks by a condition.
 
         Raises `SourceError` and `OutboundRefused`.
         """
@@ -139,12 +153,14 @@ class Web:
             proven = await self._proven(at) if is_own else {}
             with told():
                 asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **passage.sent(), **proven}, bounds=bounds,
-                    shows_redirects=True, way=self.way if is_own else self.way.unproven,
+                    method, at, headers={**(headers or {}), **passage.sent(), **proven},
+                    content=content, bounds=bounds, shows_redirects=True,
+                    way=self.way if is_own else self.way.unproven,
                 )  # fmt: skip
                 async with asking as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
-                        if not (is_conditional and answer.status == 304):
+                        is_same = is_conditional and answer.status == 304
+                        if not is_same and answer.status not in takes:
                             check_status(answer.host, answer.status, answer.headers)
                         async with aclosing(_told_pieces(answer.pieces)) as pieces:
                             yield replace(answer, pieces=pieces)

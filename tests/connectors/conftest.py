@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.connectors.kinds import Kinds
+from app.connectors.places import choosing
 from app.connectors.scripted import ScriptedConnector
 from app.kit.settings import Settings
 from app.tasks.harvest import Harvester
@@ -17,6 +18,12 @@ from tests.connectors.farm import Farm
 from tests.connectors.other import Other, other_platform
 from tests.database import DatabaseServer
 from tests.world import KENKO, World
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at a file follows at once."""
+    monkeypatch.setattr(choosing, "PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

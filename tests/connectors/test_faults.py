@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from app.connectors import file as file_module
 from app.connectors import http_json as http_json_module
 from app.connectors.errors import (
     FolderNotLent,
@@ -24,6 +23,8 @@ from app.connectors.errors import (
 from app.connectors.file import FileConnector, FileSelection, FileSettings
 from app.connectors.frame import AnyConnector, Known, Means, Shape
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
+from app.connectors.places import http as http_module
+from app.connectors.places.folder import FolderPlace
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from app.query.fields import Field, FieldType
@@ -125,7 +126,7 @@ async def test_what_is_no_list_of_records_is_told(
 async def test_a_source_that_hangs_is_slow_and_one_that_is_not_there_unreachable(
     make: Callable[..., tuple[AnyConnector, Shape]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((http_json_module, "_PAGE"), (file_module, "_BOUNDS")):
+    for module, name in ((http_json_module, "_PAGE"), (http_module, "BOUNDS")):
         quick = replace(getattr(module, name), silent_seconds=0.2)
         monkeypatch.setattr(module, name, quick)
     async with web(lambda _: b"") as server, means() as its:
@@ -376,7 +377,7 @@ async def test_no_path_leads_out_of_a_folder_that_is_lent(tmp_path: Path, path: 
 
 @pytest.mark.parametrize(("base", "path"), [("lent/d", "a.csv"), ("lent", "d/a.csv")])
 async def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_read(
-    tmp_path: Path, base: str, path: str
+    tmp_path: Path, base: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner, other = tmp_path / "lent" / "d", tmp_path / "other"
     for folder in (inner, other):
@@ -384,18 +385,18 @@ async def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_read(
         (folder / "a.csv").write_text("a\n1\n")
         os.utime(folder / "a.csv", (1, 1))
 
-    class Swapped(FileConnector):
-        """Somebody is quick."""
+    def swapped(self: FolderPlace, *given: Any) -> BinaryIO:
+        inner.rename(tmp_path / "lent" / "was")  # somebody is quick
+        inner.symlink_to(other)
+        return opened(self, *given)
 
-        def _open(self, *given: Any) -> BinaryIO:
-            inner.rename(tmp_path / "lent" / "was")
-            inner.symlink_to(other)
-            return super()._open(*given)
-
+    opened = FolderPlace._open
+    monkeypatch.setattr(FolderPlace, "_open", swapped)
     async with means("", tmp_path / "lent") as its:
         with pytest.raises(SourceUnreachable):
             await _taken(
-                Swapped(FileSettings(base=str(tmp_path / base)), its), FileSelection(path=path)
+                FileConnector(FileSettings(base=str(tmp_path / base)), its),
+                FileSelection(path=path),
             )
 
 
@@ -425,12 +426,14 @@ async def test_the_newest_file_counts_and_only_when_it_is_done(tmp_path: Path) -
         made = FileConnector(FileSettings(base=str(tmp_path)), its)
         newest = await _taken(made, FileSelection(path="d-*.csv"))
         marked = FileSelection(path="d-*.csv", marker="{name}.done")
-        with pytest.raises(SourceBroken):
-            await _taken(made, marked)
+        async with made.harvest(marked) as waiting:
+            assert waiting is None
+        with pytest.raises(SourceBroken) as refused:
+            await made.check(marked)
         (tmp_path / "d-1.csv.done").touch()
         done = await _taken(made, marked)
 
-    assert (newest, done) == (b"a\n2\n", b"a\n1\n")
+    assert (newest, done, refused.value.at) == (b"a\n2\n", b"a\n1\n", "unready")
 
 
 async def test_a_file_that_is_written_to_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
