@@ -98,6 +98,8 @@ from app.kit.live import Live, LiveCache
 from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.live.reader import LiveReader
+from app.live.sources import LiveSources
 from app.oauth import code_grant, exchange
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
@@ -263,6 +265,10 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
+        kinds = Kinds()
+        sources = LiveSources(sealer, kinds, outbound, settings.lent_folders)
+        live_reader = LiveReader(sources, cache_bytes=settings.answer_cache_bytes)
+        stack.push_async_callback(live_reader.close)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -277,7 +283,8 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sealer=sealer,
             outbound=outbound,
             sends_mail=settings.smtp_url is not None,
-            kinds=Kinds(),
+            kinds=kinds,
+            live_reader=live_reader,
             lent_folders=settings.lent_folders,
             previews=Previews(),
             clients=clients,
@@ -302,6 +309,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
                 most_exports=settings.rate_exports,
+                live=live_reader,
             ),
             aggregator=Aggregator(
                 database,

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from app.api.dataset_shapes import DatasetId, MappingStepIn
 from app.api.shapes import InShape, Name, OutShape, Time
 from app.catalogue.connectors import MOST_FEEDS, NewFeed
+from app.models.connectors import Mode
 from app.models.parties import Zone
 
 _SELECTION: JsonDict = {"path": "shelters.json", "rows": "/items"}
@@ -44,12 +45,22 @@ class FeedIn(InShape):
         default=None, description="In place of the dataset's own; the source's names to its fields"
     )
     publish: bool = Field(default=False, description="Readers get each new version at once")
+    mode: Mode = Field(
+        default=Mode.HARVEST,
+        description="`live`: each read asks the source; the dataset keeps its id and its versions",
+    )
+    stale_for_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = Field(
+        default=None,
+        description="Live: how old the last good answer may be that is given, marked as stale,"
+        " while the source is away",
+    )
 
     def told(self) -> NewFeed:
         """As the registry takes it."""
         return NewFeed(
-            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish
-        )
+            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish,
+            self.mode, self.stale_for_seconds,
+        )  # fmt: skip
 
 
 class ConnectorIn(InShape):
@@ -99,12 +110,13 @@ class FeedOut(OutShape):
     """What feeds one dataset, and when next."""
 
     dataset_id: str
-    mode: str
+    mode: Mode
     selection: dict[str, Any]
     schedule: str | None
     next_at: Time | None
     mapping: list[dict[str, Any]] | None
     publish: bool
+    stale_for_seconds: int | None
     version_number: int | None = Field(description="The version that the source was last seen as")
 
 

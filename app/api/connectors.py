@@ -210,7 +210,7 @@ async def preview(
 @router.post(
     "/{connector_id}/runs", status_code=202, response_model=HarvestOut,
     summary="Harvest now",
-    responses=problems(*_MINE, "connector_feed_not_found", "connector_run_under_way"),
+    responses=problems(*_MINE, "connector_feed_not_found", "connector_run_under_way", "feed_is_live"),
 )  # fmt: skip
 async def run_connector(
     connector_id: UUID, body: RunIn, caller: CatalogueWriter, session: Writing

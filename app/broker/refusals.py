@@ -178,6 +178,26 @@ class LogBehind(AppError):
     )
 
 
+class DatasetIsLive(AppError):
+    """Nothing of the dataset is stored: its source answers, and so it is asked in fewer ways."""
+
+    kind = Kind.CONFLICT
+    code = "dataset_is_live"
+    ja = (
+        "データセット {dataset} は提供元にその都度問い合わせます（live）。過去の版、差分、集計、ファイルなど、"
+        "保存したレコードが必要な取得はできません。今のレコードを /v1/datasets/{dataset}/records で"
+        "（JSON、GeoJSON、CSV、NDJSON）取得してください。"
+    )
+    en = (
+        "The dataset {dataset} is live: its source is asked at each read. Nothing that needs stored"
+        " records can be had of it: no past versions, differences, aggregates, files. Ask"
+        " /v1/datasets/{dataset}/records for its records of now, as JSON, GeoJSON, CSV or NDJSON."
+    )
+
+    def __init__(self, *, dataset: str) -> None:
+        super().__init__(dataset=dataset)
+
+
 def refusal_of(deny: Deny) -> AccessRefused:
     """The refusal to raise for a rule's no."""
     if deny.reason is Reason.FACTS_TOO_OLD:

@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log
 from app.audit.events import Event
 from app.catalogue.schedules import next_after
-from app.connectors.frame import AnyConnector, Means, Shape, joined, parted
+from app.connectors.frame import AnyConnector, Capabilities, Means, Shape, joined, parted
 from app.connectors.kinds import Kinds, opened
 from app.formats.mapping import check_mapping
 from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.errors import AppError, Fault, Kind
-from app.models.connectors import ConnectorEntry, Feed
+from app.models.connectors import ConnectorEntry, Feed, Mode
 from app.models.datasets import DataClass, Dataset
 from app.query.fields import Field
 
@@ -66,6 +66,8 @@ class NewFeed:
     schedule: str | None = None
     mapping: Sequence[Mapping[str, Any]] | None = None
     publish: bool = False
+    mode: str = Mode.HARVEST
+    stale_for_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,13 +280,16 @@ async def _feed(
 def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
     mapping = [dict(step) for step in new.mapping] if new.mapping is not None else None
     if feed is None:
-        feed = Feed(dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None)
+        feed = Feed(dataset_id=new.dataset, connector_id=entry.id, mode=new.mode, schedule=None)
     if (feed.selection, feed.mapping) != (dict(new.selection), mapping):
         feed.validators = feed.version_number = None  # they prove nothing of another selection
-    if feed.schedule != new.schedule:
-        feed.next_at = next_after(new.schedule, clock.now()) if new.schedule else None
+    # What is proven of the source stays so while it is asked live: harvested again it is no change.
+    if (feed.schedule, feed.mode) != (new.schedule, new.mode):
+        schedule = new.schedule if new.mode == Mode.HARVEST else None
+        feed.next_at = next_after(schedule, clock.now()) if schedule else None
     feed.selection, feed.mapping = dict(new.selection), mapping
-    feed.schedule, feed.publish = new.schedule, new.publish
+    feed.schedule, feed.publish, feed.mode = new.schedule, new.publish, new.mode
+    feed.stale_for_seconds = new.stale_for_seconds
     return feed
 
 
@@ -293,6 +298,8 @@ async def _wrong_with(
 ) -> list[Fault]:
     dataset = await session.get_one(Dataset, new.dataset)
     faults = check_steps(dataset, new.mapping, f"{at}/mapping")
+    if new.mode == Mode.LIVE:
+        faults += _wrong_live(dataset, kinds.get(entry.kind).capabilities, new, at)
     try:
         kinds.get(entry.kind).selection_shape.model_validate(dict(new.selection))
     except ValidationError as wrong:
@@ -310,6 +317,24 @@ async def _wrong_with(
         faults.append(Fault(f"{at}/schedule", "invalid_schedule",
                             "cron の5項目（分 時 日 月 曜日）で指定してください。例: 0 3 * * *",
                             "Give the five fields of cron: minute hour day month weekday."))  # fmt: skip
+    return faults
+
+
+def _wrong_live(dataset: Dataset, can: Capabilities, new: NewFeed, at: str) -> list[Fault]:
+    """What keeps a source from being asked whenever the dataset is read."""
+    faults = []
+    if not can.answers:
+        faults.append(Fault(f"{at}/mode", "kind_only_harvests",
+                            "この種別は収集専用です。mode に harvest を指定してください。",
+                            "This kind only harvests: give the mode harvest."))  # fmt: skip
+    if dataset.fields is None:
+        faults.append(Fault(f"{at}/mode", "live_without_fields",
+                            "live には、データセットの fields の宣言が必要です。",
+                            "The mode live needs the dataset's declared fields."))  # fmt: skip
+    if any("pattern" in step for step in new.mapping or dataset.mapping or ()):
+        faults.append(Fault(f"{at}/mapping", "live_pattern",
+                            "pattern は収集でだけ使えます。live では連携元で値を分けてください。",
+                            "A pattern is for harvests alone: live, have the source part the value."))  # fmt: skip
     return faults
 
 

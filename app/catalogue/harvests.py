@@ -25,7 +25,7 @@ from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
-from app.models.connectors import ConnectorEntry, Feed, Harvest, HarvestState
+from app.models.connectors import ConnectorEntry, Feed, Harvest, HarvestState, Mode
 from app.models.datasets import Dataset, Run, RunState
 
 MOST_TRIES: Final = 4
@@ -65,6 +65,15 @@ class HarvestEnded(AppError):
     code = "connector_run_has_ended"
     ja = "実行 {id} は既に終了しています（{state}）。"
     en = "The run {id} has ended already ({state})."
+
+
+class FeedIsLive(AppError):
+    """Readers would not get what is harvested: they are answered by the source."""
+
+    kind = Kind.CONFLICT
+    code = "feed_is_live"
+    ja = "データセット {dataset} は live です。収集するには mode を harvest に変更してください。"
+    en = "The dataset {dataset} is live. Change its mode to harvest to have it harvested."
 
 
 class NotMine(Exception):
@@ -107,8 +116,10 @@ async def ask(
     session: AsyncSession, entry: ConnectorEntry, dataset_id: str, *, by: str | None,
     fresh: bool = False,
 ) -> Harvest:  # fmt: skip
-    """Put a harvest in the queue. Raises `HarvestUnderWay`."""
-    await session.get_one(Feed, dataset_id, with_for_update=True)
+    """Put a harvest in the queue. Raises `HarvestUnderWay`, `FeedIsLive`."""
+    feed = await session.get_one(Feed, dataset_id, with_for_update=True)
+    if feed.mode != Mode.HARVEST:
+        raise FeedIsLive(dataset=dataset_id)
     busy = await _under_way(session, dataset_id)
     if busy is not None:
         raise HarvestUnderWay(dataset=dataset_id, id=busy)
@@ -133,7 +144,7 @@ async def begin_due(session: AsyncSession) -> int:
     due = await session.execute(
         select(Feed, ConnectorEntry)
         .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
-        .where(Feed.next_at <= now, ConnectorEntry.paused.is_(False))
+        .where(Feed.next_at <= now, Feed.mode == Mode.HARVEST, ConnectorEntry.paused.is_(False))
         .order_by(Feed.next_at)
         .limit(_DUE_AT_ONCE)
         .with_for_update(of=Feed, skip_locked=True)

@@ -10,13 +10,16 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Final
+from typing import Literal as Only
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import orjson
 from pydantic import Field, StringConstraints
 
-from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
+from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import (
     SILENT_SECONDS,
     Capabilities,
@@ -25,8 +28,11 @@ from app.connectors.frame import (
     Known,
     Means,
     Proposal,
+    Relayed,
+    Rows,
     Shape,
 )
+from app.connectors.linkage_page import linkage_page
 from app.connectors.web import (
     Address,
     NoProof,
@@ -35,6 +41,7 @@ from app.connectors.web import (
     below,
     check_is_no_page,
     conditions,
+    freshness,
     host_of,
     is_same_origin,
     joined,
@@ -42,11 +49,13 @@ from app.connectors.web import (
 )
 from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
+from app.query.question import Both, Compare, Condition, Literal, Question
 
 # Its records take many times as much while they are held, and reading them holds up everybody.
 _MOST_PAGE: Final = 16 << 20
 _MOST_PAGES: Final = 100_000
 _PAGE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=120, silent_seconds=SILENT_SECONDS)
+_LIVE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=60, silent_seconds=SILENT_SECONDS)
 _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker to wait
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
@@ -65,13 +74,13 @@ _Size = Annotated[int, Field(ge=1, le=100_000)]
 class OnePage(Shape):
     """All records stand in one answer."""
 
-    style: Literal["none"] = "none"
+    style: Only["none"] = "none"
 
 
 class ByPage(Shape):
     """`?page=1`, `?page=2`, … until one has no record, or fewer than `size`."""
 
-    style: Literal["page"]
+    style: Only["page"]
     parameter: _Name = "page"
     first: Annotated[int, Field(ge=0, le=1)] = 1
     size_parameter: _Name | None = None
@@ -81,7 +90,7 @@ class ByPage(Shape):
 class ByOffset(Shape):
     """`?offset=0&limit=100`, `?offset=100&limit=100`, …"""
 
-    style: Literal["offset"]
+    style: Only["offset"]
     parameter: _Name = "offset"
     size_parameter: _Name = "limit"
     size: _Size = 1_000
@@ -90,7 +99,7 @@ class ByOffset(Shape):
 class ByCursor(Shape):
     """Each answer names the next one at `next`: a value for `parameter`, or a whole address."""
 
-    style: Literal["cursor"]
+    style: Only["cursor"]
     parameter: _Name = "cursor"
     next: _Pointer
 
@@ -98,7 +107,7 @@ class ByCursor(Shape):
 class ByLink(Shape):
     """`Link: <…>; rel="next"` (RFC 8288)."""
 
-    style: Literal["link"]
+    style: Only["link"]
 
 
 Paging = Annotated[OnePage | ByPage | ByOffset | ByCursor | ByLink, Field(discriminator="style")]
@@ -119,6 +128,14 @@ class HttpJsonSelection(Shape):
                      Field(max_length=50, default_factory=dict)]  # fmt: skip
     rows: _Pointer = Field(default="", description="JSON pointer to the list (RFC 6901)")
     paging: Paging = Field(default_factory=OnePage)
+    equals: Annotated[dict[_Name, _Name], Field(max_length=50, default_factory=dict)] = Field(
+        description="Live: by a member of the records the parameter that asks for one value of it"
+    )
+    linkage: bool = Field(
+        default=False,
+        description="Live: its records come in the very words of the Linkage Interface, and pages"
+        " of them are passed on as they are",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +176,9 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
     title_en = "HTTP interface (JSON)"
     settings_shape: ClassVar[type[Shape]] = HttpJsonSettings
     selection_shape: ClassVar[type[Shape]] = HttpJsonSelection
-    capabilities = Capabilities(notices_changes=True, discovers=True)
+    capabilities = Capabilities(
+        notices_changes=True, discovers=True, answers=True, filters=True, pages=True
+    )
 
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
@@ -191,6 +210,93 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             yield Harvest(
                 lines, "records.ndjson", None, validators(page.headers) if is_one else None
             )
+
+    def part(self, selection: HttpJsonSelection, question: Question) -> Question:
+        """Equality with what has a parameter, and a page where nothing else is asked."""
+        kept = tuple(part for part in _parts(question.where) if _is_asked(part, selection))
+        is_all = len(kept) == len(_parts(question.where)) and not question.order
+        return Question(
+            question.fields,
+            where=question.where if is_all else _both(kept),
+            limit=question.limit if is_all else None,
+            offset=question.offset if is_all else 0,
+        )
+
+    @asynccontextmanager
+    async def fetch(
+        self, selection: HttpJsonSelection, question: Question, known: Known | None = None
+    ) -> AsyncIterator[Rows | None]:
+        """Page after page, until there are as many records as are wanted."""
+        if self.part(selection, question) != question:
+            why_ja = "条件か並べ替えを扱えません"
+            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
+        url = _with(self._first(selection), {
+            selection.equals[each.field.name]: _literal(each.value)
+            for each in _parts(question.where) if isinstance(each, Compare)
+        })  # fmt: skip
+        skip = question.offset
+        if isinstance(selection.paging, ByOffset):
+            size = min(selection.paging.size, question.limit or selection.paging.size)
+            url = _with(url, {selection.paging.parameter: str(skip),
+                              selection.paging.size_parameter: str(size)})  # fmt: skip
+            skip = 0
+        is_one = isinstance(selection.paging, OnePage)
+        page = await self._asked(url, selection.rows, known if is_one else None, _LIVE)
+        if page is None:
+            yield None
+            return
+        fresh, may_be_kept = freshness(page.headers)
+        async with aclosing(self._batches(page, url, selection, skip, question.limit)) as batches:
+            yield Rows(
+                batches, validators=validators(page.headers) if is_one else None,
+                fresh_seconds=fresh, may_be_kept=may_be_kept,
+            )  # fmt: skip
+
+    async def _batches(
+        self, page: _Page, url: str, selection: HttpJsonSelection, skip: int, limit: int | None
+    ) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
+        """Records behind the first `skip`, `limit` of them; an offset counts on from its first."""
+        paging, walk, left = selection.paging, _Walk(), limit
+        if isinstance(paging, ByOffset):
+            asked = dict(parse_qsl(urlsplit(url).query))
+            walk.rows = int(asked[paging.parameter])
+            paging = paging.model_copy(update={"size": int(asked[paging.size_parameter])})
+        for _ in range(_MOST_PAGES):
+            records, skip = page.records[skip:], max(skip - len(page.records), 0)
+            if left is not None:
+                records, left = records[:left], max(left - len(records), 0)
+            if records:
+                yield records
+            walk.take(page)
+            following = None if left == 0 else _following(page, url, paging, walk)
+            if following is None:
+                return
+            if following == url or not is_same_origin(following, self.settings.base):
+                raise SourceBroken(source=host_of(url), at="redirect")
+            url = following
+            found = await self._asked(url, selection.rows, None, _LIVE)
+            if found is None:
+                break
+            page = found
+        raise SourceBroken(source=host_of(url), at="loop")
+
+    def relays(self, selection: HttpJsonSelection) -> bool:
+        """Where the selection says that its words are ours."""
+        return selection.linkage
+
+    @asynccontextmanager
+    async def relay(
+        self, selection: HttpJsonSelection, question: Question
+    ) -> AsyncIterator[Relayed]:
+        """The first page, as the Linkage Interface has it."""
+        url = _with(self._first(selection), {
+            "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
+        })  # fmt: skip
+        headers = {"Accept": "application/json"}
+        async with self._web.get(url, bounds=_LIVE, headers=headers) as answer:
+            check_is_no_page(answer)
+            body = b"".join([piece async for piece in answer.pieces])
+            yield linkage_page(answer.host, body)
 
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
@@ -256,22 +362,25 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                 await asyncio.sleep(wait)
         return None
 
-    async def _asked(self, url: str, rows: str | None, known: Known | None) -> _Page | None:
+    async def _asked(
+        self, url: str, rows: str | None, known: Known | None, bounds: Bounds = _PAGE
+    ) -> _Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        async with self._web.get(url, bounds=_PAGE, headers=headers) as answer:
+        async with self._web.get(url, bounds=bounds, headers=headers) as answer:
             if answer.status == 304:
                 return None
             check_is_no_page(answer)
             body = bytearray()
             async for piece in answer.pieces:
                 body += piece
+        is_plain = bounds is _LIVE
         if len(body) < _IN_LOOP:
-            return _read(answer, bytes(body), rows)
-        return await asyncio.to_thread(_read, answer, bytes(body), rows)
+            return _read(answer, bytes(body), rows, is_plain=is_plain)
+        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_plain)
 
 
-def _read(answer: Streamed, body: bytes, rows: str | None) -> _Page:
-    document = _parsed(answer, body)
+def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> _Page:
+    document = _parsed(answer, body, _PLAIN if is_plain else _KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:
         found = _at(document, rows)
@@ -281,7 +390,7 @@ def _read(answer: Streamed, body: bytes, rows: str | None) -> _Page:
     return _Page(document, records, answer.headers, hashlib.sha256(body).digest())
 
 
-def _parsed(answer: Streamed, body: bytes) -> Any:
+def _parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
     _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = named.partition(";")[0].strip('" ') or "utf-8"
     codec = _CHARSETS.get(charset)
@@ -295,7 +404,7 @@ def _parsed(answer: Streamed, body: bytes) -> Any:
     if text.lstrip()[:1] == "<":
         raise SourceBroken(source=answer.host, at="html")
     try:
-        return json.loads(text, parse_float=_kept, parse_int=_whole, parse_constant=_refused)
+        return json.loads(text, parse_constant=_refused, **numbers)
     except (ValueError, RecursionError) as exc:
         raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
 
@@ -307,6 +416,10 @@ def _kept(number: str) -> orjson.Fragment:
 
 def _whole(number: str) -> int | orjson.Fragment:
     return int(number) if len(number) < 19 else orjson.Fragment(number.encode())
+
+
+_KEPT: Final[Mapping[str, Any]] = {"parse_float": _kept, "parse_int": _whole}
+_PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal}  # a number as Python has one
 
 
 def _refused(word: str) -> None:
@@ -370,6 +483,35 @@ def _at(document: Any, pointer: str) -> Any:
         else:
             return None
     return document
+
+
+def _parts(where: Condition | None) -> tuple[Condition, ...]:
+    """What must hold, each by itself."""
+    if isinstance(where, Both):
+        return where.parts
+    return () if where is None else (where,)
+
+
+def _both(parts: tuple[Condition, ...]) -> Condition | None:
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    return Both(parts)
+
+
+def _is_asked(part: Condition, selection: HttpJsonSelection) -> bool:
+    """Whether it is equality with a value of what has a parameter."""
+    return isinstance(part, Compare) and part.op == "=" and part.field.name in selection.equals
+
+
+def _literal(value: Literal) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Decimal():
+            return format(value, "f")
+        case date():
+            return value.isoformat()
+    return str(value)
 
 
 def _escaped(name: str) -> str:

@@ -270,6 +270,18 @@ def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
     return {name: value for name, value in told.items() if value and value.isascii()} or None
 
 
+def freshness(headers: Mapping[str, str]) -> tuple[float, bool]:
+    """For how many seconds an answer is fresh, and whether it may be kept (RFC 9111, 4.2, 5.2.2)."""
+    words = [each.strip().lower() for each in headers.get("cache-control", "").split(",")]
+    told = dict(each.partition("=")[::2] for each in words)
+    if "no-store" in told:
+        return 0.0, False
+    if "no-cache" in told:
+        return 0.0, True
+    lasts, age = _seconds(told.get("max-age", "").strip('"')), _seconds(headers.get("age"))
+    return max((lasts or 0.0) - (age or 0.0), 0.0), True
+
+
 def below(base: str, path: str) -> str:
     """The address of a path below a base, whose origin it never leaves."""
     root = base if base.endswith("/") else base + "/"
