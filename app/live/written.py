@@ -92,6 +92,8 @@ class Writing:
         get: Get = lambda record: record[name]  # noqa: E731
         if mask is not None:
             get = lambda record: mask(record[name])  # noqa: E731
+        if field.type is FieldType.DATETIME:
+            return lambda record: _moment(get(record))
         if field.type is FieldType.GEOMETRY and not is_text:
             return lambda record: _fragment(get(record))
         return get
@@ -118,6 +120,14 @@ class Writing:
         if latitude is None or longitude is None:
             return None
         return {"type": "Point", "coordinates": [longitude, latitude]}
+
+
+def _moment(value: Any) -> Any:
+    """With no more of its second than there is."""
+    if not isinstance(value, datetime) or not value.microsecond:
+        return value
+    text = value.isoformat()
+    return text[:-6].rstrip("0") + text[-6:]
 
 
 def _fragment(text: str | None) -> Any:

@@ -35,7 +35,9 @@ CREATE CONSTRAINT TRIGGER connector_tells AFTER UPDATE ON connector
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("connector_feed", sa.Column("stale_for_seconds", sa.Integer()))
-    op.execute(TOLD)
+    # Several statements at once: a prepared one cannot be that.
+    connection = op.get_bind().connection.dbapi_connection
+    connection.run_async(lambda driver: driver.execute(TOLD))
 
 
 def downgrade() -> None:
