@@ -56,7 +56,7 @@ class Stage:
         """What the source says: its rows, in a list."""
         if self.says is not None:
             return self.says
-        found = [row for row in self.rows if asked.query.get("ward") in (None, row["ward"])]
+        found = [row for row in self.rows if asked.query.get("ward") in (None, row.get("ward"))]
         return reply({"items": found}, **self.headers)
 
     async def read(
