@@ -20,6 +20,7 @@ from app.api.problem import problems
 from app.api.records_openapi import describe
 from app.api.state import Platform
 from app.broker.ask import Answer, Ask, Representation
+from app.kit import trace
 from app.kit.errors import AppError, Kind
 from app.query.refusals import wrong
 
@@ -78,6 +79,7 @@ class RecordsEndpoint:
         parameters = parameters_of(raw)
         path = scope["path_params"]
         accept, if_none_match = conditions_of(scope)
+        trace.begin(*_trace_of(scope))
         return await self._read(
             platform,
             Ask(
@@ -119,6 +121,17 @@ def conditions_of(scope: Scope) -> tuple[str | None, str | None]:
         elif name == b"if-none-match":
             if_none_match = value.decode("latin-1")
     return accept, if_none_match
+
+
+def _trace_of(scope: Scope) -> tuple[bytes | None, bytes | None]:
+    """traceparent and tracestate."""
+    parent = state = None
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            parent = value
+        elif name == b"tracestate":
+            state = value
+    return parent, state
 
 
 def read_parameters(raw: bytes) -> tuple[tuple[str, str], ...]:

@@ -293,7 +293,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
         })  # fmt: skip
         headers = {"Accept": "application/json"}
-        async with self._web.get(url, bounds=_LIVE, headers=headers) as answer:
+        async with self._web.get(url, bounds=_LIVE, headers=headers, is_quick=True) as answer:
             check_is_no_page(answer)
             body = b"".join([piece async for piece in answer.pieces])
             yield linkage_page(answer.host, body)
@@ -366,17 +366,17 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, url: str, rows: str | None, known: Known | None, bounds: Bounds = _PAGE
     ) -> _Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        async with self._web.get(url, bounds=bounds, headers=headers) as answer:
+        is_live = bounds is _LIVE
+        async with self._web.get(url, bounds=bounds, headers=headers, is_quick=is_live) as answer:
             if answer.status == 304:
                 return None
             check_is_no_page(answer)
             body = bytearray()
             async for piece in answer.pieces:
                 body += piece
-        is_plain = bounds is _LIVE
         if len(body) < _IN_LOOP:
-            return _read(answer, bytes(body), rows, is_plain=is_plain)
-        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_plain)
+            return _read(answer, bytes(body), rows, is_plain=is_live)
+        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_live)
 
 
 def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> _Page:

@@ -121,22 +121,35 @@ class Web:
 
     @asynccontextmanager
     async def get(
-        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        bounds: Bounds,
+        headers: Mapping[str, str] | None = None,
+        is_quick: bool = False,
     ) -> AsyncIterator[Streamed]:
-        """The answer while it comes: 200, and 304 to who asks by a condition.
+        """The answer while it comes: 200, and 304 to who asks by a condition. `is_quick`: somebody
+        waits for it at request time.
 
         Raises `SourceError` and `OutboundRefused`.
         """
         own, at = _origin(url), url
         is_conditional = any(name.startswith("If-") for name in headers or ())
+        is_kept = self._token is not None
         for _ in range(_MOST_REDIRECTS + 1):
             proven = await self._proven() if _origin(at) == own else {}
             with told():
-                asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
-                    shows_redirects=True,
-                )  # fmt: skip
+                sent = {**(headers or {}), **proven}
+                if is_quick:
+                    asking = self.outbound.quick(at, headers=sent, bounds=bounds)
+                else:
+                    asking = self.outbound.stream(
+                        "GET", at, headers=sent, bounds=bounds, shows_redirects=True
+                    )
                 async with asking as answer:
+                    if answer.status == 401 and is_kept:  # a token lapses: a new one may do
+                        is_kept, self._token = False, None
+                        continue
                     if answer.status not in (301, 302, 303, 307, 308):
                         if not (is_conditional and answer.status == 304):
                             check_status(answer.host, answer.status, answer.headers)

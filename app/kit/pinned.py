@@ -51,6 +51,7 @@ def transport(judged: Judged, trusted: ssl.SSLContext, *, is_plain: bool) -> Any
             resolver=_Judging(judged, is_plain=is_plain),  # type: ignore[arg-type]
             use_dns_cache=False,
             ssl=trusted,
+            limit=0,  # hosts that hang would take the places of those that do not
             limit_per_host=_PER_HOST,
         )
         return aiohttp.ClientSession(

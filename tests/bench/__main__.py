@@ -14,6 +14,7 @@ from tests.bench import (
     files,
     formats,
     kills,
+    live,
     loads,
     number,
     places,
@@ -54,6 +55,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "rights": rest.rights,
     "revocation": revocation.revocation,
     "log": rest.log,
+    "live": live.live,
 }
 _FAILED = (AssertionError, RuntimeError, TimeoutError, ExceptionGroup)
 

@@ -109,7 +109,7 @@ async def stage_of(
     steward = await world.token(party, "catalogue:write")
     reader = await world.token(await world.party(), f"dataset:{dataset}:read")
     made: Stage
-    async with web(lambda asked: made.answer(asked)) as source:
+    async with web(lambda asked: made.answer(asked)) as source:  # noqa: PLW0108 - made later
         feed = {"dataset": dataset, "mode": "live", "selection": selection, **feed}
         body = {
             "kind": "http_json", "name": "台帳", "settings": {"base": source.base}, "feeds": [feed],

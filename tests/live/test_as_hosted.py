@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from tests.live.stage import ROWS, SPECS, Stage, stage_of
-from tests.rows.town import ask
 from tests.rows.test_views import declare
+from tests.rows.town import ask
 from tests.stock import path, stocked
 from tests.world import World
 

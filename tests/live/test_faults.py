@@ -79,8 +79,8 @@ async def test_a_source_that_hangs_is_left_at_the_end_of_the_time_there_is(
 async def test_who_goes_leaves_no_question_behind(stage: Stage) -> None:
     stage.says, stage.source.hang = GOOD[:60], True
     asking = asyncio.create_task(stage.read())
-    while not stage.source.open_now:
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert stage.source.open_now == 1
 
     asking.cancel()
     await asyncio.wait({asking})
