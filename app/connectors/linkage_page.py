@@ -3,6 +3,7 @@
 What stands around them is read and kept back; they come out as the bytes that they are.
 """
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ import orjson
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Relayed
 
-_OPENING: Final = b'"records":['
-_CLOSING: Final = b'],"links":'
+_OPENING: Final = re.compile(rb'"records"\s*:\s*\[')
+_CLOSING: Final = re.compile(rb'\]\s*,\s*"links"\s*:')
+_MOST_TAIL: Final = 64 << 10
 
 
 def linkage_page(host: str, body: bytes) -> Relayed:
@@ -21,11 +23,16 @@ def linkage_page(host: str, body: bytes) -> Relayed:
     What stands before and behind them must be JSON by itself: nothing in a record can be taken for
     their end, for then it would not be.
     """
-    start, end = body.find(_OPENING), body.rfind(_CLOSING)
-    if start < 0 or end < start + len(_OPENING) - 1:
+    opening = _OPENING.search(body, 0, _MOST_TAIL)
+    if opening is None:
         raise SourceChanged(source=host, at="shape", detail="/records")
-    head = _read(host, body[:start].rstrip().rstrip(b",") + b"}")
-    tail = _read(host, b"{" + body[end + 2 :].lstrip())
+    behind = max(opening.end() - 1, len(body) - _MOST_TAIL)
+    closing = max(_CLOSING.finditer(body, behind), key=re.Match.start, default=None)
+    if closing is None:
+        raise SourceChanged(source=host, at="shape", detail="/links")
+    start, end = opening.end(), max(closing.start(), opening.end())
+    head = _read(host, body[: opening.start()].rstrip().rstrip(b",") + b"}")
+    tail = _read(host, b"{" + body[closing.start() + 1 :].lstrip().removeprefix(b","))
     count = head.get("numberReturned")
     if type(count) is not int or count < 0:
         raise SourceChanged(source=host, at="shape", detail="/numberReturned")
@@ -33,7 +40,7 @@ def linkage_page(host: str, body: bytes) -> Relayed:
     more = isinstance(links, list) and any(
         isinstance(each, dict) and each.get("rel") == "next" for each in links
     )
-    return Relayed(count, _once(body[start + len(_OPENING) : end]), more)
+    return Relayed(count, _once(body[start:end]), more)
 
 
 def _read(host: str, part: bytes) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: deque[bytes] = deque()
         self._waiting = self._head = 0
-        self._has_head = self._is_done = self._has_begun = False
+        self._has_head = self._is_done = self._has_begun = self._is_kept = False
         self.headers = Headers()
 
     @property
@@ -101,8 +101,7 @@ class _Connection(asyncio.Protocol):
     @property
     def can_be_kept(self) -> bool:
         """Whether its answer has come to its end, and the other side keeps it too."""
-        is_over = self._is_done and not self._pieces and self.is_open
-        return is_over and bool(self._parser.should_keep_alive())
+        return self._is_kept and not self._pieces and self.is_open
 
     async def ask(self, request: bytes) -> LeanAnswer:
         """The head of the answer. Raises `LeanBroken`."""
@@ -184,7 +183,7 @@ class _Connection(asyncio.Protocol):
     def _fail(self, why: str) -> None:
         self._lost = LeanBroken(why)
         self._pieces.clear()
-        self._has_head = self._is_done = False  # nothing of it is believed
+        self._has_head = self._is_done = self._is_kept = False  # nothing of it is believed
         self.close()
         self._tell()
 
@@ -206,6 +205,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._has_head:
             self._is_done = True
+            self._is_kept = self._parser.should_keep_alive()  # it knows here alone
 
 
 class Lean:

@@ -30,6 +30,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _AGENT: Final = "urbanos"
+_MOST_ORIGINS: Final = 1_000
 _IN_TARGET: Final = "%/:?#[]@!$&'()*+,;=-._~"  # RFC 3986: what stands in an address as it is
 # IANA gives out global unicast addresses from 2000::/3 alone. What is left out of it carries
 # another address within (Teredo, 6to4), or belongs to nobody (documentation, benchmarks).
@@ -198,6 +199,7 @@ class Outbound:
         self._resolve = resolve or resolved
         self._client: httpx.AsyncClient | None = None
         self._lean: Lean | None = None
+        self._origins: dict[tuple[str, str], Origin] = {}
 
     async def fetch(
         self,
@@ -259,8 +261,8 @@ class Outbound:
     ) -> AsyncIterator[Streamed]:
         """The same as `stream` for a GET whose redirects are shown: with less around it, for what
         is asked at request time."""
-        host = self.check(url)
-        origin, request = _question(url, host, headers)
+        origin = self._origin_of(url)
+        host, request = origin.host, _question(url, origin, headers)
         ends_at = asyncio.get_running_loop().time() + bounds.seconds
         lean = self._leanly()
         with _told(host):
@@ -273,6 +275,19 @@ class Outbound:
                 yield Streamed(host, answer.status, answer.headers, pieces)
         finally:
             lean.give_back(origin, connection)
+
+    def _origin_of(self, url: str) -> Origin:
+        """Where an address leads, judged once. Raises `OutboundRefused`."""
+        parts = urlsplit(url)
+        named = (parts.scheme, parts.netloc)
+        found = self._origins.get(named)
+        if found is None:
+            host, is_plain = self.check(url), parts.scheme == "http"
+            found = Origin(is_plain, host.strip("[]"), parts.port or (80 if is_plain else 443))
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.clear()
+            self._origins[named] = found
+        return found
 
     def check(self, url: str) -> str:
         """The host of an address that may be asked as far as the address itself tells.
@@ -350,15 +365,12 @@ class Outbound:
         return self._client
 
 
-def _question(url: str, host: str, headers: Mapping[str, str]) -> tuple[Origin, bytes]:
-    """Where a question goes, and its bytes. Raises `OutboundRefused` for what would end a line."""
+def _question(url: str, origin: Origin, headers: Mapping[str, str]) -> bytes:
+    """The bytes of a question. Raises `OutboundRefused` for what would end a line."""
     parts = urlsplit(url)
-    is_plain = parts.scheme == "http"
-    port = parts.port or (80 if is_plain else 443)
-    target = parts.path or "/"
-    target = quote(f"{target}?{parts.query}" if parts.query else target, safe=_IN_TARGET)
-    named = f"[{host}]" if ":" in host else host
-    at = named if port in (80, 443) and parts.port is None else f"{named}:{port}"
+    target = quote(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/",
+                   safe=_IN_TARGET)  # fmt: skip
+    at = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
     told = {
         "Host": at,
         "User-Agent": _AGENT,
@@ -366,10 +378,11 @@ def _question(url: str, host: str, headers: Mapping[str, str]) -> tuple[Origin, 
         **headers,
         **trace.sent(),
     }
-    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
-    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
-        raise _refused(host, "a header holds a line end", "ヘッダに改行が含まれています")
-    return Origin(is_plain, host, port), "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+    lines = [f"GET {target} HTTP/1.1", *[f"{name}: {value}" for name, value in told.items()]]
+    text = "\r\n".join([*lines, "", ""])
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
+        raise _refused(origin.host, "a header holds a line end", "ヘッダに改行が含まれています")
+    return text.encode("latin-1", "replace")
 
 
 def _literal(host: str) -> Address | None:
