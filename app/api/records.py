@@ -255,7 +255,10 @@ READ_CODES: Final = (
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
     "day_used_up", "limiter_unavailable", "rows_not_told", "subject_not_told",
-    "subject_by_name_only",
+    "subject_by_name_only", "dataset_is_live",
+)  # fmt: skip
+_LIVE_CODES: Final = (
+    "live_source_unavailable", "live_source_broken", "live_source_slow", "live_too_many_records",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",
@@ -264,10 +267,12 @@ _EXPORT_CODES: Final = (
     "conversion_failed",
 )
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
-    _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES), keyed=False)},
+    _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES, *_LIVE_CODES), keyed=False)},
     _KEYED: {
         "get": describe(
-            problems(*READ_CODES, *_EXPORT_CODES, "record_not_found", "dataset_has_no_key"),
+            problems(
+                *READ_CODES, *_EXPORT_CODES, *_LIVE_CODES, "record_not_found", "dataset_has_no_key"
+            ),
             keyed=True,
         )
     },

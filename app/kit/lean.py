@@ -91,6 +91,7 @@ class _Connection(asyncio.Protocol):
         self._pieces: deque[bytes] = deque()
         self._waiting = self._head = 0
         self._has_head = self._is_done = self._has_begun = self._is_kept = False
+        self._is_second = False
         self.headers = Headers()
 
     @property
@@ -172,6 +173,9 @@ class _Connection(asyncio.Protocol):
             return
         if not self._has_head:
             self._head += unread
+        if self._is_second:
+            self._fail("bytes behind the answer")
+            return
         if self._head > _MOST_HEAD:
             self._fail("its head is too long")
             return
@@ -188,6 +192,9 @@ class _Connection(asyncio.Protocol):
         self._tell()
 
     # What the parser calls.
+    def on_message_begin(self) -> None:
+        self._is_second = self._is_done
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value)
         self.headers.add(name.decode("latin-1").lower(), value.decode("latin-1"))
