@@ -180,7 +180,8 @@ def read_of(field: Field) -> Read:
         canonical = normal(text)
         return made(canonical) if canonical else None
 
-    return _QUICK.get(field.type, lambda read: read)(read)
+    quick = _QUICK.get(field.type)
+    return read if quick is None else quick(read)
 
 
 def _whole_at_once(read: Read) -> Read:

@@ -58,7 +58,7 @@ def _record(at: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_FIELDS = [
+_FIELDS: list[dict[str, Any]] = [
     {"name": "no", "label": "no", "type": "code", "key": True},
     {"name": "name", "label": "name", "type": "text"},
     {"name": "ward", "label": "ward", "type": "text"},

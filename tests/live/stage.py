@@ -60,14 +60,14 @@ class Stage:
         return reply({"items": found}, **self.headers)
 
     async def read(
-        self, key: str | None = None, who: dict[str, str] | None = None, **query: str
+        self, key: str | None = None, who: dict[str, str] | None = None, **query: Any
     ) -> httpx.Response:
         """Records, as they are read."""
         asked = {"purpose": "own-duty", **query}
         where = path(self.dataset, key)
         return await self.world.client.get(where, params=asked, headers=who or self.reader)
 
-    async def names(self, **query: str) -> list[str]:
+    async def names(self, **query: Any) -> list[str]:
         """The keys of the records of an answer."""
         got = await self.read(**query)
         assert got.status_code == 200, got.text

@@ -73,7 +73,7 @@ def records_of(answer: httpx.Response) -> Any:
     ids=str,
 )
 async def test_the_same_question_has_the_same_answer(
-    both: tuple[Stage, str], query: dict[str, str]
+    both: tuple[Stage, str], query: dict[str, Any]
 ) -> None:
     live, hosted = both
 
@@ -88,7 +88,8 @@ async def test_the_same_question_has_the_same_answer(
 
 async def test_pages_lead_through_all_records_once(both: tuple[Stage, str]) -> None:
     live, _ = both
-    seen, query = [], {"sort": "-size", "limit": "2"}
+    seen: list[str] = []
+    query: dict[str, Any] = {"sort": "-size", "limit": "2"}
 
     for _ in range(3):
         page = (await live.read(**query)).json()

@@ -3,11 +3,13 @@
 import pytest
 
 from app.audit.events import Event
+from app.models.parties import Role
 from tests.connectors.sources import reply
 from tests.live.stage import Stage, stage_of
+from tests.oauth.senders import under
 from tests.rows.test_views import declare
-from tests.rows.town import PURPOSE, consumer_of
-from tests.stock import path
+from tests.rows.town import consumer_of
+from tests.stock import PURPOSE, agreed, path
 from tests.subjects import register
 from tests.subjects.register import IKEDA, Reader
 from tests.world import SAKAI, World
@@ -129,7 +131,7 @@ async def test_where_each_person_has_to_consent_nothing_is_given_live(world: Wor
 
 
 async def _agreed(world: World, stage: Stage, organization: str) -> Reader:
-    party = await world.party(organization, register.Role.DEVELOPER)
-    agreement, _ = await register.agreed(world, stage.dataset, party, actions=["read"])
-    details = {"authorization_details": register.under(agreement, "read")}
+    party = await world.party(organization, Role.DEVELOPER)
+    agreement, _ = await agreed(world, stage.dataset, party, actions=["read"])
+    details = {"authorization_details": under(agreement, "read")}
     return Reader(world, party, f"dataset:{stage.dataset}:read", details)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -61,7 +61,7 @@ async def test_a_door_answers_from_the_source_or_refuses_in_words(live: Stage, w
     ids=str,
 )  # fmt: skip
 async def test_what_needs_stored_records_is_refused_in_both_languages_and_logged(
-    live: Stage, world: World, query: dict[str, str]
+    live: Stage, world: World, query: dict[str, Any]
 ) -> None:
     answer = await live.read(**query)
     ja = await live.world.client.get(

@@ -6,8 +6,8 @@ from app.audit.events import Event
 from app.live.copies import Copies, Copy
 from tests.connectors.sources import reply
 from tests.live.stage import Stage
-from tests.rows.town import PURPOSE, consumer_of
-from tests.stock import path
+from tests.rows.town import consumer_of
+from tests.stock import PURPOSE, path
 from tests.world import World
 
 DOWN = reply(b"", "503 Down")

@@ -12,8 +12,8 @@ from app.connectors.linkage_page import linkage_page
 from app.kit import trace
 from tests.connectors.sources import reply
 from tests.live.stage import Stage, stage_of
-from tests.rows.town import PURPOSE, consumer_of
-from tests.stock import Spec
+from tests.rows.town import consumer_of
+from tests.stock import PURPOSE, Spec
 from tests.world import World
 
 SPECS: tuple[Spec, ...] = (

@@ -119,7 +119,8 @@ async def test_the_same_question_is_asked_once_and_ended_when_nobody_waits() -> 
     let.set()
     assert await asyncio.gather(*waiting[1:]) == [1] * 4
 
-    let.clear(), ended.clear()
+    let.clear()
+    ended.clear()
     alone = asyncio.create_task(flights.once("same", question))
     await asyncio.sleep(0)
     alone.cancel()
