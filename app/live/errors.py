@@ -3,11 +3,13 @@ said."""
 
 from typing import Final
 
-from app.connectors.errors import SourceError
+from app.connectors.errors import SourceChanged, SourceError
 from app.kit.errors import AppError, Kind
+from app.live.typed import NumberFound, ShapeChanged
 
 _SOON: Final = 5
 _LATER: Final = 60
+NUMBER: Final = "individual_number"
 
 
 class LiveFailed(AppError):
@@ -80,3 +82,12 @@ def failed(dataset: str, error: SourceError) -> LiveFailed:
             return LiveSlow(dataset=dataset, told_as=error.told_as, after_seconds=after)
     after = after if error.passes else _LATER
     return LiveBroken(dataset=dataset, told_as=error.told_as, after_seconds=after)
+
+
+def of_rows(
+    dataset: str, kind: str, wrong: ShapeChanged | NumberFound
+) -> SourceChanged | LiveBroken:
+    """What is told of rows that no records can be made of."""
+    if isinstance(wrong, NumberFound):
+        return LiveBroken(dataset=dataset, told_as=NUMBER, after_seconds=_LATER)
+    return SourceChanged(source=kind, at="shape", detail=dataset)

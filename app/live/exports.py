@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.connectors.errors import SourceChanged
-from app.live.errors import LiveTooMuch
+from app.live.errors import LiveTooMuch, of_rows
 from app.live.judged import chosen
 from app.live.reader import LiveAsk, LiveReader
-from app.live.typed import ShapeChanged, Typing
+from app.live.typed import NumberFound, ShapeChanged, Typing
 from app.live.written import Writing
 from app.tables.pages import MOST_PEOPLE
 from app.tables.spool import Spool
@@ -73,8 +73,8 @@ async def _spooled(reader: LiveReader, ask: LiveAsk) -> Export:
     def take(batch: Sequence[Mapping[str, Any]]) -> int:
         try:
             records, rejected = typing.records(batch)
-        except ShapeChanged as exc:
-            raise SourceChanged(source=connector.kind, at="shape", detail=ask.dataset) from exc
+        except (ShapeChanged, NumberFound) as exc:
+            raise of_rows(ask.dataset, connector.kind, exc) from exc
         _put(made, writing, list(chosen(records, ask.question, opened.fields)))
         return rejected
 

@@ -14,15 +14,16 @@ from typing import Any, Final, TypeVar
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Known
+from app.formats.individual_number import holds_number
 from app.kit import clock
 from app.live.copies import Copies, Copy, Record
-from app.live.errors import LiveFailed, LiveTooMuch
+from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
 from app.live.judged import chosen, ordered, position
 from app.live.parted import Parted, parted
 from app.live.relayed import Look, can_pass, records_in
 from app.live.sources import LiveSources, Opened
-from app.live.typed import ShapeChanged, Typing
+from app.live.typed import NumberFound, ShapeChanged, Typing
 from app.live.written import Writing
 from app.query.fields import Field
 from app.query.question import Question
@@ -35,7 +36,9 @@ _MOST_BYTES: Final = 64 << 20  # about, of them in memory
 _MOST_BODY: Final = 32 << 20
 _SECONDS: Final = 10.0
 _IN_LOOP: Final = 200  # records that are made without a thread
-_NO_OUTAGE: Final = frozenset({"refused", "settings"})  # no outage: what was given may be meant
+_NO_OUTAGE: Final = frozenset(
+    {"refused", "settings", NUMBER}
+)  # no outage: what was given may be meant
 
 _Done = TypeVar("_Done")
 
@@ -213,8 +216,8 @@ class _Gathered:
         self.came += len(batch)
         try:
             made, rejected = self._typing.records(batch)
-        except ShapeChanged as exc:
-            raise SourceChanged(source=kind, at="shape", detail=ask.dataset) from exc
+        except (ShapeChanged, NumberFound) as exc:
+            raise of_rows(ask.dataset, kind, exc) from exc
         self.rejected += rejected
         if self._need is not None:
             made = list(chosen(made, ask.question, ask.opened.fields))
@@ -289,6 +292,8 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
     if len(records) != copy.came or not all(type(each) is dict for each in records):
         raise SourceChanged(source=kind, at="shape", detail=ask.dataset)
     records = records[: ask.question.limit]
+    if holds_number(body):
+        raise of_rows(ask.dataset, kind, NumberFound())
     if len(records) == copy.came and Look(fields).passes(records):
         return replace(copy, body=body)
     gathered = _Gathered(ask, None, fields)

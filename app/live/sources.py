@@ -3,6 +3,7 @@
 A connector that was changed is opened anew; what was counted of it goes on.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,8 +74,7 @@ class LiveSources:
             )  # fmt: skip
             raise LiveBroken(dataset=dataset, told_as="settings") from refusal
         fields = tuple(version.fields.values())
-        name = (dataset, feed.connector.id, feed.connector.changed_at, fields, repr(feed.mapping))
-        made = Opened(version, feed, source, selection, fields, hash(name))
+        made = Opened(version, feed, source, selection, fields, _name(dataset, feed, fields))
         self._opened[dataset] = made
         if len(self._opened) > _MOST:
             self._opened.popitem(last=False)
@@ -103,3 +103,10 @@ class LiveSources:
         """Those that were asked, by the id of their connector: for figures."""
         for connector_id, (_, source) in self._sources.items():
             yield str(connector_id), source
+
+
+def _name(dataset: str, feed: LiveFeed, fields: Sequence[Field]) -> Hashable:
+    """What tells an answer of the source from any other's, and from one to another mapping."""
+    told = repr((fields, feed.mapping)).encode()
+    digest = hashlib.blake2b(told, digest_size=16).digest()
+    return (dataset, feed.connector.id, feed.connector.changed_at, digest)

@@ -12,6 +12,7 @@ import orjson
 
 from app.formats.addresses import normal_address
 from app.formats.guidance import FileRefused, MappingRefused
+from app.formats.individual_number import holds_number
 from app.formats.mapping import Source, plan
 from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
 from app.formats.values import normaliser
@@ -24,6 +25,10 @@ Row = Mapping[str, Any]
 Read = Callable[[Any], Any]
 _CODES: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
 _INT64: Final = 2**63
+
+
+class NumberFound(Exception):
+    """What comes holds an individual number (個人番号), which never passes here."""
 
 
 class ShapeChanged(Exception):
@@ -69,8 +74,10 @@ class Typing:
         self._reads: list[tuple[str, str | None, Read]] | None = None
 
     def records(self, rows: Iterable[Row]) -> tuple[list[Record], int]:
-        """The records, and how many rows are none. Raises `ShapeChanged`."""
+        """The records, and how many rows are none. Raises `ShapeChanged`, `NumberFound`."""
         rows = list(rows)
+        if holds_number(orjson.dumps(rows, default=str)):
+            raise NumberFound
         if self._reads is None:
             if not rows:
                 return [], 0

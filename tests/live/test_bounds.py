@@ -117,6 +117,20 @@ async def test_names_of_people_leave_as_each_organisation_knows_them(world: Worl
         assert [e["subjects"] for e in await world.log(Event.RECORDS_READ)] == [2, 2, 2, 2, 1] * 2
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "ndjson"])
+async def test_an_individual_number_in_a_source_leaves_by_no_form(stage: Stage, form: str) -> None:
+    await stage.feed(stale_for_seconds=600)
+    await stage.read(f=form)
+    stage.rows[0]["name"] = "番号 1234-5678-9018"
+
+    answers = [await stage.read(f=form), await stage.read(f=form, fields="no")]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (502, "live_source_broken")
+        assert "individual_number" in answer.json()["detail"]
+        assert "9018" not in answer.text
+
+
 async def test_where_each_person_has_to_consent_nothing_is_given_live(world: World) -> None:
     async with stage_of(world, register.SPECS, data_class="personal") as stage:
         await register.declare(world, stage.dataset, "person")
