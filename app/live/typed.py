@@ -63,6 +63,13 @@ def asked_names(
     return tuple(names)
 
 
+def _sure_names(fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """What a field is made of, where that can be but one member of a row."""
+    steps = {step["to"]: step.get("from", ()) for step in mapping or ()}
+    names = [steps.get(field.name, (field.name,)) for field in fields]
+    return [each[0] for each in names if len(each) == 1]
+
+
 class Typing:
     """Makes records of rows, of which the first batch shows what they are called."""
 
@@ -95,7 +102,9 @@ class Typing:
         return made, rejected
 
     def _planned(self, rows: Sequence[Row]) -> list[tuple[str, str | None, Read]]:
-        labels = list(dict.fromkeys(name for row in rows for name in row))
+        # A member may be left out where it says nothing, in all of the first rows too.
+        seen = dict.fromkeys(name for row in rows for name in row)
+        labels = list(seen | dict.fromkeys(_sure_names(self._fields, self._mapping)))
         try:
             sources, _ = plan(self._fields, self._mapping, labels)
         except (FileRefused, MappingRefused) as exc:

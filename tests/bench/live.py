@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 
 from tests.bench.figures import Figure, rounds
 from tests.bench.stage import Stage, free_port, spawn, until_answers
 from tests.bench.wrk import Wrk
 
-_RELAYED, _MAPPED, _SLOW = "bench-relayed", "bench-mapped", "bench-slow"
+_RELAYED, _MAPPED, _FAST, _SLOW = "bench-relayed", "bench-mapped", "bench-fast", "bench-slow"
 _RECORDS = 45
 _SLOW_AT_ONCE = 500
 _SOURCE = """
@@ -39,6 +40,24 @@ http {{
     }}
   }}
 }}
+"""
+
+_ALL = httpx.Limits(max_connections=_SLOW_AT_ONCE)
+# Each a dataset and a connector of its own, made of one that the interface has made.
+_MANY = """
+WITH made AS (SELECT n, gen_random_uuid() AS id FROM generate_series(0, $2::int - 1) n),
+datasets AS (
+    INSERT INTO dataset SELECT (jsonb_populate_record(d, jsonb_build_object('id', $1 || '-' || n))).*
+    FROM made, dataset d WHERE d.id = $1 RETURNING id
+),
+connectors AS (
+    INSERT INTO connector SELECT (jsonb_populate_record(c, jsonb_build_object('id', made.id))).*
+    FROM made, connector c JOIN connector_feed f ON f.connector_id = c.id WHERE f.dataset_id = $1
+    RETURNING id
+)
+INSERT INTO connector_feed SELECT (jsonb_populate_record(f, jsonb_build_object(
+    'dataset_id', $1 || '-' || n, 'connector_id', made.id))).*
+FROM made, connector_feed f WHERE f.dataset_id = $1
 """
 
 
@@ -135,7 +154,8 @@ async def live(stage: Stage) -> list[Figure]:
                 await stage.register(dataset, "internal", _FIELDS)
                 await stage.agree(dataset)
                 await _connect(stage, dataset, at.source, selection)
-            return await _measured(stage, at, platform.port)
+            figures = await _measured(stage, at, platform.port)
+            return [*figures, *await _beside_slow_ones(stage, at, platform.port)]
         finally:
             stage.http.base_url = stage.issuer
             platform.stop()
@@ -155,6 +175,38 @@ async def _measured(stage: Stage, at: Sources, port: int) -> list[Figure]:
         Figure("live page passed on: internal, token, audit", "req/s", one, limits, "nginx proxy", 0.2),
         Figure("live page made anew: internal, token, audit", "req/s", other, limits, "nginx proxy", 0.06),
     ]  # fmt: skip
+
+
+async def _beside_slow_ones(stage: Stage, at: Sources, port: int) -> list[Figure]:
+    """A fast source alone, and while each of 500 others keeps a reader waiting for five seconds."""
+    for dataset, where in ((_FAST, at.source), (_SLOW, at.slow)):
+        await stage.register(dataset, "public", _FIELDS)
+        selection = {"path": "records", "rows": "/records" if dataset == _FAST else ""}
+        await _connect(stage, dataset, where, selection)
+    await stage.database.pool.execute(_MANY, _SLOW, _SLOW_AT_ONCE)
+    fast = Wrk(stage.folder, "fast", port, _paths(_FAST), {})
+    alone, beside = [], []
+    for round_ in range(3):
+        alone.append(await fast.measure(round_))
+        async with httpx.AsyncClient(limits=_ALL, timeout=60) as asking:
+            waiting = [
+                asyncio.create_task(_wait(asking, f"http://127.0.0.1:{port}", number))
+                for number in range(_SLOW_AT_ONCE)
+            ]
+            await asyncio.sleep(1)
+            beside.append(await fast.measure(round_ + 1))
+            await asyncio.gather(*waiting)
+    return [
+        Figure(
+            "a fast source beside 500 slow ones", "req/s", tuple(beside), tuple(alone), "alone", 0.9
+        )
+    ]
+
+
+async def _wait(asking: httpx.AsyncClient, base: str, number: int) -> None:
+    """One reader of one slow source."""
+    answer = await asking.get(f"{base}/v1/datasets/{_SLOW}-{number}/records")
+    assert answer.status_code in (200, 504), answer.text
 
 
 def _paths(dataset: str) -> list[str]:

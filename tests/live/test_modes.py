@@ -114,6 +114,26 @@ async def test_a_mapping_names_and_codes_what_the_source_has(stage: Stage) -> No
     assert all_of_it["meta"]["rejected"] == 1
 
 
+async def test_a_member_that_comes_late_is_one_all_the_same(stage: Stage) -> None:
+    paging = {"style": "offset", "parameter": "from", "size_parameter": "size", "size": 2}
+    await stage.feed(selection={**SELECTION, "paging": paging})
+    rows: list[dict[str, Any]] = [{"no": "1"}, {"no": "2"}, {"no": "3", "size": 3}]
+    stage.source.answer = lambda asked: reply(
+        {"items": rows[(at := int(asked.query["from"])) : at + int(asked.query["size"])]}
+    )
+
+    everything = (await stage.read(sort="-no", fields="no,size")).json()
+    page = (await stage.read(limit="1")).json()
+    stage.source.asked.clear()
+    following = httpx.URL(page["links"][1]["href"]).params["cursor"]
+    second = (await stage.read(limit="1", cursor=following)).json()
+
+    assert everything["records"][0] == {"no": "3", "size": 3}
+    assert [each["no"] for each in second["records"]] == ["2"]
+    assert [each.query for each in stage.source.asked] == [{"from": "1", "size": "2"}]
+    assert second["meta"]["done_here"] == []
+
+
 async def test_a_paused_or_broken_connector_is_told_and_names_nothing(stage: Stage) -> None:
     await stage.change({"paused": True})
     paused = await stage.read()
