@@ -11,12 +11,13 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.lively import can_live, takes_live
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
 from app.broker.recording import Recorder, is_counted_only
-from app.broker.refusals import DatasetIsLive
+from app.broker.refusals import DatasetIsLive, ExportShareTaken, TooManyExports
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
@@ -45,32 +46,6 @@ class RecordNotFound(AppError):
     code = "record_not_found"
     ja = "データセット {dataset} にキー {key} のレコードはありません。"
     en = "The dataset {dataset} has no record with the key {key}."
-
-
-class TooManyExports(AppError):
-    """As many whole downloads are running as this process allows."""
-
-    kind = Kind.TOO_MANY
-    code = "too_many_exports"
-    ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
-    en = "Too many bulk downloads are running. Try again in a moment."
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.headers["Retry-After"] = "10"
-
-
-class ExportShareTaken(AppError):
-    """As many whole downloads are running as one client, or one address, may run at once."""
-
-    kind = Kind.TOO_MANY
-    code = "export_share_taken"
-    ja = "一つの利用者が同時に実行できる一括取得は{most}件です。終わってから再試行してください。"
-    en = "One caller may run {most} bulk downloads at once. Try again when one of yours has ended."
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most=most)
-        self.headers["Retry-After"] = "10"
 
 
 class Broker:
@@ -109,8 +84,8 @@ class Broker:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
         ask = self._people.opened(known, ask)
-        version, allow = await self._asked.version(known, ask, takes_live=_takes_live(ask))
-        if known.entry.is_live and (version.live is None or not _can_live(ask, allow)):
+        version, allow = await self._asked.version(known, ask, takes_live=takes_live(ask))
+        if known.entry.is_live and (version.live is None or not can_live(ask, allow)):
             raise await self._asked.refused(known, ask, DatasetIsLive(dataset=known.entry.id))
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
@@ -395,20 +370,6 @@ class Broker:
 def _no_record(ask: Ask, plan: Plan) -> RecordNotFound:
     named = (ask.key if ask.key is not None else ask.item or "")[:_MOST_KEY_CHARACTERS]
     return RecordNotFound(dataset=plan.dataset_id, key=named)
-
-
-def _takes_live(ask: Ask) -> bool:
-    """Whether it is a question of now, in the words of the Linkage Interface."""
-    is_ours = ask.path is None and ask.bare is None and ask.item is None and ask.translate is None
-    return is_ours and ask.parameter("version") is None and ask.parameter("as_of") is None
-
-
-def _can_live(ask: Ask, allow: Allow) -> bool:
-    """Whether records that are not stored can be given so: consents are looked up beside stored
-    ones, as others' records are, and only a table is written as a file."""
-    is_file = ask.representation in CONVERTED
-    asks_more = ask.parameter("expand") is not None or ask.parameter(ORIGINALS) == "true"
-    return not (is_file or asks_more or allow.consent is not None)
 
 
 def _reading(plan: Plan) -> Reading:

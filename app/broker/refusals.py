@@ -198,6 +198,32 @@ class DatasetIsLive(AppError):
         super().__init__(dataset=dataset)
 
 
+class TooManyExports(AppError):
+    """As many whole downloads are running as this process allows."""
+
+    kind = Kind.TOO_MANY
+    code = "too_many_exports"
+    ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
+    en = "Too many bulk downloads are running. Try again in a moment."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = "10"
+
+
+class ExportShareTaken(AppError):
+    """As many whole downloads are running as one client, or one address, may run at once."""
+
+    kind = Kind.TOO_MANY
+    code = "export_share_taken"
+    ja = "一つの利用者が同時に実行できる一括取得は{most}件です。終わってから再試行してください。"
+    en = "One caller may run {most} bulk downloads at once. Try again when one of yours has ended."
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most=most)
+        self.headers["Retry-After"] = "10"
+
+
 def refusal_of(deny: Deny) -> AccessRefused:
     """The refusal to raise for a rule's no."""
     if deny.reason is Reason.FACTS_TOO_OLD:

@@ -57,6 +57,15 @@ class FeedNotFound(AppError):
     en = "Say with dataset which of the datasets of the connector {id} is meant: {known}."
 
 
+class FeedIsLive(AppError):
+    """Readers would not get what is harvested: they are answered by the source."""
+
+    kind = Kind.CONFLICT
+    code = "feed_is_live"
+    ja = "データセット {dataset} は live です。収集するには mode を harvest に変更してください。"
+    en = "The dataset {dataset} is live. Change its mode to harvest to have it harvested."
+
+
 @dataclass(frozen=True, slots=True)
 class NewFeed:
     """What of the source one dataset is fed by, and when."""

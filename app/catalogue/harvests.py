@@ -17,7 +17,7 @@ from app.audit import log
 from app.audit.events import Event
 from app.catalogue import approval, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
-from app.catalogue.connectors import Kept, kept
+from app.catalogue.connectors import FeedIsLive, Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
 from app.connectors.frame import MOST_SECONDS, Capabilities, Known
@@ -65,15 +65,6 @@ class HarvestEnded(AppError):
     code = "connector_run_has_ended"
     ja = "実行 {id} は既に終了しています（{state}）。"
     en = "The run {id} has ended already ({state})."
-
-
-class FeedIsLive(AppError):
-    """Readers would not get what is harvested: they are answered by the source."""
-
-    kind = Kind.CONFLICT
-    code = "feed_is_live"
-    ja = "データセット {dataset} は live です。収集するには mode を harvest に変更してください。"
-    en = "The dataset {dataset} is live. Change its mode to harvest to have it harvested."
 
 
 class NotMine(Exception):

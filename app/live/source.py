@@ -82,6 +82,9 @@ class LiveSource:
 
     async def _place(self, dataset: str, ends_at: float) -> None:
         self._check(dataset)  # before it waits among those that nobody will answer
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         self.waiting += 1
         try:
             async with asyncio.timeout_at(ends_at):
@@ -91,17 +94,17 @@ class LiveSource:
 
     def _check(self, dataset: str) -> None:
         if (wait := self.breaker.left(_now())) > 0:
-            self._left_alone(dataset, wait)
+            raise self._left_alone(dataset, wait)
 
     def _left_alone(self, dataset: str, wait: float) -> LiveFailed:
         self.figures.failed["open"] += 1
-        raise LiveUnavailable(dataset=dataset, told_as="open", after_seconds=wait)
+        return LiveUnavailable(dataset=dataset, told_as="open", after_seconds=wait)
 
     async def _asked(
         self, dataset: str, ends_at: float, question: Callable[[], Awaitable[_Answer]]
     ) -> _Answer:
         if (wait := self.breaker.waits(_now())) > 0:
-            self._left_alone(dataset, wait)
+            raise self._left_alone(dataset, wait)
         try:
             return await self._tried(ends_at, question)
         except SourceError as error:

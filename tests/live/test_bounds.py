@@ -5,7 +5,7 @@ import pytest
 from app.audit.events import Event
 from app.models.parties import Role
 from tests.connectors.sources import reply
-from tests.live.stage import Stage, stage_of
+from tests.live.stage import SELECTION, Stage, stage_of
 from tests.oauth.senders import under
 from tests.rows.test_views import declare
 from tests.rows.town import consumer_of
@@ -89,6 +89,15 @@ async def test_what_the_source_can_judge_is_asked_of_it_and_judged_again(stage: 
     assert [each["no"] for each in asked.json()["records"]] == believed == ["N-2"]
     assert stage.source.asked[0].query == {"ward": "north"}
     assert asked.json()["meta"]["done_here"] == ["filter", "page"]
+
+
+async def test_a_question_asks_for_nothing_that_the_selection_leaves_out(stage: Stage) -> None:
+    await stage.feed(selection={**SELECTION, "query": {"ward": "north"}})
+
+    other, own = await stage.names(ward="south"), await stage.names(size="20")
+
+    assert (other, own) == ([], ["N-2"])
+    assert [each.query for each in stage.source.asked] == [{"ward": "north"}] * 2
 
 
 async def test_names_of_people_leave_as_each_organisation_knows_them(world: World) -> None:
