@@ -11,7 +11,7 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
-from app.broker.lively import can_live, takes_live
+from app.broker.lively import age_of, can_live, takes_live
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
@@ -25,7 +25,7 @@ from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
-from app.live.exports import Export, export
+from app.live.exports import export
 from app.live.reader import LiveAsk, LiveReader
 from app.policy.facts import Caller
 from app.policy.verdicts import Allow
@@ -102,7 +102,7 @@ class Broker:
             held = await self._fetch(key, held, allow)
         receipt = await self._record(known, ask, allow, plan, held.rows, held.joined, held.people)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
-        answer = self._answer(plan, allow, receipt, **parts)
+        answer = self._answer(plan, allow, receipt, headers=held.headers, **parts)
         if not plan.is_tagged_by_bytes:
             return answer
         return tagged(answer, ask.if_none_match, held.named_by)
@@ -199,7 +199,7 @@ class Broker:
                 plan, body, rows.count, next_link, rows.joined, matched, people=rows.people
             )
         if plan.version.live is not None:  # its answer is of now, and what it says of itself too
-            answered.named_by = rows.body
+            answered.named_by, answered.headers = rows.body, age_of(rows.told)
         else:
             self._held.fill(key, held, answered)
         return answered
@@ -249,22 +249,23 @@ class Broker:
 
     async def _stream_live(self, known: Known, ask: Ask, allow: Allow, plan: Plan) -> Answer:
         """The same, of what has all come from the source."""
-        exporter = self._begin_export(ask)
-        made: Export | None = None
+        made = await export(self._live, await self._live_ask(plan, _reading(plan), allow))
+        exporter = None  # a source that is slow takes none of the places of those that send
         try:
-            made = await export(self._live, await self._live_ask(plan, _reading(plan), allow))
+            exporter = self._begin_export(ask)
             people = tuple(made.people) if made.people is not None else None
             receipt = await self._record(known, ask, allow, plan, made.count, people=people)
             if plan.is_one_record and not made.count:
                 raise _no_record(ask, plan)
         except BaseException:
-            if made is not None:
-                made.spool.close()
-            self._end_export(exporter)
+            made.spool.close()
+            if exporter is not None:
+                self._end_export(exporter)
             raise
         pieces = self._encoded(plan, made.pieces(), exporter)
         first = await anext(pieces, b"")
-        return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
+        stream, headers = _behind(first, pieces), age_of(made.told)
+        return self._answer(plan, allow, receipt, stream=stream, headers=headers)
 
     async def _pieces(self, plan: Plan, exporter: str) -> AsyncGenerator[bytes, None]:
         reading = _reading(plan)

@@ -1,5 +1,8 @@
 """Which questions a live dataset is asked: those that need nothing that is stored. Asks nothing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.broker.ask import Ask
 from app.broker.conversions import CONVERTED
 from app.broker.plan import ORIGINALS
@@ -18,3 +21,12 @@ def can_live(ask: Ask, allow: Allow) -> bool:
     is_file = ask.representation in CONVERTED
     asks_more = ask.parameter("expand") is not None or ask.parameter(ORIGINALS) == "true"
     return not (is_file or asks_more or allow.consent is not None)
+
+
+def age_of(told: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """What an answer that is not of now says of its age, in whatever form it is: not all have a
+    `meta` (RFC 9111, 5.1; CACHE-04)."""
+    if told is None or not told["age_seconds"]:
+        return ()
+    age = ("age", str(int(told["age_seconds"])))
+    return (age, ("linkage-stale", "?1")) if told["stale"] else (age,)

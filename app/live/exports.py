@@ -30,6 +30,7 @@ class Export:
     count: int = 0
     size: int = 0
     people: dict[str, None] | None = field(default_factory=dict)
+    told: Mapping[str, Any] | None = None  # of its age, where it may not be of now
 
     def put(
         self, records: Sequence[Mapping[str, Any]], lines: bytes, people: dict[str, None]
@@ -57,7 +58,7 @@ async def export(reader: LiveReader, ask: LiveAsk) -> Export:
     question = ask.question
     if question.limit is not None or question.order or question.near is not None:
         found = await reader.select(ask)
-        made = Export()
+        made = Export(told=found.told)
         _put(made, Writing(ask.opened.fields, ask.reading, ask.wording), found.records)
         made.spool.finish()
         return made

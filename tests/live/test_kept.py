@@ -69,12 +69,15 @@ async def test_the_last_good_answer_is_given_as_stale_while_the_source_is_away(
     stage.says = DOWN
 
     stale, never_asked = await stage.read(sort="no"), await stage.read(ward="south")
+    table = await stage.read(sort="no", f="csv")
     stage.says = reply(b"", "401 No")
     refused = await stage.read(sort="no")
 
     assert stale.json()["records"] == good.json()["records"]
     assert stale.json()["meta"]["stale"] is True
     assert stale.json()["meta"]["age_seconds"] > 0
+    assert (good.headers.get("linkage-stale"), stale.headers["linkage-stale"]) == (None, "?1")
+    assert (table.status_code, table.headers["linkage-stale"]) == (200, "?1")
     assert never_asked.status_code == 502
     assert refused.status_code == 502  # it is there, and says no
 
