@@ -105,6 +105,8 @@ from app.kit.live import Live, LiveCache
 from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.live.reader import LiveReader
+from app.live.sources import LiveSources
 from app.oauth import code_grant, exchange
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
@@ -281,6 +283,10 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         stack.push_async_callback(outbound.close)
         desk = Desk(database)
         stack.push_async_callback(desk.stop)
+        kinds, relays = Kinds(), Relays(database, lambda: sealer)
+        sources = LiveSources(sealer, kinds, outbound, settings.lent_folders, relays.of)
+        live_reader = LiveReader(sources, cache_bytes=settings.answer_cache_bytes)
+        stack.push_async_callback(live_reader.close)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -295,11 +301,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sealer=sealer,
             outbound=outbound,
             sends_mail=settings.smtp_url is not None,
-            kinds=Kinds(),
+            kinds=kinds,
+            live_reader=live_reader,
             lent_folders=settings.lent_folders,
             previews=Previews(),
             desk=desk,
-            relays=Relays(database, lambda: sealer),
+            relays=relays,
             clients=clients,
             people=people,
             linker=linker,
@@ -322,6 +329,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
                 most_exports=settings.rate_exports,
+                live=live_reader,
             ),
             aggregator=Aggregator(
                 database,

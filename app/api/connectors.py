@@ -221,7 +221,8 @@ async def preview(
     "/{connector_id}/runs", status_code=202, response_model=HarvestOut,
     summary="Harvest now",
     responses=problems(
-        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams"
+        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams",
+        "feed_is_live",
     ),
 )  # fmt: skip
 async def run_connector(

@@ -26,6 +26,7 @@ from app.kit.edge import Edge
 from app.kit.live import Live, LiveCache
 from app.kit.outbound import Outbound
 from app.kit.store import Store
+from app.live.reader import LiveReader
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
@@ -63,6 +64,7 @@ class Platform:
     outbound: Outbound
     sends_mail: bool
     kinds: Kinds
+    live_reader: LiveReader
     lent_folders: dict[str, tuple[Path, ...]]
     previews: Previews
     desk: Desk

@@ -141,23 +141,32 @@ class Web:
         method: str = "GET",
         content: bytes | None = None,
         takes: Sequence[int] = (200,),
+        is_quick: bool = False,
     ) -> AsyncIterator[Streamed]:
         """The answer while it comes: 200 or what is taken, and 304 to who asks by a condition.
+        `is_quick`: somebody waits for a GET at request time.
 
         Raises `SourceError` and `OutboundRefused`.
         """
         own, at = _origin(url), url
         is_conditional = any(name.startswith("If-") for name in headers or ())
+        is_kept = self._token is not None
         for _ in range(_MOST_REDIRECTS + 1):
             is_own = _origin(at) == own
             proven = await self._proven(at) if is_own else {}
             with told():
-                asking = self.outbound.stream(
-                    method, at, headers={**(headers or {}), **passage.sent(), **proven},
-                    content=content, bounds=bounds, shows_redirects=True,
-                    way=self.way if is_own else self.way.unproven,
-                )  # fmt: skip
+                sent = {**(headers or {}), **passage.sent(), **proven}
+                if is_quick and self.way == Way():
+                    asking = self.outbound.quick(at, headers=sent, bounds=bounds)
+                else:
+                    asking = self.outbound.stream(
+                        method, at, headers=sent, content=content, bounds=bounds,
+                        shows_redirects=True, way=self.way if is_own else self.way.unproven,
+                    )  # fmt: skip
                 async with asking as answer:
+                    if answer.status == 401 and is_kept:  # a token lapses: a new one may do
+                        is_kept, self._token = False, None
+                        continue
                     if answer.status not in (301, 302, 303, 307, 308):
                         is_same = is_conditional and answer.status == 304
                         if not is_same and answer.status not in takes:
@@ -177,10 +186,10 @@ class Web:
         Raises `SourceError` and `OutboundRefused`.
         """
         with told():
+            sent = {**headers, **passage.sent(), **await self._proven(url)}
             answer = await self.outbound.fetch(
-                method, url, headers={**headers, **passage.sent(), **await self._proven(url)}, content=content,
-                bounds=bounds, way=self.way,
-            )  # fmt: skip
+                method, url, headers=sent, content=content, bounds=bounds, way=self.way
+            )
         if answer.status not in fine:
             check_status(answer.host, answer.status, answer.headers)
         return answer
@@ -308,6 +317,18 @@ def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
     told = {"etag": headers.get("etag"), "last_modified": headers.get("last-modified")}
     # RFC 9110, 8.8.3 lets a tag be of any sign; one that we could not send back proves nothing.
     return {name: value for name, value in told.items() if value and value.isascii()} or None
+
+
+def freshness(headers: Mapping[str, str]) -> tuple[float, bool]:
+    """For how many seconds an answer is fresh, and whether it may be kept (RFC 9111, 4.2, 5.2.2)."""
+    words = [each.strip().lower() for each in headers.get("cache-control", "").split(",")]
+    told = dict(each.partition("=")[::2] for each in words)
+    if "no-store" in told:
+        return 0.0, False
+    if "no-cache" in told:
+        return 0.0, True
+    lasts, age = _seconds(told.get("max-age", "").strip('"')), _seconds(headers.get("age"))
+    return max((lasts or 0.0) - (age or 0.0), 0.0), True
 
 
 def below(base: str, path: str) -> str:

@@ -27,7 +27,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
-from app.kit.tracing import traced
+from app.kit.trace import traced
 from app.models.connectors import ConnectorEntry, Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms

@@ -15,6 +15,7 @@ from tests.bench import (
     files,
     formats,
     kills,
+    live,
     loads,
     number,
     places,
@@ -56,6 +57,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "rights": rest.rights,
     "revocation": revocation.revocation,
     "log": rest.log,
+    "live": live.live,
 }
 _FAILED = (AssertionError, RuntimeError, TimeoutError, ExceptionGroup)
 

@@ -37,6 +37,8 @@ DIALECT: Final[Mapping[Kind, tuple[int, str, str, str]]] = {
     Kind.TOO_MANY: _BUSY,
     Kind.UNAVAILABLE: _BUSY,
     Kind.LOOP: _ROUND,
+    Kind.BAD_ANSWER: _BUSY,
+    Kind.NO_ANSWER: _BUSY,
 }
 # The broker names a parameter as the Linkage Interface does.
 _CALLED: Final = {"filter": "filters"}
