@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, ClassVar, Final
 
-from app.connectors.documents import MOST_PAGES, Document, encoded, read
+from app.connectors.documents import MOST_PAGES, PAGE, Document, encoded, read
 from app.connectors.errors import (
     CannotAnswer,
     SourceBroken,
@@ -24,6 +24,7 @@ from app.connectors.frame import (
     Known,
     Means,
     Proposal,
+    Relayed,
     Rows,
     Shape,
 )
@@ -42,10 +43,12 @@ from app.connectors.linkage_asking import (
     records_of,
     with_parameters,
 )
+from app.connectors.linkage_page import linkage_page
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.linkage_tokens import PlatformWeb, Right
 from app.connectors.web import (
     below,
+    check_is_no_page,
     conditions,
     host_of,
     is_same_origin,
@@ -57,6 +60,7 @@ from app.query.fields import FieldType
 from app.query.question import Question
 
 _NAME: Final = "records.ndjson"
+_JSON: Final = {"Accept": "application/json"}
 _FOLLOWS_FROM: Final = "next"
 _MOST_PROPOSALS: Final = 10_000
 # What a platform says of a dataset without a key, of a position that is too old, and of a service
@@ -157,6 +161,24 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         proven = None if next_of(page) else validators(page.headers)
         async with aclosing(self._batches(selection, page, question.offset, most)) as batches:
             yield Rows(batches, as_of(page), proven)
+
+    def relays(self, selection: LinkageSelection) -> bool:
+        """Its words are ours."""
+        return True
+
+    @asynccontextmanager
+    async def relay(
+        self, selection: LinkageSelection, question: Question
+    ) -> AsyncIterator[Relayed]:
+        """The first page as it comes."""
+        names = ",".join(each.name for each in question.fields)
+        url = self._records(selection, [("limit", str(question.limit)), ("fields", names)])
+        asking = self._web(selection).get(url, bounds=PAGE, headers=_JSON, is_quick=True)
+        with _told_on():
+            async with asking as answer:
+                check_is_no_page(answer)
+                body = b"".join([piece async for piece in answer.pieces])
+                yield linkage_page(answer.host, body)
 
     async def discover(self) -> Sequence[Proposal]:
         """All datasets of its catalogue that it shows to everybody."""
