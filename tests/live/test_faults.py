@@ -51,6 +51,21 @@ async def test_each_failure_has_its_class_and_is_told_without_the_sources_name(
     assert _tasks() - before == set()
 
 
+async def test_a_value_that_no_record_can_have_costs_its_row_alone(stage: Stage) -> None:
+    rows = [
+        b'{"no":"1","fee":1e999999999}', b'{"no":"2","name":"\\ud800"}', b'{"no":"3","size":1e99999999}',
+        b'{"no":"4","fee":' + b"9" * 30 + b"}", b'{"no":"5","size":' + b"9" * 30 + b"}",
+        b'{"no":"6","x":' + b"[" * 300 + b"]" * 300 + b"}",
+    ]  # fmt: skip
+    stage.says = reply(b'{"items":[' + b",".join(rows) + b"]}")
+
+    answer = await stage.read(fields="no,fee")
+
+    assert answer.status_code == 200, answer.text
+    assert b'{"no":"4","fee":' + b"9" * 30 + b"}" in answer.content
+    assert (answer.json()["numberReturned"], answer.json()["meta"]["rejected"]) == (1, 5)
+
+
 async def test_a_source_that_is_not_there_is_asked_twice_and_told_as_unreachable(
     stage: Stage,
 ) -> None:
