@@ -21,7 +21,7 @@ from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
 from app.live.judged import chosen, ordered, position
 from app.live.parted import Parted, parted
-from app.live.relayed import Look, can_pass, records_in
+from app.live.relayed import Look, can_pass, records_in, says_no_more
 from app.live.sources import LiveSources, Opened
 from app.live.typed import NumberFound, ShapeChanged, Typing
 from app.live.written import Writing
@@ -36,6 +36,7 @@ _MOST_BYTES: Final = 64 << 20  # about, of them in memory
 _MOST_BODY: Final = 32 << 20
 _SECONDS: Final = 10.0
 _IN_LOOP: Final = 200  # records that are made without a thread
+_ROW_BYTES: Final = 512  # of one, about
 _NO_OUTAGE: Final = frozenset(
     {"refused", "settings", NUMBER}
 )  # no outage: what was given may be meant
@@ -52,6 +53,7 @@ class LiveAsk:
     reading: Reading
     wording: Wording
     seen: Hashable
+    is_bounded: bool = False  # some rows are not for whoever asks, and nothing is told of them
 
     @property
     def question(self) -> Question:
@@ -132,6 +134,8 @@ class LiveReader:
         except LiveFailed as failure:
             held = self.copies.find(key)
             if held is None or not _may_be_stale(ask, held, failure):
+                if failure.named["told_as"] in _NO_OUTAGE:
+                    self.copies.drop(key)  # nor is it given once the source is away as well
                 raise
             return held, True
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
@@ -169,7 +173,7 @@ class LiveReader:
         key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
         copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
         last = position({}, ask.question, copy.came) if copy.more else ()
-        told = _told(copy, [], is_stale=is_stale)
+        told = _told(ask, copy, [], is_stale=is_stale)
         if copy.body is not None:
             return Rows(copy.body, copy.came, copy.more, last, told=told)
         writing = Writing(ask.opened.fields, ask.reading, ask.wording)
@@ -191,8 +195,9 @@ class LiveReader:
                     body += piece
                     if len(body) > _MOST_BODY:
                         raise SourceBroken(source=connector.kind, at="too_long", detail=_MOST_BODY)
-            copy = Copy([], 0, came.count, asked_at, more=came.more)
-            return await _off_loop(came.count, partial(_looked_at, ask, copy, bytes(body)))
+            copy = Copy([], 0, came.count, asked_at, more=came.more and came.count > 0)
+            size = max(came.count, len(body) // _ROW_BYTES)  # what is announced may be less
+            return await _off_loop(size, partial(_looked_at, ask, copy, bytes(body)))
 
         return await opened.source.ask(ask.dataset, _SECONDS, relay)
 
@@ -241,7 +246,7 @@ def _need(ask: LiveAsk, part: Parted) -> int | None:
 def _selected(ask: LiveAsk, part: Parted, copy: Copy, *, is_stale: bool) -> Selected:
     question, skip = ask.question, ask.skip
     found = list(chosen(copy.records, question, ask.opened.fields))
-    told = _told(copy, part.done_here, is_stale=is_stale)
+    told = _told(ask, copy, part.done_here, is_stale=is_stale)
     if part.is_cut and question.limit is not None:
         return Selected(found[: question.limit], copy.came > question.limit, None, told)
     if not part.is_ordered:
@@ -263,7 +268,7 @@ def _written(ask: LiveAsk, found: Selected) -> Rows:
     )  # fmt: skip
 
 
-def _told(copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:
+def _told(ask: LiveAsk, copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:
     """What `meta` says of an answer: how fresh it is, and what the platform did itself."""
     age = max(time.monotonic() - copy.held_at, 0.0)
     told = {
@@ -276,7 +281,9 @@ def _told(copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]
     }
     if copy.as_of is not None:
         told["as_of"] = copy.as_of
-    return {**told, "rejected": copy.rejected} if copy.rejected else told
+    if copy.rejected and not ask.is_bounded:
+        told["rejected"] = copy.rejected
+    return told
 
 
 def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
@@ -294,7 +301,8 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
     records = records[: ask.question.limit]
     if holds_number(body):
         raise of_rows(ask.dataset, kind, NumberFound())
-    if len(records) == copy.came and Look(fields).passes(records):
+    is_whole = len(records) == copy.came and says_no_more(body, records)
+    if is_whole and Look(fields).passes(records):
         return replace(copy, body=body)
     gathered = _Gathered(ask, None, fields)
     gathered.take(records)

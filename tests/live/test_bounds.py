@@ -42,6 +42,18 @@ async def test_a_reader_of_some_rows_and_columns_gets_no_others(
     assert "ward" not in read["columns"]
 
 
+async def test_what_is_no_record_of_the_others_rows_is_not_counted_for_who_may_see_some(
+    stage: Stage, world: World
+) -> None:
+    _, bounded = await consumer_of(world, stage.dataset, "ward <> 'south'")
+    stage.rows[2]["size"] = "many"
+
+    own, other = await stage.read(), await stage.read(who=bounded, purpose=PURPOSE)
+
+    assert own.json()["meta"]["rejected"] == 1
+    assert "rejected" not in other.json()["meta"]
+
+
 async def test_hidden_columns_can_be_named_nowhere_and_a_hidden_record_is_none(
     stage: Stage, world: World
 ) -> None:

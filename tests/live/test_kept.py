@@ -5,7 +5,7 @@ import asyncio
 from app.audit.events import Event
 from app.live.copies import Copies, Copy
 from tests.connectors.sources import reply
-from tests.live.stage import Stage
+from tests.live.stage import SELECTION, Stage
 from tests.rows.town import consumer_of
 from tests.stock import PURPOSE, path
 from tests.world import World
@@ -80,6 +80,30 @@ async def test_the_last_good_answer_is_given_as_stale_while_the_source_is_away(
     assert (table.status_code, table.headers["linkage-stale"]) == (200, "?1")
     assert never_asked.status_code == 502
     assert refused.status_code == 502  # it is there, and says no
+
+
+async def test_what_a_source_has_refused_since_is_not_given_when_it_is_away(stage: Stage) -> None:
+    await stage.feed(stale_for_seconds=600)
+    await stage.read()
+    stage.says = reply(b"", "403 No")
+    await stage.read()
+    stage.says = DOWN
+
+    answer = await stage.read()
+
+    assert answer.status_code == 502
+
+
+async def test_what_was_selected_before_is_given_no_more(stage: Stage) -> None:
+    await stage.feed(stale_for_seconds=600)
+    stage.headers = {"Cache-Control": "max-age=60"}
+    await stage.read()
+    await stage.feed(stale_for_seconds=600, selection={**SELECTION, "query": {"open": "1"}})
+    stage.says = DOWN
+
+    answer = await stage.read()
+
+    assert answer.status_code == 502
 
 
 async def test_without_a_policy_nothing_stale_is_given_nor_when_it_is_too_old(

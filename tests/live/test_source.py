@@ -61,6 +61,20 @@ async def test_questions_that_hang_take_the_places_of_their_own_source_alone(
     assert (made.waiting, made.figures.asked) == (0, 20)
 
 
+async def test_whole_answers_leave_places_to_pages() -> None:
+    made, let = source_of(), asyncio.Event()
+
+    asking = [asyncio.create_task(made.ask_whole("d", 5.0, let.wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(LiveFailed, match="busy"):
+        await made.ask_whole("d", 5.0, let.wait)
+    assert await made.ask("d", 5.0, lambda: asyncio.sleep(0, "page")) == "page"
+    let.set()
+
+    assert len(await asyncio.gather(*asking)) == 4
+    assert made.whole == 0
+
+
 @pytest.mark.parametrize(
     ("error", "times"),
     [
