@@ -7,10 +7,10 @@ asks, and never from one reader to another whose columns or rows are bounded oth
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Known
@@ -42,6 +42,7 @@ _NO_OUTAGE: Final = frozenset(
 )  # no outage: what was given may be meant
 
 _Done = TypeVar("_Done")
+Loads: TypeAlias = Callable[[Copy | None], Coroutine[Any, Any, Copy]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +124,12 @@ class LiveReader:
         load = partial(self._loaded, ask, part, need)
         return await self._once(ask, key, load)
 
-    async def _once(
-        self, ask: LiveAsk, key: Hashable, load: "Callable[[Copy | None], Any]"
-    ) -> tuple[Copy, bool]:
+    async def _once(self, ask: LiveAsk, key: Hashable, load: Loads) -> tuple[Copy, bool]:
         held = self.copies.find(key)
         if held is not None and held.is_fresh(time.monotonic()):
             return held, False
         try:
-            copy = await self._flights.once(key, partial(load, held))
+            return await self._flights.once(key, partial(self._kept, ask, key, load, held)), False
         except LiveFailed as failure:
             held = self.copies.find(key)
             if held is None or not _may_be_stale(ask, held, failure):
@@ -138,10 +137,14 @@ class LiveReader:
                     self.copies.drop(key)  # nor is it given once the source is away as well
                 raise
             return held, True
+
+    async def _kept(self, ask: LiveAsk, key: Hashable, load: Loads, held: Copy | None) -> Copy:
+        """What is loaded, kept before the question under way is over: who comes then finds it."""
+        copy = await load(held)
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
-        if copy.stored and keeps and self.copies.find(key) is not copy:
+        if copy.stored and keeps:
             self.copies.keep(key, copy)
-        return copy, False
+        return copy
 
     async def _loaded(
         self, ask: LiveAsk, part: Parted, need: int | None, held: Copy | None
