@@ -109,7 +109,7 @@ AgentDep = Annotated[Known, Depends(agent_of)]
 
 @router.post(
     "/enrolment", response_model=PlatformKeysOut, summary="Enrol an agent",
-    responses=problems("agent_key_wrong", "agent_enrolment_refused"),
+    responses=problems("agent_key_wrong", "agent_key_taken", "agent_enrolment_refused"),
 )  # fmt: skip
 async def enrol(body: EnrolmentIn, session: Writing, platform: PlatformDep) -> dict[str, str]:
     """By its code. The key's private half stays with the agent."""

@@ -136,6 +136,7 @@ async def test_what_an_agent_that_died_had_begun_another_does(
     dataset = await farm.dataset()
     connector = await _connector(farm, dataset)
     stuck = [True]
+    farm.harvester = replace(farm.harvester, patience=Patience(15.0, 1.0))
 
     async with web(lambda _: b"" if stuck[0] else reply(CSV, kind="text/csv")) as source:
         source.hang = True
