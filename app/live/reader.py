@@ -198,7 +198,8 @@ class LiveReader:
                     body += piece
                     if len(body) > _MOST_BODY:
                         raise SourceBroken(source=connector.kind, at="too_long", detail=_MOST_BODY)
-            copy = Copy([], 0, came.count, asked_at, more=came.more and came.count > 0)
+            more = came.more and came.count > 0
+            copy = Copy([], 0, came.count, asked_at, more=more, as_of=came.as_of)
             size = max(came.count, len(body) // _ROW_BYTES)  # what is announced may be less
             return await _off_loop(size, partial(_looked_at, ask, copy, bytes(body)))
 

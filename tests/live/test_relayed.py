@@ -1,6 +1,7 @@
 """Pages in the very words of their source: passed on as they stand, and only where they may."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -89,6 +90,17 @@ async def test_what_is_not_of_the_datasets_shape_is_made_so_and_nothing_else_lea
     assert answer.json()["records"] == [{"no": "A-1", **shown, "ward": "n"}]
     assert "secret" not in answer.text
     assert len(linked.source.asked) == 1
+
+
+async def test_a_page_that_is_not_of_now_says_since_when(linked: Stage) -> None:
+    stale = reply({"numberReturned": 0, "records": [], "links": [],
+                   "meta": {"stale": True, "age_seconds": 90.5}})  # fmt: skip
+    linked.source.answer = lambda _: stale
+
+    told = (await linked.read()).json()["meta"]
+
+    age = datetime.fromisoformat(told["answered_at"]) - datetime.fromisoformat(told["as_of"])
+    assert 90 <= age.total_seconds() < 100
 
 
 async def test_a_page_of_no_record_leads_to_no_other(linked: Stage) -> None:
