@@ -1,7 +1,12 @@
 """What may not leave a live dataset does not: columns, rows, names of people, whoever asks how."""
 
-import pytest
+from collections.abc import AsyncIterator
 
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.api.state import Platform
 from app.audit.events import Event
 from app.models.parties import Role
 from tests.connectors.sources import reply
@@ -17,6 +22,17 @@ from tests.world import SAKAI, World
 HIDDEN = ("S-1", "770033", "135.9", "south", "2019-01-05", "W-1")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def some(
+    platform: Platform, client: httpx.AsyncClient
+) -> AsyncIterator[tuple[Stage, dict[str, str]]]:
+    """A live dataset, and who may read some of it."""
+    world = World(platform, client)
+    async with stage_of(world) as stage:
+        _, bounded = await consumer_of(world, stage.dataset, "ward = 'north'")
+        yield stage, bounded
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -27,9 +43,9 @@ HIDDEN = ("S-1", "770033", "135.9", "south", "2019-01-05", "W-1")
     ids=str,
 )  # fmt: skip
 async def test_a_reader_of_some_rows_and_columns_gets_no_others(
-    stage: Stage, world: World, query: dict[str, str]
+    some: tuple[Stage, dict[str, str]], world: World, query: dict[str, str]
 ) -> None:
-    _, bounded = await consumer_of(world, stage.dataset, "ward = 'north'")
+    stage, bounded = some
 
     answer = await stage.read(who=bounded, **{"purpose": PURPOSE, **query})
 
