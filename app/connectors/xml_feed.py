@@ -46,7 +46,7 @@ from app.connectors.whole import asking, whole
 from app.kit import clock
 from app.kit.outbound import Bounds
 
-_FEED: Final = Bounds(most_bytes=64 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+_FEED: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
 _TELEGRAM: Final = Bounds(most_bytes=4 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
 _AT_ONCE: Final = 200  # changes that a stream is told of
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]

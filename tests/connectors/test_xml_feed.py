@@ -4,7 +4,8 @@ import asyncio
 import csv
 import io
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.connectors import feed_memory, xml_feed
+from app.connectors import feed_memory, safe_xml, xml_feed
 from app.connectors.errors import SourceError
 from app.connectors.frame import Changes, Known
 from app.connectors.xml_feed import XmlFeedConnector, XmlFeedSelection, XmlFeedSettings
@@ -308,6 +309,40 @@ async def test_rss_is_as_atom_and_a_time_without_a_zone_is_none() -> None:
          "暮らし, 水道", "2026-11-29T09:00:00+09:00", ""],
         ["g2", "古い", "", "", "", "", "", ""],
     ]  # fmt: skip
+
+
+_TWICE = """<feed xmlns="http://www.w3.org/2005/Atom"><x/>{}
+<entry><id>1</id><title>後</title><updated>2026-11-29T00:30:00Z</updated></entry>
+<entry><id>1</id><title>前</title><updated>2026-11-29T09:00:00+09:00</updated></entry></feed>"""
+
+
+async def test_of_two_entries_of_one_id_the_later_counts_whatever_their_zones() -> None:
+    async with web(lambda _: reply(_TWICE.format("").encode())) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), XmlFeedSelection())
+
+    assert [row["title"] for row in rows or ()] == ["後"]
+
+
+async def test_a_feed_is_read_beside_the_loop_and_holds_no_more_than_an_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(safe_xml, "_MOST", 50)
+    many = "".join(f"<entry><id>e{number}</id><x y='1'/></entry>" for number in range(100))
+    threads, read = set[int](), safe_xml.Reader.feed
+
+    def noted(self: safe_xml.Reader, piece: bytes) -> Iterator[tuple[str, Any]]:
+        threads.add(threading.get_ident())
+        return read(self, piece)
+
+    monkeypatch.setattr(safe_xml.Reader, "feed", noted)
+    said = [_TWICE.format(many), _TWICE.format("<x y='1'/>" * 30)]
+    async with web(lambda _: reply(said.pop(0).encode())) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), XmlFeedSelection())
+        with pytest.raises(SourceError) as refused:
+            await harvested(_made(server.base, its), XmlFeedSelection())
+
+    assert (len(rows or ()), refused.value.at) == (101, "too_many")
+    assert threading.get_ident() not in threads
 
 
 _BOMB = b'<!DOCTYPE feed [<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;&a;&a;&a;">]><feed>&b;</feed>'
