@@ -241,8 +241,21 @@ async def test_a_feed_that_becomes_empty_is_empty_and_not_another() -> None:
     assert found == [["v1"], []]
 
 
+def _long_trip() -> rt.FeedEntity:
+    """A trip of more stops than anybody runs, two bytes each."""
+    made = rt.FeedEntity(id="t1")
+    made.trip_update.trip.trip_id = "t"
+    made.trip_update.MergeFromString(b"\x12\x00" * 200_001)
+    return made
+
+
 _UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "old": (lambda: feed(seconds_ago=3_600), "stale"),
+    "old, in milliseconds": (
+        lambda: feed(timestamp=int(datetime.now(UTC).timestamp() - 3_600) * 1_000), "stale",
+    ),
+    "of names without end": (lambda: feed(vehicle("v" * 1_001)), "format"),
+    "of stops without end": (lambda: feed(vehicle("v1"), _long_trip()), "too_many"),
     "of a time to come": (lambda: feed(seconds_ago=-3_600), "ahead"),
     "of changes": (
         lambda: feed(vehicle("v1"), incrementality=rt.FeedHeader.DIFFERENTIAL), "format",
@@ -308,8 +321,15 @@ async def test_bicycles_of_version_2_are_as_those_of_3_and_are_not_asked_before_
         monkeypatch.setattr(clock, "now", lambda: later)
         async with made.harvest(selection, known):
             pass
+        in_time = len(server.asked)
+        soon = datetime.now(UTC) + timedelta(seconds=40)
+        monkeypatch.setattr(clock, "now", lambda: soon)
+        strict = selection.model_copy(update={"stale_after_seconds": 30})
+        with pytest.raises(SourceBroken):  # what it gives is as old, but it was asked
+            async with made.harvest(strict, known):
+                pass
 
-    assert (asked, at_once, len(server.asked)) == (3, 3, 6)
+    assert (asked, at_once, in_time, len(server.asked)) == (3, 3, 6, 9)
     row = next(csv.DictReader(io.StringIO(body)))
     found = (row["name"], row["num_vehicles_available"], row["is_renting"], row["is_returning"])
     assert found == ("架空駅前", "3", "true", "")
