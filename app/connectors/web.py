@@ -175,13 +175,18 @@ class Web:
             if refusal.at not in ("missing", "permission", "status"):
                 raise
 
+    @property
+    def sent(self) -> list[str]:
+        """What proves us as it is sent, where that is no word of the settings: as secret as those."""
+        pair = [_pair(self.proof)] if isinstance(self.proof, Basic) else []
+        return [*pair, *([self._token] if self._token is not None else [])]
+
     async def _proven(self) -> dict[str, str]:
         match self.proof:
             case KeyInHeader(header=header, key=key):
                 return {header: key.get_secret_value()}
-            case Basic(user=user, password=password):
-                pair = f"{user}:{password.get_secret_value()}".encode()
-                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            case Basic():
+                return {"Authorization": f"Basic {_pair(self.proof)}"}
             case ClientCredentials():
                 return {"Authorization": f"Bearer {await self._bearer(self.proof)}"}
         return {}
@@ -209,6 +214,10 @@ class Web:
             raise SourceBroken(source=answer.host, at="format", detail="OAuth")
         self._token = token
         return token
+
+
+def _pair(by: Basic) -> str:
+    return base64.b64encode(f"{by.user}:{by.password.get_secret_value()}".encode()).decode()
 
 
 @contextmanager
