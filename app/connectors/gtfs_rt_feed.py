@@ -5,6 +5,7 @@ can be stays empty, and never becomes another one.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -121,10 +122,13 @@ def _stops(entity: "rt.FeedEntity") -> Iterator[dict[str, Any]]:
     }  # fmt: skip
     if not update.stop_time_update:
         yield {"id": entity_id, **its}
+    visits = Counter[Any]()  # a line that is a ring comes by again, and few number its stops
     for stop in update.stop_time_update:
         sequence, stop_id = _told(stop, "stop_sequence"), _told(stop, "stop_id")
+        name = stop_id if sequence is None else sequence
+        visits[name] += 1
         yield {
-            "id": f"{entity_id}/{stop_id if sequence is None else sequence}", **its,
+            "id": f"{entity_id}/{name}" + (f"#{visits[name]}" if visits[name] > 1 else ""), **its,
             "stop_sequence": sequence, "stop_id": stop_id,
             "stop_relationship": _word(stop, "schedule_relationship"),
             **_event(stop, "arrival"), **_event(stop, "departure"),

@@ -68,8 +68,10 @@ class Event:
 
     @property
     def series(self) -> str:
-        """What later telegrams of the same share with it."""
-        return "/".join(filter(None, (self.title, self.office, self.event_id)))
+        """What later telegrams of the same share with it; the place of what is not there stays, so
+        that no event is called as a place of another is."""
+        named = (self.title, self.office, self.event_id or "")
+        return "/".join(each.replace("/", "%2F") for each in named)
 
     @property
     def sent(self) -> datetime:

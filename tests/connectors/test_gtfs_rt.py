@@ -195,7 +195,11 @@ async def test_alerts_and_stops_are_flat_and_in_the_language_that_is_asked_for()
     update.trip_update.trip.trip_id = "平日_1"
     stop = update.trip_update.stop_time_update.add(stop_sequence=3, stop_id="s9")
     stop.arrival.delay, stop.arrival.time = -30, 1_790_000_000_000  # in milliseconds, by mistake
-    body = feed(alert, update)
+    ring = rt.FeedEntity(id="t2")
+    ring.trip_update.trip.trip_id = "環状"
+    for _ in range(2):
+        ring.trip_update.stop_time_update.add(stop_id="s1")
+    body = feed(alert, update, ring)
     async with web(lambda _: reply(body)) as server, means() as its:
         alerts = await table(_made(server.base, its), {"feed": "alerts"})
         stops = await table(_made(server.base, its), {"feed": "trip_updates"})
@@ -204,6 +208,7 @@ async def test_alerts_and_stops_are_flat_and_in_the_language_that_is_asked_for()
         "id": "a1", "active_from": "2026-09-21T14:13:20Z", "active_until": "2026-09-21T15:13:20Z",
         "effect": "DETOUR", "route_ids": "r1 r2", "stop_ids": "s1", "header": "迂回運行",
     }  # fmt: skip
+    assert [each["id"] for each in stops] == ["t1/3", "t2/s1", "t2/s1#2"]
     assert {name: value for name, value in stops[0].items() if value} == {
         "id": "t1/3", "entity_id": "t1", "trip_id": "平日_1", "stop_sequence": "3",
         "stop_id": "s9", "arrival_delay": "-30",

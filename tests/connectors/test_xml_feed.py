@@ -275,6 +275,16 @@ async def test_alerts_of_more_places_than_can_be_held_are_refused(
     assert refused.value.at == "too_many"
 
 
+async def test_no_event_takes_the_key_of_another(now: list[datetime]) -> None:
+    office = Office()
+    office.publish(telegram("", areas=(("2799100", "架空市"),)))
+    office.publish(telegram("2799100", areas=()))
+    async with web(office.answer) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), _selection())
+
+    assert len({row["key"] for row in rows or ()}) == 2
+
+
 async def test_what_is_taken_back_is_told_of_its_places_though_it_is_read_first(
     now: list[datetime],
 ) -> None:
