@@ -15,6 +15,9 @@ COLUMNS: Final = (
     "id", "title", "link", "summary", "author", "categories", "published_at", "updated_at",
 )  # fmt: skip
 _MOST: Final = 20_000
+_MOST_HELD: Final = 50_000  # elements of one entry, or before the first
+# To free what was read, lxml looks through all of it for each element that a piece had.
+_AT_ONCE: Final = 1 << 10
 _ROOTS: Final = {"feed": "entry", "rss": "item", "RDF": "item"}  # Atom, RSS 0.9x and 2.0, RSS 1.0
 # What each member is called: RSS 2.0, Atom (RFC 4287), Dublin Core. The first that is there counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -49,12 +52,16 @@ class _Gathering:
     """What has come of a feed."""
 
     def __init__(self, host: str) -> None:
-        self.host, self.reader = host, Reader(host, "RSS / Atom")
+        self.host, self.reader = host, Reader(host, "RSS / Atom", _MOST_HELD)
         self.found: dict[str, dict[str, Any]] = {}
         self._entry: str | None = None  # what an entry is called here
 
     def read(self, piece: bytes) -> None:
         """The entries that end in a piece."""
+        for at in range(0, len(piece), _AT_ONCE):
+            self._read(piece[at : at + _AT_ONCE])
+
+    def _read(self, piece: bytes) -> None:
         for event, element in self.reader.feed(piece):
             name = local(element)
             if self._entry is None:

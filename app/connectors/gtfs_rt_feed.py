@@ -60,8 +60,12 @@ def read(host: str, body: bytes) -> "rt.FeedMessage":
 
 
 def told_at(message: "rt.FeedMessage") -> datetime | None:
-    """When the feed was so, where its header tells, be it in milliseconds."""
-    told = message.header.timestamp
+    """When the feed was so, be it in milliseconds; without a word in its header, as the newest of
+    its vehicles and trips has it."""
+    told = message.header.timestamp or max(
+        (each.vehicle.timestamp or each.trip_update.timestamp for each in message.entity),
+        default=0,
+    )
     return _moment(told) or _moment(told // 1_000)
 
 

@@ -24,9 +24,9 @@ class Reader:
     It stays in the thread that made it: libxml2 breaks where a parser goes on in another.
     """
 
-    def __init__(self, host: str, what: str = "XML") -> None:
+    def __init__(self, host: str, what: str = "XML", most: int = _MOST) -> None:
         self._host, self._what, self._is_begun = host, what, False
-        self._held = 0
+        self._held, self._most = 0, most
         self._parser = etree.XMLPullParser(
             ("start", "end"),
             resolve_entities=False,
@@ -48,17 +48,19 @@ class Reader:
                 self._check_kind(element)
             if event == "start":
                 self._held += 1 + len(element.attrib)
-            if self._held > _MOST:
-                raise SourceBroken(source=self._host, at="too_many", detail=_MOST)
+            if self._held > self._most:
+                raise SourceBroken(source=self._host, at="too_many", detail=self._most)
             yield event, element
 
     def let_go(self, element: Any) -> None:
         """Clear an element that has been read, and all that stood before it."""
         element.clear(keep_tail=False)
-        parent = element.getparent()
-        while parent is not None and (before := element.getprevious()) is not None:
-            parent.remove(before)
-        self._held = 0  # of what is around it there is little
+        at = element
+        while (parent := at.getparent()) is not None:
+            while (before := at.getprevious()) is not None:
+                parent.remove(before)
+            at = parent
+        self._held = 0  # but for what it stands in
 
     def close(self) -> Any:
         """The root, once all has come. Raises `SourceBroken` where something is missing."""
@@ -84,7 +86,7 @@ class Reader:
 
 def document(host: str, body: bytes, what: str = "XML") -> Any:
     """The root of a whole document. Raises `SourceBroken`."""
-    reader = Reader(host, what)
+    reader = Reader(host, what, _MOST)
     for at in range(0, max(len(body), 1), _PIECE):
         for _ in reader.feed(body[at : at + _PIECE]):
             pass

@@ -246,6 +246,12 @@ async def test_a_feed_that_becomes_empty_is_empty_and_not_another() -> None:
     assert found == [["v1"], []]
 
 
+def _old_vehicle() -> rt.FeedEntity:
+    made = vehicle("v1")
+    made.vehicle.timestamp = int(datetime.now(UTC).timestamp() - 3_600)
+    return made
+
+
 def _long_trip() -> rt.FeedEntity:
     """A trip of more stops than anybody runs, two bytes each."""
     made = rt.FeedEntity(id="t1")
@@ -259,6 +265,7 @@ _UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "old, in milliseconds": (
         lambda: feed(timestamp=int(datetime.now(UTC).timestamp() - 3_600) * 1_000), "stale",
     ),
+    "old, and its header says nothing": (lambda: feed(_old_vehicle(), timestamp=0), "stale"),
     "of names without end": (lambda: feed(vehicle("v" * 1_001)), "format"),
     "of stops without end": (lambda: feed(vehicle("v1"), _long_trip()), "too_many"),
     "of a time to come": (lambda: feed(seconds_ago=-3_600), "ahead"),

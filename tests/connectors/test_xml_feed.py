@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from app.connectors import feed_memory, safe_xml, xml_feed
+from app.connectors import feed_entries, feed_memory, safe_xml, xml_feed
 from app.connectors.errors import SourceError
 from app.connectors.frame import Changes, Known
 from app.connectors.xml_feed import XmlFeedConnector, XmlFeedSelection, XmlFeedSettings
@@ -265,11 +265,14 @@ async def test_one_telegram_that_is_amiss_keeps_no_cancellation_from_readers(
     assert states(mended) == [("E1", "2799100", "cancelled"), ("E7", "2799100", "in_force")]
 
 
-@pytest.mark.parametrize("bound", ["_MOST_HELD", "_MOST_PLACES"])
+@pytest.mark.parametrize(
+    ("module", "bound"),
+    [(xml_feed, "_MOST_HELD"), (xml_feed, "_MOST_PLACES"), (safe_xml, "_MOST")],
+)
 async def test_alerts_of_more_places_than_can_be_held_are_refused(
-    bound: str, now: list[datetime], monkeypatch: pytest.MonkeyPatch
+    module: Any, bound: str, now: list[datetime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xml_feed, bound, 1)
+    monkeypatch.setattr(module, bound, 1)
     office = Office()
     office.publish(telegram("E1", areas=(("2799100", "架空市"), ("2799200", "想像町"))))
     async with web(office.answer) as server, means() as its:
@@ -394,7 +397,7 @@ async def test_of_two_entries_of_one_id_the_later_counts_whatever_their_zones() 
 async def test_a_feed_is_read_beside_the_loop_and_holds_no_more_than_an_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(safe_xml, "_MOST", 50)
+    monkeypatch.setattr(feed_entries, "_MOST_HELD", 50)
     many = "".join(f"<entry><id>e{number}</id><x y='1'/></entry>" for number in range(100))
     threads, read = set[int](), safe_xml.Reader.feed
 
