@@ -15,9 +15,7 @@ from app.connectors.errors import SourceBroken, SourceChanged
 if TYPE_CHECKING:
     from google.transit import gtfs_realtime_pb2 as rt
 
-_MOST: Final = (
-    200_000  # records, and entities: a byte or two of a feed is one, and takes a thousand
-)
+_MOST: Final = 200_000  # entities, and stops: each takes a few bytes, and its record a thousand
 _LONGEST_NAME: Final = 1_000  # stands again in the record of each stop
 _LAST_SECOND: Final = 4_102_444_800  # 2100: what is later was written in other units
 _TRIP: Final = ("trip_id", "route_id", "direction_id", "start_date", "start_time")

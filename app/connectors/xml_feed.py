@@ -307,9 +307,7 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             places += len(event.areas)
             if places > _MOST_HELD:
                 raise SourceBroken(source=host_of(feed.url), at="too_many", detail=_MOST_HELD)
-        is_fruitless = not came and not memory.events
-        if left and (is_fruitless or len(left) > max(_MOST_LEFT, len(asked) // 10)):
-            raise left[0]
+        _check_left(left, len(asked), knows=bool(came or memory.events))
         await asyncio.to_thread(memory.forget_all_but, wanted)
         for entry, event in reversed(came):  # the oldest first
             memory.learn(entry, event, read.status)
@@ -343,6 +341,15 @@ def _left(refusal: SourceError) -> SourceError:
         raise refusal
     log.warning("xml_feed.telegram_left", source=refusal.named["source"], at=refusal.at)
     return refusal
+
+
+def _check_left(left: Sequence[SourceError], asked: int, *, knows: bool) -> None:
+    """Raises the first of what is amiss where that is no longer one telegram's matter. Any number
+    may be there no more, while others are: a feed lists what was deleted for days."""
+    spoilt = [each for each in left if each.at != "missing"]
+    is_all = len(left) == asked > _MOST_LEFT
+    if left and (is_all or not knows or len(spoilt) > max(_MOST_LEFT, asked // 10)):
+        raise left[0]
 
 
 def _known_alerts(host: str, memory: Memory, read: Alerts) -> list[Record]:

@@ -228,9 +228,12 @@ async def test_telegrams_beyond_the_bound_and_those_that_are_lost_are_for_the_ne
             office.publish(b"")
         with pytest.raises(SourceError) as refused:
             await harvested(made, _selection(), known)
+        office.publish(telegram("E7", sent="2026-11-29T00:00:07Z"))
+        third, _ = await harvested(made, _selection(), known)
 
     assert [row[0] for row in states(first)] == ["E2"]
     assert [row[0] for row in states(second)] == ["E0", "E1", "E2"]
+    assert [row[0] for row in states(third)] == ["E0", "E1", "E2", "E7"]  # though four are lost
     assert refused.value.at == "missing"
 
 
