@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from app.api.dataset_shapes import DatasetId, MappingStepIn
 from app.api.shapes import InShape, Name, OutShape, Time
 from app.catalogue.connectors import MOST_FEEDS, NewFeed
+from app.models.connectors import Mode
 from app.models.parties import Zone
 
 _SELECTION: JsonDict = {"path": "shelters.json", "rows": "/items"}
@@ -16,7 +17,10 @@ _FEED: JsonDict = {
     "dataset": "shelters",
     "selection": _SELECTION,
     "schedule": "0 3 * * *",
-    "mapping": [{"to": "name", "from": ["facility_name"]}],
+    "mapping": [{"to": "name", "expression": "facility.name_ja"}],
+    "examples": [
+        {"row": {"番号": "1", "facility": {"name_ja": "架空会館"}}, "expect": {"name": "架空会館"}}
+    ],
     "publish": False,
 }
 Members = Annotated[dict[Name, Any], Field(max_length=100)]
@@ -34,6 +38,15 @@ class KindOut(OutShape):
     selection: dict[str, Any] = Field(description="JSON Schema of what one dataset is fed by")
 
 
+class ExampleIn(InShape):
+    """A row as the source has it, and what it becomes: fields that are not named may be anything."""
+
+    row: Annotated[dict[str, Any], Field(min_length=1, max_length=1_500)]
+    expect: (
+        Annotated[dict[str, str | int | float | bool | None], Field(max_length=1_500)] | None
+    ) = Field(description="By field; null where the row is to be left out")
+
+
 class FeedIn(InShape):
     """What of the source feeds one dataset. `schedule`: cron, in the time of Japan."""
 
@@ -43,13 +56,28 @@ class FeedIn(InShape):
     mapping: Annotated[list[MappingStepIn], Field(max_length=1_500)] | None = Field(
         default=None, description="In place of the dataset's own; the source's names to its fields"
     )
+    examples: Annotated[list[ExampleIn], Field(max_length=50)] | None = Field(
+        default=None, description="Tried whenever mapping or fields change, and before they do"
+    )
     publish: bool = Field(default=False, description="Readers get each new version at once")
+    mode: Mode = Field(
+        default=Mode.HARVEST,
+        description="`live`: each read asks the source; `stream`: it is listened to all the time, and"
+        " written by key. The dataset keeps its id and its versions",
+    )
+    stale_for_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = Field(
+        default=None,
+        description="Live: how old the last good answer may be that is given, marked as stale,"
+        " while the source is away",
+    )
 
     def told(self) -> NewFeed:
         """As the registry takes it."""
         return NewFeed(
-            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish
-        )
+            self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish,
+            [each.model_dump() for each in self.examples] if self.examples else None, self.mode,
+            self.stale_for_seconds,
+        )  # fmt: skip
 
 
 class ConnectorIn(InShape):
@@ -95,17 +123,51 @@ class ConnectorPatch(InShape):
         return said
 
 
+class StreamRejectOut(OutShape):
+    """Why a message or a row was kept out. No value is shown."""
+
+    at: Time
+    field: str | None
+    code: str
+    ja: str
+    en: str
+
+
+class StreamOut(OutShape):
+    """How a stream goes: where it is, what came, and what was wrong last."""
+
+    state: Literal["connecting", "streaming", "waiting", "paused"]
+    since: Time | None = Field(description="Streaming since, without a break")
+    last_at: Time | None = Field(description="When the last message was kept")
+    received: int = Field(description="Rows and keys that came")
+    written: int = Field(description="Records inserted or updated")
+    deleted: int
+    rejected: int
+    rejects: list[StreamRejectOut] = Field(description="The last 20")
+    next_try_at: Time | None
+    error_class: str | None
+    error_code: str | None
+    error_ja: str | None
+    error_en: str | None
+    error_at: Time | None
+
+
 class FeedOut(OutShape):
     """What feeds one dataset, and when next."""
 
     dataset_id: str
-    mode: str
+    mode: Mode
     selection: dict[str, Any]
     schedule: str | None
     next_at: Time | None
     mapping: list[dict[str, Any]] | None
+    examples: list[dict[str, Any]] | None
     publish: bool
+    stale_for_seconds: int | None
     version_number: int | None = Field(description="The version that the source was last seen as")
+    good_at: Time | None = Field(description="When a harvest last ended well")
+    failures: int = Field(description="Harvests that have failed since")
+    stream: StreamOut | None = Field(default=None, description="Of a feed that listens")
 
 
 class ConnectorOut(OutShape):
@@ -171,6 +233,7 @@ class ProposalOut(OutShape):
     name: str
     selection: dict[str, Any]
     fields: list[dict[str, str]]
+    about: dict[str, str]
 
 
 class PreviewRejectOut(OutShape):

@@ -3,6 +3,7 @@
 Sources are asked here to be tested and looked at, and while one thinks no session is held.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from app.api.connector_shapes import (
     ConnectorOut,
     ConnectorPatch,
     FeedIn,
+    FeedOut,
     HarvestOut,
     KindOut,
     PreviewIn,
@@ -22,6 +24,7 @@ from app.api.connector_shapes import (
     ProposalOut,
     RunIn,
     SourceTestOut,
+    StreamOut,
     steps_of,
 )
 from app.api.ownership import TERMS_CODE, Owned, owner_code
@@ -32,13 +35,13 @@ from app.api.shapes import LONGEST_BODY
 from app.api.state import Platform
 from app.audit import log
 from app.audit.events import Event
-from app.catalogue import connectors, harvests
+from app.catalogue import connectors, harvests, mapping_examples, streams
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
 from app.connectors.checking import check_all
 from app.connectors.frame import AnyConnector, Means
 from app.connectors.kinds import contained, schema_of
 from app.connectors.preview import Reading as HowRead
-from app.models.connectors import Harvest
+from app.models.connectors import Feed, Harvest, Stream
 from app.models.datasets import Dataset
 from app.policy.facts import Caller
 
@@ -50,6 +53,7 @@ _SETTINGS = (
     "connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent",
     "soap_signing_not_installed",
 )  # fmt: skip
+_TRIED = ("preview_failed",)  # examples are read as previews are
 _SOURCE = (
     "source_unreachable", "source_broken", "source_refused", "source_slow", "source_changed",
     "connector_kind_broken", "secret_key_unusable",
@@ -77,13 +81,17 @@ async def list_kinds(caller: CatalogueWriter, platform: PlatformDep) -> list[dic
 
 @router.post(
     "", status_code=201, response_model=ConnectorOut, summary="Add a connector",
-    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS),
+    responses=problems(*SCOPED_CODES, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def add_connector(
-    body: ConnectorIn, caller: CatalogueWriter, session: Writing, platform: PlatformDep
+    body: ConnectorIn,
+    request: Request,
+    caller: CatalogueWriter,
+    session: Writing,
+    platform: PlatformDep,
 ) -> dict[str, Any]:
     """For datasets that you manage. Nothing is asked of the source yet: test it next."""
-    await _check_datasets(session, body.feeds, caller)
+    await _check_feeds(request, platform, body.feeds, caller)
     new = NewConnector(
         caller.client.organization_id, body.kind, body.name, body.zone, body.settings,
         [each.told() for each in body.feeds], body.paused,
@@ -92,7 +100,7 @@ async def add_connector(
         session, platform.sealer, platform.kinds, means_of(platform, caller), new,
         by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
-    return shown(kept)
+    return shown(kept, {})
 
 
 @router.get(
@@ -107,7 +115,9 @@ async def list_connectors(
         session, caller.client.organization_id, after=after_id(cursor), limit=limit + 1
     )
     listed = page(found, limit, lambda kept: kept.entry.id)
-    return {**listed, "items": [shown(kept) for kept in listed["items"]]}
+    feeds = [feed for kept in listed["items"] for feed in kept.feeds]
+    going = await streams.of_feeds(session, feeds)
+    return {**listed, "items": [shown(kept, going) for kept in listed["items"]]}
 
 
 @router.get(
@@ -117,27 +127,28 @@ async def list_connectors(
 async def show_connector(
     connector_id: UUID, caller: CatalogueWriter, session: Reading
 ) -> dict[str, Any]:
-    """With what it feeds, and when next."""
-    return shown(await connectors.get(session, connector_id, caller.client.organization_id))
+    """With what it feeds, when next, and how its streams go."""
+    kept = await connectors.get(session, connector_id, caller.client.organization_id)
+    return shown(kept, await streams.of_feeds(session, kept.feeds))
 
 
 @router.patch(
     "/{connector_id}", response_model=ConnectorOut, summary="Change a connector",
-    responses=problems(*_MINE, *_DATASETS, *_SETTINGS),
+    responses=problems(*_MINE, *_DATASETS, *_SETTINGS, *_TRIED),
 )  # fmt: skip
 async def change_connector(
-    connector_id: UUID, body: ConnectorPatch, caller: CatalogueWriter, session: Writing,
-    platform: PlatformDep,
+    connector_id: UUID, body: ConnectorPatch, request: Request, caller: CatalogueWriter,
+    session: Writing, platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """Settings are given whole, secrets too: none goes to another place than it was given for."""
     mine = caller.client.organization_id
+    await _check_feeds(request, platform, body.feeds or [], caller)
     kept = await connectors.get(session, connector_id, mine, lock=True)
-    await _check_datasets(session, body.feeds or [], caller)
     changed = await connectors.change(
         session, platform.sealer, platform.kinds, means_of(platform, caller), kept,
         body.changes(), by=caller.client.actor, via=caller.client.client_id,
     )  # fmt: skip
-    return shown(changed)
+    return shown(changed, await streams.of_feeds(session, changed.feeds))
 
 
 @router.delete(
@@ -187,7 +198,7 @@ async def discover(
 @router.post(
     "/{connector_id}/preview", response_model=PreviewOut, summary="Preview a connector's rows",
     responses=problems(
-        *_MINE, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
+        *_MINE, *_DATASETS, *_SETTINGS, *_SOURCE, "connector_feed_not_found", "preview_refused",
         "preview_too_large", "preview_failed",
     ),
 )  # fmt: skip
@@ -196,15 +207,11 @@ async def preview(
     platform: PlatformDep,
 ) -> dict[str, Any]:  # fmt: skip
     """The first 20 rows before and after the mapping. A selection or mapping that is given here is
-    tried, and not kept."""
+    tried, and not kept; with a selection, for a dataset that something else feeds, too."""
     kept = await _asked(request, platform, connector_id, caller, "preview")
-    feed = kept.feed(body.dataset)
-    async with reading_in(request, platform) as session:
-        dataset = await session.get_one(Dataset, feed.dataset_id)
-    mapping = steps_of(body.mapping) if body.mapping is not None else feed.mapping
+    dataset, asked, mapping = await _tried(request, platform, kept, body, caller)
     if faults := connectors.check_steps(dataset, mapping, "/mapping"):
         raise ConnectorInvalid(faults=faults)
-    asked = body.selection if body.selection is not None else feed.selection
     selection = connectors.selection_of(platform.kinds, kept.entry, asked)
     how = HowRead(dataset.fields, mapping or dataset.mapping, dataset.reading)
     return await platform.previews.make(await open_of(platform, kept), selection, how)
@@ -213,7 +220,10 @@ async def preview(
 @router.post(
     "/{connector_id}/runs", status_code=202, response_model=HarvestOut,
     summary="Harvest now",
-    responses=problems(*_MINE, "connector_feed_not_found", "connector_run_under_way"),
+    responses=problems(
+        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams",
+        "feed_is_live",
+    ),
 )  # fmt: skip
 async def run_connector(
     connector_id: UUID, body: RunIn, caller: CatalogueWriter, session: Writing
@@ -265,9 +275,32 @@ async def cancel_run(
     return await harvests.cancel(session, kept, run_id, by=caller.client.actor)
 
 
-async def _check_datasets(session: Reading, feeds: list[FeedIn], caller: Caller) -> None:
-    for each in feeds:
-        await Owned.dataset_to_load(session, each.dataset, caller)
+async def _check_feeds(
+    request: Request, platform: Platform, feeds: list[FeedIn], caller: Caller
+) -> None:
+    """That the caller manages the datasets, and that the examples hold."""
+    async with writing_in(request, platform) as session:
+        for each in feeds:
+            await Owned.dataset_to_load(session, each.dataset, caller)
+        tried = await mapping_examples.of_feeds(session, [each.told() for each in feeds])
+    await mapping_examples.check_feeds(platform.previews, tried)
+
+
+async def _tried(
+    request: Request, platform: Platform, kept: Kept, body: PreviewIn, caller: Caller
+) -> tuple[Dataset, dict[str, Any], list[dict[str, Any]] | None]:
+    """The dataset that is meant, with the selection and the mapping to try."""
+    mapping = steps_of(body.mapping)
+    is_fed = body.dataset is None or any(e.dataset_id == body.dataset for e in kept.feeds)
+    if not is_fed and body.dataset is not None and body.selection is not None:
+        async with writing_in(request, platform) as session:  # it may be noted whose it is
+            found = await Owned.dataset_to_load(session, body.dataset, caller)
+        return found, body.selection, mapping
+    feed = kept.feed(body.dataset)
+    async with reading_in(request, platform) as session:
+        found = await session.get_one(Dataset, feed.dataset_id)
+    selection = body.selection if body.selection is not None else feed.selection
+    return found, selection, mapping if mapping is not None else feed.mapping
 
 
 async def _asked(
@@ -286,23 +319,34 @@ async def _asked(
 def means_of(platform: Platform, caller: Caller) -> Means:
     """What a connector of the caller's organisation may use."""
     mine = caller.client.organization_id
-    return Means(platform.outbound, platform.lent_folders.get(mine, ()))
+    lent = platform.lent_folders.get(mine, ())
+    return Means(platform.outbound, lent, relay=platform.relays.of(mine))
 
 
 async def open_of(platform: Platform, kept: Kept) -> AnyConnector:
     """The connector itself."""
-    lent = platform.lent_folders.get(kept.entry.organization_id, ())
-    means = Means(platform.outbound, lent)
+    mine = kept.entry.organization_id
+    lent = platform.lent_folders.get(mine, ())
+    means = Means(platform.outbound, lent, relay=platform.relays.of(mine))
     return await connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
 
 
-def shown(kept: Kept) -> dict[str, Any]:
-    """A connector as it is shown: its secrets are not."""
+def shown(kept: Kept, going: Mapping[str, Stream]) -> dict[str, Any]:
+    """A connector as it is shown: its secrets are not. `going`: its streams, by dataset."""
     own = ("feeds", "has_secrets")
     return {
         **{
             name: getattr(kept.entry, name) for name in ConnectorOut.model_fields if name not in own
         },
         "has_secrets": kept.entry.sealed is not None,
-        "feeds": list(kept.feeds),
+        "feeds": [_shown_feed(each, going.get(each.dataset_id), kept) for each in kept.feeds],
     }
+
+
+def _shown_feed(feed: Feed, stream: Stream | None, kept: Kept) -> dict[str, Any]:
+    told = {name: getattr(feed, name) for name in FeedOut.model_fields if name != "stream"}
+    if stream is None:
+        return {**told, "stream": None}
+    state = "paused" if kept.entry.paused else stream.state
+    going = {name: getattr(stream, name) for name in StreamOut.model_fields}
+    return {**told, "stream": {**going, "state": state}}

@@ -83,10 +83,16 @@ class MappingStepIn(InShape):
 
     to: FieldName
     from_: list[Name] | None = Field(default=None, alias="from", max_length=50)
+    expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = Field(
+        default=None, description="JMESPath over the row, in place of `from`: `name.ja`"
+    )
     constant: Text | None = None
     pattern: Annotated[str, StringConstraints(max_length=500)] | None = None
     codes: dict[Name, Text] | None = None
     default: Text | None = None
+    unit: Name | None = Field(
+        default=None, description="That the source writes amounts in; they become the field's own"
+    )
     normalize: Name | None = None
 
 

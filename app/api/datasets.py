@@ -30,15 +30,26 @@ from app.api.ogc.answering import ROOT as MAPS
 from app.api.ownership import TERMS_CODE, Owned, owner_code
 from app.api.paging import Cursor, Limit, after, cursor_of
 from app.api.problem import problems
+from app.api.sessions import writing_in
 from app.api.shapes import Since
+from app.api.state import Platform
 from app.api.tagged import tagged
-from app.catalogue import datasets, files, opendata, schema, search, versions
+from app.catalogue import (
+    datasets,
+    files,
+    mapping_examples,
+    opendata,
+    schema,
+    search,
+    versions,
+)
 from app.catalogue.datasets import NewDataset
 from app.catalogue.placed import is_placed
 from app.catalogue.search import Search
 from app.formats.shelf.dcat import dataset_address
 from app.models.datasets import DataClass, Dataset, DatasetState
 from app.models.parties import Organization
+from app.policy.facts import Caller
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field as KnownField
 from app.query.params import read_box, read_moment
@@ -202,19 +213,24 @@ async def register_dataset(
     "/{dataset_id}",
     response_model=DatasetOut,
     summary="Change an entry",
-    responses=problems(*SCOPED_CODES, owner_code(), "dataset_not_found", "dataset_invalid"),
+    responses=problems(
+        *SCOPED_CODES, owner_code(), "dataset_not_found", "dataset_invalid", "preview_failed"
+    ),
 )
 async def change_dataset(
     dataset_id: DatasetId,
     body: DatasetPatch,
+    request: Request,
     caller: CatalogueWriter,
     platform: PlatformDep,
     session: Writing,
 ) -> dict[str, Any]:
     """Change the description. Class and zone stay: they take a new dataset. Fields, mapping and
     reading are for the next file: versions that exist stay as they are."""
+    changes = _changes(body)
+    await _check_examples(request, platform, dataset_id, changes, caller)
     await Owned.dataset(session, dataset_id, caller)
-    changed = await datasets.change(session, dataset_id, _changes(body), by=caller.client.actor)
+    changed = await datasets.change(session, dataset_id, changes, by=caller.client.actor)
     return (await _shown(session, platform.issuer, changed))[0]
 
 
@@ -306,6 +322,18 @@ def new_dataset(body: DatasetIn, organization_id: str | None) -> NewDataset:
 def mapping_steps(steps: Sequence[MappingStepIn]) -> list[dict[str, Any]]:
     """The steps as they are stored."""
     return [step.model_dump(by_alias=True, exclude_unset=True) for step in steps]
+
+
+async def _check_examples(
+    request: Request, platform: Platform, dataset_id: str, changes: dict[str, Any], caller: Caller
+) -> None:
+    """That the examples of the connector that feeds the dataset will hold."""
+    if changes.keys().isdisjoint(("fields", "mapping")):
+        return
+    async with writing_in(request, platform) as session:
+        await Owned.dataset(session, dataset_id, caller)
+        tried = await mapping_examples.of_dataset(session, dataset_id, changes)
+    await mapping_examples.check_dataset(platform.previews, tried)
 
 
 def _changes(body: DatasetPatch) -> dict[str, Any]:

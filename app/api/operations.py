@@ -17,11 +17,13 @@ from starlette.responses import PlainTextResponse
 
 from app.api.access import PlatformDep
 from app.api.envelope import Traffic
+from app.api.live_figures import live_figures
 from app.api.problem import problems
 from app.api.shapes import Time
 from app.api.state import Platform
 from app.audit.checkpoints import unsigned_seconds
-from app.catalogue import files, indexing
+from app.catalogue import files, harvest_outcomes, indexing
+from app.catalogue.harvest_outcomes import Figures
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import LOST, Database, DatabaseUnavailable
@@ -168,6 +170,7 @@ class _Figures(Collector):
             "How long this process has been unable to write to the log",
             value=self._platform.log.seconds_behind,
         )
+        yield from live_figures(self._platform.live_reader)
 
     def _durations(self) -> HistogramMetricFamily:
         total = 0
@@ -187,6 +190,7 @@ class _Work(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._found: dict[str, tuple[str, float]] = {}
+        self._harvests: Figures | None = None
         self._looked_at = -_LOOK_AGAIN_S
 
     async def look(self) -> None:
@@ -194,7 +198,7 @@ class _Work(Collector):
         if time.monotonic() - self._looked_at < _LOOK_AGAIN_S:
             return
         self._looked_at = time.monotonic()
-        self._found = {}
+        self._found, self._harvests = {}, None
         with suppress(DatabaseUnavailable, SQLAlchemyError, *LOST):
             async with asyncio.timeout(_PROBE_SECONDS):
                 self._found = await self._count()
@@ -205,6 +209,7 @@ class _Work(Collector):
         async with self._database.reading() as session:
             standing = await files.standing(session)
             words = await indexing.behind(session)
+            self._harvests = await harvest_outcomes.figures(session)
         return {
             "urbanos_jobs_waiting": ("Jobs that wait for a worker", waiting),
             "urbanos_jobs_oldest_seconds": ("How long the oldest of them waits", oldest_s),
@@ -218,6 +223,32 @@ class _Work(Collector):
     def collect(self) -> Iterator[Any]:
         for name, (told, value) in self._found.items():
             yield GaugeMetricFamily(name, told, value=value)
+        if self._harvests is not None:
+            yield from _of_harvests(self._harvests)
+
+
+def _of_harvests(found: Figures) -> Iterator[Any]:
+    """By kind alone: a deployment has a dozen kinds, and may have thousands of sources."""
+    ended = CounterMetricFamily(
+        "urbanos_harvests", "Harvests that have ended", labels=["kind", "outcome"]
+    )
+    for (kind, outcome), times in sorted(found.counts.items()):
+        ended.add_metric([kind, outcome], times)
+    yield ended
+    failing = GaugeMetricFamily(
+        "urbanos_feeds_failing", "Feeds whose last harvest failed", labels=["kind"]
+    )
+    for kind, feeds in sorted(found.failing.items()):
+        failing.add_metric([kind], feeds)
+    yield failing
+    oldest = GaugeMetricFamily(
+        "urbanos_harvest_success_age_seconds",
+        "Since the last good harvest, of the scheduled feed that waits longest",
+        labels=["kind"],
+    )
+    for kind, age in sorted(found.oldest_good_s.items()):
+        oldest.add_metric([kind], age)
+    yield oldest
 
 
 class Metrics:

@@ -99,3 +99,8 @@ class Event(StrEnum):
     CONNECTOR_ASKED = "connector.asked"
     HARVEST_ASKED = "harvest.asked"
     HARVEST_ENDED = "harvest.ended"
+    AGENT_ADDED = "agent.added"
+    AGENT_ENROLLED = "agent.enrolled"
+    AGENT_REVOKED = "agent.revoked"
+    AGENT_JOB_GIVEN = "agent.job_given"
+    AGENT_BUNDLE_TAKEN = "agent.bundle_taken"

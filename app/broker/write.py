@@ -4,9 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
@@ -21,18 +19,17 @@ from app.broker.permitted_writes import is_permitted, refuse_outside
 from app.broker.recording import Asker
 from app.broker.snapshot import Known, Snapshot
 from app.broker.versions_asked import refused
-from app.catalogue import approval, editions, profiles, runs
-from app.catalogue.refusals import DatasetInvalid, LicenseMissing, NoKey
+from app.broker.writing import current, end, fields_of, open_version, store
+from app.catalogue import approval, profiles, runs
 from app.formats.incoming import read_record
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Fault, Kind
-from app.models.datasets import DataClass, Dataset, IdempotentAnswer, Version, VersionState
+from app.models.datasets import Dataset, IdempotentAnswer, Version
 from app.policy.facts import Action, Caller
 from app.policy.verdicts import Allow
-from app.query.fields import EDGES, Field
+from app.query.fields import Field
 from app.tables import write as tables
-from app.tables.layout import geometry_edges, hosted_table, place_columns, table_name
 
 
 class IdempotencyKeyReused(AppError):
@@ -115,7 +112,7 @@ class Writer:
             dataset = await session.get_one(Dataset, dataset_id, with_for_update=True)
             runs.check_can_load(dataset)
             await approval.check_records(session, dataset)
-            version = await _current(session, dataset_id)
+            version = await current(session, dataset_id)
             found = version is not None and await _end_record(session, version, key, allow)
             answer = {
                 "version": version.number if version is not None else None,
@@ -198,16 +195,6 @@ async def _remember(
         )
 
 
-async def _current(session: AsyncSession, dataset_id: str) -> Version | None:
-    found: Version | None = await session.scalar(
-        select(Version)
-        .join(Dataset, Dataset.id == Version.dataset_id)
-        .where(Dataset.id == dataset_id, Version.number == Dataset.current_version)
-        .with_for_update(of=Version)
-    )
-    return found
-
-
 async def _take(
     session: AsyncSession,
     dataset: Dataset,
@@ -219,8 +206,8 @@ async def _take(
     """Store the good records; a dataset without a version begins with the first good one."""
     runs.check_can_load(dataset)
     await approval.check_records(session, dataset)
-    version = await _current(session, dataset.id)
-    fields = _fields_of(dataset, version)
+    version = await current(session, dataset.id)
+    fields = fields_of(dataset, version)
     read = [read_record(record, fields, allow.columns) for record in records]
     for at, fault in nobody.items():
         read[at].faults.append(fault)
@@ -230,10 +217,10 @@ async def _take(
         await refuse_outside(session, version, fields, read, allow)
     good = [each.values for each in read if not each.faults]
     if version is None and good:
-        version = await _open_version(session, dataset, client)
+        version = await open_version(session, dataset, client)
     outcomes: Sequence[tables.Outcome] = ()
     if version is not None and good:
-        outcomes = await _store(session, version, fields, good)
+        outcomes = await store(session, version, fields, good)
     following = iter(outcomes)
     results = [
         result_of(at, each, None if each.faults else next(following))
@@ -249,116 +236,12 @@ async def _take(
     }
 
 
-def _fields_of(dataset: Dataset, version: Version | None) -> list[Field]:
-    """The fields that records are checked against. Raises what keeps records out altogether."""
-    if version is None and dataset.fields is None:
-        raise DatasetInvalid(faults=[_no_fields()])
-    if version is None and dataset.data_class == DataClass.PUBLIC and not dataset.license:
-        raise LicenseMissing(dataset=dataset.id)
-    declared = version.fields if version is not None else dataset.fields
-    fields = [Field.from_json(each) for each in declared or ()]
-    if not any(field.key for field in fields):
-        raise NoKey(dataset=dataset.id)
-    return fields
-
-
-async def _open_version(session: AsyncSession, dataset: Dataset, client: str) -> Version:
-    """An empty first version, which readers get from this transaction on."""
-    now = clock.now()
-    highest = await session.scalar(
-        select(Version.number).where(Version.dataset_id == dataset.id)
-        .order_by(Version.number.desc()).limit(1)
-    )  # fmt: skip
-    version = Version(
-        dataset_id=dataset.id,
-        number=(highest or 0) + 1,
-        state=VersionState.PUBLISHED,
-        revision=0,
-        table_name=table_name(uuid4()),
-        fields=dataset.fields or [],
-        row_count=0,
-        created_at=now,
-        changed_at=now,
-        published_at=now,
-        published_by=client,
-    )
-    fields = [Field.from_json(each) for each in version.fields]
-    await tables.create_empty(session, hosted_table(version.table_name, fields))
-    session.add(version)
-    dataset.current_version = version.number
-    dataset.announced_at = now
-    await audit.append(
-        session,
-        Event.VERSION_PUBLISHED,
-        dataset=dataset.id,
-        version=version.number,
-        license=dataset.license,
-        by=client,
-    )
-    await session.flush()
-    return version
-
-
-def _no_fields() -> Fault:
-    return Fault(
-        "/fields",
-        "fields_missing",
-        "項目が決まっていません。ファイルを登録するか、fields を宣言してください。",
-        "The fields are not known yet: load a file, or declare them.",
-    )
-
-
-async def _store(
-    session: AsyncSession,
-    version: Version,
-    fields: Sequence[Field],
-    values: Sequence[dict[str, Any]],
-) -> Sequence[tables.Outcome]:
-    revision = version.revision + 1
-    table = hosted_table(version.table_name, fields)
-    written = await tables.upsert(session, table, fields, values, revision)
-    if written.has_changes:
-        _advance(version, revision, added=written.added)
-        _widen(version, fields, values)
-        await session.flush()
-        await editions.begin(session, version)
-    return written.outcomes
-
-
 async def _end_record(session: AsyncSession, version: Version, key: str, allow: Allow) -> bool:
     fields = [Field.from_json(each) for each in version.fields]
     wanted = key_values(fields, version.dataset_id, key)
     if not await is_permitted(session, version, fields, wanted, allow):
         return False
-    table = hosted_table(version.table_name, fields)
-    revision = version.revision + 1
-    found = await tables.delete(session, table, fields, wanted, revision)
-    if found:
-        _advance(version, revision, added=-1)
-        await session.flush()
-        await editions.begin(session, version)
-    return found
-
-
-def _advance(version: Version, revision: int, *, added: int) -> None:
-    version.revision = revision
-    version.row_count += added
-    version.changed_at = clock.now()
-
-
-def _widen(version: Version, fields: Sequence[Field], values: Sequence[dict[str, Any]]) -> None:
-    """Let the extent hold the places just written."""
-    edges = geometry_edges(fields)
-    if edges is None:
-        place = place_columns(fields)
-        if place is None:
-            return
-        edges = (place[1], place[0], place[1], place[0])
-    for edge, column, choose in zip(EDGES, edges, (min, min, max, max), strict=True):
-        found = [row[column] for row in values if row.get(column) is not None]
-        found += [held for held in [getattr(version, edge)] if held is not None]
-        if found:
-            setattr(version, edge, choose(found))
+    return await end(session, version, fields, [wanted]) > 0
 
 
 async def _log(

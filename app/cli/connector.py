@@ -1,5 +1,7 @@
 """`urbanos connector`: sources and their harvests, as /v1/connectors has them. Shows no secret."""
 
+import asyncio
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -7,8 +9,9 @@ from uuid import UUID
 
 import typer
 
+from app.cli.connector_words import as_read, as_run
 from app.cli.shell import Shell, members, run, told_in
-from app.cli.words import Json, show_many, show_one
+from app.cli.words import Json, note, show_many, show_one
 from app.kit.errors import AppError, Kind
 
 if TYPE_CHECKING:
@@ -19,8 +22,20 @@ if TYPE_CHECKING:
     from app.models.datasets import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Sources that feed datasets. コネクタ（連携元）。")
+_UNSHOWN: Final = ("holder", "made_for", "position", "secret_sha256", "tried_of")  # of a stream
 Id = Annotated[UUID, typer.Argument(metavar="CONNECTOR")]
 _COLUMNS: Final = ("id", "organization_id", "kind", "name", "zone", "paused")
+_RUN_COLUMNS: Final = (
+    "id",
+    "dataset_id",
+    "state",
+    "rows",
+    "version_number",
+    "error_code",
+    "ended_at",
+)
+_WELL: Final = ("ok", "degraded", "unchanged")
+_LOOK_S: Final = 0.5
 
 
 class ConnectorFileWrong(AppError):
@@ -60,19 +75,41 @@ def show(connector: Id, as_json: Json = False) -> None:
     """Show one, with what it feeds and its last run. コネクタを表示する。"""
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.catalogue import connectors, harvests  # noqa: PLC0415
+        from app.catalogue import connectors, harvests, streams  # noqa: PLC0415
 
         async with shell.database.reading() as session:
             kept = await connectors.kept(session, await _entry(session, connector))
             last = await harvests.list_harvests(session, connector, limit=1)
+            going = await streams.of_feeds(session, kept.feeds)
         return {
             **members(kept.entry, "sealed"),
             "has_secrets": kept.entry.sealed is not None,
             "feeds": [members(each) for each in kept.feeds],
             "last_run": members(last[0], "attempt") if last else None,
+            "streams": [members(each, *_UNSHOWN) for each in going.values()],
         }
 
-    show_one(run(act), as_json)
+    found = run(act)
+    show_one(found if as_json else as_read(found), as_json)
+
+
+@app.command()
+def history(
+    connector: Id,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="So many")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List its runs, newest first. 収集の履歴を一覧する。"""
+
+    async def act(shell: Shell) -> list[dict[str, Any]]:
+        from app.catalogue import harvests  # noqa: PLC0415
+
+        async with shell.database.reading() as session:
+            await _entry(session, connector)
+            found = await harvests.list_harvests(session, connector, limit=limit)
+        return [members(each, "attempt", "validators") for each in found]
+
+    show_many(run(act), as_json, _RUN_COLUMNS)
 
 
 @app.command()
@@ -96,8 +133,9 @@ def add(
         raise ConnectorFileWrong(path=file, faults=faults_of(located)) from None
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.catalogue import connectors, datasets  # noqa: PLC0415
+        from app.catalogue import connectors, datasets, mapping_examples  # noqa: PLC0415
         from app.connectors.kinds import Kinds  # noqa: PLC0415
+        from app.connectors.preview import Previews  # noqa: PLC0415
         from app.oauth.keys import open_sealer  # noqa: PLC0415
 
         sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
@@ -110,6 +148,8 @@ def add(
                 dataset: Dataset = await datasets.get(session, each.dataset)
                 if dataset.publisher_id != organization:
                     raise NotOfOrganization(dataset=dataset.id, organization=organization)
+            tried = await mapping_examples.of_feeds(session, new.feeds)
+            await mapping_examples.check_feeds(Previews(), tried)
             kept = await connectors.add(session, sealer, Kinds(), means, new, by=shell.by)
             return members(kept.entry, "sealed")
 
@@ -153,6 +193,9 @@ def run_now(
     connector: Id,
     dataset: Annotated[str | None, typer.Option(help="Which, where it feeds several")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="All of it, changed or not")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end; exit 1 if it fails")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Put a harvest in the queue; a worker makes it. 収集を実行する。"""
@@ -166,9 +209,32 @@ def run_now(
             made = await harvests.ask(
                 session, kept.entry, feed.dataset_id, by=shell.by, fresh=fresh
             )
-            return members(made, "attempt", "validators")
+            asked = members(made, "attempt", "validators")
+        return await _ended(shell, asked["id"]) if wait else asked
 
-    show_one(run(act), as_json)
+    made = run(act)
+    show_one(made if as_json else as_run(made), as_json)
+    if made["ended_at"] is None:
+        note(
+            f"urbanos run show {made['id']} で結果を確認できます。ワーカーが実行します。",
+            f"A worker makes it. See how it goes: urbanos run show {made['id']}",
+        )
+    if wait and made["state"] not in _WELL:
+        raise typer.Exit(1)
+
+
+async def _ended(shell: Shell, harvest_id: UUID) -> dict[str, Any]:
+    """A harvest once it has ended, or as it is when nobody would wait any longer."""
+    from app.connectors.frame import MOST_SECONDS  # noqa: PLC0415
+    from app.models.connectors import Harvest  # noqa: PLC0415
+
+    until = time.monotonic() + MOST_SECONDS
+    while True:
+        async with shell.database.reading() as session:
+            found = members(await session.get_one(Harvest, harvest_id), "attempt", "validators")
+        if found["ended_at"] is not None or time.monotonic() > until:
+            return found
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _entry(session: Any, connector_id: UUID) -> "ConnectorEntry":
@@ -184,11 +250,15 @@ async def _entry(session: Any, connector_id: UUID) -> "ConnectorEntry":
 @asynccontextmanager
 async def _means(shell: Shell, organization: str) -> "AsyncIterator[Means]":
     """What a connector of an organisation may use, for as long as the command needs it."""
+    from app.agents.relay import Relays  # noqa: PLC0415
     from app.connectors.frame import Means  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
     from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
 
     outbound = Outbound(Allowed.parse(shell.settings.outbound_allow))
+    lent = shell.settings.lent_folders.get(organization, ())
+    relays = Relays(shell.database, lambda: load_sealer(shell.settings.secret_key_path))
     try:
-        yield Means(outbound, shell.settings.lent_folders.get(organization, ()))
+        yield Means(outbound, lent, relay=relays.of(organization))
     finally:
         await outbound.close()

@@ -8,6 +8,7 @@ from typing import Final
 import typer
 
 from app.cli import (
+    agent,
     agreement,
     audit,
     certify,
@@ -74,6 +75,7 @@ for made, name in (
     (user.app, "user"),
     (dataset.app, "dataset"),
     (connector.app, "connector"),
+    (agent.app, "agent"),
     (runs.app, "run"),
     (profile.app, "profile"),
     (provider.app, "provider"),

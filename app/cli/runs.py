@@ -5,6 +5,7 @@ from uuid import UUID
 
 import typer
 
+from app.cli.connector_words import as_run
 from app.cli.shell import Shell, members, run
 from app.cli.words import Json, show_one
 
@@ -21,13 +22,18 @@ def _shown(found: "Run") -> dict[str, Any]:
 
 @app.command()
 def show(run_id: Id, as_json: Json = False) -> None:
-    """How far a load is, or how it ended. 取込の状況を表示する。"""
+    """How far a load or a connector's run is, or how it ended. 取込・収集の状況を表示する。"""
 
     async def act(shell: Shell) -> dict[str, Any]:
         from app.catalogue import runs  # noqa: PLC0415
+        from app.models.connectors import Harvest  # noqa: PLC0415
 
         async with shell.database.reading() as session:
-            return _shown(await runs.get(session, run_id))
+            harvest = await session.get(Harvest, run_id)
+            if harvest is None:
+                return _shown(await runs.get(session, run_id))
+            told = members(harvest, "attempt", "validators")
+            return told if as_json else as_run(told)
 
     show_one(run(act), as_json)
 

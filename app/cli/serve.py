@@ -75,6 +75,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
     from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.harvest import Harvester  # noqa: PLC0415
+    from app.tasks.stream import Streamer  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
@@ -89,11 +90,13 @@ async def _work(*, makes_files: bool) -> None:
             sealer = partial(load_sealer, settings.secret_key_path)
             mailer = Mailer(settings.relay) if settings.relay else None
             lent, most = settings.lent_folders, settings.max_upload_bytes
+            harvester = Harvester(database, sealer, Kinds(), outbound, lent, most)
             await work_for_ever(
                 database,
                 store=store if makes_files else None,
                 messenger=Messenger(outbound, sealer, mailer),
-                harvester=Harvester(database, sealer, Kinds(), outbound, lent, most),
+                harvester=harvester,
+                streamer=Streamer(harvester, settings.issuer),
                 certificate_until=_certificate_until(settings),
             )
         finally:

@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from app.kit import clock
 from app.kit.errors import AppError
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON. 結果をJSONで出力")]
@@ -48,14 +50,25 @@ def show_json(value: Any) -> None:
 
 
 def show_one(row: Row, as_json: bool) -> None:
-    """One thing, a line a member."""
+    """One thing, a line a member; what is within a member has the names of both."""
     if as_json:
         show_json(row)
         return
-    width = max(len(name) for name in row)
+    lines = list(_lines(row))
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, value in lines:
+        typer.echo(f"{name:<{width}}  {_cell(value)}")
+
+
+def _lines(row: Row, under: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
-        if value not in (None, [], ""):
-            typer.echo(f"{name:<{width}}  {_cell(value)}")
+        inner = value
+        if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            inner = {str(number): each for number, each in enumerate(value, 1)}
+        if isinstance(inner, Mapping):
+            yield from _lines(inner, f"{under}{name}.")
+        elif value not in (None, [], ""):
+            yield f"{under}{name}", value
 
 
 def show_many(rows: Sequence[Row], as_json: bool, columns: Sequence[str]) -> None:
@@ -81,4 +94,6 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, datetime):
+        return value.astimezone(clock.TOKYO).isoformat(timespec="seconds")
     return str(value)

@@ -18,6 +18,14 @@ WHY: Final[dict[str, _Why]] = {
     "name": _Why("ホスト名を解決できません", "its name does not resolve", passes=True),
     "connection": _Why("接続できません", "no connection is made", passes=True),
     "tls": _Why("TLSの証明書を確認できません", "its TLS certificate is not accepted"),
+    "tls_expired": _Why("TLS証明書の有効期限が切れているか、まだ有効ではありません",
+                        "its TLS certificate has expired, or is not valid yet"),
+    "tls_authority": _Why("TLS証明書の発行者を信頼できません。connection.authority に認証局の証明書を指定してください",
+                          "nobody here knows the issuer of its TLS certificate (set connection.authority)"),
+    "tls_name": _Why("TLS証明書が別のホスト名のものです", "its TLS certificate is for another host name"),
+    "tls_client": _Why("クライアント証明書を求められたか、受け付けられません（connection.client）",
+                       "it asks for a client certificate, or does not take ours (connection.client)"),
+    "proxy": _Why("プロキシに接続できないか、プロキシに拒否されました", "its proxy cannot be reached, or refuses"),
     "cut_off": _Why("応答が途中で切れました", "the answer broke off", passes=True),
     "silence": _Why("時間内に応答がありません", "it was silent for too long", passes=True),
     "pace": _Why("要求の頻度を制限しています", "it limits how often it is asked", passes=True),
@@ -28,17 +36,36 @@ WHY: Final[dict[str, _Why]] = {
     "server": _Why("内部エラー（{detail}）", "it has an error of its own ({detail})", passes=True),
     "redirect": _Why("転送が続くか、別の所へ導きます", "it sends elsewhere, or round in circles"),
     "loop": _Why("同じページを繰り返し返します", "it gives the same page again and again"),
+    "circle": _Why("基盤どうしが循環して問い合わせています", "platforms ask each other in circles"),
     "html": _Why("データではなくWebページを返しました", "it answered with a web page, not with data"),
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
     "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
+    "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
+    "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
     "clock": _Why("連携元の時計と合っていません", "its clock and ours differ"),
     "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
+    "host_key": _Why("ホスト鍵が登録と違います", "its host key is not the one that was given"),
+    "unready": _Why("{detail} はまだ完了していません", "{detail} is not done yet", passes=True),
+    "unlisted": _Why("ファイルの一覧がなく、パターンは使えません", "it lists no files: give a whole path"),
+    "many": _Why("{detail} 個のファイルが該当します", "{detail} files in it meet the pattern"),
+    "crowded": _Why("{detail} 件を超えるファイルがあります", "it has more than {detail} files"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
+}  # fmt: skip
+
+
+# What keeps a message of a stream out, whole.
+UNUSABLE: Final[dict[str, tuple[str, str]]] = {
+    "message_not_json": ("メッセージが JSON ではありません。", "The message is no JSON."),
+    "message_no_object": ("メッセージが JSON オブジェクトではありません。", "The message is no JSON object."),
+    "message_not_text": ("メッセージが UTF-8 の文字列ではありません。", "The message is no text in UTF-8."),
+    "message_too_long": ("メッセージが長すぎます。", "The message is too long."),
+    "message_unusable": ("メッセージを読めません。", "The message cannot be used."),
+    "message_no_id": ("メッセージに id がありません。", "The message names no id."),
 }  # fmt: skip
 
 
@@ -56,6 +83,7 @@ class SourceError(AppError):
     ) -> None:
         why = WHY[at]
         self.at, self.passes, self.after_seconds = at, why.passes, after_seconds
+        self.detail = detail
         super().__init__(
             source=source, why_ja=why.ja.format(detail=detail), why=why.en.format(detail=detail)
         )

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
@@ -21,6 +21,12 @@ from app.connectors.errors import CannotAnswer
 from app.kit.outbound import Outbound
 from app.query.question import Question
 
+if TYPE_CHECKING:
+    from app.connectors.relayed import Relay
+
+# What is told of a file that a kind writes itself: how the dataset's other files are read says
+# nothing of it, and a source may move from a sheet of a CP932 book to an interface.
+WRITTEN_HERE: Final[Mapping[str, Any]] = {"encoding": "utf-8", "instead": True}
 MOST_SECONDS: Final = 3600.0  # that one harvest may take at its source
 SILENT_SECONDS: Final = 30.0
 
@@ -56,12 +62,38 @@ class Capabilities:
     discovers: bool = False
 
 
+class Inbox(Protocol):
+    """Where a source sends to us what it has to tell one feed."""
+
+    @property
+    def url(self) -> str:
+        """Where to send."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What proves that it is the source: a secret."""
+
+    async def next(self, after: int, seconds: float) -> "Sequence[Message]":
+        """Messages behind that number, the oldest first; none where so long none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One body that was sent to an inbox. Numbers rise."""
+
+    number: int
+    body: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a connector may use of its process: the way out, and the folders of its organisation."""
+    """What a connector may use of its process: the way out, the folders of its organisation, and
+    for one that listens an inbox."""
 
     outbound: Outbound
     folders: tuple[Path, ...] = ()
+    inbox: Inbox | None = field(default=None, repr=False)
+    relay: "Relay | None" = None  # to the organisation's agents in closed networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +119,7 @@ class Proposal:
     name: str
     selection: Mapping[str, Any]
     fields: tuple[Mapping[str, str], ...] = ()  # name, and type where the source tells one
+    about: Mapping[str, str] = field(default_factory=dict)  # title, license, update_frequency, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +139,21 @@ class Rows:
     batches: AsyncIterator[Sequence[Mapping[str, Any]]] = field(repr=False)
     as_of: datetime | None = None  # when it was so, where the source tells; aware
     validators: Mapping[str, Any] | None = None  # to be asked with, the next time
+    fresh_seconds: float = 0.0  # for which the source says that it would say the same
+    may_be_kept: bool = True  # whether it lets its answer be kept at all
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What a source answers in the very words of the Linkage Interface.
+
+    `pieces` are the records as JSON, parted by commas, without the brackets around them; of these
+    there are `count`. The platform looks at each record before it lets it by.
+    """
+
+    count: int
+    pieces: AsyncIterator[bytes] = field(repr=False)
+    more: bool = False  # whether the source has a further page of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +161,15 @@ class Changes:
     """What a source tells of what changes: rows that came or changed, and keys of rows that went.
 
     `position` proves to the same source, after a break, up to where we have its changes; plain JSON.
+    `unusable`: messages that hold no row, each by a name of `errors.UNUSABLE`. `taken`: up to
+    which number the inbox's messages are in this.
     """
 
     rows: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     gone: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     position: Mapping[str, Any] | None = None
+    unusable: Sequence[str] = ()
+    taken: int | None = None
 
 
 class Connector(Generic[Settings, Selection]):
@@ -169,15 +221,38 @@ class Connector(Generic[Settings, Selection]):
         """
         raise CannotAnswer(connector=self.kind, why="it only harvests", why_ja="収集専用です")
 
+    def relays(self, selection: Selection) -> bool:
+        """Whether the source has the very words of the Linkage Interface for its records."""
+        return False
+
+    def relay(
+        self, selection: Selection, question: Question
+    ) -> AbstractAsyncContextManager[Relayed]:
+        """The first records that there are, `limit` of them, as the bytes that the source has for
+        them. Asked only where `relays` says so, and of questions without condition and order.
+
+        Fields carry the source's names. What is open is closed with the block.
+        """
+        raise CannotAnswer(connector=self.kind, why="it does not relay", why_ja="中継はできません")
+
     def listen(
         self, selection: Selection, position: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Changes]]:
         """What changes at the source from `position` on, or from now; without end.
 
         The next is asked for once the last is kept, so a source that waits for a word (MQTT, QoS 1)
-        is given it then. Raises `CannotAnswer` where the kind hears nothing.
+        is given it then. A batch is small: a few hundred rows. The block begins once the source
+        has taken us on. Raises `CannotAnswer` where the kind hears nothing.
         """
         raise CannotAnswer(connector=self.kind, why="it cannot listen", why_ja="購読はできません")
+
+    def first_position(self, selection: Selection) -> Mapping[str, Any] | None:
+        """A name by which the source is to know us, kept before it hears of it: what it holds for
+        us is found again whatever happens."""
+        return None
+
+    async def forget(self, selection: Selection, position: Mapping[str, Any]) -> None:
+        """End what the source keeps for a stream that is listened to no more."""
 
     async def discover(self) -> Sequence[Proposal]:
         """What the source could feed, as far as it tells. Empty where it tells nothing."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.connectors import gbfs_feed, gtfs_rt_feed
+from app.connectors.connection import Connection
 from app.connectors.errors import SourceBroken
 from app.connectors.frame import (
     SILENT_SECONDS,
@@ -69,6 +70,7 @@ class GtfsRtSettings(Shape):
 
     base: Address
     auth: Proof = Field(default_factory=NoProof)
+    connection: Connection = Field(default_factory=Connection)
 
 
 class GtfsRtSelection(Shape):
@@ -132,7 +134,7 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
 
     def __init__(self, settings: GtfsRtSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""

@@ -1,4 +1,4 @@
-"""The first rows of a source, before and after a mapping. Keeps nothing of them.
+"""The first rows of a source before and after a mapping, and a mapping's examples. Keeps nothing.
 
 The file is read by a process of its own: the server brings no reader of tables along.
 """
@@ -25,6 +25,7 @@ FIRST: Final = 20
 _MOST_BYTES: Final = 64 << 20
 _MOST_SECONDS: Final = 60.0
 _AT_ONCE: Final = 2
+Wrong = tuple[str, str, str]  # where in an example, and what in Japanese and English
 # Of our environment, which holds passwords: it reads what strangers send.
 _TOLD: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
@@ -65,6 +66,15 @@ class Reading:
     told: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A mapping to fields, with the examples that are to hold."""
+
+    fields: Sequence[Mapping[str, Any]]
+    mapping: Sequence[Mapping[str, Any]] | None
+    examples: Sequence[Mapping[str, Any]]
+
+
 class Previews:
     """Makes previews, a few at once. One a process."""
 
@@ -79,6 +89,27 @@ class Previews:
                     return await _preview(connector, selection, how)
             except TimeoutError as exc:
                 raise PreviewFailed from exc
+
+    async def try_examples(self, tried: Sequence[Trial]) -> list[list[list[Wrong]]]:
+        """What is wrong with the examples of each mapping, by their order. Asks no source."""
+        async with self._free:
+            try:
+                async with asyncio.timeout(_MOST_SECONDS):
+                    return await _tried(tried)
+            except TimeoutError as exc:
+                raise PreviewFailed from exc
+
+
+async def _tried(trials: Sequence[Trial]) -> list[list[list[Wrong]]]:
+    told = [[each.fields, each.mapping, each.examples] for each in trials]
+    with held_folder() as folder:
+        asked = {"folder": str(folder), "name": None, "trials": told}
+        try:
+            said = await _read_by_child(asked)
+        except SourceBroken as exc:  # it was ended: it took too long, or too much
+            raise PreviewFailed from exc
+    found: list[list[list[Wrong]]] = said["wrong"]
+    return found
 
 
 async def _preview(connector: AnyConnector, selection: Shape, how: Reading) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A process of its own that reads the first rows of a file, before and after its mapping; no more.
+"""A process of its own that reads the first rows of a file, or of examples; no more.
 
 What a source sends is nobody's promise: what it costs is bounded here, and the server that asked
 never meets it. It is told all by its standard input, and writes one JSON document.
@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from app.formats import intake
+from app.formats.examples import tried
 from app.formats.guarding import guarded
 from app.formats.guidance import FileRefused, guidance
 from app.formats.stored import StoredFile
@@ -35,10 +36,18 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asked = orjson.loads(sys.stdin.buffer.read())
     try:
-        said = _preview(asked)
+        said = _tried(asked) if "trials" in asked else _preview(asked)
     except FileRefused as refused:
         said = {"refused": [refused.code, refused.words("ja"), refused.words("en")]}
     sys.stdout.buffer.write(orjson.dumps(said))
+
+
+def _tried(asked: dict[str, Any]) -> dict[str, Any]:
+    folder = Path(asked["folder"])
+    return {"wrong": [
+        tried(folder, [Field.from_json(each) for each in fields], mapping, examples)
+        for fields, mapping, examples in asked["trials"]
+    ]}  # fmt: skip
 
 
 def _preview(asked: dict[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,29 @@
 For the tests of whoever builds on connectors: of the platform, and of other kinds' authors.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final
 
 import orjson
 
 from app.connectors.errors import CannotAnswer, SourceError
-from app.connectors.frame import Capabilities, Connector, Harvest, Known, Proposal, Rows, Shape
+from app.connectors.frame import (
+    Capabilities,
+    Changes,
+    Connector,
+    Harvest,
+    Known,
+    Proposal,
+    Rows,
+    Shape,
+)
 from app.query.question import Question
+
+_LOOK_S: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -24,6 +36,8 @@ class Script:
     wrong: SourceError | None = None
     asked: list[str] = field(default_factory=list)
     open_now: int = 0
+    tells: list[Changes] = field(default_factory=list)  # to who listens, one behind the other
+    forgotten: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 class ScriptedSettings(Shape):
@@ -44,7 +58,9 @@ class ScriptedConnector(Connector[ScriptedSettings, ScriptedSelection]):
     title_en = "Scripted (for tests)"
     settings_shape: ClassVar[type[Shape]] = ScriptedSettings
     selection_shape: ClassVar[type[Shape]] = ScriptedSelection
-    capabilities = Capabilities(answers=True, pages=True, notices_changes=True, discovers=True)
+    capabilities = Capabilities(
+        answers=True, pages=True, streams=True, notices_changes=True, discovers=True
+    )
     scripts: ClassVar[dict[str, Script]] = {}
 
     def _asked(self, what: str) -> Script:
@@ -98,6 +114,32 @@ class ScriptedConnector(Connector[ScriptedSettings, ScriptedSelection]):
             yield Rows(_batch([{name: row.get(name) for name in names} for row in page]))
         finally:
             script.open_now -= 1
+
+    @asynccontextmanager
+    async def listen(
+        self, selection: ScriptedSelection, position: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[AsyncIterator[Changes]]:
+        """What the script tells, from where it was kept; then what is added to it."""
+        script = self._asked("listen")
+        script.open_now += 1
+        try:
+            yield self._told(script, position["told"] if position else 0)
+        finally:
+            script.open_now -= 1
+
+    async def _told(self, script: Script, at: int) -> AsyncIterator[Changes]:
+        while True:
+            if script.wrong is not None:
+                raise script.wrong
+            if at == len(script.tells):
+                await asyncio.sleep(_LOOK_S)
+                continue
+            at += 1
+            yield replace(script.tells[at - 1], position={"told": at})
+
+    async def forget(self, selection: ScriptedSelection, position: Mapping[str, Any]) -> None:
+        """Note that nobody listens any more."""
+        self._asked("forget").forgotten.append(position)
 
     async def discover(self) -> Sequence[Proposal]:
         """Itself."""

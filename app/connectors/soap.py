@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import orjson
 from pydantic import ConfigDict, Field, StringConstraints
 
+from app.connectors.connection import Connection
 from app.connectors.errors import CannotAnswer, SourceBroken
 from app.connectors.frame import (
     SILENT_SECONDS,
@@ -46,6 +47,7 @@ from app.query.question import Both, Compare, Condition, Question
 
 _DOCUMENT: Final = Bounds(most_bytes=8 << 20, seconds=30, silent_seconds=15)
 _ANSWER: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+_FAULTS: Final = range(400, 600)  # statuses under which a service says what is wrong
 _MOST_DOCUMENTS: Final = 60
 _MOST_PAGES: Final = 100_000
 _TODAY: Final = re.compile(r"\{today([+-]\d{1,3})?\}")
@@ -81,6 +83,7 @@ class SoapSettings(Shape):
         default=None, description="Where the service is, if not where its WSDL says"
     )
     auth: Proof = Field(default_factory=NoProof, description="By HTTP")
+    connection: Connection = Field(default_factory=Connection)
     security: Security = Field(default_factory=NoSecurity, description="Within the message")
 
 
@@ -160,7 +163,7 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
 
     def __init__(self, settings: SoapSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
         self._read: _Service | None = None
 
     def check_settings(self) -> None:
@@ -284,9 +287,10 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
         self, service: _Service, selection: SoapSelection, arguments: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], str]:
         message = await asyncio.to_thread(self._message, service, selection, arguments)
-        answer = await self._web.post(
-            message.address, message.body, headers=message.headers, bounds=_ANSWER
-        )
+        answer = await self._web.send(
+            "POST", message.address, headers=message.headers, content=message.body, bounds=_ANSWER,
+            fine=_FAULTS,
+        )  # fmt: skip
 
         hidden = [*_flat(parted(self.settings)[1]), *self._web.sent]
 

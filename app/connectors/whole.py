@@ -32,4 +32,4 @@ async def whole(
 
 def asking(web: Web, base: str, url: str) -> Web:
     """Who asks for what a source leads to: what proves us goes to the source's own origin alone."""
-    return web if is_same_origin(base, url) else Web(web.outbound)
+    return web if is_same_origin(base, url) else Web(web.outbound, way=web.way.unproven)

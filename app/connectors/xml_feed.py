@@ -15,6 +15,7 @@ import structlog
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.connectors import jma
+from app.connectors.connection import Connection
 from app.connectors.errors import SourceBroken, SourceChanged, SourceError
 from app.connectors.feed_entries import COLUMNS, entries
 from app.connectors.feed_memory import Memory
@@ -71,6 +72,7 @@ class XmlFeedSettings(Shape):
 
     base: Address
     auth: Proof = Field(default_factory=NoProof)
+    connection: Connection = Field(default_factory=Connection)
 
 
 class Entries(Shape):
@@ -176,7 +178,7 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
 
     def __init__(self, settings: XmlFeedSettings, means: Means) -> None:
         super().__init__(settings, means)
-        self._web = Web(means.outbound, settings.auth)
+        self._web = Web(means.outbound, settings.auth, settings.connection.way)
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""

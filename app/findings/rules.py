@@ -275,5 +275,47 @@ RULES: Final[Mapping[str, Rule]] = {
             " and personal data stop. Look for the session that holds the lock of log_head (pg_locks)"
             " and for room on the disk.",
         ),
+        Rule(
+            "source_changed",
+            Severity.HIGH,
+            due_days=3,
+            values={},
+            about_ja="連携元の形が変わり、収集できない",
+            about_en="A source has another shape than before, and is not taken in",
+            ja="データセット {dataset} の連携元「{name}」（{kind}）の形が変わったため、取り込んでいません。利用者には"
+            "直前の版を提供し続けています。{why_ja} 設定と対応付けを直し、POST /v1/connectors/{connector}/preview で"
+            "確認してから収集してください。",
+            en="The source “{name}” ({kind}) of the dataset {dataset} has another shape, and nothing of it is"
+            " taken in; readers keep the version that they have. {why_en} Mend the settings and the mapping,"
+            " look at POST /v1/connectors/{connector}/preview, and harvest again.",
+            owner="publisher",
+        ),
+        Rule(
+            "source_failing",
+            Severity.MEDIUM,
+            due_days=3,
+            values={"threshold": Value(3, 1, 1_000)},
+            about_ja="連携元からの収集が続けて失敗している",
+            about_en="Harvests of a source fail one after the other",
+            ja="データセット {dataset} の連携元「{name}」（{kind}）の収集が{times}回続けて失敗しています。最後の理由:"
+            " {why_ja} POST /v1/connectors/{connector}/test で原因を確認してください。",
+            en="Harvests of the source “{name}” ({kind}) of the dataset {dataset} have failed {times} times"
+            " in a row; the last time: {why_en} POST /v1/connectors/{connector}/test tells what is wrong.",
+            owner="publisher",
+        ),
+        Rule(
+            "source_overdue",
+            Severity.MEDIUM,
+            due_days=3,
+            values={"hours": Value(6, 1, 24 * 31)},
+            about_ja="予定の時刻を過ぎても連携元から収集できていない",
+            about_en="A source was not harvested when its schedule asked for it",
+            ja="データセット {dataset} の連携元「{name}」（{kind}）は、予定の時刻から{hours}時間を過ぎても正常に収集"
+            "できていません（最後の正常な収集: {good_at}）。GET /v1/connectors/{connector}/runs で履歴を確認してください。",
+            en="The source “{name}” ({kind}) of the dataset {dataset} has not been harvested well for"
+            " {hours} hours after its schedule asked for it (last time: {good_at}). GET"
+            " /v1/connectors/{connector}/runs shows its history.",
+            owner="publisher",
+        ),
     )
 }

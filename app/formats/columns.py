@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import polars as pl
 
@@ -12,7 +13,8 @@ from app.formats.geometries import read_geometries
 from app.formats.mapping import Source
 from app.formats.quality.repairs import rule_of
 from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
-from app.formats.values import Normalise, normaliser
+from app.formats.units import times
+from app.formats.values import Normalise, decimal, normaliser
 from app.query.fields import Field, FieldType, edge_columns
 
 # What needs no repair. Everything else goes through `values`, once for each distinct text.
@@ -55,8 +57,13 @@ class Column:
 
 
 def trimmed(cells: pl.Series) -> pl.Series:
-    """The cells without blanks at their ends, and null for what says null."""
+    """The cells without blanks at their ends, and null for what says null.
+
+    A line ends in one way, whatever system wrote it: the same text from another is no change.
+    """
     cut = cells.str.strip_chars(BLANKS)
+    if cut.str.contains("\r", literal=True).any():
+        cut = cut.str.replace_all("\r\n?", "\n")
     short = cut.str.len_bytes() <= _LONGEST_NULL
     if not short.any():
         return cut
@@ -75,6 +82,8 @@ def column(source: Source, cells: pl.Series, order: DateOrder) -> Column:
     errors: dict[int, CellError] = {}
     if source.codes is not None:
         picked = _coded(picked, dict(source.codes), source, errors)
+    if source.unit is not None:
+        picked = _converted(picked, source.unit, errors)
     if source.field.type is FieldType.GEOMETRY:
         return _shapes(source, cells, picked, errors)
     plain = picked
@@ -132,6 +141,18 @@ def _coded(
             errors[int(index)] = CellError("not_in_code_list")
         return _replaced(cells, codes).set(unknown, None)
     return _replaced(cells, codes).set(unknown, source.default)
+
+
+def _converted(
+    cells: pl.Series, unit: tuple[str, Fraction], errors: dict[int, CellError]
+) -> pl.Series:
+    """Amounts in the field's own unit. A value that says another unit is no number here."""
+    name, factor = unit
+    texts = cells.unique().drop_nulls().to_list()
+    good, bad = read_each(texts, lambda text: times(decimal(text, name), factor))
+    for index in cells.is_in(list(bad)).fill_null(value=False).arg_true():
+        errors.setdefault(int(index), bad[str(cells[int(index)])])
+    return _replaced(cells, good).set(cells.is_in(list(bad)).fill_null(value=False), None)
 
 
 def _normalised(

@@ -41,7 +41,8 @@ _MIDNIGHT = re.compile(r"[T ]0{1,2}:00(?::00(?:\.0+)?)?$")
 _CLOCK = re.compile(r"([0-9]{1,2})(?::|時)([0-9]{1,2})(?:(?::|分)([0-9]{1,2})?秒?)?分?")
 _HOUR = re.compile(r"([0-9]{1,2})時")
 _FRACTION = re.compile(r"0?\.[0-9]+")
-_OFFSET = re.compile(r"(Z|[+-][0-9]{2}:?[0-9]{2})$")
+# PostgreSQL writes whole hours alone. After a `-` they are an offset only behind a clock's seconds.
+_OFFSET = re.compile(r"(Z|[+-][0-9]{2}:?[0-9]{2}|\+[0-9]{2}|(?<=:[0-9]{2})-[0-9]{2})$")
 _LAST_HOUR = 47  # timetables count on after midnight: 25:30
 
 # Excel counts days from here; five digits reach from 1927 to 2099.

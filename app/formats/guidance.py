@@ -128,6 +128,18 @@ MAPPING_REFUSED: dict[str, tuple[str, str]] = {
         "対応付けの{step}番目: {name}の書き方が正しくありません。",
         "Mapping step {step}: {name} is not written correctly.",
     ),
+    "mapping_bad_expression": (
+        "対応付けの{step}番目: 式を読めません（{name}）。JMESPathで書いてください。",
+        "Mapping step {step}: the expression cannot be read ({name}). Write it in JMESPath.",
+    ),
+    "mapping_without_unit": (
+        "対応付けの{step}番目: unit は、単位（unit）を宣言した整数か小数の項目にだけ使えます（{name}）。",
+        "Mapping step {step}: unit is for whole numbers and decimals that declare a unit; “{name}” does not.",
+    ),
+    "mapping_other_unit": (
+        "対応付けの{step}番目: 単位「{name}」を「{other}」に換算できません。",
+        "Mapping step {step}: nothing is known of “{name}” in “{other}”.",
+    ),
     "mapping_target_twice": (
         "対応付けの{step}番目: 項目「{name}」は二度指定されています。",
         "Mapping step {step}: field “{name}” is given twice.",

@@ -135,6 +135,14 @@ CELL_REJECTED: dict[str, tuple[str, str]] = {
         "標準で決められた区域の外です。座標かコードを確かめてください。",
         "Outside the area that the standard is for. Check the coordinates or the code.",
     ),
+    "expression_failed": (
+        "対応付けの式がこの行では計算できません。式か、元の値を直してください。",
+        "The mapping's expression fails on this row. Mend the expression, or the row.",
+    ),
+    "expression_too_costly": (
+        "対応付けの式がこの行に時間をかけすぎます。式を簡単にしてください。",
+        "The mapping's expression takes too much work on this row. Make it simpler.",
+    ),
     "too_many_cells": (
         "見出しよりセルが多い行です。値の中の区切り文字を引用符で囲んでください。",
         "The row has more cells than the header. Put values that hold the delimiter in quotes.",

@@ -12,6 +12,7 @@ from app.formats.addresses import ADDRESS_PARTS, WHOLE_ADDRESS
 from app.formats.columns import Column, column, trimmed
 from app.formats.dates import DateOrder
 from app.formats.evidence import decide, needs_whole_file
+from app.formats.expressed import by_expression
 from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.inference import infer
 from app.formats.mapping import Source, coordinate_pairs, found_share, plan
@@ -104,12 +105,16 @@ def _check_patterns(sources: Sequence[Source]) -> None:
             raise MappingRefused("mapping_bad_regex", step=number, name=source.field.name) from exc
 
 
-def blocks(found: Survey, *, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
+def blocks(
+    found: Survey, *, block_rows: int = BLOCK_ROWS, by_share: bool = True
+) -> Iterator[Block]:
     """The file's rows, normalised and checked, in blocks of at most `block_rows`.
+
+    `by_share`: whether so many rows stand together that what most of them hold says something.
 
     Raises `FileRefused` at the end when there was none.
     """
-    row, cells = 1, Cells(found.table)
+    row, cells = 1, Cells(found.table, by_share=by_share)
     for batch in found.table.batches():
         cells.check(batch)
         height = batch.frame.height
@@ -246,6 +251,10 @@ def _columns(batch: Batch, found: Survey) -> list[Column]:
     made = []
     for source in found.sources:
         order = found.orders.get(source.field.name, DateOrder.UNKNOWN)
+        if source.expression is not None:
+            asked = [(cells_of(source, at), path) for at, path in source.inputs]
+            made.append(by_expression(source, source.expression, asked, batch.frame.height, order))
+            continue
         one = column(source, cells_of(source, source.column), order)
         if source.own_column is not None:  # the original is what stood under the field's own label
             one = replace(one, raw=cells_of(source, source.own_column))
@@ -324,7 +333,7 @@ def _originals(
     for source, made in zip(found.sources, columns, strict=True):
         if made.changed is None or source.constant is not None:
             continue
-        if source.is_derived and source.column in kept:
+        if source.is_derived and source.column is not None and source.column in kept:
             continue
         at = made.changed.arg_true()
         texts, values = made.raw.gather(at).to_list(), made.values.gather(at).to_list()

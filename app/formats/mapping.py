@@ -3,13 +3,20 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
+from app.formats.expressions import LONGEST, Expression, NotExpression, read_expression
 from app.formats.guidance import FileRefused, MappingRefused, Notice
 from app.formats.labels import fold, standard_name
+from app.formats.units import ratio
 from app.query.fields import Field, FieldType
 
-_KEYS = frozenset({"to", "from", "pattern", "codes", "default", "constant", "normalize"})
+_KEYS = frozenset(
+    ("to", "from", "expression", "pattern", "codes", "default", "constant", "unit", "normalize")
+)
+_ORIGINS = ("from", "expression", "constant")
+_AMOUNTS = frozenset((FieldType.INTEGER, FieldType.DECIMAL))
 _NORMALIZE = frozenset({"address"})
 _PATTERN_LENGTH = 500
 _SHOWN_LABELS = 60
@@ -22,10 +29,14 @@ class Source:
     field: Field
     column: int | None = None  # index of the source column
     constant: str | None = None
+    expression: Expression | None = None
+    inputs: tuple[tuple[int, tuple[str, ...]], ...] = ()  # columns that it may ask for, and as what
+    named: frozenset[int] = frozenset()  # of those, the ones that it names
     pattern: str | None = None
     codes: tuple[tuple[str, str], ...] | None = None
     default: str | None = None  # for a value that `codes` does not list
     has_default: bool = False
+    unit: tuple[str, Fraction] | None = None  # of the source, and how many of the field's one is
     normalize: str | None = None
     exact: bool = False  # the format has typed the column as an id: it is kept letter by letter
     own_column: int | None = None  # its own heading's column, where it is read from its partner's
@@ -34,7 +45,18 @@ class Source:
     @property
     def is_derived(self) -> bool:
         """Whether a mapping step makes the value, so that it is not the cell itself."""
-        return bool(self.pattern or self.codes is not None or self.normalize)
+        is_cut = self.pattern or self.codes is not None or self.unit or self.normalize
+        return bool(is_cut or self.expression)
+
+    @property
+    def has_origin(self) -> bool:
+        """Whether there is anything that it is made from."""
+        return self.column is not None or self.constant is not None or bool(self.inputs)
+
+    @property
+    def columns(self) -> frozenset[int]:
+        """The columns that it takes."""
+        return self.named if self.column is None else self.named | {self.column}
 
 
 def refusing(
@@ -50,7 +72,7 @@ def check_mapping(
     fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None
 ) -> tuple[dict[str, Mapping[str, Any]], list[MappingRefused]]:
     """The steps by target, and every fault found (for a form to show all at once)."""
-    names = {field.name for field in fields}
+    names = {field.name: field for field in fields}
     steps: dict[str, Mapping[str, Any]] = {}
     faults: list[MappingRefused] = []
     for number, step in enumerate(mapping or (), 1):
@@ -63,12 +85,12 @@ def check_mapping(
 
 
 def _fault(
-    number: int, step: Mapping[str, Any], names: set[str], steps: Mapping[str, Any]
+    number: int, step: Mapping[str, Any], names: Mapping[str, Field], steps: Mapping[str, Any]
 ) -> MappingRefused | None:
     unknown = sorted(set(step) - _KEYS)
     if unknown:
         return MappingRefused("mapping_unknown_key", step=number, name=unknown[0])
-    target = step.get("to")
+    target = str(step.get("to"))
     if target not in names:
         return MappingRefused("mapping_unknown_target", step=number, name=target)
     if target in steps:
@@ -76,10 +98,27 @@ def _fault(
     for key, is_right in _SHAPES.items():
         if key in step and not is_right(step[key]):
             return MappingRefused("mapping_bad_step", step=number, name=key)
-    if ("from" in step) == ("constant" in step):
+    if sum(origin in step for origin in _ORIGINS) != 1:
         return MappingRefused("mapping_bad_step", step=number, name="from")
+    return _unreadable(number, step) or _wrong_unit(number, step, names[target])
+
+
+def _unreadable(number: int, step: Mapping[str, Any]) -> MappingRefused | None:
     if "pattern" in step and (why := _bad_pattern(step["pattern"])):
         return MappingRefused("mapping_bad_regex", step=number, name=why)
+    if "expression" in step and (why := _bad_expression(step["expression"])):
+        return MappingRefused("mapping_bad_expression", step=number, name=why)
+    return None
+
+
+def _wrong_unit(number: int, step: Mapping[str, Any], field: Field) -> MappingRefused | None:
+    if "unit" not in step:
+        return None
+    if field.unit is None or field.type not in _AMOUNTS:
+        return MappingRefused("mapping_without_unit", step=number, name=field.name)
+    if ratio(step["unit"], field.unit) is None:
+        said = {"name": step["unit"], "other": field.unit}
+        return MappingRefused("mapping_other_unit", step=number, **said)
     return None
 
 
@@ -94,6 +133,8 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     ),
     "default": lambda value: value is None or isinstance(value, str),
     "constant": lambda value: isinstance(value, str),
+    "expression": lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST,
+    "unit": lambda value: isinstance(value, str) and bool(value),
     "normalize": lambda value: value in _NORMALIZE,
 }
 
@@ -107,6 +148,15 @@ def _bad_pattern(pattern: str) -> str | None:
     if re.search(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\(\?P=", pattern):
         return "look-around and back-references are not allowed"
     return "more than one group" if compiled.groups > 1 else None
+
+
+def _bad_expression(text: str) -> str | None:
+    """Why an expression is refused."""
+    try:
+        read_expression(text)
+    except NotExpression as why:
+        return str(why)
+    return None
 
 
 def plan(
@@ -130,7 +180,7 @@ def found_share(
     Raises `MappingRefused`.
     """
     made = _assigned(fields, mapping, _Headings(labels))
-    return sum(source.column is not None for source in made) / len(made)
+    return sum(bool(source.columns) for source in made) / len(made)
 
 
 def _assigned(
@@ -183,8 +233,11 @@ def _by_step(step: Mapping[str, Any], fields: Sequence[Field], headings: _Headin
         codes=tuple(step["codes"].items()) if "codes" in step else None,
         default=step.get("default"),
         has_default="default" in step,
+        unit=_unit_of(step, field),
         normalize=step.get("normalize"),
     )
+    if "expression" in step:
+        return _by_expression(source, read_expression(step["expression"]), headings)
     for label in step.get("from", ()):
         found = headings.find(label, free=False)
         if found is not None:
@@ -194,6 +247,24 @@ def _by_step(step: Mapping[str, Any], fields: Sequence[Field], headings: _Headin
                 headings.take(found)
             return replace(source, column=found)
     return source
+
+
+def _by_expression(source: Source, expression: Expression, headings: _Headings) -> Source:
+    """A dotted heading stands for a member of a member, as the readers of documents write it."""
+    inputs, named = [], set()
+    for index, label in enumerate(headings.labels):
+        path = tuple(label.split("."))
+        is_named = label in expression.names or path[0] in expression.names
+        if label and (is_named or expression.whole):
+            inputs.append((index, path))
+            named |= {index} if is_named else set()
+    headings.used |= named
+    return replace(source, expression=expression, inputs=tuple(inputs), named=frozenset(named))
+
+
+def _unit_of(step: Mapping[str, Any], field: Field) -> tuple[str, Fraction] | None:
+    factor = ratio(step["unit"], field.unit) if "unit" in step and field.unit else None
+    return None if factor is None else (step["unit"], factor)
 
 
 def _by_label(field: Field, headings: _Headings) -> int | None:
@@ -213,7 +284,7 @@ def _by_standard(field: Field, headings: _Headings) -> int | None:
 
 
 def _notices(sources: Sequence[Source], headings: _Headings) -> tuple[Notice, ...]:
-    empty = [source for source in sources if source.column is None and source.constant is None]
+    empty = [source for source in sources if not source.has_origin]
     missing = [source.field for source in empty if source.field.required or source.field.key]
     if missing:
         found = "、".join(filter(None, headings.labels[:_SHOWN_LABELS])) or "-"

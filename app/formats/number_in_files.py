@@ -174,7 +174,8 @@ def check_others(tables: Callable[[], Sequence[Table]], chosen: Table) -> None:
 class Cells:
     """Looks at the cells of a table, batch by batch: what a column holds is judged by all so far."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, by_share: bool = True) -> None:
+        self._by_share = by_share  # of a few rows a share says nothing
         self._labels = table.head.labels
         self._columns: dict[int, CodeColumn] = {}
         self._is_text = table.format in _TEXTS
@@ -186,8 +187,8 @@ class Cells:
         found = [] if self._is_text else list(self.look(batch))
         if found:
             raise refused(found)
-        for split in (_with_gaps(self._labels, batch), _by_share(self._labels, batch)):
-            place = next(split, None)
+        for split in (_with_gaps, _by_share) if self._by_share else (_with_gaps,):
+            place = next(split(self._labels, batch), None)
             if place is not None:
                 raise refused([place])
 

@@ -75,8 +75,8 @@ class Survey:
     @property
     def extras(self) -> tuple[int, ...]:
         """The columns that no field takes: kept beside the record, under their own headings."""
-        taken = {source.column for source in self.sources}
-        taken |= {source.own_column for source in self.sources}
+        taken = {source.own_column for source in self.sources}
+        taken |= {at for source in self.sources for at in source.columns}
         return tuple(at for at, label in enumerate(self.head.labels) if label and at not in taken)
 
 

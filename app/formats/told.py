@@ -17,9 +17,12 @@ class Told:
 
     @classmethod
     def from_json(cls, *given: Mapping[str, Any] | None) -> "Told":
-        """Read back what was stored; a later word (for this file) goes before an earlier one."""
+        """Read back what was stored; a later word (for this file) goes before an earlier one, or
+        with `instead` in the place of all of them."""
         merged: dict[str, Any] = {}
         for each in given:
+            if (each or {}).get("instead"):
+                merged.clear()
             merged |= {name: value for name, value in (each or {}).items() if value is not None}
         return cls(**{name: merged.get(name) for name in cls.__slots__})
 

@@ -5,120 +5,47 @@ anybody what an address answered.
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import orjson
 
-from app.kit.errors import AppError, Kind
+from app.kit import trace
+from app.kit.judging import Address, Allowed, is_public, literal
+from app.kit.lean import Lean, Origin
+from app.kit.lean_asking import question
+from app.kit.outbound_refusals import (
+    Cause,
+    OutboundRefused,
+    OutboundTooLong,
+    OutboundUnreachable,
+    OutboundUnusable,
+    not_https,
+    refused,
+    told,
+    unusable,
+)
 from app.kit.pinned import resolved, transport
+from app.kit.ways import Clients, Way, trusting
 
 if TYPE_CHECKING:
     import httpx
 
-Address: TypeAlias = IPv4Address | IPv6Address
+__all__ = [
+    "Allowed", "Answer", "Bounds", "Cause", "Outbound", "OutboundRefused", "OutboundTooLong",
+    "OutboundUnreachable", "OutboundUnusable", "Streamed", "Way", "is_public",
+]  # fmt: skip
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _AGENT: Final = "urbanos"
-# IANA gives out global unicast addresses from 2000::/3 alone. What is left out of it carries
-# another address within (Teredo, 6to4), or belongs to nobody (documentation, benchmarks).
-_GLOBAL_V6: Final = IPv6Network("2000::/3")
-_NOBODYS_V6: Final = tuple(
-    map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-)
-# Protocol assignments (RFC 6890) and the relays of 6to4 (RFC 7526).
-_NOBODYS_V4: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
-
-
-class OutboundRefused(AppError):
-    """The address is none that this platform connects to."""
-
-    kind = Kind.INVALID
-    code = "outbound_refused"
-    ja = (
-        "{host} への接続は許可されていません（{why_ja}）。https の公開アドレスにするか、"
-        "URBANOS_OUTBOUND_ALLOW に加えてください。"
-    )
-    en = (
-        "No connection to {host} is allowed: {why}. Give a public https address, or add it to"
-        " URBANOS_OUTBOUND_ALLOW."
-    )
-
-
-class Cause(StrEnum):
-    """Where the way to another side ended."""
-
-    NAME = "name"  # it does not resolve
-    CONNECTION = "connection"
-    TLS = "tls"
-    SILENCE = "silence"
-    ANSWER = "answer"  # it is broken off, or no HTTP
-
-
-class OutboundUnreachable(AppError):
-    """The other side does not answer, or not in time. `cause` says where the way ended."""
-
-    kind = Kind.UNAVAILABLE
-    code = "outbound_unreachable"
-    ja = "{host} に接続できないか、時間内に応答がありません。しばらくしてから再試行してください。"
-    en = "{host} cannot be reached or does not answer in time. Try again shortly."
-
-    def __init__(self, *, host: str, cause: Cause = Cause.CONNECTION) -> None:
-        super().__init__(host=host)
-        self.cause = cause
-
-
-class OutboundUnusable(AppError):
-    """The other side answered, but not with what was asked for."""
-
-    kind = Kind.UNAVAILABLE
-    code = "outbound_unusable"
-    ja = "{host} の応答は使えません（{why_ja}）。相手先の管理者に確認してください。"
-    en = "The answer of {host} cannot be used: {why}. Ask who runs it."
-
-
-class OutboundTooLong(OutboundUnusable):
-    """More came than was allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What a deployment connects to beyond public addresses by https."""
-
-    hosts: frozenset[str] = frozenset()
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> "Allowed":
-        """Hosts and networks parted by commas. Raises `ValueError` for what is neither."""
-        hosts, networks = set(), []
-        for each in filter(None, map(str.strip, text.split(","))):
-            try:
-                networks.append(ip_network(each))
-            except ValueError:
-                if not all(sign.isascii() and (sign.isalnum() or sign in "-.") for sign in each):
-                    raise
-                if each.replace(".", "").isdigit():
-                    raise  # a mistyped address and no name
-                hosts.add(each.lower().rstrip("."))
-        return cls(frozenset(hosts), tuple(networks))
-
-    def has(self, host: str, address: Address) -> bool:
-        """Whether this host, or this address of it, is listed."""
-        return host in self.hosts or any(
-            address.version == network.version and address in network for network in self.networks
-        )
-
-    def may_have(self, host: str) -> bool:
-        """Whether a name is listed, or could resolve to what is."""
-        return host in self.hosts or bool(self.networks)
+_NO_WAY: Final = Way()
+_MOST_ORIGINS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +92,6 @@ class Answer:
         return found
 
 
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the open Internet: no network's, machine's or test's own."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        return address in _GLOBAL_V6 and not any(address in each for each in _NOBODYS_V6)
-    is_odd = address.is_multicast or address.is_reserved
-    return address.is_global and not is_odd and not any(address in each for each in _NOBODYS_V4)
-
-
 class Outbound:
     """Asks others over HTTP. One a process; `close` it at the end.
 
@@ -192,7 +109,9 @@ class Outbound:
         self._allowed = allowed or Allowed()
         self._trusted = trusted
         self._resolve = resolve or resolved
-        self._client: httpx.AsyncClient | None = None
+        self._clients = Clients(self._client)
+        self._lean: Lean | None = None
+        self._origins: dict[tuple[str, str], Origin] = {}
 
     async def fetch(
         self,
@@ -202,6 +121,7 @@ class Outbound:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         bounds: Bounds = Bounds(),
+        way: Way = _NO_WAY,
     ) -> Answer:
         """The answer of `url`, whatever its status says, but for a redirect.
 
@@ -209,7 +129,7 @@ class Outbound:
         """
         body = bytearray()
         async with self.stream(
-            method, url, headers=headers, content=content, bounds=bounds
+            method, url, headers=headers, content=content, bounds=bounds, way=way
         ) as streamed:
             async for piece in streamed.pieces:
                 body += piece
@@ -225,33 +145,83 @@ class Outbound:
         content: bytes | None = None,
         bounds: Bounds = Bounds(),
         shows_redirects: bool = False,
+        way: Way = _NO_WAY,
     ) -> AsyncIterator[Streamed]:
         """The answer of `url` while it comes. Its pieces end in the refusals of `fetch`.
 
         A redirect is shown to who asks for it, and never followed. The connection is let go at
         the end of the block, whatever has come until then.
         """
-        host, client = self.check(url), self._opened()
+        host = self.check(url, way)
         ends_at = asyncio.get_running_loop().time() + bounds.seconds
-        with _told(host):
-            request = client.build_request(method, url, headers=headers, content=content)
-            request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
-            async with asyncio.timeout_at(_patience(ends_at, bounds)):
-                response = await client.send(request, stream=True)
-        try:
-            _check_head(host, response, shows_redirects=shows_redirects)
-            pieces = _pieces(host, response, ends_at, bounds)
-            async with aclosing(pieces):
-                yield Streamed(host, response.status_code, response.headers, pieces)
-        finally:
-            with _told(host):
-                await response.aclose()
+        async with AsyncExitStack() as held:
+            with told(host):
+                if way.proxy is not None:
+                    async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                        await self._judge_behind_proxy(host, url)
+                client = await held.enter_async_context(self._clients.of(way))
+                request = client.build_request(method, url, headers=headers, content=content)
+                request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
+                request.headers.update(trace.sent())
+                if request.url.scheme == "http":  # by https it goes with CONNECT, and no further
+                    request.headers.update(way.proof_to_proxy)
+                async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                    response = await client.send(request, stream=True)
+            try:
+                _check_head(host, response, shows_redirects=shows_redirects)
+                pieces = _pieces(host, response.aiter_raw(), ends_at, bounds)
+                async with aclosing(pieces):
+                    yield Streamed(host, response.status_code, response.headers, pieces)
+            finally:
+                with told(host):
+                    await response.aclose()
 
-    def check(self, url: str) -> str:
-        """The host of an address that may be asked as far as the address itself tells.
+    @asynccontextmanager
+    async def quick(
+        self, url: str, *, headers: Mapping[str, str], bounds: Bounds
+    ) -> AsyncIterator[Streamed]:
+        """The same as `stream` for a GET whose redirects are shown: with less around it, for what
+        is asked at request time, by no other way than the straight one."""
+        origin = self._origin_of(url)
+        host, request = origin.host, question(url, origin, headers, agent=_AGENT)
+        ends_at = asyncio.get_running_loop().time() + bounds.seconds
+        lean = self._leanly()
+        with told(host):
+            async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                answer, connection = await lean.ask(origin, request)
+        try:
+            _check_plain(host, answer.headers)
+            pieces = _pieces(host, answer.pieces(), ends_at, bounds)
+            async with aclosing(pieces):
+                yield Streamed(host, answer.status, answer.headers, pieces)
+        finally:
+            lean.give_back(origin, connection)
+
+    def _origin_of(self, url: str) -> Origin:
+        """Where an address leads, judged once. Raises `OutboundRefused`."""
+        parts = urlsplit(url)
+        named = (parts.scheme, parts.netloc)
+        found = self._origins.get(named)
+        if found is None:
+            host, is_plain = self.check(url), parts.scheme == "http"
+            found = Origin(is_plain, host.strip("[]"), parts.port or (80 if is_plain else 443))
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.clear()
+            self._origins[named] = found
+        return found
+
+    def _leanly(self) -> Lean:
+        if self._lean is None:
+            self._lean = Lean(self.addresses, self._trusted or ssl.create_default_context())
+        return self._lean
+
+    def check(self, url: str, way: Way = _NO_WAY) -> str:
+        """The host of an address that may be asked as far as the address itself tells, and its way.
 
         Raises `OutboundRefused`. A name is judged again by what it resolves to when it is asked.
         """
+        if way.proxy is not None:
+            self.check(way.proxy)
         import httpx  # noqa: PLC0415
 
         try:
@@ -261,32 +231,33 @@ class Outbound:
             # 2.3.4; RFC 5891): whoever reads it later raises what is no refusal.
             _ = host.encode("idna"), parts.host
         except (httpx.InvalidURL, ValueError, TypeError):  # a UnicodeError is a ValueError
-            raise _refused("?", "it is no address", "アドレスの形ではありません") from None
+            raise refused("?", "it is no address", "アドレスの形ではありません") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise _refused(host or "?", "only https is spoken", "https だけが使えます")
+            raise refused(host or "?", "only https is spoken", "https だけが使えます")
         if parts.port is not None and not 0 < parts.port < 65536:
-            raise _refused(host, "there is no such port", "そのポートはありません")
+            raise refused(host, "there is no such port", "そのポートはありません")
         if parts.userinfo:
-            raise _refused(host, "it holds a password", "パスワードが含まれています")
-        literal, is_plain = _literal(host), parts.scheme == "http"
-        if literal is not None:
-            self._judge(host, literal, is_plain=is_plain)
+            raise refused(host, "it holds a password", "パスワードが含まれています")
+        address, is_plain = literal(host), parts.scheme == "http"
+        if address is not None:
+            self._judge(host, address, is_plain=is_plain)
         elif is_plain and not self._allowed.may_have(host):
-            raise _not_https(host)
+            raise not_https(host)
         return host
 
     async def close(self) -> None:
         """Let go of the connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._clients.close()
+        if self._lean is not None:
+            await self._lean.close()
 
     def _judge(self, host: str, address: Address, *, is_plain: bool) -> None:
         if self._allowed.has(host, address):
             return
         if is_plain:
-            raise _not_https(host)
+            raise not_https(host)
         if not is_public(address):
-            raise _refused(host, "its address is not public", "公開されたアドレスではありません")
+            raise refused(host, "its address is not public", "公開されたアドレスではありません")
 
     async def addresses(self, host: str, port: int, *, is_plain: bool) -> list[str]:
         """What a name resolves to, once every address of it has been judged."""
@@ -298,29 +269,43 @@ class Outbound:
             self._judge(name, ip_address(each), is_plain=is_plain)
         return found
 
-    def _opened(self) -> "httpx.AsyncClient":
-        if self._client is None:
-            import httpx  # noqa: PLC0415
+    async def _judge_behind_proxy(self, host: str, url: str) -> None:
+        """A proxy resolves a name for itself: it is judged by what it is here, and one that is
+        nothing here has to be listed by itself."""
+        import httpx  # noqa: PLC0415
 
-            trusted = self._trusted or ssl.create_default_context()
-            nothing = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-            self._client = httpx.AsyncClient(
-                transport=transport(self.addresses, trusted, is_plain=False),
-                mounts={"http://": transport(self.addresses, trusted, is_plain=True)},
-                headers={"User-Agent": _AGENT},
-                cookies=nothing,
-                timeout=None,  # noqa: S113 - `fetch` bounds all of it at once
-                trust_env=False,
-                follow_redirects=False,
+        if literal(host) is not None:
+            return
+        parts = httpx.URL(url)
+        try:
+            found = await self._resolve(host, parts.port or 443)
+        except (OSError, UnicodeError):
+            found = []
+        if not found and not self._allowed.lists(host):
+            raise refused(
+                host, "its name is not known here", "名前を解決できず、許可一覧にもありません"
             )
-        return self._client
+        for each in found:
+            self._judge(host, ip_address(each), is_plain=parts.scheme == "http")
 
+    async def _client(self, way: Way) -> "httpx.AsyncClient":
+        import httpx  # noqa: PLC0415
 
-def _literal(host: str) -> Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
+        trusted = self._trusted
+        if trusted is None or way.authority is not None or way.certificate is not None:
+            trusted = await asyncio.to_thread(trusting, way)
+        proxy = None
+        if way.proxy is not None:
+            proxy = httpx.Proxy(way.proxy, headers=way.proof_to_proxy)
+        return httpx.AsyncClient(
+            transport=transport(self.addresses, trusted, is_plain=False, proxy=proxy),
+            mounts={"http://": transport(self.addresses, trusted, is_plain=True, proxy=proxy)},
+            headers={"User-Agent": _AGENT},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            timeout=None,  # noqa: S113 - `fetch` bounds all of it at once
+            trust_env=False,
+            follow_redirects=False,
+        )
 
 
 def _patience(ends_at: float, bounds: Bounds) -> float:
@@ -330,53 +315,24 @@ def _patience(ends_at: float, bounds: Bounds) -> float:
     return min(ends_at, asyncio.get_running_loop().time() + bounds.silent_seconds)
 
 
-@contextmanager
-def _told(host: str) -> Iterator[None]:
-    """The errors of sockets, TLS and HTTP end here."""
-    import aiohttp  # noqa: PLC0415 - slow to import, and many processes never ask anybody
-    import httpx  # noqa: PLC0415
-
-    try:
-        yield
-    # A UnicodeError is of a name that no resolver can ask for.
-    except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
-        raise OutboundUnreachable(host=host, cause=_cause(exc)) from exc
-
-
-def _cause(exc: BaseException) -> Cause:
-    """What an error, or one that it comes from, says of where the way ended."""
-    import aiohttp  # noqa: PLC0415
-
-    told: tuple[tuple[Cause, tuple[type[BaseException], ...]], ...] = (
-        (Cause.NAME, (socket.gaierror, UnicodeError, aiohttp.ClientConnectorDNSError)),
-        (Cause.TLS, (ssl.SSLError, aiohttp.ClientSSLError)),
-        (Cause.SILENCE, (TimeoutError,)),
-        (Cause.ANSWER, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError,
-                        aiohttp.ServerDisconnectedError)),
-    )  # fmt: skip
-    for cause, kinds in told:
-        each: BaseException | None = exc
-        while each is not None:
-            if isinstance(each, kinds):
-                return cause
-            each = each.__cause__ or each.__context__
-    return Cause.CONNECTION
-
-
 def _check_head(host: str, response: "httpx.Response", *, shows_redirects: bool) -> None:
     is_redirect = 300 <= response.status_code < 400 and response.status_code != 304
     if is_redirect and not shows_redirects:
-        raise _unusable(host, "it sends elsewhere", "転送（リダイレクト）には従いません")
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise _unusable(host, "it is compressed", "圧縮された応答は受け取りません")
+        raise unusable(host, "it sends elsewhere", "転送（リダイレクト）には従いません")
+    _check_plain(host, response.headers)
+
+
+def _check_plain(host: str, headers: Mapping[str, str]) -> None:
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise unusable(host, "it is compressed", "圧縮された応答は受け取りません")
 
 
 async def _pieces(
-    host: str, response: "httpx.Response", ends_at: float, bounds: Bounds
+    host: str, parts: AsyncIterator[bytes], ends_at: float, bounds: Bounds
 ) -> AsyncGenerator[bytes, None]:
-    parts, size = response.aiter_raw(), 0
+    size = 0
     while True:
-        with _told(host):
+        with told(host):
             async with asyncio.timeout_at(_patience(ends_at, bounds)):
                 part = await anext(parts, None)
         if part is None:
@@ -391,15 +347,3 @@ async def _pieces(
                 why_ja=f"{most}バイトより長い",
             )
         yield part
-
-
-def _not_https(host: str) -> OutboundRefused:
-    return _refused(host, "it is not https", "https ではありません")
-
-
-def _refused(host: str, why: str, why_ja: str) -> OutboundRefused:
-    return OutboundRefused(host=host, why=why, why_ja=why_ja)
-
-
-def _unusable(host: str, why: str, why_ja: str) -> OutboundUnusable:
-    return OutboundUnusable(host=host, why=why, why_ja=why_ja)

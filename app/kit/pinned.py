@@ -4,7 +4,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import httpx
 
 _PER_HOST: Final = 16
 
@@ -41,23 +44,32 @@ class _Judging:
         """Nothing is held."""
 
 
-def transport(judged: Judged, trusted: ssl.SSLContext, *, is_plain: bool) -> Any:
-    """Sends over connections to what `judged` gives, and keeps no cookie."""
+def transport(
+    judged: Judged, trusted: ssl.SSLContext, *, is_plain: bool, proxy: "httpx.Proxy | None" = None
+) -> Any:
+    """Sends over connections to what `judged` gives, and keeps no cookie.
+
+    With a proxy, that is what is connected to, and judged.
+    """
     import aiohttp  # noqa: PLC0415 - slow to import, and many processes never ask anybody
     from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415
+
+    if proxy is not None:
+        is_plain = proxy.url.scheme == "http"
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=_Judging(judged, is_plain=is_plain),  # type: ignore[arg-type]
             use_dns_cache=False,
             ssl=trusted,
+            limit=0,  # hosts that hang would take the places of those that do not
             limit_per_host=_PER_HOST,
         )
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
 
-    return AiohttpTransport(verify=trusted, trust_env=False, client=session)
+    return AiohttpTransport(verify=trusted, trust_env=False, client=session, proxy=proxy)
 
 
 async def resolved(host: str, port: int) -> list[str]:

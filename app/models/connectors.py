@@ -1,14 +1,23 @@
-"""Connectors, what each feeds, and how each of their harvests went."""
+"""Connectors, what each feeds, how each harvest went, and how far each stream has come."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
+
+
+class Mode(StrEnum):
+    """How a dataset is fed: from time to time, by asking its source whenever it is read, or by
+    listening to it."""
+
+    HARVEST = "harvest"
+    LIVE = "live"
+    STREAM = "stream"
 
 
 class HarvestState(StrEnum):
@@ -55,15 +64,85 @@ class Feed(Base):
     connector_id: Mapped[UUID] = mapped_column(
         ForeignKey("connector.id", ondelete="CASCADE"), index=True
     )
-    mode: Mapped[str]  # harvest
+    mode: Mapped[str]  # of `Mode`
     selection: Mapped[dict[str, Any]]
     schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
     next_at: Mapped[datetime | None]
     mapping: Mapped[list[dict[str, Any]] | None]
+    # Rows of the source, and what the mapping (the dataset's, where there is none) makes of them.
+    examples: Mapped[list[dict[str, Any]] | None]
     publish: Mapped[bool]
+    # Live: how long the last good answer serves while the source is away; None: not at all.
+    stale_for_seconds: Mapped[int | None]
     # What the source proves its state by, and the version that was made of that state.
     validators: Mapped[dict[str, Any] | None]
     version_number: Mapped[int | None]
+    good_at: Mapped[datetime | None]  # when a harvest last ended well
+    failures: Mapped[int] = mapped_column(server_default="0")  # harvests since then
+    failed_in: Mapped[UUID | None]  # the last of them
+
+
+class HarvestCount(Base):
+    """How often harvests of a kind have ended in which way, however long ago."""
+
+    __tablename__ = "harvest_count"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    times: Mapped[int] = mapped_column(BigInteger)
+
+
+class StreamState(StrEnum):
+    """A stream never ends by itself: it connects, streams, or waits to try again."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+
+
+class Stream(Base):
+    """How far a feed that listens has come, and which process listens now."""
+
+    __tablename__ = "connector_stream"
+
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("connector_feed.dataset_id", ondelete="CASCADE"), primary_key=True
+    )
+    state: Mapped[str]
+    holder: Mapped[UUID | None]  # a silent one that comes back changes nothing
+    held_until: Mapped[datetime | None]
+    next_try_at: Mapped[datetime | None]
+    tries: Mapped[int]
+    tried_of: Mapped[datetime | None]  # the connector as it was tried: another is tried at once
+    made_for: Mapped[str | None]  # a digest of settings and selection that the position belongs to
+    position: Mapped[dict[str, Any] | None]
+    secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications
+    since: Mapped[datetime | None]
+    last_at: Mapped[datetime | None]
+    received: Mapped[int] = mapped_column(BigInteger)
+    written: Mapped[int] = mapped_column(BigInteger)
+    deleted: Mapped[int] = mapped_column(BigInteger)
+    rejected: Mapped[int] = mapped_column(BigInteger)
+    rejects: Mapped[list[dict[str, Any]]]  # why the last few were: codes and fields, no value
+    error_class: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_ja: Mapped[str | None]
+    error_en: Mapped[str | None]
+    error_at: Mapped[datetime | None]
+
+
+class StreamMessage(Base):
+    """What a source has sent to us, until it is taken in the transaction that keeps its rows."""
+
+    __tablename__ = "stream_message"
+    __table_args__ = (Index("ix_stream_message_next", "dataset_id", "number"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(
+        ForeignKey("connector_stream.dataset_id", ondelete="CASCADE")
+    )
+    body: Mapped[bytes]
+    received_at: Mapped[datetime]
 
 
 class Harvest(Base):

@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 
-from app.findings import deliveries, looks, watch
+from app.catalogue.schedules import next_after
+from app.findings import deliveries, feeds, looks, watch
 from app.findings.rules import RULES
 from app.kit.db import Database
 
@@ -20,6 +21,7 @@ async def watch_log(database: Database, certificate_until: datetime | None = Non
     turns: dict[str, Awaitable[None]] = {
         "expiring_key": looks.look_at_keys(database, certificate_until),
         "log_backlog": looks.look_at_log(database),
+        "sources": feeds.look_at_feeds(database, next_after),
         **{name: watch.judge_log(database, name) for name, rule in RULES.items() if rule.events},
     }
     await asyncio.gather(*(_turn(name, turn) for name, turn in turns.items()))

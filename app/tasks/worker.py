@@ -32,6 +32,7 @@ from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
+from app.tasks.stream import Streamer
 from app.tasks.tidy import tidy
 from app.tasks.words import keep_words
 
@@ -49,20 +50,22 @@ _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.Inte
             DatabaseUnavailable, DBAPIError, StoreUnusable, SecretKeyUnusable)  # fmt: skip
 
 
-async def work(
+async def work(  # noqa: PLR0913 - one for each sort of work
     database: Database,
     stop: asyncio.Event,
     *,
     store: Store | None = None,
     messenger: Messenger | None = None,
     harvester: Harvester | None = None,
+    streamer: Streamer | None = None,
     certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
     """Take jobs until `stop` is set; a running job is finished first.
 
     Without a store the making of files is left to other workers, without a messenger the looking
-    for findings and telling of them, without a harvester the harvests of connectors.
+    for findings and telling of them, without a harvester the harvests of connectors, without a
+    streamer the listening to their sources.
     `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
@@ -86,6 +89,7 @@ async def work(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
     told, cut = asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())
+    listening = asyncio.create_task(streamer.run()) if streamer is not None else None
     try:
         await asyncio.wait({running, told, cut}, return_when=asyncio.FIRST_COMPLETED)
         queue.shutdown.set()
@@ -94,9 +98,10 @@ async def work(
             raise ConnectionError("the queue's connection was lost")
         await running
     finally:
-        for task in (running, told, cut):
+        tasks = [task for task in (running, told, cut, listening) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({running}, timeout=_LAST_SECONDS)
+        await asyncio.wait(tasks, timeout=_LAST_SECONDS)
         await connection.close(timeout=2)
 
 
@@ -261,12 +266,13 @@ async def _give_up(database: Database, run_id: UUID) -> None:
     await settle(database, run_id)
 
 
-async def work_for_ever(
+async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
     database: Database,
     *,
     store: Store | None = None,
     messenger: Messenger | None = None,
     harvester: Harvester | None = None,
+    streamer: Streamer | None = None,
     certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
@@ -280,7 +286,7 @@ async def work_for_ever(
         try:
             await work(
                 database, stop, store=store, messenger=messenger, harvester=harvester,
-                certificate_until=certificate_until, heartbeat=heartbeat,
+                streamer=streamer, certificate_until=certificate_until, heartbeat=heartbeat,
             )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)

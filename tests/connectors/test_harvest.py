@@ -68,45 +68,6 @@ async def test_records_of_an_interface_are_harvested_mapped_published_and_not_as
     assert [each["state"] for each in ended] == ["ok", "unchanged", "ok"]
 
 
-async def test_the_source_of_a_dataset_moves_from_a_cp932_file_to_json_to_sql(
-    farm: Farm, drop: Path, embedded: DatabaseServer
-) -> None:
-    dataset = await farm.dataset()
-    (drop / "moves.csv").write_bytes("番号,名称\r\n1,架空第一\r\n2,架空第二\r\n".encode("cp932"))
-    feed = {"dataset": dataset, "publish": True}
-    connector = await farm.add(
-        "file", {"base": str(drop)}, {**feed, "selection": {"path": "moves.csv"}}
-    )
-    from_file = await farm.run(connector)
-    assert (await farm.ask("DELETE", f"/{connector}")).status_code == 204
-
-    async with web(
-        lambda _: reply([{"id": 1, "facility": "架空第一"}, {"id": 2, "facility": "架空第二"}])
-    ) as server:
-        connector = await farm.add("http_json", {"base": server.base}, {**feed, "mapping": STEP})
-        from_json = await farm.run(connector)
-        assert (await farm.ask("DELETE", f"/{connector}")).status_code == 204
-
-    async with foreign_database(embedded) as source:
-        await source.owner.execute("CREATE TABLE shelter (id text, facility text)")
-        await source.owner.execute(
-            "INSERT INTO shelter VALUES ('1', '架空第一'), ('2', '架空第二')"
-        )
-        await source.owner.execute(f"GRANT SELECT ON shelter TO {source.user}")
-        told = {**feed, "mapping": STEP, "selection": {"table": "shelter"}}
-        connector = await farm.add("sql", source.settings(), told)
-        from_sql = await farm.run(connector)
-
-    assert [each["state"] for each in (from_file, from_json, from_sql)] == ["ok", "ok", "ok"]
-    assert await farm.records(dataset) == [A, B]
-    party = await farm.world.party("271004-kenko")
-    headers = await farm.world.token(party, f"dataset:{dataset}:read")
-    got = await farm.world.client.get(
-        f"/v1/datasets/{dataset}/changes?purpose=own-duty", headers=headers
-    )
-    assert [each["op"] for each in got.json()["changes"]] == ["upsert", "upsert"]
-
-
 async def test_rows_that_have_come_since_join_those_that_readers_have(
     farm: Farm, embedded: DatabaseServer
 ) -> None:

@@ -308,3 +308,10 @@ def test_what_is_written_as_json_reads_back_the_same(
     ] == [
         (row["text"], row["integer"], row["decimal"], row["date"], row["boolean"]) for row in rows
     ]
+
+
+def test_a_file_of_lines_may_have_one_whose_own_list_is_not_its_rows() -> None:
+    taken = take('{"no":"1","items":[{"a":1},{"a":2}]}\n', name="records.ndjson")
+
+    assert taken.survey.head.labels == ("no", "items")
+    assert len(taken.rows) == 1

@@ -1,5 +1,8 @@
 """A publisher's mapping as data: what it can say and what is refused."""
 
+import json
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from app.formats.addresses import normal_address
 from app.formats.guidance import FileRefused
 from app.formats.mapping import check_mapping
 from app.query.fields import Field, FieldType
-from tests.formats.reading import fields, take
+from tests.formats.reading import Taken, fields, take
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,122 @@ def test_a_pattern_that_backtracks_catastrophically_elsewhere_runs_in_linear_tim
 )
 def test_an_address_is_normalised_in_its_figures_only(text: Any, plain: Any) -> None:
     assert normal_address(text) == plain
+
+
+def made_by(expression: str, text: str, kind: str = "text", **step: Any) -> Taken:
+    declared = [replace(fields(a=kind)[0], unit="円" if "unit" in step else None)]
+    return take(text, declared, [{"to": "a", "expression": expression, **step}])
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "value"),
+    [
+        ("name.ja", "text", "架空会館"),
+        ("name.en || name.ja", "text", "架空会館"),
+        ("join('・', tags[].label)", "text", "風呂・庭"),
+        ("tags[?size > `1`].label | [0]", "text", "庭"),
+        ("length(tags)", "integer", "2"),
+        ("no", "code", "0012"),
+        ("to_number(price)", "decimal", "12.5"),
+        ("!tags", "boolean", "f"),
+        ("tags[0]", "text", '{"label":"風呂","size":1}'),
+        ("merge(name, `{}`).ja", "text", "架空会館"),
+        ("opened", "date", "2022-04-01"),
+        ("nothing.at.all", "text", ""),
+    ],
+)
+def test_an_expression_makes_a_value_of_a_nested_row(
+    expression: str, kind: str, value: str
+) -> None:
+    row = (
+        '{"no":"0012","name":{"ja":"架空会館"},"price":12.50,"opened":"令和4年4月1日",'
+        '"tags":[{"label":"風呂","size":1},{"label":"庭","size":2}]}\n'
+    )
+
+    assert made_by(expression, row + row, kind).values("a") == [value, value]
+
+
+def test_a_row_that_an_expression_fails_on_is_refused_and_the_others_are_taken() -> None:
+    deep = "[" * 900 + "]" * 900
+    rows = f'{{"parts":["1","2"]}}\n{{"parts":[1]}}\n{{"parts":"x"}}\n{{"parts":{deep}}}\n'
+
+    taken = made_by("parts == parts && join('-', parts)", rows)
+
+    assert taken.values("a") == ["1-2"]
+    assert [(line, code) for line, _, code in taken.codes][:2] == [
+        (2, "expression_failed"), (3, "expression_failed"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[@,@][]|" * 20 + "@",
+        "[@,@]|" * 25 + "to_string(@)",
+        "join('',[a,a])|" + "join('',[@,@])|" * 25 + "@",
+        "big|" + "map(&[@,@],@)[]|" * 10 + "@",
+        "big[?contains(@, `1`) || @ == @]",
+        "[big,big]|" + "[@,@]|" * 15 + "@ == @",
+    ],
+)
+def test_a_hostile_expression_is_stopped_at_each_row_and_holds_nobody_up(expression: str) -> None:
+    row = json.dumps({"a": "x" * 100, "big": [list(range(60))] * 60}) + "\n"
+    began = time.perf_counter()
+
+    taken = made_by(expression, row * 10)
+
+    assert {code for _, _, code in taken.codes} == {"expression_too_costly"}
+    assert len(taken.codes) == 10
+    assert time.perf_counter() - began < 2
+
+
+def test_columns_that_an_expression_names_are_taken_and_others_are_kept_beside() -> None:
+    taken = made_by("x.y", '{"x":{"y":"1","z":"2"},"w":"3"}\n')
+
+    assert taken.rows[0]["_extras"] == '{"w":"3"}'
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "value"),
+    [
+        ("千円", "1,200", "1200000"), ("千円", "1.5千円", "1500"), ("百万円", "▲0.25", "-250000"),
+        ("円", "7", "7"), ("億円", "１２３４５６７８９．１２３４５６７８", "12345678912345678"),
+    ],
+)  # fmt: skip
+def test_an_amount_in_another_unit_becomes_one_in_the_fields_own(
+    unit: str, text: str, value: str
+) -> None:
+    taken = made_by("v", f'{{"v":"{text}"}}\n', "integer", unit=unit)
+
+    assert taken.values("a") == [value]
+    assert made_by("v", '{"v":"3本"}\n{"v":"約3"}\n', "integer", unit=unit).codes[-1][2] == (
+        "invalid_decimal"
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ({"expression": "a.", }, "mapping_bad_expression"),
+        ({"expression": "shell('rm')"}, "mapping_bad_expression"),
+        ({"expression": "(" * 600 + "a" + ")" * 600}, "mapping_bad_step"),
+        ({"expression": "!" * 900 + "a"}, "mapping_bad_expression"),
+        ({"expression": "a" + ".a" * 400}, "mapping_bad_expression"),
+        ({"expression": "a", "from": ["a"]}, "mapping_bad_step"),
+        ({"expression": "a", "unit": "円"}, "mapping_without_unit"),
+    ],
+)  # fmt: skip
+def test_an_expression_that_is_none_or_too_large_is_refused_before_a_row_is_read(
+    step: Any, code: str
+) -> None:
+    _, faults = check_mapping(fields(a="text"), [{"to": "a", **step}])
+
+    assert [fault.code for fault in faults] == [code]
+
+
+def test_a_unit_that_says_nothing_of_the_fields_own_is_refused() -> None:
+    declared = [replace(fields(a="decimal")[0], unit="ha")]
+
+    for unit, wrong in (("㎡", []), ("坪", []), ("円", ["mapping_other_unit"])):
+        _, faults = check_mapping(declared, [{"to": "a", "from": ["面積"], "unit": unit}])
+        assert [fault.code for fault in faults] == wrong

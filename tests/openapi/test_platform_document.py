@@ -1,6 +1,7 @@
 """The platform's generated document: no drift, nothing undescribed, every example request true."""
 
 import base64
+import hashlib
 import json
 import secrets
 import time
@@ -22,12 +23,13 @@ from sqlalchemy import delete
 
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
-from app.catalogue import runs
+from app.catalogue import runs, streams
 from app.cli.openapi import document_text
+from app.connectors.inbox import SECRET_HEADER
 from app.findings.findings import Sighting, report
 from app.kit.settings import Settings
 from app.models.citizens import CitizenProvider
-from app.models.connectors import ConnectorEntry
+from app.models.connectors import ConnectorEntry, Stream
 from app.models.datasets import Dataset
 from app.models.findings import Severity
 from app.models.parties import AuthMethod, Role
@@ -35,6 +37,7 @@ from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.agents.staging import agent_with_job, enrolment_of
 from tests.citizens.browsing import speaking_for
 from tests.conftest import ISSUER
 from tests.oauth.people import acting, somebody
@@ -126,6 +129,7 @@ class Stage:
     code: str = ""
     cosignature: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, Any] = field(default_factory=dict)
+    enrolment: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -645,7 +649,57 @@ async def _connector_run(stage: Stage) -> tuple[dict[str, str], Path_]:
     return headers, {**path, "run_id": run["id"]}
 
 
+async def _notified(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """A stream whose source knows the secret."""
+    await _fed(stage)
+    selection = {"type": "WaterLevelObserved"}
+    feed = {"dataset": "shelters", "mode": "stream", "selection": selection}
+    settings = {"base": "https://orion.example.jp/"}
+    body = {"kind": "ngsi", "name": "試験", "settings": settings, "feeds": [feed]}
+    made = await stage.send("/v1/connectors", body, stage.own)
+    async with stage.world.platform.database.writing() as session:
+        await streams.claim(session, timedelta(minutes=1), most=1)
+        stream = await session.get_one(Stream, "shelters")
+        stream.secret_sha256 = hashlib.sha256(b"example").digest()
+    return {SECRET_HEADER: "example"}, {"connector_id": made["id"]}
+
+
+async def _agent(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"name": "試験", "sources": ["kokuho"]}
+    made = await stage.send("/v1/agents", body, stage.own)
+    stage.enrolment = enrolment_of(made["code"], ECKey.generate_key("P-256"))
+    return stage.own, {"agent_id": made["agent"]["id"]}
+
+
+def _as_agent(name: str) -> Ready:
+    """An agent with a job, and the proof of what it sends."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        await _agent(stage)
+        await stage.send("/v1/agent/enrolment", stage.enrolment, {})
+        operation = OPERATIONS[name]
+        (media_type,) = operation.get("requestBody", {}).get("content") or (None,)
+        body = _body(stage, operation, media_type).get("content", b"")
+        return await agent_with_job(stage.world, stage.enrolment, name, body)
+
+    return ready
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /v1/agents": _as("own"),
+    "POST /v1/agents": _as("own"),
+    "GET /v1/agents/{agent_id}": _agent,
+    "DELETE /v1/agents/{agent_id}": _agent,
+    "POST /v1/agent/enrolment": _agent,
+    **{
+        name: _as_agent(name)
+        for name in (
+            "POST /v1/agent/keys",
+            "POST /v1/agent/jobs",
+            "POST /v1/agent/jobs/{job_id}/{attempt}/alive",
+            "PUT /v1/agent/jobs/{job_id}/{attempt}/pieces/{position}",
+        )
+    },
     "GET /v1/findings": _as("own"),
     "GET /v1/findings/{finding_id}": _finding,
     "PATCH /v1/findings/{finding_id}": _finding,
@@ -682,6 +736,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/connectors/{connector_id}/test": _connector,
     "POST /v1/connectors/{connector_id}/discover": _connector,
     "POST /v1/connectors/{connector_id}/preview": _connector,
+    "POST /v1/connectors/{connector_id}/notifications": _notified,
     "GET /v1/connectors/{connector_id}/runs": _connector,
     "POST /v1/connectors/{connector_id}/runs": _connector,
     "GET /v1/connectors/{connector_id}/runs/{run_id}": _connector_run,
@@ -966,8 +1021,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
-    if operation["summary"] == "Send a witness's cosignature":
-        example = stage.cosignature
+    made = {"Send a witness's cosignature": stage.cosignature, "Enrol an agent": stage.enrolment}
+    example = made.get(operation["summary"], example)
     if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)

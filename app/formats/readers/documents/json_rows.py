@@ -33,6 +33,7 @@ from app.formats.told import Told
 
 _DEEP = 4
 _SCALAR = "値"
+_OF_LINES = (".ndjson", ".jsonl")
 _PLAIN = "\0"  # the key of a record that is a plain value; no object's key: none holds a NUL here
 _unstorable = UNSTORABLE.search
 _RAW = 10_000  # characters of a line that could not be read, as the clerk gets it back
@@ -143,7 +144,9 @@ def _line_kind(file: StoredFile, text: Encoding) -> str | None:
         line = window.first_line()
         if line is not None and _is_value(line):
             window.value()
-            return "lines" if window.peek() == opening else None
+            # A file of lines may have one, whose own lists are no rows.
+            is_single = not window.peek() and file.suffix in _OF_LINES
+            return "lines" if is_single or window.peek() == opening else None
         if opening != "{" or line is None:
             return None
         try:

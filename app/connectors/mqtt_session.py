@@ -1,0 +1,338 @@
+"""One connection to an MQTT broker, at a judged address alone; says nothing of what messages mean.
+
+The library has a thread of its own for each connection. What it hears stands in a bounded buffer; a
+full one lets the thread wait, and with it the broker.
+"""
+
+import asyncio
+import socket
+import ssl
+import tempfile
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from paho.mqtt import client as library
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from app.connectors.errors import (
+    SourceBroken,
+    SourceRefused,
+    SourceSlow,
+    SourceUnreachable,
+)
+from app.kit.outbound import Outbound
+
+LONGEST_MESSAGE: Final = 1 << 20
+_PATIENCE_S: Final = 10.0  # for a connection, and for each word of the broker at its beginning
+_KEEPALIVE_S: Final = 30
+_GOODBYE_S: Final = 2.0
+_MOST_HELD: Final = 1_000  # messages,
+_MOST_BYTES: Final = 16 << 20  # and bytes of them
+_IN_FLIGHT: Final = 500
+# Of CONNACK (MQTT 5, 3.2.2.2); the codes of 3.1.1 are told as these.
+_CREDENTIALS: Final = frozenset((0x85, 0x86, 0x87, 0x8A, 0x8C))
+_BUSY: Final = frozenset((0x88, 0x89, 0x97, 0x9F))
+_OTHER_VERSION: Final = 0x84
+_REFUSED: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where a broker is, and who we are to it."""
+
+    host: str
+    port: int
+    version: str  # 5, 3.1.1
+    tls: bool
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    authority: str | None = None  # PEM: who vouches for it, beside those of the system
+    certificate: str | None = None  # PEM: our own,
+    key: str | None = field(default=None, repr=False)  # and its key
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message."""
+
+    topic: str | None  # None: no text
+    payload: bytes = field(repr=False)
+    number: int
+    qos: int
+    is_retained: bool
+
+
+@dataclass(slots=True)
+class Session:
+    """A connection that stands. `was_known`: the broker has kept a session of this name."""
+
+    host: str
+    was_known: bool
+    _client: "_Pinned" = field(repr=False)
+    _events: "_Events" = field(repr=False)
+
+    async def subscribe(self, topics: str, qos: int) -> None:
+        """Raises `SourceRefused` where we may not hear them."""
+        _, number = self._client.subscribe(topics, qos)
+        code = await self._events.word(self._events.subscribed, self.host)
+        if number is None or code >= _REFUSED:
+            raise SourceRefused(source=self.host, at="permission")
+
+    async def take(self, most: int, seconds: float | None = None) -> list[Heard]:
+        """Messages in their order, as soon as there is one; none where so long none came.
+
+        Raises `SourceError` once the connection is gone and all that came was taken.
+        """
+        return await self._events.take(most, seconds, self.host)
+
+    def acknowledge(self, heard: Sequence[Heard]) -> None:
+        """Say that they are kept. One that is not told so is sent again (MQTT 5, 4.4)."""
+        for each in heard:
+            self._client.ack(each.number, each.qos)
+
+
+@asynccontextmanager
+async def session(
+    broker: Broker, outbound: Outbound, name: str, *, keeps_days: int
+) -> AsyncIterator[Session]:
+    """A connection under a name. With `keeps_days` the broker keeps what comes while we are away.
+
+    Raises `SourceError`, `OutboundRefused`.
+    """
+    addresses = await _addresses(broker, outbound)
+    events = _Events(asyncio.get_running_loop())
+    trusted = await asyncio.to_thread(_trust, broker) if broker.tls else None
+    client = _client(broker, (addresses, trusted), name, events, is_kept=keeps_days > 0)
+    try:
+        await _connect(client, broker, keeps_days)
+        client.loop_start()
+        code, was_known = await events.word(events.connected, broker.host)
+        _check_connack(code, broker.host)
+        yield Session(broker.host, was_known, client, events)
+    finally:
+        events.close()
+        await asyncio.shield(asyncio.to_thread(_close, client))
+
+
+async def _addresses(broker: Broker, outbound: Outbound) -> list[str]:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await outbound.addresses(broker.host, broker.port, is_plain=not broker.tls)
+    except (OSError, UnicodeError) as exc:
+        raise SourceUnreachable(source=broker.host, at="name") from exc
+
+
+async def _connect(client: "_Pinned", broker: Broker, keeps_days: int) -> None:
+    told: dict[str, Any] = {}
+    if broker.version == "5":
+        wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        wanted.SessionExpiryInterval = keeps_days * 86_400
+        wanted.ReceiveMaximum = _IN_FLIGHT
+        wanted.MaximumPacketSize = LONGEST_MESSAGE + 65_536
+        told = {"clean_start": keeps_days == 0, "properties": wanted}
+    try:
+        async with asyncio.timeout(2 * _PATIENCE_S):
+            await asyncio.to_thread(
+                client.connect, broker.host, broker.port, keepalive=_KEEPALIVE_S, **told
+            )
+    except ssl.SSLError as exc:
+        raise SourceUnreachable(source=broker.host, at="tls") from exc
+    except TimeoutError as exc:
+        raise SourceSlow(source=broker.host, at="silence") from exc
+    except OSError as exc:
+        raise SourceUnreachable(source=broker.host, at="connection") from exc
+
+
+def _check_connack(code: int, host: str) -> None:
+    if code in _CREDENTIALS:
+        raise SourceRefused(source=host, at="credentials")
+    if code == _OTHER_VERSION:
+        raise SourceBroken(source=host, at="format", detail="MQTT")
+    if code in _BUSY:
+        raise SourceBroken(source=host, at="server", detail=f"MQTT {code}")
+    if code:
+        raise SourceBroken(source=host, at="status", detail=f"MQTT {code}")
+
+
+class _Pinned(library.Client):
+    """Connects to the judged addresses alone; the name is for TLS."""
+
+    def __init__(
+        self, addresses: Sequence[str], trusted: ssl.SSLContext | None, *told: Any, **more: Any
+    ) -> None:
+        super().__init__(*told, **more)
+        self._addresses, self._trusted = addresses, trusted
+        if trusted is not None:
+            self.tls_set_context(trusted)
+
+    def _create_socket_connection(self) -> socket.socket:
+        wrong: OSError | None = None
+        for address in self._addresses:
+            try:
+                return socket.create_connection((address, self._port), _PATIENCE_S)
+            except OSError as exc:
+                wrong = exc
+        raise wrong or OSError("no address")
+
+    def _ssl_wrap_socket(self, plain: socket.socket) -> ssl.SSLSocket:
+        """Never without the name, as the library would where it cannot be sent."""
+        if self._trusted is None:
+            raise ssl.SSLError("nobody is trusted")
+        try:  # it closes what it could not make safe
+            plain.settimeout(_PATIENCE_S)
+            return self._trusted.wrap_socket(plain, server_hostname=self._host)
+        except (ssl.SSLError, TimeoutError):
+            raise
+        except (OSError, ValueError) as exc:
+            raise ssl.SSLError("broken off") from exc
+
+
+def _client(
+    broker: Broker,
+    way: tuple[Sequence[str], ssl.SSLContext | None],
+    name: str,
+    events: "_Events",
+    *,
+    is_kept: bool,
+) -> _Pinned:
+    is_5 = broker.version == "5"
+    made = _Pinned(
+        *way, CallbackAPIVersion.VERSION2, name, clean_session=None if is_5 else not is_kept,
+        protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False, manual_ack=True,
+    )  # fmt: skip
+    made.connect_timeout = _PATIENCE_S
+    if broker.user is not None:
+        made.username_pw_set(broker.user, broker.password)
+    made.on_connect = lambda _c, _u, flags, code, _p: events.say(
+        events.connected, (code.value, flags.session_present)
+    )
+    made.on_subscribe = lambda _c, _u, _m, codes, _p: events.say(
+        events.subscribed, max((each.value for each in codes), default=_REFUSED)
+    )
+    made.on_disconnect = lambda *_: events.end()
+    made.on_message = lambda _c, _u, message: events.hear(message)
+    return made
+
+
+def _trust(broker: Broker) -> ssl.SSLContext:
+    """Whom we take for the broker, and our own certificate where it wants one."""
+    trusted = ssl.create_default_context()
+    try:
+        if broker.authority is not None:
+            trusted.load_verify_locations(cadata=broker.authority)
+        if broker.certificate is not None and broker.key is not None:
+            with tempfile.TemporaryDirectory() as folder:  # the library reads files alone
+                path = Path(folder) / "own.pem"
+                path.touch(mode=0o600)
+                path.write_text(f"{broker.key}\n{broker.certificate}\n")
+                trusted.load_cert_chain(path)
+    except (ssl.SSLError, ValueError) as exc:
+        raise SourceUnreachable(source=broker.host, at="tls") from exc
+    return trusted
+
+
+def _close(client: "_Pinned") -> None:
+    """Say goodbye; a broker that hears nothing any more is not waited for."""
+    client.disconnect()
+    late = threading.Timer(_GOODBYE_S, client._reset_sockets)
+    late.start()
+    client.loop_stop()
+    late.cancel()
+    late.join()
+    client._reset_sockets()
+
+
+class _Events:
+    """What the library's thread hears, for the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.connected: asyncio.Future[tuple[int, bool]] = loop.create_future()
+        self.subscribed: asyncio.Future[int] = loop.create_future()
+        self._held: deque[Heard] = deque()
+        self._bytes = 0
+        self._room = threading.Condition()
+        self._news = asyncio.Event()
+        self._is_over = self._is_closed = False
+        self._over: asyncio.Future[None] = loop.create_future()
+
+    def hear(self, message: Any) -> None:
+        """In the library's thread, which waits where nobody takes."""
+        try:
+            topic: str | None = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        heard = Heard(topic, message.payload, message.mid, message.qos, message.retain)
+        with self._room:
+            self._room.wait_for(self._has_room)
+            if self._is_closed:
+                return
+            self._held.append(heard)
+            self._bytes += len(heard.payload)
+        self._tell()
+
+    def say(self, what: "asyncio.Future[Any]", word: object) -> None:
+        """In the library's thread."""
+
+        def tell() -> None:
+            if not what.done():
+                what.set_result(word)
+
+        with suppress(RuntimeError):  # the loop is gone
+            self._loop.call_soon_threadsafe(tell)
+
+    def end(self) -> None:
+        """In the library's thread: the connection is gone."""
+        self._is_over = True
+        self.say(self._over, None)
+        self._tell()
+
+    def close(self) -> None:
+        """Nobody takes any more."""
+        with self._room:
+            self._is_closed = True
+            self._held.clear()
+            self._room.notify_all()
+
+    async def word(self, what: "asyncio.Future[Any]", host: str) -> Any:
+        """What the broker answers to us. Raises `SourceError`."""
+        await asyncio.wait(
+            {what, self._over}, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not what.done():
+            if self._over.done():
+                raise SourceBroken(source=host, at="cut_off")
+            raise SourceSlow(source=host, at="silence")
+        return what.result()
+
+    async def take(self, most: int, seconds: float | None, host: str) -> list[Heard]:
+        """What is held, at least one; none after so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._held and not self._is_over:
+                    self._news.clear()
+                    if not self._held and not self._is_over:
+                        await self._news.wait()
+        with self._room:
+            taken = [self._held.popleft() for _ in range(min(most, len(self._held)))]
+            self._bytes -= sum(len(each.payload) for each in taken)
+            self._room.notify_all()
+        if not taken and self._is_over:
+            raise SourceBroken(source=host, at="cut_off")
+        return taken
+
+    def _has_room(self) -> bool:
+        is_full = len(self._held) >= _MOST_HELD or self._bytes >= _MOST_BYTES
+        return self._is_closed or not is_full
+
+    def _tell(self) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._news.set)

@@ -1,0 +1,48 @@
+"""A feed's inbox as its listener has it: messages that the server has kept for it. Takes none away."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from app.connectors.frame import Message
+from app.connectors.inbox import SECRET_HEADER
+from app.kit.db import Database
+from app.models.connectors import Stream
+
+_LOOK_S: Final = 0.5
+_AT_ONCE: Final = 100
+_NEXT: Final = """
+SELECT number, body FROM stream_message WHERE dataset_id = $1 AND number > $2
+ORDER BY number LIMIT $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInbox:
+    """Messages of one feed, in the order in which they came."""
+
+    database: Database = field(repr=False)
+    dataset_id: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+    async def next(self, after: int, seconds: float) -> Sequence[Message]:
+        """Those behind a number; none where so long none came."""
+        ends_at = asyncio.get_running_loop().time() + seconds
+        while True:
+            found = await self.database.pool.fetch(_NEXT, self.dataset_id, after, _AT_ONCE)
+            if found or asyncio.get_running_loop().time() >= ends_at:
+                return [Message(row["number"], row["body"]) for row in found]
+            await asyncio.sleep(_LOOK_S)
+
+
+def open_inbox(database: Database, base: str, connector_id: UUID, stream: Stream) -> FeedInbox:
+    """An inbox with a secret of its own: who knew the one before is heard no more."""
+    secret = secrets.token_urlsafe(32)
+    stream.secret_sha256 = hashlib.sha256(secret.encode()).digest()
+    url = f"{base.rstrip('/')}/v1/connectors/{connector_id}/notifications"
+    return FeedInbox(database, stream.dataset_id, url, {SECRET_HEADER: secret})

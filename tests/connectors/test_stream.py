@@ -1,0 +1,306 @@
+"""What a source tells becomes records at once: each row once, in order, and nothing stops it."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.api.state import Platform
+from app.audit.events import Event
+from app.catalogue.streams import Reject
+from app.connectors.errors import SourceUnreachable
+from app.connectors.frame import Changes
+from app.connectors.scripted import Script, ScriptedConnector
+from app.models.datasets import DataClass, Dataset
+from app.query.fields import Field
+from app.tasks.harvest import Harvester
+from app.tasks.stream import Streamer
+from app.tasks.typed import How, typed
+from tests.connectors.farm import FIELDS, Farm
+from tests.connectors.streaming import Streaming, until
+from tests.world import KENKO
+
+A, B = {"no": "1", "name": "架空第一"}, {"no": "2", "name": "架空第二"}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def streaming(
+    farm: Farm, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Streaming]:
+    """A worker's listener, quick enough to be waited for."""
+    monkeypatch.setattr(platform, "kinds", farm.harvester.kinds)
+    made = Streaming(farm)
+    yield made
+    await made.stop()
+
+
+@dataclass(slots=True)
+class Told:
+    """A stream of a scripted source."""
+
+    script: Script
+    name: str
+    dataset: str
+    connector: str
+
+
+async def _told(streaming: Streaming, *tells: Changes, **feed: Any) -> Told:
+    name = secrets.token_hex(4)
+    script = ScriptedConnector.scripts[name] = Script(tells=list(tells))
+    dataset = await streaming.farm.dataset()
+    connector = await streaming.farm.add(
+        "scripted", {"script": name}, {"dataset": dataset, "mode": "stream", **feed}
+    )
+    return Told(script, name, dataset, connector)
+
+
+async def test_rows_are_mapped_typed_replaced_and_ended_each_batch_with_its_entry_in_the_log(
+    streaming: Streaming,
+) -> None:
+    step = [{"to": "no", "from": ["id"]}, {"to": "name", "from": ["facility"]}]
+    told = await _told(
+        streaming,
+        Changes(rows=[{"id": 1, "facility": " 架空第零 "}, {"id": 2, "facility": "架空第二"}]),
+        Changes(rows=[{"id": 1, "facility": "古い"}, {"id": 1, "facility": "架空第一"}]),
+        Changes(rows=[{"id": 3, "facility": "架空第三"}], gone=[{"id": 3}]),
+        Changes(gone=[{"id": 2}], unusable=["message_not_json"]),
+        mapping=step,
+    )
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["received"] == 8)
+
+    assert await streaming.farm.records(told.dataset) == [A]
+    assert (going["state"], going["written"], going["deleted"], going["rejected"]) == (
+        "streaming", 3, 1, 1,
+    )  # fmt: skip
+    written = await streaming.farm.world.log(Event.RECORDS_WRITTEN)
+    assert [(each["rows"], each["deleted"], each["rejected"]) for each in written] == [
+        (2, 0, 0), (1, 0, 0), (0, 1, 1),
+    ]  # fmt: skip
+    assert {each["by"] for each in written} == {f"connector:{told.connector}"}
+
+
+async def test_a_bad_row_is_kept_out_and_shown_without_its_value_and_stops_no_other(
+    streaming: Streaming,
+) -> None:
+    number = "1234567890" + "18"
+    told = await _told(
+        streaming,
+        Changes(rows=[A, {"no": "5", "name": number}, {"name": "番号なし"}, {"x": [1]}, B]),
+        Changes(
+            rows=[{"no": secrets.token_hex(4_000), "name": "長い"}, {"no": "7", "name": "\x00"}]
+        ),
+    )
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["received"] == 7)
+
+    assert await streaming.farm.records(told.dataset) == [A, B]
+    assert going["rejected"] == 5
+    assert "individual_number_refused" in {each["code"] for each in going["rejects"]}
+    assert all(each["ja"] and each["en"] for each in going["rejects"])
+    assert number not in str(going)
+
+
+async def test_a_source_that_breaks_is_tried_again_from_where_it_was_kept(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    streaming.start()
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    told.script.wrong = SourceUnreachable(source="scripted", at="connection")
+    broken = await streaming.until(told.connector, lambda its: its["state"] == "waiting")
+    told.script.tells.append(Changes(rows=[B]))
+    told.script.wrong = None
+    going = await streaming.until(told.connector, lambda its: its["received"] == 2)
+
+    assert (broken["error_class"], broken["since"]) == ("unreachable", None)
+    assert broken["next_try_at"] is not None
+    assert going["since"] is not None
+    assert going["written"] == 2  # the first was not told twice
+
+
+async def test_pausing_changing_and_removing_stop_it_within_seconds_and_the_source_is_told(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    streaming.start()
+    farm, script = streaming.farm, told.script
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    await farm.ask("PATCH", f"/{told.connector}", {"paused": True})
+    await until(lambda: script.open_now == 0)
+    script.tells.append(Changes(rows=[B]))
+    paused = await streaming.going(told.connector)
+    kept_while_paused = list(script.forgotten)
+    await farm.ask("PATCH", f"/{told.connector}", {"paused": False})
+    await streaming.until(told.connector, lambda its: its["received"] == 2)
+    await farm.ask("DELETE", f"/{told.connector}")
+    await until(lambda: script.open_now == 0 and script.forgotten != [])
+
+    assert (paused["state"], kept_while_paused) == ("paused", [])
+    assert script.forgotten == [{"told": 2}]
+    assert await farm.records(told.dataset) == [A, B]
+
+
+async def test_a_harvested_dataset_that_is_listened_to_keeps_its_ids_and_shows_no_false_change(
+    streaming: Streaming,
+) -> None:
+    farm, name = streaming.farm, secrets.token_hex(4)
+    script = ScriptedConnector.scripts[name] = Script([A, B], tells=[Changes(rows=[A, B])])
+    dataset = await farm.dataset()
+    feed = {"dataset": dataset, "publish": True}
+    connector = await farm.add("scripted", {"script": name}, feed)
+    await farm.run(connector)
+    changed = await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "mode": "stream"}]})
+    streaming.start()
+
+    going = await streaming.until(connector, lambda its: its["received"] == 2)
+    refused = await farm.ask("POST", f"/{connector}/runs", {})
+
+    assert changed.status_code == 200, changed.text
+    assert going["written"] == 0
+    headers = await farm.world.token(await farm.world.party(KENKO), f"dataset:{dataset}:read")
+    got = await farm.world.client.get(
+        f"/v1/datasets/{dataset}/changes?purpose=own-duty", headers=headers
+    )
+    assert [each["op"] for each in got.json()["changes"]] == ["upsert", "upsert"]
+    assert (refused.status_code, refused.json()["code"]) == (409, "connector_feed_streams")
+    assert script.asked.count("harvest") == 1
+
+
+async def test_what_keeps_records_out_keeps_those_of_a_stream_out_and_says_so(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    async with streaming.farm.world.platform.database.writing() as session:
+        dataset = await session.get_one(Dataset, told.dataset)
+        dataset.data_class, dataset.license = DataClass.PUBLIC, None  # and no licence to be public
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["error_code"] is not None)
+
+    assert (going["state"], going["error_class"]) == ("waiting", "ours")
+    assert going["error_code"] == "license_missing"
+    assert (going["received"], going["written"]) == (0, 0)  # it waits at its source
+
+
+async def test_a_fault_of_a_kind_ends_its_own_stream_alone_and_tells_none_of_its_words(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    broken = await _told(streaming, Changes(rows=[A]))
+
+    told_by = ScriptedConnector._told
+
+    async def tell(self: ScriptedConnector, script: Script, at: int) -> AsyncIterator[Changes]:
+        if script is broken.script:
+            raise ValueError("hidden-word-9")
+        async for each in told_by(self, script, at):
+            yield each
+
+    monkeypatch.setattr(ScriptedConnector, "_told", tell)
+    streaming.start()
+
+    ended = await streaming.until(broken.connector, lambda its: its["error_code"] is not None)
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    assert ended["error_code"] == "connector_kind_broken"
+    assert "hidden-word-9" not in str(ended)
+
+
+async def test_one_process_listens_at_a_time_and_another_takes_over_a_silent_one(
+    streaming: Streaming, harvester: Harvester
+) -> None:
+    told = await _told(streaming, Changes(rows=[A]))
+    streaming.start()
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+    second = Streamer(harvester, "http://urbanos.test", look_seconds=0.05, lease_seconds=0.6)
+    running = asyncio.create_task(second.run())
+    await asyncio.sleep(0.3)
+    listened = told.script.asked.count("listen")
+
+    streaming.freeze()  # it says nothing any more, and believes that it listens
+    await until(lambda: told.script.asked.count("listen") == 2)
+    told.script.tells.append(Changes(rows=[B]))  # both hear it
+    await until(lambda: told.script.open_now == 1)  # one finds that it is no longer the one
+    await streaming.until(told.connector, lambda its: its["received"] == 2)
+    running.cancel()
+    await asyncio.wait({running})
+
+    assert listened == 1
+    going = await streaming.going(told.connector)
+    assert (going["received"], going["written"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("feed", "code"),
+    [({"schedule": "0 3 * * *"}, "schedule_of_stream"), ({"dataset": None}, "dataset_has_no_key")],
+)
+async def test_a_stream_that_cannot_be_is_refused(
+    streaming: Streaming, feed: dict[str, Any], code: str
+) -> None:
+    farm = streaming.farm
+    fields = [{"name": "no", "column": "no", "label": "番号", "type": "code"}]
+    keyless = await farm.dataset(fields=fields)
+    told = {"dataset": await farm.dataset(), "mode": "stream", **feed}
+    told["dataset"] = told["dataset"] or keyless
+
+    refused = await farm.ask(
+        "POST", "",
+        {"kind": "scripted", "name": "-", "settings": {"script": "-"}, "feeds": [told]},
+    )  # fmt: skip
+
+    assert refused.status_code == 422
+    assert [each["code"] for each in refused.json()["errors"]] == [code]
+
+
+async def test_a_kind_that_cannot_listen_is_not_listened_to(farm: Farm) -> None:
+    feed = {"dataset": await farm.dataset(), "mode": "stream"}
+
+    refused = await farm.ask(
+        "POST", "",
+        {"kind": "http_json", "name": "-", "settings": {"base": "http://127.0.0.1:9"},
+         "feeds": [feed]},
+    )  # fmt: skip
+
+    assert [each["code"] for each in refused.json()["errors"]] == ["mode_not_offered"]
+
+
+_FIELDS = tuple(Field.from_json(each) for each in FIELDS)
+_GAP = {"no": "1234 5678", "name": "90" + "18"}  # as it is printed on one card
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"no": 1, "name": "架空", "members": [{"no": 7}, {"no": 8}]}, None),  # no document of rows
+        ({"no": "20261129", "name": "0930"}, None),
+        ({"no": "12345678", "name": "90" + "18"}, None),  # by chance: one row is no majority
+        (_GAP, "individual_number_refused"),
+        ({}, "no_data_rows"),
+        ({"名称": "架空"}, "column_missing"),
+    ],
+)
+def test_a_row_that_comes_alone_is_judged_as_one_and_typed_as_among_many(
+    row: dict[str, Any], code: str | None
+) -> None:
+    how = How(_FIELDS, None)
+
+    (alone,) = typed([row], how)
+    among = typed([A, row, B], how)[1]
+
+    if code is None:
+        assert alone == among != code
+        assert isinstance(alone, dict)
+        assert alone["no"] == str(row["no"])
+    else:
+        assert isinstance(alone, Reject)
+        assert alone.code == code
+        assert isinstance(among, Reject)
