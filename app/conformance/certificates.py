@@ -172,7 +172,7 @@ async def _ends(session: AsyncSession) -> dict[str, datetime]:
     """When versions of profiles end, of those that are to end."""
     its = select(Profile.name, Profile.version, Profile.sunset_at)
     found = await session.execute(its.where(Profile.sunset_at.is_not(None)))
-    return {f"{name}/{version}": at for name, version, at in found.tuples() if at is not None}
+    return {f"{name}/{version}": at for name, version, at in found if at is not None}
 
 
 def _check_run(service: ConformanceService, run: ConformanceRun) -> None:

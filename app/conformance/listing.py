@@ -75,7 +75,7 @@ async def list_services(session: AsyncSession, wanted: Wanted) -> list[Listed]:
     if wanted.after is not None:
         statement = statement.where(ConformanceService.id > wanted.after)
     found: list[Listed] = []
-    for service, vendor in (await session.execute(statement)).tuples():
+    for service, vendor in await session.execute(statement):
         listed = _listed(service, vendor, held.get(service.id))
         if _is_wanted(listed, wanted):
             found.append(listed)
@@ -87,7 +87,7 @@ async def list_services(session: AsyncSession, wanted: Wanted) -> list[Listed]:
 async def get(session: AsyncSession, service_id: UUID) -> Listed:
     """One service, certified or declared. Raises `ServiceNotListed`."""
     statement = _services().where(ConformanceService.id == service_id)
-    found = (await session.execute(statement)).tuples().first()
+    found = (await session.execute(statement)).first()
     if found is None:
         raise ServiceNotListed(id=service_id)
     held = await certificates.in_force(session, [service_id])
