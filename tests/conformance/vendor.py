@@ -38,7 +38,9 @@ class Sandbox:
         self.asked += 1
         await self.awake.wait()
         headers = [(n.decode(), v.decode("latin-1")) for n, v in scope["headers"]]
-        url = f"{self.base}{scope['raw_path'].decode()}?{scope['query_string'].decode()}".rstrip("?")
+        url = f"{self.base}{scope['raw_path'].decode()}?{scope['query_string'].decode()}".rstrip(
+            "?"
+        )
         said = await self._said(httpx.Request(scope["method"], url, headers=headers))
         body = await said.aread()
         told = [
