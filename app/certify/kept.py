@@ -9,6 +9,7 @@ from app.certify.client import Exchange
 from app.certify.judge import Outcome, Report, Verdict, Wrong
 
 _LONGEST: Final = 2_000  # of one text: what a person reads of it
+_LONGEST_URL: Final = 8_000  # whole: who repeats the request is to get the same answer
 _MOST_HEADERS: Final = 30
 
 
@@ -19,7 +20,7 @@ def packed(report: Report) -> bytes:
         {**asdict(each), "wrong": [_wrong(wrong) for wrong in each.wrong]}
         for each in report.verdicts
     ]
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(told)
 
 
 def unpacked(kept: bytes) -> Report:
@@ -34,7 +35,7 @@ def _wrong(wrong: Wrong) -> dict[str, Any]:
     return {
         "expected": _cut(wrong.expected), "seen": _cut(wrong.seen),
         "exchange": {
-            "method": its.method, "url": _cut(its.url), "status": its.status,
+            "method": its.method, "url": _cut(its.url, _LONGEST_URL), "status": its.status,
             "sent": _headers(its.sent), "headers": _headers(its.headers),
             "body": _text(its.body), "given": _text(its.given),
             "error": _cut(its.error) if its.error is not None else None,
@@ -63,6 +64,6 @@ def _text(body: bytes) -> str:
     return body[:_LONGEST].decode("utf-8", "replace")
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, most: int = _LONGEST) -> str:
     # A header may hold what is no Unicode text.
-    return text[:_LONGEST].encode("utf-8", "replace").decode()
+    return text[:most].encode("utf-8", "replace").decode()

@@ -24,6 +24,7 @@ from app.conformance.refusals import (
     RunsTooMany,
     RunUnderWay,
 )
+from app.formats.individual_number import masked_json
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
@@ -106,9 +107,7 @@ async def claim(session: AsyncSession, run_id: UUID) -> Work:
 async def end(session: AsyncSession, work: Work, judged: Judged) -> ConformanceRun:
     """Write what the judge said. Raises `NotMine`."""
     run = await _mine(session, work)
-    run.standard, run.profile, run.requests = judged.standard, judged.profile, judged.requests
-    run.report, run.report_sha256 = judged.report, hashlib.sha256(judged.report).hexdigest()
-    run.broken = list(judged.broken)
+    _keep(run, judged)
     await _end(session, run, RunState.PASSED if judged.passed else RunState.FAILED)
     return run
 
@@ -119,9 +118,7 @@ async def end_refused(
     """The sandbox could not be judged, or not to the end. Raises `NotMine`."""
     run = await _mine(session, work)
     if judged is not None:
-        run.standard, run.requests, run.report = judged.standard, judged.requests, judged.report
-        run.report_sha256 = hashlib.sha256(judged.report).hexdigest()
-        run.broken = list(judged.broken)
+        _keep(run, judged)
     _note_error(run, refusal)
     await _end(session, run, RunState.ERROR)
     return run
@@ -221,6 +218,14 @@ async def _mine(session: AsyncSession, work: Work) -> ConformanceRun:
     if run is None or run.attempt != work.attempt or run.ended_at is not None:
         raise NotMine
     return run
+
+
+def _keep(run: ConformanceRun, judged: Judged) -> None:
+    # What a sandbox said is kept for a person to read; an individual number in it is not.
+    report = masked_json(judged.report)
+    run.report, run.report_sha256 = report, hashlib.sha256(report).hexdigest()
+    run.standard, run.profile, run.requests = judged.standard, judged.profile, judged.requests
+    run.broken = list(judged.broken)
 
 
 def _note_error(run: ConformanceRun, refusal: AppError) -> None:

@@ -31,6 +31,7 @@ class Sandbox:
 
     base: str = ""
     faults: tuple[str, ...] = ()
+    spoils: str = ""  # what every refusal holds beside what it should
     asked: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,6 +58,8 @@ class Sandbox:
             for each in broken:
                 assert each is not None, "a fault of what is asked, and not of the answer"
                 each(told)
+            if self.spoils and told.status >= 400:
+                told.json = {**told.json, "instance": None, "x": self.spoils}
 
         return await Transport(answer=answer).handle_async_request(request)
 
