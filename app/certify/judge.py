@@ -4,7 +4,7 @@ A rule is kept, broken, or not shown: where the server's data gave no occasion, 
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -158,7 +158,7 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
     for case in CASES.known.get(rule["id"], []):
         try:
             async for wrong in case(server, stage):
-                found.append(wrong)
+                found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
             shown += 1
         except NotShown as exc:
             unseen = exc

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -33,6 +33,7 @@ from app.models.conformance import ConformanceRun, ConformanceService, RunKind, 
 
 MOST_SECONDS: Final[Mapping[str, int]] = {RunKind.FULL: 900, RunKind.SMOKE: 120}
 MOST_A_DAY: Final = 24
+_DAY: Final = timedelta(days=1)
 _LOST_AFTER: Final = timedelta(hours=3)
 
 
@@ -205,12 +206,18 @@ async def _under_way(session: AsyncSession, service_id: UUID) -> UUID | None:
 
 
 async def _check_pace(session: AsyncSession, service_id: UUID) -> None:
-    lately = select(func.count()).where(
+    now = clock.now()
+    its = select(ConformanceRun.created_at).where(
         ConformanceRun.service_id == service_id, ConformanceRun.created_by.is_not(None),
-        ConformanceRun.created_at > clock.now() - timedelta(days=1),
+        ConformanceRun.created_at > now - _DAY,
     )  # fmt: skip
-    if (await session.scalar(lately) or 0) >= MOST_A_DAY:
-        raise RunsTooMany(service=service_id, most=MOST_A_DAY)
+    newest = its.order_by(ConformanceRun.created_at.desc()).limit(MOST_A_DAY)
+    lately = (await session.scalars(newest)).all()
+    if len(lately) >= MOST_A_DAY:
+        refusal = RunsTooMany(service=service_id, most=MOST_A_DAY)
+        wait = lately[-1] + _DAY - now
+        refusal.headers["Retry-After"] = str(int(wait.total_seconds()) + 1)
+        raise refusal
 
 
 async def _mine(session: AsyncSession, work: Work) -> ConformanceRun:

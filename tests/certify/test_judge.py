@@ -192,6 +192,19 @@ async def test_a_next_link_that_leads_elsewhere_is_never_followed() -> None:
         await judged(Transport(answer=away))
 
 
+async def test_records_that_never_end_cost_no_more_than_so_many_bytes() -> None:
+    def grows(told: Any) -> None:
+        if told.path.endswith("/records"):
+            at = int(told.query.get("cursor") or 0) + 1
+            href = f"{BASE}{told.path}?cursor={at}"
+            links = [{"rel": "next", "href": href}]
+            told.status = 200
+            told.json = {"records": [{"no": str(at), "x": "x" * 5_000_000}], "links": links}
+
+    with pytest.raises(NoAnswer, match="the records are over"):
+        await judged(Transport(answer=grows))
+
+
 async def test_a_schema_that_refers_elsewhere_is_broken_and_nothing_is_fetched() -> None:
     asked: list[bytes] = []
 

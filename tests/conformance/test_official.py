@@ -22,9 +22,11 @@ from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
 from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
+from app.models.conformance import RunKind
 from app.models.parties import Role
 from app.oauth.keys import rotate
 from app.tasks.examine import Examiner
+from tests.certify.mutants import Answer
 from tests.conformance.vendor import (
     CERTIFICATES,
     LISTED,
@@ -173,6 +175,7 @@ async def test_a_day_has_so_many_runs_and_no_more(
     refused = await office.send(RUNS, {"service": service})
 
     assert (refused.status_code, refused.json()["code"]) == (429, "conformance_runs_too_many")
+    assert 86_000 < int(refused.headers["Retry-After"]) <= 86_401
 
 
 async def test_a_worker_that_was_thought_dead_writes_nothing(
@@ -222,8 +225,12 @@ async def test_another_vendor_sees_neither_service_nor_run_nor_report(
 
 
 async def test_what_a_sandbox_says_is_text_in_every_form(office: Office) -> None:
+    def spoiled(told: Answer) -> None:
+        if told.status >= 400:
+            told.json = {**told.json, "instance": None, "x": "<script>alert(1)</script>\x00"}
+
     async with sandbox() as hostile:
-        hostile.spoils = "<script>alert(1)</script>\x00"
+        hostile.also = spoiled
         run = await office.judged(await office.service(hostile.base))
 
     for form in ("html", "junit"):
@@ -329,6 +336,36 @@ async def test_a_certificate_outlives_the_key_that_signed_it_unless_that_leaked(
     with pytest.raises(CertificateInvalid):
         opened(CERTIFICATE, leaked, await keys("/v1/conformance/keys"))
     assert opened(CERTIFICATE, (await client.get(where)).text, await keys("/v1/conformance/keys"))
+
+
+async def test_a_profile_is_certified_where_every_record_is_of_it(
+    vendor: Sandbox, platform: Platform
+) -> None:
+    def named(told: Answer) -> None:
+        if told.path == "/v1/datasets/sandbox-facilities" and told.status == 200:
+            told.json = {**told.json, "profile": {"name": "facility", "version": 2}}
+        if told.path == "/v1/datasets" and told.status == 200:
+            entries = [
+                {**each, "profile": {"name": "facility", "version": 2}}
+                for each in told.json["datasets"]
+            ]
+            told.json = {**told.json, "datasets": entries}
+
+    judge = OfficialJudge(platform.outbound, 1e6)
+    work = runs.Work(uuid4(), uuid4(), RunKind.SMOKE, vendor.base, None, ("core",))
+    found = []
+    vendor.also = named
+    try:
+        for layouts in (
+            {"facility/2": {"required": ["no", "name"]}},
+            {"facility/2": {"required": ["no", "lacking"]}},
+            {"facility/1": {}},
+        ):
+            found.append((await judge(replace(work, layouts=layouts))).profile)
+    finally:
+        vendor.also = None
+
+    assert found == ["facility/2", None, None]
 
 
 async def test_a_certificate_ends_with_the_version_of_its_profile(

@@ -14,7 +14,7 @@ from app.cli.official import OfficialJudge
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from app.tasks.examine import Examiner
-from tests.certify.mutants import MUTANTS, Answer, Transport
+from tests.certify.mutants import MUTANTS, Answer, Answering, Transport
 from tests.serving import served
 from tests.world import SAKAI, World
 
@@ -31,7 +31,7 @@ class Sandbox:
 
     base: str = ""
     faults: tuple[str, ...] = ()
-    spoils: str = ""  # what every refusal holds beside what it should
+    also: Answering | None = None  # done to every answer besides
     asked: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,8 +58,8 @@ class Sandbox:
             for each in broken:
                 assert each is not None, "a fault of what is asked, and not of the answer"
                 each(told)
-            if self.spoils and told.status >= 400:
-                told.json = {**told.json, "instance": None, "x": self.spoils}
+            if self.also is not None:
+                self.also(told)
 
         return await Transport(answer=answer).handle_async_request(request)
 
