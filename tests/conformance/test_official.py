@@ -353,14 +353,15 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
 
     judge = OfficialJudge(platform.outbound, 1e6)
     work = runs.Work(uuid4(), uuid4(), RunKind.SMOKE, vendor.base, None, ("core",))
+    known: tuple[dict[str, dict[str, Any]], ...] = (
+        {"facility/2": {"required": ["no", "name"]}},
+        {"facility/2": {"required": ["no", "lacking"]}},
+        {"facility/1": {}},
+    )
     found = []
     vendor.also = named
     try:
-        for layouts in (
-            {"facility/2": {"required": ["no", "name"]}},
-            {"facility/2": {"required": ["no", "lacking"]}},
-            {"facility/1": {}},
-        ):
+        for layouts in known:
             found.append((await judge(replace(work, layouts=layouts))).profile)
     finally:
         vendor.also = None
