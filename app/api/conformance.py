@@ -164,7 +164,7 @@ async def show_run(run_id: UUID, caller: Vendor, session: Reading) -> Conformanc
 async def cancel_run(run_id: UUID, caller: Vendor, session: Writing) -> ConformanceRun:
     """One that waits ends now; one that is made, within a second or so."""
     run = await runs.get(session, run_id, await acting_for(session, caller), lock=True)
-    await runs.cancel(session, run)
+    await runs.cancel(session, run, by=caller.client.actor)
     return run
 
 

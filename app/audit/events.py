@@ -53,6 +53,7 @@ class Event(StrEnum):
     SERVICE_CHANGED = "service.changed"
     SERVICE_WITHDRAWN = "service.withdrawn"
     CONFORMANCE_ASKED = "conformance.asked"
+    CONFORMANCE_CANCELLED = "conformance.cancelled"
     CONFORMANCE_ENDED = "conformance.ended"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_REVOKED = "certificate.revoked"

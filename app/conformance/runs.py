@@ -147,11 +147,14 @@ async def end_lost(session: AsyncSession) -> None:
         await give_up(session, run_id)
 
 
-async def cancel(session: AsyncSession, run: ConformanceRun) -> None:
+async def cancel(session: AsyncSession, run: ConformanceRun, *, by: str) -> None:
     """Ask for a run's end; one that nobody makes yet ends now. Raises `RunEnded`."""
     if run.ended_at is not None:
         raise RunEnded(id=run.id, state=run.state)
     run.cancel_requested_at = run.cancel_requested_at or clock.now()
+    await log.append(
+        session, Event.CONFORMANCE_CANCELLED, service=str(run.service_id), run=str(run.id), by=by
+    )
     if run.state == RunState.QUEUED:
         await _end(session, run, RunState.CANCELLED)
 

@@ -15,7 +15,7 @@ from app.conformance import runs
 router = APIRouter(prefix="/v1/conformance", tags=["Conformance"])
 _MEDIA: Final = {
     "json": "application/json", "html": "text/html; charset=utf-8", "junit": "application/xml",
-    "sarif": "application/sarif+json",
+    "sarif": "application/sarif+json", "kept": "application/json",
 }  # fmt: skip
 _HEADERS: Final = {
     "Cache-Control": "private, no-cache",
@@ -23,7 +23,7 @@ _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
-Form = Annotated[Literal["json", "html", "junit", "sarif"], Query(alias="f")]
+Form = Annotated[Literal["json", "html", "junit", "sarif", "kept"], Query(alias="f")]
 
 
 @router.get(
@@ -37,10 +37,12 @@ async def show_report(
     run_id: UUID, caller: Vendor, session: Reading, form: Form = "json"
 ) -> Response:
     """Each rule with what was expected and seen, and the request as curl: as JSON, as a page, for
-    build servers (JUnit) and for code scanning (SARIF)."""
+    build servers (JUnit) and for code scanning (SARIF). `kept` is what a certificate's
+    `report_sha256` is the hash of, byte for byte."""
     from app.certify import reports  # noqa: PLC0415 - with it comes a client for HTTP
     from app.certify.kept import unpacked  # noqa: PLC0415
 
     run = await runs.get(session, run_id, await acting_for(session, caller))
-    report = unpacked(await runs.report_of(session, run))
-    return Response(reports.written(report, form), media_type=_MEDIA[form], headers=_HEADERS)
+    kept = await runs.report_of(session, run)
+    told = kept if form == "kept" else reports.written(unpacked(kept), form)
+    return Response(told, media_type=_MEDIA[form], headers=_HEADERS)

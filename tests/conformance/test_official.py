@@ -1,6 +1,7 @@
 """Official runs and certificates: what a vendor, another vendor, an operator and a bad sandbox can do."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -123,6 +124,7 @@ async def test_one_run_at_a_time_and_what_waits_can_be_cancelled(
 
     assert (second.status_code, second.json()["code"]) == (409, "conformance_run_under_way")
     assert ended.json()["state"] == "cancelled"
+    assert [each["run"] for each in await _log(office, Event.CONFORMANCE_CANCELLED)] == [run]
     assert again.json()["code"] == "conformance_run_has_ended"
     assert (await office.send(RUNS, {"service": service})).status_code == 202
 
@@ -239,6 +241,8 @@ async def test_what_a_sandbox_says_is_text_in_every_form(office: Office) -> None
         )
         assert "<script" not in page.text and "&lt;script" in page.text
         assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    kept = await office.world.client.get(f"{RUNS}/{run['id']}/report?f=kept", headers=office.vendor)
+    assert hashlib.sha256(kept.content).hexdigest() == run["report_sha256"]
     assert run["broken"] == ["ERROR-02"]
     assert [each["state"] for each in await _log(office, Event.CONFORMANCE_ENDED)] == ["failed"]
 
