@@ -180,7 +180,7 @@ async def issue_certificate(
     body: CertificateIn, caller: Certifier, session: Writing, platform: PlatformDep
 ) -> dict[str, Any]:
     """For a whole run of the last 30 days that the service, as it is registered now, passed. It
-    holds for a year, or until the version of the profile ends."""
+    holds for a year, or until the version of the profile or of the standard ends."""
     run, by = await runs.get(session, body.run, None), caller.client.actor
     held = await certificates.issue(session, run, issuer=platform.issuer, by=by)
     subject = str(run.service_id)

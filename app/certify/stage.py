@@ -82,7 +82,7 @@ def _is_usable(entry: Any) -> bool:
 
 
 def _kinds(entry: Mapping[str, Any]) -> int:
-    return len({each.get("type") for each in entry["fields"] if isinstance(each, dict)})
+    return len({str(each.get("type")) for each in entry["fields"] if isinstance(each, dict)})
 
 
 def _nothing(exchange: Exchange) -> Exchange:

@@ -1,5 +1,6 @@
 """Lends the judge to the worker, over the way out that may be used. Judges nothing itself."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,15 +44,15 @@ class OfficialJudge:
             server = Server(work.url, http, self._per_second)
             try:
                 stage = await set_stage(server, work.dataset, 0)
-                report = await judge(
-                    server, Standard.read(), work.classes, only=only, dataset=stage
-                )  # fmt: skip
+                standard = await asyncio.to_thread(Standard.read)
+                report = await judge(server, standard, work.classes, only=only, dataset=stage)
             except NoAnswer as none:
                 why = none.exchange.error or "no answer"
                 raise SandboxUnusable(url=work.url, why=why, why_ja=why) from none
         return Judged(
             report.passed, tuple(each.rule for each in report.broken), report.standard,
             _profile_of(stage, work.layouts), report.asked, packed(report), report.gave_up,
+            standard.in_force_until,
         )  # fmt: skip
 
 

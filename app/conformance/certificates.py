@@ -65,10 +65,14 @@ async def issue(session: AsyncSession, run: ConformanceRun, *, issuer: str, by: 
         raise CertificateIssued(run=run.id, id=before)
     now = clock.now().replace(microsecond=0)
     profiles = [run.profile] if run.profile is not None else []
-    ends = [at for at in (await _ends(session)).items() if at[0] in profiles]
-    expires_at = min([now + LIFETIME, *(at for _, at in ends)])
+    ends = [at for name, at in (await _ends(session)).items() if name in profiles]
+    if run.standard_until is not None:
+        ends.append(run.standard_until)
+    expires_at = min([now + LIFETIME, *ends])
     if expires_at <= now:
-        raise _not_passed(run, "its profile's version has ended", "対象レイアウトの版が廃止済み")
+        raise _not_passed(
+            run, "what it was judged by has ended", "規格またはレイアウトの版が廃止済み"
+        )
     vendor = await session.get_one(Organization, service.organization_id)
     certificate = ConformanceCertificate(
         id=uuid4(), service_id=service.id, run_id=run.id, issued_at=now, issued_by=by,

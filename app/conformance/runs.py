@@ -7,7 +7,7 @@ attempt is no longer its own.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -66,6 +66,7 @@ class Judged:
     requests: int
     report: bytes
     gave_up: str | None = None
+    standard_until: datetime | None = None  # when the major version of the standard ends
 
 
 async def ask(
@@ -235,7 +236,7 @@ def _keep(run: ConformanceRun, judged: Judged) -> None:
     report = masked_json(judged.report)
     run.report, run.report_sha256 = report, hashlib.sha256(report).hexdigest()
     run.standard, run.profile, run.requests = judged.standard, judged.profile, judged.requests
-    run.broken = list(judged.broken)
+    run.standard_until, run.broken = judged.standard_until, list(judged.broken)
 
 
 def _note_error(run: ConformanceRun, refusal: AppError) -> None:

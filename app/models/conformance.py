@@ -71,6 +71,7 @@ class ConformanceRun(Base):
     classes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     attempt: Mapped[UUID | None]
     standard: Mapped[str | None]  # its version
+    standard_until: Mapped[datetime | None]  # when its major version ends
     profile: Mapped[str | None]  # of the dataset that was judged, as name/version
     broken: Mapped[list[str]] = mapped_column(ARRAY(Text))
     requests: Mapped[int | None]

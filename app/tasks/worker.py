@@ -217,7 +217,7 @@ async def _try_harvest(queue: PgQueuer, harvester: Harvester, job: Job) -> None:
 def _examine_too(queue: PgQueuer, examiner: Examiner) -> None:
     """The jobs of a worker that has the judge."""
 
-    @queue.entrypoint(EXAMINE, concurrency_limit=8)
+    @queue.entrypoint(EXAMINE, concurrency_limit=4)  # each may hold a sandbox's records
     async def run_examine(job: Job) -> None:
         await _try_examine(queue, examiner, job)
 

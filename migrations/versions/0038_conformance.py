@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("classes", TEXTS, nullable=False),
         sa.Column("attempt", sa.Uuid()),
         sa.Column("standard", sa.Text()),
+        sa.Column("standard_until", TIME),
         sa.Column("profile", sa.Text()),
         sa.Column("broken", TEXTS, nullable=False),
         sa.Column("requests", sa.Integer()),

@@ -192,6 +192,18 @@ async def test_a_next_link_that_leads_elsewhere_is_never_followed() -> None:
         await judged(Transport(answer=away))
 
 
+async def test_a_catalogue_of_odd_types_is_judged_all_the_same() -> None:
+    def odd(told: Any) -> None:
+        if told.path == "/v1/datasets" and told.status == 200:
+            body = told.json
+            body["datasets"][0]["fields"].append({"name": "odd", "type": ["text"]})
+            told.json = body
+
+    report = await judged(Transport(answer=odd), "core")
+
+    assert report.broken and report.gave_up is None
+
+
 async def test_records_that_never_end_cost_no_more_than_so_many_bytes() -> None:
     def grows(told: Any) -> None:
         if told.path.endswith("/records"):

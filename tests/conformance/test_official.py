@@ -373,6 +373,21 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
     assert found == ["facility/2", None, None]
 
 
+async def test_a_certificate_ends_with_the_major_version_of_the_standard(
+    office: Office, vendor: Sandbox, platform: Platform
+) -> None:
+    run = (await office.judged(await office.service(vendor.base)))["id"]
+    for days, status in ((-1, 409), (30, 201)):
+        until = clock.now() + timedelta(days=days)
+        await platform.database.pool.execute(
+            "UPDATE conformance_run SET standard_until = $2 WHERE id = $1", UUID(run), until
+        )
+        made = await office.send(CERTIFICATES, {"run": run}, by_operator=True)
+        assert made.status_code == status, made.text
+
+    assert made.json()["claims"]["exp"] == int(until.timestamp())
+
+
 async def test_a_certificate_ends_with_the_version_of_its_profile(
     office: Office, vendor: Sandbox, platform: Platform
 ) -> None:
