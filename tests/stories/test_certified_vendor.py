@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from app.api.state import Platform
+from app.conformance.refusals import CertificateInvalid
+from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
 from app.kit.settings import Settings
 from app.tasks.worker import work
@@ -87,10 +89,11 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
     assert good.returncode == 0, good.stderr
     told = json.loads(good.stdout)
     assert (told["vendor"], told["report_sha256"]) == ("堺市", second["report_sha256"])
-    changed = bytearray((tmp_path / "certificate.jws").read_bytes())
-    changed[len(changed) // 2] ^= 1
-    (tmp_path / "certificate.jws").write_bytes(changed)
-    assert (await asyncio.to_thread(shell.run, "verify-certificate", *files)).returncode == 4
+    file = (tmp_path / "certificate.jws").read_text()
+    keys = json.loads((tmp_path / "keys.json").read_bytes())
+    assert opened(CERTIFICATE, file, keys)["jti"] == certificate["id"]
+    with pytest.raises(CertificateInvalid):
+        opened(CERTIFICATE, file[:300] + chr(ord(file[300]) ^ 1) + file[301:], keys)
 
     # A year later it is out of the list by itself.
     with monkeypatch.context() as moved:
