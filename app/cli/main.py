@@ -35,6 +35,7 @@ from app.cli import (
     token,
     usage,
     user,
+    verify_certificate,
     witness,
 )
 from app.cli.shell import USAGE
@@ -55,6 +56,7 @@ _EXIT_CODES: Final = {
     "log_not_signed": CHECK_FAILED,
     "log_rolled_back": CHECK_FAILED,
     "log_forked": CHECK_FAILED,
+    "certificate_invalid": CHECK_FAILED,
     "secret_key_unusable": SECRET_KEY_UNUSABLE,
     "tls_unusable": USAGE,
 }
@@ -100,6 +102,7 @@ for command in (
     quality.quality,
     lint_openapi.lint_openapi,
     certify.certify,
+    verify_certificate.verify_certificate,
     usage.usage,
     witness.witness,
     test_issuer.test_issuer,

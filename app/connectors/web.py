@@ -185,11 +185,19 @@ class Web:
 
         Raises `SourceError` and `OutboundRefused`.
         """
+        body = bytearray()
         with told():
             sent = {**headers, **passage.sent(), **await self._proven(url)}
-            answer = await self.outbound.fetch(
-                method, url, headers=sent, content=content, bounds=bounds, way=self.way
-            )
+            asking = self.outbound.stream(
+                method, url, headers=sent, content=content, bounds=bounds, shows_redirects=True,
+                way=self.way,
+            )  # fmt: skip
+            async with asking as came:
+                if 300 <= came.status < 400:
+                    raise SourceBroken(source=came.host, at="redirect")
+                async for piece in came.pieces:
+                    body += piece
+        answer = Answer(came.host, came.status, came.headers, bytes(body))
         if answer.status not in fine:
             check_status(answer.host, answer.status, answer.headers)
         return answer
@@ -204,15 +212,20 @@ class Web:
             if refusal.at not in ("missing", "permission", "status"):
                 raise
 
+    @property
+    def sent(self) -> list[str]:
+        """What proves us as it is sent, where that is no word of the settings: as secret as those."""
+        pair = [_pair(self.proof)] if isinstance(self.proof, Basic) else []
+        return [*pair, *([self._token] if self._token is not None else [])]
+
     async def _proven(self, url: str) -> dict[str, str]:
         """What proves us to the source, for a request of this address."""
         del url  # each of these proofs is good for all of them
         match self.proof:
             case KeyInHeader(header=header, key=key):
                 return {header: key.get_secret_value()}
-            case Basic(user=user, password=password):
-                pair = f"{user}:{password.get_secret_value()}".encode()
-                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            case Basic():
+                return {"Authorization": f"Basic {_pair(self.proof)}"}
             case ClientCredentials():
                 return {"Authorization": f"Bearer {await self._bearer(self.proof)}"}
         return {}
@@ -240,6 +253,10 @@ class Web:
             raise SourceBroken(source=answer.host, at="format", detail="OAuth")
         self._token = token
         return token
+
+
+def _pair(by: Basic) -> str:
+    return base64.b64encode(f"{by.user}:{by.password.get_secret_value()}".encode()).decode()
 
 
 @contextmanager
