@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from app.connectors.errors import CannotAnswer, SourceError, SourceSlow
+from app.connectors.errors import SourceError, SourceSlow
 from app.connectors.frame import AnyConnector
-from app.connectors.kinds import KindBroken, contained
+from app.connectors.kinds import contained
+from app.kit.errors import AppError
 from app.kit.outbound import OutboundRefused
+from app.kit.passage import FederationLoop
 from app.live.breaker import Breaker, State
-from app.live.errors import LiveBroken, LiveFailed, LiveUnavailable, failed
+from app.live.errors import LiveBroken, LiveFailed, LiveTooMuch, LiveUnavailable, failed
 
 _AT_ONCE: Final = 16  # questions that one source is asked; its connections are as many
 _MOST_WHOLE: Final = 4  # of them for whole answers, which may take minutes
@@ -127,7 +129,9 @@ class LiveSource:
             raise failed(dataset, error) from error
         except OutboundRefused as error:  # what was allowed when it was set up is no more
             raise LiveBroken(dataset=dataset, told_as="refused") from error
-        except (CannotAnswer, KindBroken) as error:  # it does not do what it says that it does
+        except (LiveFailed, LiveTooMuch, FederationLoop):  # which are for readers
+            raise
+        except AppError as error:  # it does not do what it says that it does, or names a host
             raise LiveBroken(dataset=dataset, told_as="kind") from error
         finally:
             self.breaker.given_up()

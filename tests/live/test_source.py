@@ -15,7 +15,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import Means
 from app.connectors.scripted import ScriptedConnector, ScriptedSettings
-from app.kit.outbound import Outbound
+from app.kit.outbound import Outbound, OutboundUnreachable
 from app.live import source
 from app.live.breaker import Breaker, State
 from app.live.errors import LiveFailed
@@ -104,9 +104,12 @@ async def test_only_what_is_safe_and_may_help_is_asked_again(
     assert asked == times
 
 
-async def test_a_kind_that_breaks_is_told_without_its_words() -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a secret"), OutboundUnreachable(host="secret.example")]
+)
+async def test_a_kind_that_breaks_is_told_without_its_words(error: Exception) -> None:
     async def question() -> Any:
-        raise RuntimeError("a secret")
+        raise error
 
     with pytest.raises(LiveFailed) as refused:
         await source_of().ask("d", 2.0, question)
