@@ -79,10 +79,13 @@ _WRONG: dict[str, tuple[Callable[[ECKey], str], str]] = {
 @pytest.mark.parametrize("name", _WRONG)
 async def test_a_request_without_the_agents_own_proof_is_refused(side: Side, name: str) -> None:
     make, code = _WRONG[name]
+    pool, used = side.world.platform.database.pool, "SELECT count(*) FROM used_assertion"
+    before = await pool.fetchval(used)
 
     got = await side.send("POST", POLL, BODY, proof=make(side.agent.key) or "none")
 
     assert (got.status_code, got.json()["code"]) == (401, code)
+    assert await pool.fetchval(used) == before  # a stranger leaves nothing behind
 
 
 async def test_a_proof_is_used_once_and_a_revoked_agent_is_nobody_at_once(side: Side) -> None:
