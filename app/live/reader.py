@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Known
 from app.formats.individual_number import holds_number
-from app.kit import clock
+from app.kit import clock, passage
 from app.live.copies import Copies, Copy, Record
 from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
@@ -129,7 +129,10 @@ class LiveReader:
         if held is not None and held.is_fresh(time.monotonic()):
             return held, False
         try:
-            return await self._flights.once(key, partial(self._kept, ask, key, load, held)), False
+            # By the way that it came: one that goes round in circles is refused, and no other with it.
+            asked = (key, passage.platforms())
+            work = partial(self._kept, ask, key, load, held)
+            return await self._flights.once(asked, work), False
         except LiveFailed as failure:
             held = self.copies.find(key)
             if held is None or not _may_be_stale(ask, held, failure):

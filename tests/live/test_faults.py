@@ -105,6 +105,20 @@ async def test_who_goes_leaves_no_question_behind(stage: Stage) -> None:
     assert len(stage.world.platform.live_reader._flights) == 0
 
 
+async def test_a_question_does_not_share_the_way_of_another(stage: Stage) -> None:
+    stage.says, stage.source.hang = GOOD[:60], True
+    far = {**stage.reader, "Linkage-Via": "https://other.example"}
+    asking = [asyncio.create_task(stage.read(who=who)) for who in (stage.reader, far)]
+    await asyncio.sleep(0.3)
+
+    ways = [each.headers["linkage-via"] for each in stage.source.asked]
+    for each in asking:
+        each.cancel()
+    await asyncio.wait(asking)
+
+    assert sorted(ways) == ["http://urbanos.test", "https://other.example, http://urbanos.test"]
+
+
 async def test_a_source_that_fails_in_a_row_is_left_alone_until_one_question_succeeds(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
