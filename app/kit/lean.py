@@ -172,10 +172,8 @@ class _Connection(asyncio.Protocol):
             return
         if had_head and self._waiting > before:
             self._head = 0
-        elif (
-            had_head or not self._has_head
-        ):  # a head, or what stands behind the body: both are held
-            self._head += len(data)
+        elif had_head or not self._has_head:
+            self._head += len(data)  # a head, or what stands behind the body: both are held
         if self._is_second:
             self._fail("bytes behind the answer")
             return

@@ -308,8 +308,8 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
     records = records[: ask.question.limit]
     if holds_number(body):
         raise of_rows(ask.dataset, kind, NumberFound())
-    is_whole = len(records) == copy.came and says_no_more(body, records)
-    if is_whole and Look(fields).passes(records):
+    is_whole = len(records) == copy.came
+    if is_whole and Look(fields).passes(records) and says_no_more(body, records):
         return replace(copy, body=body)
     gathered = _Gathered(ask, None, fields)
     gathered.take(records)
