@@ -163,6 +163,50 @@ async def test_what_is_no_row_is_counted_and_an_empty_message_ends_a_record_in_i
     ]  # fmt: skip
 
 
+async def test_a_packet_that_is_too_long_is_not_held_and_what_comes_behind_it_is_heard(
+    broker: Mosquitto, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_session, "_LONGEST_PACKET", 1_000)
+    monkeypatch.setattr(mqtt_session, "_PIECE", 300)
+    selection = MqttSelection(topic=f"{topic}/{{no}}", payload="value", empty_deletes=True)
+    position = {"client": f"urbanos-{topic[-8:]}"}
+    found: list[Changes] = []
+    async with means() as its:
+        # MQTT 3.1.1 has no word for how long a packet may be.
+        made = _connector(broker, its, version="3.1.1").listen(selection, position)
+        async with made as changes:
+            await anext(changes)
+            await broker.publish((f"{topic}/1", b"x" * 50_000), (f"{topic}/2", b"y" * 900))
+            async for each in changes:
+                found.append(each)
+                if any(each.rows for each in found):
+                    break
+
+    assert [code for each in found for code in each.unusable] == ["message_too_long"]
+    assert [row for each in found for row in each.rows] == [{"no": "2", "value": "y" * 900}]
+    assert [row for each in found for row in each.gone] == []
+
+
+async def test_what_the_library_cannot_read_ends_the_connection_and_is_told() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for said in (_connack(0), b"\x90\x03\x00\x01\x01" + b"\x30\x03\x00\xff!"):
+            await reader.read(1024)
+            writer.write(said)  # the last has a topic that is longer than all of it
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server, means() as its:
+        told = {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+        settings = MqttSettings.model_validate({**told, "tls": "off", "version": "3.1.1"})
+        listening = MqttConnector(settings, its).listen(MqttSelection(topic="+"), {"client": "c"})
+        with pytest.raises(SourceBroken) as refused:
+            async with asyncio.timeout(5), listening as changes:
+                async for _ in changes:
+                    pass
+
+    assert refused.value.at == "cut_off"
+
+
 @pytest.mark.parametrize("topic", ["a/{x}/{x}", "#/a", "a/b+", "$SYS/#", "a/{x/y}", "{a}b"])
 def test_a_topic_that_is_no_filter_is_refused(topic: str) -> None:
     with pytest.raises(ValidationError):

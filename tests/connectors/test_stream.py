@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +12,16 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.catalogue import streams
 from app.catalogue.streams import Reject
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
+from app.connectors.inbox import SECRET_HEADER
 from app.connectors.scripted import Script, ScriptedConnector
 from app.models.datasets import DataClass, Dataset
 from app.query.fields import Field
+from app.tasks import inbox as inbox_module
+from app.tasks import stream as stream_module
 from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
 from app.tasks.typed import How, typed
@@ -271,6 +276,79 @@ async def test_a_kind_that_cannot_listen_is_not_listened_to(farm: Farm) -> None:
     )  # fmt: skip
 
     assert [each["code"] for each in refused.json()["errors"]] == ["mode_not_offered"]
+
+
+async def test_what_is_sent_at_once_is_read_in_the_order_of_its_numbers_and_a_little_at_a_time(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "_MOST_BYTES", 3)
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        await streams.claim(session, timedelta(seconds=60), most=50)
+    inbox = inbox_module.FeedInbox(database, told.dataset, "", {})
+
+    async def put(body: bytes) -> None:
+        async with database.writing() as session:
+            await streams.put(session, told.dataset, body)
+
+    async with database.writing() as slow:
+        await streams.put(slow, told.dataset, b"1st")
+        other = asyncio.create_task(put(b"2nd"))
+        await asyncio.sleep(0.1)
+        early = await inbox.next(0, 0)  # the second has a larger number
+    await other
+    first = await inbox.next(0, 0)
+    second = await inbox.next(first[-1].number, 0)
+
+    assert early == []
+    assert [[each.body for each in found] for found in (first, second)] == [[b"1st"], [b"2nd"]]
+
+
+async def test_the_secret_of_before_is_good_until_the_source_knows_the_new_one(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
+        stream = await streams.mine(session, work)
+
+        def opened() -> str:
+            its = inbox_module.open_inbox(database, "http://u.test", work.kept.entry.id, stream)
+            return its.headers[SECRET_HEADER]
+
+        async def is_heard(secret: str) -> bool:
+            await session.flush()
+            found = await streams.find_listening(session, work.kept.entry.id, secret)
+            return found == told.dataset
+
+        first = opened()
+        streams.begin(stream)
+        later = [opened() for _ in range(3)]  # the source is not there to be told
+        meanwhile = [await is_heard(each) for each in (first, later[-1], "guessed")]
+        streams.begin(stream)
+        at_last = [await is_heard(each) for each in (first, later[-1])]
+
+    assert (meanwhile, at_last) == ([True, True, False], [False, True])
+
+
+async def test_many_rows_at_once_are_written_a_few_at_a_time_in_their_order(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_ROWS", 1)
+    told = await _told(
+        streaming, Changes(rows=[A, B], gone=[{"no": "1"}], unusable=["message_not_json"])
+    )
+    streaming.start()
+
+    await streaming.until(told.connector, lambda its: its["received"] == 4)
+
+    written = await streaming.farm.world.log(Event.RECORDS_WRITTEN)
+    assert [(each["rows"], each["deleted"], each["rejected"]) for each in written] == [
+        (1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1),
+    ]  # fmt: skip
+    assert await streaming.farm.records(told.dataset) == [B]
 
 
 _FIELDS = tuple(Field.from_json(each) for each in FIELDS)
