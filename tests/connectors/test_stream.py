@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from app.api.state import Platform
+from app.audit import log as audit
 from app.audit.events import Event
 from app.catalogue import streams
 from app.catalogue.streams import Reject
@@ -331,6 +332,22 @@ async def test_the_secret_of_before_is_good_until_the_source_knows_the_new_one(
         at_last = [await is_heard(each) for each in (first, later[-1])]
 
     assert (meanwhile, at_last) == ([True, True, False], [False, True])
+
+
+async def test_a_connector_is_removed_while_a_batch_of_its_stream_is_written(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
+    async with database.writing() as session:
+        await streams.mine(session, work)
+        removing = asyncio.create_task(streaming.farm.ask("DELETE", f"/{told.connector}"))
+        await asyncio.sleep(0.2)
+        await audit.append(session, Event.RECORDS_WRITTEN, dataset=told.dataset, rows=0)
+
+    assert (await removing).status_code == 204
 
 
 async def test_many_rows_at_once_are_written_a_few_at_a_time_in_their_order(
