@@ -347,7 +347,7 @@ async def test_a_full_buffer_makes_the_broker_wait_and_loses_nothing(
     assert largest <= 5
 
 
-# As `urbanos work` listens; it says when it does.
+# As `urbanos work` listens, once it is told to.
 _LISTENS = """
 import asyncio, sys
 from pathlib import Path
@@ -360,6 +360,7 @@ from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
 
 async def main():
+    sys.stdin.readline()
     database = await Database.open(sys.argv[1], connections=4)
     outbound = Outbound(Allowed.parse("127.0.0.0/8"))
     harvester = Harvester(
@@ -375,6 +376,12 @@ asyncio.run(main())
 """
 
 
+def _begin(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
 async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_nothing_twice(
     farm: Farm, settings: Settings, database_url: str, broker: Mosquitto, topic: str
 ) -> None:
@@ -384,38 +391,40 @@ async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_noth
     streaming = Streaming(farm)
     sent = 0
 
-    def begin() -> "subprocess.Popen[bytes]":
-        told = [database_url, str(settings.secret_key_path)]
-        return subprocess.Popen([sys.executable, "-c", _LISTENS, *told], cwd=REPO)
+    def ready() -> "subprocess.Popen[bytes]":
+        told = [sys.executable, "-c", _LISTENS, database_url, str(settings.secret_key_path)]
+        return subprocess.Popen(told, cwd=REPO, stdin=subprocess.PIPE)
 
     async def publish(count: int) -> None:
         nonlocal sent
-        for start in range(sent, sent + count, 4):
+        for start in range(sent, sent + count, 10):
             told = [
                 {"at": f"2026-04-01T00:{at // 60:02}:{at % 60:02}+09:00", "level": 1.5}
-                for at in range(start, start + 4)
+                for at in range(start, start + 10)
             ]
             await broker.publish(*((f"{topic}/A-1", json.dumps(each).encode()) for each in told))
         sent += count
 
-    process = begin()
+    first, second = ready(), ready()
     try:
+        _begin(first)
         await streaming.until(connector, lambda its: its["state"] == "streaming")
         publishing = asyncio.create_task(publish(60))
         await streaming.until(connector, lambda its: its["received"] > 5)
-        process.kill()
-        process.wait()
+        first.kill()
+        first.wait()
         await publishing
         await publish(20)  # while nobody listens
-        process = begin()
+        _begin(second)
         await streaming.until(connector, lambda its: its["written"] >= sent)
         broker.stop()
         await broker.start()
         await publish(20)
         going = await streaming.until(connector, lambda its: its["written"] >= sent)
     finally:
-        process.terminate()
-        process.wait(10)
+        for each in (first, second):
+            each.terminate()
+            each.communicate(timeout=10)
 
     assert going["written"] == sent == 100
     assert going["rejected"] == 0
