@@ -313,8 +313,32 @@ async def test_a_broker_by_tls_is_who_its_authority_says_and_knows_us_by_our_cer
             told.append(refused.value.at)
         with pytest.raises(SourceError):
             await _connector(broker, its, **{**shown, "client": None}).check()
+        with pytest.raises(ValidationError, match="key is of another certificate"):
+            other = {**own, "key": broker.authority.issue("other").key.read_text()}
+            _connector(broker, its, **{**shown, "client": other})
 
     assert told == ["tls", "tls", "tls"]
+
+
+async def test_brokers_that_do_not_answer_hold_up_nothing_else_that_needs_a_thread(
+    broker: Mosquitto,
+) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # a hello in TLS; it says none
+        await reader.read()
+        writer.close()
+
+    trusted = {"tls": "verified", "authority": broker.authority.pem.read_text()}
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, means() as its:
+        port = server.sockets[0].getsockname()[1]
+        asked = [_connector(broker, its, **trusted, port=port).check() for _ in range(40)]
+        asking = asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(0.4):
+            await asyncio.to_thread(int)
+        found = await asking
+
+    assert {type(each) for each in found} <= {SourceSlow, SourceUnreachable}
 
 
 async def test_a_broker_at_an_address_that_is_not_ours_to_ask_is_not_connected_to(

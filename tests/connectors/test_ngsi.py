@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from pydantic import ValidationError
 
 from app.connectors import ngsi as ngsi_module
 from app.connectors.errors import (
@@ -193,6 +194,12 @@ async def test_each_fault_is_told_apart_and_leaves_nothing_open(fault: str) -> N
 
     assert (type(refused.value), refused.value.at) == (means_class, at)
     assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.parametrize("context", ["https://a/\r\nX: y", "https://a/>; rel=x", "https://架空/"])
+def test_a_context_that_would_be_more_than_one_header_is_refused(context: str) -> None:
+    with pytest.raises(ValidationError):
+        NgsiSelection.model_validate({"type": "T", "context": context})
 
 
 async def test_a_broker_that_hangs_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:

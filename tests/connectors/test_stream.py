@@ -399,3 +399,15 @@ def test_a_row_that_comes_alone_is_judged_as_one_and_typed_as_among_many(
         assert isinstance(alone, Reject)
         assert alone.code == code
         assert isinstance(among, Reject)
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59+09:00", "0001-01-01"])
+def test_a_moment_that_means_never_stops_no_other_row(end: str) -> None:
+    at = {"name": "at", "column": "at", "label": "時刻", "type": "datetime"}
+    how = How((*_FIELDS, Field.from_json(at)), None)
+
+    never, now = typed([{**A, "at": end}, {**B, "at": "2026-04-01T09:00:00+09:00"}], how)
+
+    assert isinstance(never, Reject)
+    assert (never.code, never.field) == ("invalid_datetime", "at")
+    assert isinstance(now, dict)
