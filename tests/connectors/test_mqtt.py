@@ -170,6 +170,13 @@ async def test_a_packet_that_is_too_long_is_not_held_and_what_comes_behind_it_is
     monkeypatch.setattr(mqtt_session, "_PIECE", 300)
     selection = MqttSelection(topic=f"{topic}/{{no}}", payload="value", empty_deletes=True)
     position = {"client": f"urbanos-{topic[-8:]}"}
+    hear, sizes = mqtt_session._Events.hear, list[int]()
+
+    def heard(self: Any, message: Any, **more: Any) -> None:
+        sizes.append(len(message.payload))
+        hear(self, message, **more)
+
+    monkeypatch.setattr(mqtt_session._Events, "hear", heard)
     found: list[Changes] = []
     async with means() as its:
         # MQTT 3.1.1 has no word for how long a packet may be.
@@ -182,29 +189,34 @@ async def test_a_packet_that_is_too_long_is_not_held_and_what_comes_behind_it_is
                 if any(each.rows for each in found):
                     break
 
+    assert max(sizes) <= 1_000 + 300
     assert [code for each in found for code in each.unusable] == ["message_too_long"]
     assert [row for each in found for row in each.rows] == [{"no": "2", "value": "y" * 900}]
     assert [row for each in found for row in each.gone] == []
 
 
-async def test_what_the_library_cannot_read_ends_the_connection_and_is_told() -> None:
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for said in (_connack(0), b"\x90\x03\x00\x01\x01" + b"\x30\x03\x00\xff!"):
-            await reader.read(1024)
-            writer.write(said)  # the last has a topic that is longer than all of it
-        await reader.read()
-        writer.close()
+async def test_a_reader_that_dies_ends_its_connection_and_is_told_without_its_words(
+    broker: Mosquitto,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("hidden-word-9")
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server, means() as its:
-        told = {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
-        settings = MqttSettings.model_validate({**told, "tls": "off", "version": "3.1.1"})
-        listening = MqttConnector(settings, its).listen(MqttSelection(topic="+"), {"client": "c"})
+    monkeypatch.setattr(mqtt_session._Pinned, "_handle_publish", fail)
+    async with means() as its:
+        listening = _connector(broker, its).listen(
+            MqttSelection(topic=f"{topic}/+"), {"client": topic}
+        )
         with pytest.raises(SourceBroken) as refused:
-            async with asyncio.timeout(5), listening as changes:
-                async for _ in changes:
-                    pass
+            async with asyncio.timeout(3), listening as changes:
+                await anext(changes)
+                await broker.publish((f"{topic}/1", b"1"))
+                await anext(changes)
 
     assert refused.value.at == "cut_off"
+    assert "hidden-word-9" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("topic", ["a/{x}/{x}", "#/a", "a/b+", "$SYS/#", "a/{x/y}", "{a}b"])
