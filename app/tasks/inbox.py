@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from app.connectors.frame import Message
 from app.connectors.inbox import SECRET_HEADER
-from app.kit.db import Database
+from app.kit.db import LOST, Database, DatabaseUnavailable
 from app.models.connectors import Stream
 
 _LOOK_S: Final = 0.5
@@ -37,12 +39,19 @@ class FeedInbox:
         """Those behind a number; none where so long none came."""
         ends_at = asyncio.get_running_loop().time() + seconds
         while True:
-            found = await self.database.pool.fetch(
-                _NEXT, self.dataset_id, after, _AT_ONCE, _MOST_BYTES
-            )
+            found = await self._waiting(after)
             if found or asyncio.get_running_loop().time() >= ends_at:
                 return [Message(row["number"], row["body"]) for row in found]
             await asyncio.sleep(_LOOK_S)
+
+    async def _waiting(self, after: int) -> Sequence[asyncpg.Record]:
+        """A kind asks, and a database that is lost is no fault of it. Raises `DatabaseUnavailable`."""
+        asked = (self.dataset_id, after, _AT_ONCE, _MOST_BYTES)
+        try:
+            found: list[asyncpg.Record] = await self.database.pool.fetch(_NEXT, *asked)
+        except LOST as exc:
+            raise DatabaseUnavailable from exc
+        return found
 
 
 def open_inbox(database: Database, base: str, connector_id: UUID, stream: Stream) -> FeedInbox:

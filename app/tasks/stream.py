@@ -144,12 +144,12 @@ class Streamer:
         except asyncio.CancelledError:
             is_told = True
             raise
-        except AppError as wrong:
-            refusal = wrong
         except _PASSING as exc:
             log.warning(
                 "stream.interrupted", dataset=work.feed.dataset_id, error=type(exc).__name__
             )
+        except AppError as wrong:
+            refusal = wrong
         except Exception as exc:  # noqa: BLE001 - the outermost loop of a stream: it is tried again
             log.error("stream.failed", dataset=work.feed.dataset_id, error=type(exc).__name__)
             refusal = StreamFailed(dataset=work.feed.dataset_id)

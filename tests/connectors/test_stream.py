@@ -19,6 +19,7 @@ from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
 from app.connectors.inbox import SECRET_HEADER
 from app.connectors.scripted import Script, ScriptedConnector
+from app.kit.db import Database, DatabaseUnavailable
 from app.models.datasets import DataClass, Dataset
 from app.query.fields import Field
 from app.tasks import inbox as inbox_module
@@ -130,6 +131,24 @@ async def test_a_source_that_breaks_is_tried_again_from_where_it_was_kept(
     assert broken["next_try_at"] is not None
     assert going["since"] is not None
     assert going["written"] == 2  # the first was not told twice
+
+
+async def test_a_database_that_is_lost_is_no_fault_of_the_source(
+    streaming: Streaming, database_url: str
+) -> None:
+    lost = await Database.open(database_url, connections=1)
+    await lost.close()
+    with pytest.raises(DatabaseUnavailable) as unavailable:
+        await inbox_module.FeedInbox(lost, "d", "", {}).next(0, 0)
+    told = await _told(streaming, Changes(rows=[A]))
+    told.script.wrong = unavailable.value
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["state"] == "waiting")
+    told.script.wrong = None
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    assert (going["error_class"], going["error_code"]) == (None, None)
 
 
 async def test_pausing_changing_and_removing_stop_it_within_seconds_and_the_source_is_told(
