@@ -383,7 +383,7 @@ async def test_a_full_buffer_makes_the_broker_wait_and_loses_nothing(
     assert largest <= 5
 
 
-# As `urbanos work` listens, once it is told to.
+# As `urbanos work` listens.
 _LISTENS = """
 import asyncio, sys
 from pathlib import Path
@@ -396,7 +396,6 @@ from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
 
 async def main():
-    sys.stdin.readline()
     database = await Database.open(sys.argv[1], connections=4)
     outbound = Outbound(Allowed.parse("127.0.0.0/8"))
     harvester = Harvester(
@@ -412,13 +411,7 @@ asyncio.run(main())
 """
 
 
-def _begin(process: "subprocess.Popen[bytes]") -> None:
-    assert process.stdin is not None
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-
-
-async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_nothing_twice(
+async def test_a_worker_that_is_killed_amid_a_stream_loses_nothing_and_nothing_is_written_twice(
     farm: Farm, settings: Settings, database_url: str, broker: Mosquitto, topic: str
 ) -> None:
     dataset = await farm.world.dataset(data_class="internal", fields=READINGS)
@@ -426,10 +419,6 @@ async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_noth
     connector = await farm.add("mqtt", broker.settings(), feed)
     streaming = Streaming(farm)
     sent = 0
-
-    def ready() -> "subprocess.Popen[bytes]":
-        told = [sys.executable, "-c", _LISTENS, database_url, str(settings.secret_key_path)]
-        return subprocess.Popen(told, cwd=REPO, stdin=subprocess.PIPE)
 
     async def publish(count: int) -> None:
         nonlocal sent
@@ -441,26 +430,26 @@ async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_noth
             await broker.publish(*((f"{topic}/A-1", json.dumps(each).encode()) for each in told))
         sent += count
 
-    first, second = ready(), ready()
+    told = [sys.executable, "-c", _LISTENS, database_url, str(settings.secret_key_path)]
+    process = subprocess.Popen(told, cwd=REPO)
     try:
-        _begin(first)
         await streaming.until(connector, lambda its: its["state"] == "streaming")
         publishing = asyncio.create_task(publish(60))
         await streaming.until(connector, lambda its: its["received"] > 5)
-        first.kill()
-        first.wait()
+        process.kill()
+        process.wait()
         await publishing
         await publish(20)  # while nobody listens
-        _begin(second)
+        streaming.start()  # another worker
         await streaming.until(connector, lambda its: its["written"] >= sent)
         broker.stop()
         await broker.start()
         await publish(20)
         going = await streaming.until(connector, lambda its: its["written"] >= sent)
     finally:
-        for each in (first, second):
-            each.terminate()
-            each.communicate(timeout=10)
+        process.kill()
+        process.wait()
+        await streaming.stop()
 
     assert going["written"] == sent == 100
     assert going["rejected"] == 0
