@@ -159,13 +159,15 @@ async def test_a_stream_that_fails_again_and_again_is_a_finding_and_old_harvests
         for _ in range(3):
             (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
             await streams.let_go(session, work, timedelta(0), work.tries, _NO)
-    failing = await found_of(farm, dataset)
+    failing, broken_off = await found_of(farm, dataset), await figures_of(farm)
     went = "UPDATE connector_stream SET state = 'streaming', since = $2 WHERE dataset_id = $1"
     await pool.execute(went, dataset, clock.now())
     begun = await found_of(farm, dataset)
     await pool.execute(went, dataset, clock.now() - timedelta(minutes=2))
-    well = await found_of(farm, dataset)
+    well, figures = await found_of(farm, dataset), await figures_of(farm)
 
+    name = 'urbanos_feeds_failing{kind="scripted"}'
+    assert broken_off[name] == figures[name] + 1
     first, both = [("source_failing", "resolved")], [("source_failing", "resolved")] * 2
     assert (harvested, changed) == ([("source_failing", "open")], first)
     assert failing == begun == [("source_failing", "open"), *first]
