@@ -46,6 +46,16 @@ test: check
 	  then apt-get install -y -qq --no-install-recommends mosquitto; \
 	  else echo "make test needs Mosquitto: apt install mosquitto (Debian)" >&2; exit 1; \
 	  fi; }
+	@command -v mariadb-install-db >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
+	  then apt-get install -y -qq --no-install-recommends mariadb-server; \
+	  else echo "make test needs MariaDB: apt install mariadb-server (Debian), brew install mariadb (macOS)" >&2; exit 1; \
+	  fi; }
+	@command -v ip >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
+	  then apt-get install -y -qq --no-install-recommends iproute2; \
+	  else echo "make test needs ip, and to be root: apt install iproute2 (Debian)" >&2; exit 1; \
+	  fi; }
 	# One more than cores: many tests wait for a process or a database.
 	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile --no-loadscope-reorder
 

@@ -8,16 +8,22 @@ from typing import Final
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
+from app.agents.desk import Desk
+from app.agents.relay import Relays
 from app.api import (
     access_requests,
+    agent_side,
+    agents,
     aggregate,
     agreements,
     alert_channels,
     alert_rules,
+    certified,
     changes,
     citizen_providers,
     client_keys,
     clients,
+    conformance,
     connectors,
     consents,
     datasets,
@@ -101,6 +107,8 @@ from app.kit.live import Live, LiveCache
 from app.kit.outbound import Allowed, Outbound
 from app.kit.settings import Settings
 from app.kit.store import open_store
+from app.live.reader import LiveReader
+from app.live.sources import LiveSources
 from app.oauth import code_grant, exchange
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
@@ -121,6 +129,7 @@ from app.portal import (
     authorize,
     citizen_consent,
     citizens,
+    conformance_reports,
     federation,
     karte,
     my_consent,
@@ -147,6 +156,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     connectors.kinds_router,
     connectors.router,
     notifications.router,
+    agents.router,
+    agent_side.router,
     versions.router,
     views.router,
     consents.router,
@@ -183,6 +194,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     systems.router,
     system_reports.router,
     karte.router,
+    conformance.router,
+    conformance_reports.router,
+    certified.router,
     standard.router,
     alert_rules.router,
     log.router,
@@ -273,6 +287,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         asked = Asked(database, snapshot, decider, named)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
         stack.push_async_callback(outbound.close)
+        desk = Desk(database)
+        stack.push_async_callback(desk.stop)
+        kinds, relays = Kinds(), Relays(database, lambda: sealer)
+        sources = LiveSources(sealer, kinds, outbound, settings.lent_folders, relays.of)
+        live_reader = LiveReader(sources, cache_bytes=settings.answer_cache_bytes)
+        stack.push_async_callback(live_reader.close)
         yield Platform(
             issuer=settings.issuer,
             zone=settings.zone,
@@ -287,9 +307,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             sealer=sealer,
             outbound=outbound,
             sends_mail=settings.smtp_url is not None,
-            kinds=Kinds(),
+            kinds=kinds,
+            live_reader=live_reader,
             lent_folders=settings.lent_folders,
             previews=Previews(),
+            desk=desk,
+            relays=relays,
             clients=clients,
             people=people,
             linker=linker,
@@ -312,6 +335,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
                 issuer=settings.issuer,
                 cache_bytes=settings.answer_cache_bytes,
                 most_exports=settings.rate_exports,
+                live=live_reader,
             ),
             aggregator=Aggregator(
                 database,
@@ -397,7 +421,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     app.add_middleware(NumberGuard)  # within the envelope, before every door
     if settings.zone == "internet":
         let_pages_ask(app)
-    app.add_middleware(Envelope, traffic=traffic, https=settings.issuer.startswith("https:"))
+    app.add_middleware(Envelope, traffic=traffic, issuer=settings.issuer)
     app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
     ogc.mount(app)
     app.router.routes.extend(aggregate.ROUTES)

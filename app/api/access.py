@@ -215,7 +215,7 @@ def _require_certificate(platform: Platform, scope: Scope, x5t: str) -> None:
 async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None:
     """Use up the request's proof that it was sent with the token's key (RFC 9449, 7)."""
     shown = [value for name, value in scope["headers"] if name == b"dpop"]
-    uri = platform.issuer + _path(scope)
+    uri = platform.issuer + path_of(scope)
     method = scope.get("method_sent", scope["method"])  # a POST may stand for another method
     try:
         await platform.proofs.take(shown, method, uri, token=token, jkt=jkt)
@@ -223,7 +223,7 @@ async def _prove(platform: Platform, scope: Scope, token: str, jkt: str) -> None
         raise ProofRefused(why=wrong.why, **wrong.named) from wrong
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path as it was sent, below the address that the outside sees."""
     raw: bytes = scope["raw_path"]
     root = scope.get("app_root_path", scope.get("root_path", ""))

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from app.api.dataset_shapes import DatasetId, MappingStepIn
 from app.api.shapes import InShape, Name, OutShape, Time
 from app.catalogue.connectors import MOST_FEEDS, NewFeed
+from app.models.connectors import Mode
 from app.models.parties import Zone
 
 _SELECTION: JsonDict = {"path": "shelters.json", "rows": "/items"}
@@ -59,8 +60,15 @@ class FeedIn(InShape):
         default=None, description="Tried whenever mapping or fields change, and before they do"
     )
     publish: bool = Field(default=False, description="Readers get each new version at once")
-    mode: Literal["harvest", "stream"] = Field(
-        default="harvest", description="stream: listened to all the time, written by key"
+    mode: Mode = Field(
+        default=Mode.HARVEST,
+        description="`live`: each read asks the source; `stream`: it is listened to all the time, and"
+        " written by key. The dataset keeps its id and its versions",
+    )
+    stale_for_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = Field(
+        default=None,
+        description="Live: how old the last good answer may be that is given, marked as stale,"
+        " while the source is away",
     )
 
     def told(self) -> NewFeed:
@@ -68,6 +76,7 @@ class FeedIn(InShape):
         return NewFeed(
             self.dataset, self.selection, self.schedule, steps_of(self.mapping), self.publish,
             [each.model_dump() for each in self.examples] if self.examples else None, self.mode,
+            self.stale_for_seconds,
         )  # fmt: skip
 
 
@@ -147,13 +156,14 @@ class FeedOut(OutShape):
     """What feeds one dataset, and when next."""
 
     dataset_id: str
-    mode: str
+    mode: Mode
     selection: dict[str, Any]
     schedule: str | None
     next_at: Time | None
     mapping: list[dict[str, Any]] | None
     examples: list[dict[str, Any]] | None
     publish: bool
+    stale_for_seconds: int | None
     version_number: int | None = Field(description="The version that the source was last seen as")
     good_at: Time | None = Field(description="When a harvest last ended well")
     failures: int = Field(description="Harvests that have failed since")
@@ -223,6 +233,7 @@ class ProposalOut(OutShape):
     name: str
     selection: dict[str, Any]
     fields: list[dict[str, str]]
+    about: dict[str, str]
 
 
 class PreviewRejectOut(OutShape):

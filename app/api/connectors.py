@@ -221,7 +221,8 @@ async def preview(
     "/{connector_id}/runs", status_code=202, response_model=HarvestOut,
     summary="Harvest now",
     responses=problems(
-        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams"
+        *_MINE, "connector_feed_not_found", "connector_run_under_way", "connector_feed_streams",
+        "feed_is_live",
     ),
 )  # fmt: skip
 async def run_connector(
@@ -318,13 +319,15 @@ async def _asked(
 def means_of(platform: Platform, caller: Caller) -> Means:
     """What a connector of the caller's organisation may use."""
     mine = caller.client.organization_id
-    return Means(platform.outbound, platform.lent_folders.get(mine, ()))
+    lent = platform.lent_folders.get(mine, ())
+    return Means(platform.outbound, lent, relay=platform.relays.of(mine))
 
 
 async def open_of(platform: Platform, kept: Kept) -> AnyConnector:
     """The connector itself."""
-    lent = platform.lent_folders.get(kept.entry.organization_id, ())
-    means = Means(platform.outbound, lent)
+    mine = kept.entry.organization_id
+    lent = platform.lent_folders.get(mine, ())
+    means = Means(platform.outbound, lent, relay=platform.relays.of(mine))
     return await connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
 
 

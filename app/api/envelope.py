@@ -11,9 +11,10 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problem import MEDIA_TYPE, language_of, problem_bytes
+from app.api.problem import MEDIA_TYPE, STATUS, language_of, problem_bytes
 from app.audit import receipts
 from app.formats.individual_number import holds_number
+from app.kit import passage
 
 log = structlog.get_logger("access")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -62,12 +63,13 @@ class Envelope:
     """The one middleware: pure ASGI, because the hottest path goes through it."""
 
     def __init__(
-        self, app: ASGIApp, *, traffic: Traffic, https: bool, access_log: bool = True
+        self, app: ASGIApp, *, traffic: Traffic, issuer: str, access_log: bool = True
     ) -> None:
         self._app = app
         self._access_log = access_log
         self._traffic = traffic
-        self._headers = (*_SAFE, _HSTS) if https else _SAFE
+        self._headers = (*_SAFE, _HSTS) if issuer.startswith("https:") else _SAFE
+        self._passage = (issuer,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,7 +100,7 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._inner(scope, receive, sending)
         except Exception as exc:  # the outermost of a request: nothing may pass it
             _log_failure(exc, request_id)
             if status:
@@ -106,6 +108,17 @@ class Envelope:
             await _answer(scope, sending, request_id, *_FAILED)
         finally:
             self._note(scope, status or 499, time.perf_counter() - began)
+
+    async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with passage.taken_up(scope["headers"], self._passage) as is_new:
+            if is_new:
+                await self._app(scope, receive, send)
+            else:
+                loop = passage.FederationLoop()
+                words = loop.words("ja"), loop.words("en")
+                await _answer(
+                    scope, send, scope["request_id"], STATUS[loop.kind], loop.code, *words
+                )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")

@@ -41,7 +41,9 @@ _PASSED_OVER: Final = frozenset(
         b"client-cert", b"x-ssl-client-cert",  # signed by its authority
     }
 )  # fmt: skip
-_FILES: Final = re.compile(r"/v1/(?:datasets/[^/]+/versions|uploads(?:/[^/]+)?)/?")
+_FILES: Final = re.compile(
+    r"/v1/(?:datasets/[^/]+/versions|uploads(?:/[^/]+)?|agent/jobs/[^/]+/[0-9]+/pieces/[0-9]+)/?"
+)
 _KEPT_BYTES: Final = 32 << 20  # as many as any door takes: to say where a number stands
 _QUICK_BYTES: Final = 1 << 16  # read again while all others wait
 # All bytes but those of digits, full-width ones too (EF BC 90 to 99).

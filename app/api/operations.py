@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 
 from app.api.access import PlatformDep
 from app.api.envelope import Traffic
+from app.api.live_figures import live_figures
 from app.api.problem import problems
 from app.api.shapes import Time
 from app.api.state import Platform
@@ -169,6 +170,7 @@ class _Figures(Collector):
             "How long this process has been unable to write to the log",
             value=self._platform.log.seconds_behind,
         )
+        yield from live_figures(self._platform.live_reader)
 
     def _durations(self) -> HistogramMetricFamily:
         total = 0

@@ -28,6 +28,9 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.UNSUPPORTED: 415,
     Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
+    Kind.BAD_ANSWER: 502,
+    Kind.NO_ANSWER: 504,
+    Kind.LOOP: 508,  # RFC 5842, 7.2
 }
 TITLES: Final[Mapping[int, tuple[str, str]]] = {
     400: ("要求を読めません", "The request cannot be read"),
@@ -46,7 +49,10 @@ TITLES: Final[Mapping[int, tuple[str, str]]] = {
     460: ("送信内容が壊れています", "What came is not what was announced"),
     429: ("要求が多すぎます", "Too many requests"),
     500: ("内部エラー", "Internal error"),
+    502: ("提供元の応答を使えません", "The source's answer cannot be used"),
     503: ("一時的に利用できません", "Not available at present"),
+    504: ("提供元が応答しません", "The source does not answer"),
+    508: ("循環を検出しました", "The request goes round in circles"),
 }
 RETRY_AFTER_S: Final = "5"
 

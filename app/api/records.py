@@ -20,6 +20,7 @@ from app.api.problem import problems
 from app.api.records_openapi import describe
 from app.api.state import Platform
 from app.broker.ask import Answer, Ask, Representation
+from app.kit import trace
 from app.kit.errors import AppError, Kind
 from app.query.refusals import wrong
 
@@ -78,6 +79,7 @@ class RecordsEndpoint:
         parameters = parameters_of(raw)
         path = scope["path_params"]
         accept, if_none_match = conditions_of(scope)
+        trace.begin(*_trace_of(scope))
         return await self._read(
             platform,
             Ask(
@@ -119,6 +121,17 @@ def conditions_of(scope: Scope) -> tuple[str | None, str | None]:
         elif name == b"if-none-match":
             if_none_match = value.decode("latin-1")
     return accept, if_none_match
+
+
+def _trace_of(scope: Scope) -> tuple[bytes | None, bytes | None]:
+    """traceparent and tracestate."""
+    parent = state = None
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            parent = value
+        elif name == b"tracestate":
+            state = value
+    return parent, state
 
 
 def read_parameters(raw: bytes) -> tuple[tuple[str, str], ...]:
@@ -242,7 +255,10 @@ READ_CODES: Final = (
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
     "day_used_up", "limiter_unavailable", "rows_not_told", "subject_not_told",
-    "subject_by_name_only",
+    "subject_by_name_only", "dataset_is_live",
+)  # fmt: skip
+_LIVE_CODES: Final = (
+    "live_source_unavailable", "live_source_broken", "live_source_slow", "live_too_many_records",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",
@@ -251,10 +267,12 @@ _EXPORT_CODES: Final = (
     "conversion_failed",
 )
 OPENAPI: Final[Mapping[str, dict[str, Any]]] = {
-    _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES), keyed=False)},
+    _PATH: {"get": describe(problems(*READ_CODES, *_EXPORT_CODES, *_LIVE_CODES), keyed=False)},
     _KEYED: {
         "get": describe(
-            problems(*READ_CODES, *_EXPORT_CODES, "record_not_found", "dataset_has_no_key"),
+            problems(
+                *READ_CODES, *_EXPORT_CODES, *_LIVE_CODES, "record_not_found", "dataset_has_no_key"
+            ),
             keyed=True,
         )
     },

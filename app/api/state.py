@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.agents.desk import Desk
+from app.agents.relay import Relays
 from app.audit.checkpoints import LogKeeper
 from app.audit.log import Log
 from app.broker.aggregate import Aggregator
@@ -24,6 +26,7 @@ from app.kit.edge import Edge
 from app.kit.live import Live, LiveCache
 from app.kit.outbound import Outbound
 from app.kit.store import Store
+from app.live.reader import LiveReader
 from app.oauth.authority import Authority
 from app.oauth.codes import Answers
 from app.oauth.grants import TokenEndpoint
@@ -61,8 +64,11 @@ class Platform:
     outbound: Outbound
     sends_mail: bool
     kinds: Kinds
+    live_reader: LiveReader
     lent_folders: dict[str, tuple[Path, ...]]
     previews: Previews
+    desk: Desk
+    relays: Relays
     clients: LiveCache[ClientFacts]
     people: LiveCache[PersonFacts]
     linker: Linker

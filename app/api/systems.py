@@ -30,7 +30,6 @@ from app.api.system_shapes import (
 )
 from app.findings import findings
 from app.models.systems import System
-from app.parties import organizations
 from app.systems import diagnoses, duplicates, inventory, sheet
 from app.systems.description import Business, Function, State
 from app.systems.inventory import Wanted
@@ -65,12 +64,11 @@ def _filter(
 
 @router.post(
     "", status_code=201, response_model=NewSystemOut, summary="Add a system",
-    responses=problems(*_CHANGING, "system_not_of_organization", "organization_not_found"),
+    responses=problems(*_CHANGING, "system_not_of_organization"),
 )  # fmt: skip
 async def add_system(body: SystemIn, caller: SystemsWriter, session: Writing) -> dict[str, Any]:
     """Whether it is connected or not. `similar` warns of systems that do the same already."""
     owner, by = await owner_of(session, caller, body.organization), caller.client.actor
-    await organizations.get(session, owner)
     system = await inventory.add(session, owner, body.description, by=by)
     await tell_of_plan(session, system, body.description, by=by)
     similar = await duplicates.similar_to(session, system)

@@ -11,11 +11,13 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
+from app.broker.lively import age_of, can_live, takes_live
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
 from app.broker.recording import Recorder, is_counted_only
+from app.broker.refusals import DatasetIsLive, ExportShareTaken, TooManyExports
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
@@ -23,6 +25,8 @@ from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
+from app.live.exports import export
+from app.live.reader import LiveAsk, LiveReader
 from app.policy.facts import Caller
 from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
@@ -44,32 +48,6 @@ class RecordNotFound(AppError):
     en = "The dataset {dataset} has no record with the key {key}."
 
 
-class TooManyExports(AppError):
-    """As many whole downloads are running as this process allows."""
-
-    kind = Kind.TOO_MANY
-    code = "too_many_exports"
-    ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
-    en = "Too many bulk downloads are running. Try again in a moment."
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.headers["Retry-After"] = "10"
-
-
-class ExportShareTaken(AppError):
-    """As many whole downloads are running as one client, or one address, may run at once."""
-
-    kind = Kind.TOO_MANY
-    code = "export_share_taken"
-    ja = "一つの利用者が同時に実行できる一括取得は{most}件です。終わってから再試行してください。"
-    en = "One caller may run {most} bulk downloads at once. Try again when one of yours has ended."
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most=most)
-        self.headers["Retry-After"] = "10"
-
-
 class Broker:
     """Answers questions about hosted datasets. One a process."""
 
@@ -84,6 +62,7 @@ class Broker:
         issuer: str,
         cache_bytes: int,
         most_exports: int,
+        live: LiveReader,
     ) -> None:
         self._database = database
         self._snapshot = snapshot
@@ -94,6 +73,7 @@ class Broker:
         self._pins = Pins(database)
         self._issuer = issuer
         self._reader = TableReader(database.pool)
+        self._live = live
         self._held = HeldAnswers(cache_bytes)
         self._conversions = Conversions()
         self._exports = 0
@@ -104,7 +84,9 @@ class Broker:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
         ask = self._people.opened(known, ask)
-        version, allow = await self._asked.version(known, ask)
+        version, allow = await self._asked.version(known, ask, takes_live=takes_live(ask))
+        if known.entry.is_live and (version.live is None or not can_live(ask, allow)):
+            raise await self._asked.refused(known, ask, DatasetIsLive(dataset=known.entry.id))
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
@@ -117,11 +99,13 @@ class Broker:
         if plan.is_streamed:
             return await self._stream(known, ask, allow, plan)
         if held.body is None:
-            held = await self._fetch(key, held, ask)
+            held = await self._fetch(key, held, allow)
         receipt = await self._record(known, ask, allow, plan, held.rows, held.joined, held.people)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
-        answer = self._answer(plan, allow, receipt, **parts)
-        return tagged(answer, ask.if_none_match) if plan.is_tagged_by_bytes else answer
+        answer = self._answer(plan, allow, receipt, headers=held.headers, **parts)
+        if not plan.is_tagged_by_bytes:
+            return answer
+        return tagged(answer, ask.if_none_match, held.named_by)
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None
@@ -179,21 +163,25 @@ class Broker:
 
     async def _fetch_one(self, key: Key, held: Held, known: Known, ask: Ask, allow: Allow) -> Held:
         """One record; that there is none is an answer too, and stands in the log."""
-        if held.plan.is_streamed:
+        if held.plan.is_streamed and held.plan.version.live is None:
             rows = await self._count_for_log(held.plan)
+        elif held.plan.is_streamed:
+            return held  # who streams from a source counts what comes
         else:
-            held = await self._fetch(key, held, ask)
+            held = await self._fetch(key, held, allow)
             rows = held.rows
         if rows == 0:
             await self._record(known, ask, allow, held.plan, 0)
-            named = (ask.key if ask.key is not None else ask.item or "")[:_MOST_KEY_CHARACTERS]
-            raise RecordNotFound(dataset=held.plan.dataset_id, key=named)
+            raise _no_record(ask, held.plan)
         return held
 
-    async def _fetch(self, key: Key, held: Held, ask: Ask) -> Held:
+    async def _fetch(self, key: Key, held: Held, allow: Allow) -> Held:
         plan = held.plan
         reading = _reading(plan)
-        rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
+        if plan.version.live is not None:
+            rows = await self._live.page(await self._live_ask(plan, reading, allow))
+        else:
+            rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
         if plan.is_one_record:
             if rows.count == 0:
                 return held
@@ -210,8 +198,17 @@ class Broker:
             answered = Held(
                 plan, body, rows.count, next_link, rows.joined, matched, people=rows.people
             )
-        self._held.fill(key, held, answered)
+        if plan.version.live is not None:  # its answer is of now, and what it says of itself too
+            answered.named_by, answered.headers = rows.body, age_of(rows.told)
+        else:
+            self._held.fill(key, held, answered)
         return answered
+
+    async def _live_ask(self, plan: Plan, reading: Reading, allow: Allow) -> LiveAsk:
+        opened = await self._live.sources.open(plan.dataset_id, plan.version)
+        return LiveAsk(
+            plan.dataset_id, opened, reading, plan.wording, (allow.columns, allow.bounds)
+        )
 
     async def _in_names(self, plan: Plan, rows: Rows) -> Rows:
         """The rows with the reader's names for the people whom they are about."""
@@ -222,6 +219,8 @@ class Broker:
 
     async def _matched(self, plan: Plan, reading: Reading, rows: Rows) -> int:
         """How many records the question matches, on all its pages: counted where nobody knows."""
+        if rows.matched is not None:
+            return rows.matched
         if plan.matches_all and not plan.joined and plan.revision == plan.version.revision:
             return plan.version.row_count
         question = plan.question
@@ -232,6 +231,8 @@ class Broker:
 
     async def _stream(self, known: Known, ask: Ask, allow: Allow, plan: Plan) -> Answer:
         """The log has the number of rows before the first of them leaves."""
+        if plan.version.live is not None:
+            return await self._stream_live(known, ask, allow, plan)
         exporter = self._begin_export(ask)
         try:
             rows, people = 0, await self._people_of(plan)
@@ -246,6 +247,26 @@ class Broker:
         first = await anext(pieces, b"")
         return self._answer(plan, allow, receipt, stream=_behind(first, pieces))
 
+    async def _stream_live(self, known: Known, ask: Ask, allow: Allow, plan: Plan) -> Answer:
+        """The same, of what has all come from the source."""
+        made = await export(self._live, await self._live_ask(plan, _reading(plan), allow))
+        exporter = None  # a source that is slow takes none of the places of those that send
+        try:
+            exporter = self._begin_export(ask)
+            people = tuple(made.people) if made.people is not None else None
+            receipt = await self._record(known, ask, allow, plan, made.count, people=people)
+            if plan.is_one_record and not made.count:
+                raise _no_record(ask, plan)
+        except BaseException:
+            made.spool.close()
+            if exporter is not None:
+                self._end_export(exporter)
+            raise
+        pieces = self._encoded(plan, made.pieces(), exporter)
+        first = await anext(pieces, b"")
+        stream, headers = _behind(first, pieces), age_of(made.told)
+        return self._answer(plan, allow, receipt, stream=stream, headers=headers)
+
     async def _pieces(self, plan: Plan, exporter: str) -> AsyncGenerator[bytes, None]:
         reading = _reading(plan)
         if plan.representation is Representation.XLSX and plan.question.limit is None:
@@ -253,6 +274,14 @@ class Broker:
             cut = replace(plan.question, limit=MOST_SHEET_ROWS + 1)
             reading = replace(reading, question=cut)
         rows = self._reader.stream(plan.version.source, plan.sources, reading, plan.wording)
+        async with aclosing(self._encoded(plan, rows, exporter)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _encoded(
+        self, plan: Plan, rows: AsyncGenerator[bytes, None], exporter: str
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows in the names of their reader and in the form that was asked for."""
         if plan.about is not None and plan.about.changed is not None:
             rows = self._people.stream(plan.about, plan.wording.form, rows)
         is_converted = plan.representation in CONVERTED
@@ -337,6 +366,11 @@ class Broker:
             fields=plan.question.fields,
             **parts,
         )
+
+
+def _no_record(ask: Ask, plan: Plan) -> RecordNotFound:
+    named = (ask.key if ask.key is not None else ask.item or "")[:_MOST_KEY_CHARACTERS]
+    return RecordNotFound(dataset=plan.dataset_id, key=named)
 
 
 def _reading(plan: Plan) -> Reading:

@@ -112,9 +112,13 @@ def has_tag(if_none_match: str, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def tagged(answer: Answer, if_none_match: str | None) -> Answer:
-    """An answer that another dataset's rows or the time may change: its bytes are its name."""
-    etag = f'"{hashlib.blake2b(answer.body or b"", digest_size=12).hexdigest()}"'
+def tagged(answer: Answer, if_none_match: str | None, named_by: bytes | None = None) -> Answer:
+    """An answer that another dataset's rows or the time may change: its bytes are its name.
+
+    `named_by`: those that are, where the others say how old it is and the like.
+    """
+    told = (answer.body or b"") if named_by is None else named_by + str(answer.next_link).encode()
+    etag = f'"{hashlib.blake2b(told, digest_size=12).hexdigest()}"'
     if if_none_match is not None and has_tag(if_none_match, etag):
         return replace(answer, etag=etag, body=None, not_modified=True)
     return replace(answer, etag=etag)

@@ -51,9 +51,9 @@ class Asked:
         self.people = people
 
     async def version(
-        self, known: Known, ask: Ask, action: Action = Action.READ
+        self, known: Known, ask: Ask, action: Action = Action.READ, *, takes_live: bool = False
     ) -> tuple[VersionEntry, Allow]:
-        """The version asked for, and the verdict on it.
+        """The version asked for, and the verdict on it; of a live dataset, to whom takes one.
 
         Raises the refusal (which then stands in the log), `NoVersion`, `VersionNotFound`.
         """
@@ -63,7 +63,7 @@ class Asked:
             # Who may not read the dataset is told that, and not which versions it has.
             await self._allow(known, known.entry.version, ask, action)
             raise
-        allow = await self._allow(known, version, ask, action)
+        allow = await self._allow(known, version, ask, action, takes_live=takes_live)
         if version is None:
             raise NoVersion(dataset=known.entry.id)
         if not version.published and allow.ground != "own":
@@ -218,5 +218,9 @@ class Asked:
         action: Action,
         *,
         again: bool = False,
+        takes_live: bool = False,
     ) -> Allow:
-        return await allow_for(self._decider, known, version, asker_of(ask), action, again=again)
+        return await allow_for(
+            self._decider, known, version, asker_of(ask), action, again=again,
+            takes_live=takes_live,
+        )  # fmt: skip

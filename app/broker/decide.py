@@ -8,7 +8,7 @@ from typing import Any
 from app.audit.events import Event
 from app.audit.log import Log
 from app.broker.limits import LimiterUnavailable, Limits, RateLimited
-from app.broker.refusals import LogBehind, refusal_of
+from app.broker.refusals import DatasetIsLive, LogBehind, refusal_of
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
@@ -111,14 +111,21 @@ class Decider:
         request: str,
         *,
         again: bool = False,
+        takes_live: bool = False,
     ) -> Allow:
         """The verdict if it is yes and the limits have room; a no is logged and raised.
 
         `again`: on another part of what was allowed, and counted, before: under the agreement that
-        carried the first part, whichever carries this one.
+        carried the first part, whichever carries this one. `takes_live`: the door answers from a
+        source too; any other refuses a dataset that is live.
         """
         verdict = await self.judge(known, caller, action, purpose)
         if isinstance(verdict, Allow):
+            if known.entry.is_live and not takes_live:
+                await self.refuse(known, caller, DatasetIsLive.code, purpose, request)
+                refusal = DatasetIsLive(dataset=known.entry.id)
+                refusal.logged = True
+                raise refusal
             self._check_log(known, verdict)
             if not again:
                 await self._count(known, caller, verdict, purpose, request)

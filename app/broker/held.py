@@ -27,6 +27,8 @@ class Held:
     joined: tuple[int, ...] = ()  # records of each joined dataset
     matched: int | None = None  # all that match, where it was asked for
     groups: int = 0  # of an aggregate, into which `rows` records went
+    named_by: bytes | None = None  # what of its bytes tells it from another, where not all do
+    headers: tuple[tuple[str, str], ...] = ()
     people: tuple[str, ...] | None = ()  # whom it is about, where the log is told; None: very many
 
 

@@ -84,7 +84,8 @@ class Plan:
     @property
     def is_tagged_by_bytes(self) -> bool:
         """Whether more than the question says what its answer is, or for whom it is one."""
-        return self.may_change or (self.about is not None and self.about.reader is not None)
+        is_ones_own = self.about is not None and self.about.reader is not None
+        return self.may_change or is_ones_own or self.version.live is not None
 
     @property
     def is_streamed(self) -> bool:

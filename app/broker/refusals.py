@@ -178,6 +178,52 @@ class LogBehind(AppError):
     )
 
 
+class DatasetIsLive(AppError):
+    """Nothing of the dataset is stored: its source answers, and so it is asked in fewer ways."""
+
+    kind = Kind.CONFLICT
+    code = "dataset_is_live"
+    ja = (
+        "データセット {dataset} は提供元にその都度問い合わせます（live）。過去の版、差分、集計、ファイルなど、"
+        "保存したレコードが必要な取得はできません。今のレコードを /v1/datasets/{dataset}/records で"
+        "（JSON、GeoJSON、CSV、NDJSON）取得してください。"
+    )
+    en = (
+        "The dataset {dataset} is live: its source is asked at each read. Nothing that needs stored"
+        " records can be had of it: no past versions, differences, aggregates, files. Ask"
+        " /v1/datasets/{dataset}/records for its records of now, as JSON, GeoJSON, CSV or NDJSON."
+    )
+
+    def __init__(self, *, dataset: str) -> None:
+        super().__init__(dataset=dataset)
+
+
+class TooManyExports(AppError):
+    """As many whole downloads are running as this process allows."""
+
+    kind = Kind.TOO_MANY
+    code = "too_many_exports"
+    ja = "同時に実行できる一括取得の数を超えています。少し待って再試行してください。"
+    en = "Too many bulk downloads are running. Try again in a moment."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = "10"
+
+
+class ExportShareTaken(AppError):
+    """As many whole downloads are running as one client, or one address, may run at once."""
+
+    kind = Kind.TOO_MANY
+    code = "export_share_taken"
+    ja = "一つの利用者が同時に実行できる一括取得は{most}件です。終わってから再試行してください。"
+    en = "One caller may run {most} bulk downloads at once. Try again when one of yours has ended."
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most=most)
+        self.headers["Retry-After"] = "10"
+
+
 def refusal_of(deny: Deny) -> AccessRefused:
     """The refusal to raise for a rule's no."""
     if deny.reason is Reason.FACTS_TOO_OLD:

@@ -50,7 +50,7 @@ def page_body(plan: Plan, rows: Rows, matched: int | None, next_link: str | None
     if matched is not None:
         counted["numberMatched"] = matched
     about = {"dataset": plan.dataset_id, "version": plan.version.number, **counted}
-    tail = orjson.dumps({"links": links, "meta": meta(plan)})
+    tail = orjson.dumps({"links": links, "meta": meta(plan, rows)})
     if plan.representation is Representation.GEOJSON:
         head = orjson.dumps({"type": "FeatureCollection", **about})
         return head[:-1] + b',"features":[' + rows.body + b"]," + tail[1:]
@@ -64,7 +64,7 @@ def record_body(plan: Plan, rows: Rows) -> bytes:
             return rows.body
         return rows.body[:-1] + b"," + orjson.dumps({"links": _links(plan)})[1:]
     head = orjson.dumps({"dataset": plan.dataset_id, "version": plan.version.number})
-    tail = orjson.dumps({"links": _links(plan), "meta": meta(plan)})
+    tail = orjson.dumps({"links": _links(plan), "meta": meta(plan, rows)})
     return head[:-1] + b',"record":' + rows.body + b"," + tail[1:]
 
 
@@ -73,15 +73,17 @@ def _links(plan: Plan) -> list[dict[str, str]]:
     return [own, *({"rel": each.rel, "href": each.href, "type": each.type} for each in plan.links)]
 
 
-def meta(plan: Plan) -> dict[str, Any]:
+def meta(plan: Plan, rows: Rows | None = None) -> dict[str, Any]:
     """Hosted rows are what the platform itself holds: never stale, of age nought."""
-    told = {
+    told: dict[str, Any] = {
         "source": "hosted",
         "stale": False,
         "age_seconds": 0,
         "revision": plan.revision,
         "updated_at": plan.version.changed_at,
     }
+    if rows is not None and rows.told is not None:
+        told = dict(rows.told)
     return {**told, "masks": plan.masks_told} if plan.masks_told else told
 
 

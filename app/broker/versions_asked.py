@@ -45,18 +45,21 @@ async def allow_for(
     action: Action = Action.READ,
     *,
     again: bool = False,
+    takes_live: bool = False,
 ) -> Allow:
     """The verdict on a read of this version, by its own columns; a no is logged and raised.
 
-    `again`: the same request was counted for another version.
+    `again`: the same request was counted for another version. `takes_live`: of what a source
+    answers too.
 
     Raises `RowsNotTold` where its conditions on rows cannot be read for the version.
     """
     if version is not None and version is not known.entry.version:
         known = replace(known, entry=replace(known.entry, facts=facts_for(known, version)))
     allow = await decider.allow(
-        known, asker.caller, action, asker.purpose, asker.request_id, again=again
-    )
+        known, asker.caller, action, asker.purpose, asker.request_id, again=again,
+        takes_live=takes_live,
+    )  # fmt: skip
     if version is not None and allow.bounds:
         try:
             permitted(known.entry.id, version, allow)

@@ -23,13 +23,13 @@ from app.formats.mapping import check_mapping
 from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.errors import AppError, Fault, Kind
-from app.models.connectors import ConnectorEntry, Feed
+from app.models.connectors import ConnectorEntry, Feed, Mode
 from app.models.datasets import DataClass, Dataset
 from app.query.fields import Field
 
 MOST_FEEDS: Final = 200
 # How a dataset is fed, and what its kind must be able to do for it.
-_MODES: Final = {"harvest": "harvests", "stream": "streams"}
+_MODES: Final = {Mode.HARVEST: "harvests", Mode.LIVE: "answers", Mode.STREAM: "streams"}
 
 
 class ConnectorNotFound(AppError):
@@ -68,6 +68,15 @@ class FeedStreams(AppError):
     en = "The dataset {dataset} is fed by a stream. To harvest it, change its mode to harvest."
 
 
+class FeedIsLive(AppError):
+    """Readers would not get what is harvested: they are answered by the source."""
+
+    kind = Kind.CONFLICT
+    code = "feed_is_live"
+    ja = "データセット {dataset} は live です。収集するには mode を harvest に変更してください。"
+    en = "The dataset {dataset} is live. Change its mode to harvest to have it harvested."
+
+
 @dataclass(frozen=True, slots=True)
 class NewFeed:
     """What of the source one dataset is fed by, and when."""
@@ -78,7 +87,8 @@ class NewFeed:
     mapping: Sequence[Mapping[str, Any]] | None = None
     publish: bool = False
     examples: Sequence[Mapping[str, Any]] | None = None
-    mode: str = "harvest"
+    mode: str = Mode.HARVEST
+    stale_for_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,17 +303,20 @@ def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
     mapping = [dict(step) for step in new.mapping] if new.mapping is not None else None
     if feed is None:
         feed = Feed(
-            dataset_id=new.dataset, connector_id=entry.id, mode="harvest", schedule=None, failures=0
+            dataset_id=new.dataset, connector_id=entry.id, mode=new.mode, schedule=None, failures=0
         )
     if (feed.selection, feed.mapping) != (dict(new.selection), mapping):
         feed.validators = feed.version_number = None  # they prove nothing of another selection
     if feed.mode != new.mode:
         feed.failures, feed.failed_in = 0, None  # of harvests, which say nothing of a stream
-    if feed.schedule != new.schedule:
-        feed.next_at = next_after(new.schedule, clock.now()) if new.schedule else None
+    # What is proven of the source stays so while it is asked live: harvested again it is no change.
+    if (feed.schedule, feed.mode) != (new.schedule, new.mode):
+        schedule = new.schedule if new.mode == Mode.HARVEST else None
+        feed.next_at = next_after(schedule, clock.now()) if schedule else None
     feed.selection, feed.mapping = dict(new.selection), mapping
     feed.schedule, feed.publish, feed.mode = new.schedule, new.publish, new.mode
     feed.examples = [dict(each) for each in new.examples] if new.examples else None
+    feed.stale_for_seconds = new.stale_for_seconds
     return feed
 
 
@@ -313,6 +326,8 @@ async def _wrong_with(
     dataset = await session.get_one(Dataset, new.dataset)
     faults = check_steps(dataset, new.mapping, f"{at}/mapping")
     faults += _wrong_mode(kinds.get(entry.kind), dataset, new, at)
+    if new.mode == Mode.LIVE:
+        faults += _wrong_live(dataset, new, at)
     try:
         kinds.get(entry.kind).selection_shape.model_validate(dict(new.selection))
     except ValidationError as wrong:
@@ -340,15 +355,29 @@ def _wrong_mode(kind: type[AnyConnector], dataset: Dataset, new: NewFeed, at: st
         return [Fault(f"{at}/mode", "mode_not_offered", f"この種別で使える mode は {known} です。",
                       f"This kind offers the modes: {known}.")]  # fmt: skip
     faults = []
-    if new.mode == "stream" and new.schedule is not None:
+    if new.mode == Mode.STREAM and new.schedule is not None:
         faults.append(Fault(f"{at}/schedule", "schedule_of_stream",
                             "stream は常時受信します。schedule を外してください。",
                             "A stream is listened to all the time: leave the schedule out."))  # fmt: skip
     is_known = dataset.fields is not None or dataset.current_version is None
-    if new.mode == "stream" and is_known and not any(e.get("key") for e in dataset.fields or ()):
+    if new.mode == Mode.STREAM and is_known and not any(e.get("key") for e in dataset.fields or ()):
         faults.append(Fault(f"{at}/dataset", "dataset_has_no_key",
                             "stream にはキー項目（key）のある fields の宣言が必要です。",
                             "A stream needs declared fields, with a key among them."))  # fmt: skip
+    return faults
+
+
+def _wrong_live(dataset: Dataset, new: NewFeed, at: str) -> list[Fault]:
+    """What keeps a source from being asked whenever the dataset is read."""
+    faults = []
+    if dataset.fields is None:
+        faults.append(Fault(f"{at}/mode", "live_without_fields",
+                            "live には、データセットの fields の宣言が必要です。",
+                            "The mode live needs the dataset's declared fields."))  # fmt: skip
+    if any("pattern" in step for step in new.mapping or dataset.mapping or ()):
+        faults.append(Fault(f"{at}/mapping", "live_pattern",
+                            "pattern は収集でだけ使えます。live では連携元で値を分けてください。",
+                            "A pattern is for harvests alone: live, have the source part the value."))  # fmt: skip
     return faults
 
 

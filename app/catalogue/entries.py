@@ -1,6 +1,7 @@
 """A dataset as the broker needs it: facts for the rules, and where its rows stand. Read-only."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.catalogue import editions, versions
 from app.catalogue.refusals import DatasetNotFound, VersionNotFound
 from app.catalogue.views import find_key, list_views, view_facts
+from app.models.connectors import ConnectorEntry, Feed, Mode
 from app.models.datasets import Dataset, Version
 from app.models.editions import Edition
 from app.policy.facts import DatasetFacts
@@ -22,8 +24,21 @@ from app.tables.word_index import WordIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LiveFeed:
+    """What answers for a dataset at request time: a connector, and what of its source."""
+
+    connector: ConnectorEntry = field(repr=False)  # it may hold a sealed secret
+    selection: Mapping[str, Any]
+    mapping: Sequence[Mapping[str, Any]] | None
+    stale_for_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionEntry:
-    """One version: its fields and the table that holds its rows."""
+    """One version: its fields and the table that holds its rows.
+
+    Where `live` is, it is none that is stored: number 0, no row here, and a table that is nowhere.
+    """
 
     number: int
     revision: int
@@ -32,6 +47,21 @@ class VersionEntry:
     source: Source
     published: bool
     changed_at: datetime
+    live: LiveFeed | None = None
+
+    @classmethod
+    def of_source(cls, fields: Sequence[Field], live: LiveFeed) -> "VersionEntry":
+        """The entry of what a source holds, whatever that is now."""
+        return cls(
+            number=0,
+            revision=0,
+            row_count=0,
+            fields=MappingProxyType({field.name: field for field in fields}),
+            source=Source(hosted_table("live", tuple(fields)), tuple(fields), None),
+            published=True,
+            changed_at=live.connector.changed_at,
+            live=live,
+        )
 
     @classmethod
     def of(cls, version: Version) -> "VersionEntry":
@@ -64,6 +94,7 @@ class DatasetEntry:
     suppression: Suppression | None = None  # records are only counted, by these rules
     released: int = 0  # the revision of the version that is counted then
     sealed_key: bytes | None = None  # of stand-ins
+    is_live: bool = False  # its source answers, and no stored version does
 
     def columns_of(self, version: VersionEntry) -> tuple[tuple[str, str], ...]:
         """The fields of a version with the data class that sees each."""
@@ -82,11 +113,13 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
     dataset = await session.get(Dataset, dataset_id) if "\x00" not in dataset_id else None
     if dataset is None:
         raise DatasetNotFound(id=dataset_id)
-    version = None
-    if dataset.current_version is not None:
+    declared = [Field.from_json(each) for each in dataset.fields or []]
+    live, version = await _live_feed(session, dataset), None
+    if live is not None:
+        version = VersionEntry.of_source(declared, live) if declared else None
+    elif dataset.current_version is not None:
         stored = await session.get_one(Version, (dataset.id, dataset.current_version))
         version = VersionEntry.of(stored)
-    declared = [Field.from_json(each) for each in dataset.fields or []]
     fields = list(version.fields.values()) if version else declared
     body = await session.scalar(select(func.body_of(dataset.publisher_id)))
     views = await list_views(session, dataset.id)
@@ -106,7 +139,7 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         subject=dataset.subject,
     )
     rules = Suppression.from_json(dataset.suppression) if dataset.suppression is not None else None
-    is_counted = rules is not None and version is not None
+    is_counted = rules is not None and version is not None and live is None
     return DatasetEntry(
         id=dataset.id,
         facts=facts,
@@ -118,7 +151,22 @@ async def load_entry(session: AsyncSession, dataset_id: str) -> DatasetEntry:
         suppression=rules,
         released=await _released(session, dataset) if is_counted else 0,
         sealed_key=await find_key(session, dataset.id) if views else None,
+        is_live=live is not None,
     )
+
+
+async def _live_feed(session: AsyncSession, dataset: Dataset) -> LiveFeed | None:
+    found = await session.execute(
+        select(Feed, ConnectorEntry)
+        .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
+        .where(Feed.dataset_id == dataset.id, Feed.mode == Mode.LIVE)
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None
+    feed, connector = row
+    mapping = feed.mapping if feed.mapping is not None else dataset.mapping
+    return LiveFeed(connector, feed.selection, mapping, feed.stale_for_seconds)
 
 
 async def _released(session: AsyncSession, dataset: Dataset) -> int:

@@ -17,7 +17,7 @@ from app.audit import log
 from app.audit.events import Event
 from app.catalogue import approval, harvest_outcomes, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
-from app.catalogue.connectors import FeedStreams, Kept, kept
+from app.catalogue.connectors import FeedIsLive, FeedStreams, Kept, kept
 from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
 from app.connectors.frame import MOST_SECONDS, Capabilities, Known
@@ -25,7 +25,7 @@ from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
-from app.models.connectors import ConnectorEntry, Feed, Harvest, HarvestState
+from app.models.connectors import ConnectorEntry, Feed, Harvest, HarvestState, Mode
 from app.models.datasets import Dataset, Run, RunState
 
 MOST_TRIES: Final = 4
@@ -107,10 +107,12 @@ async def ask(
     session: AsyncSession, entry: ConnectorEntry, dataset_id: str, *, by: str | None,
     fresh: bool = False,
 ) -> Harvest:  # fmt: skip
-    """Put a harvest in the queue. Raises `HarvestUnderWay`, `FeedStreams`."""
+    """Put a harvest in the queue. Raises `HarvestUnderWay`, `FeedStreams`, `FeedIsLive`."""
     feed = await session.get_one(Feed, dataset_id, with_for_update=True)
-    if feed.mode == "stream":
+    if feed.mode == Mode.STREAM:
         raise FeedStreams(dataset=dataset_id)
+    if feed.mode == Mode.LIVE:
+        raise FeedIsLive(dataset=dataset_id)
     busy = await _under_way(session, dataset_id)
     if busy is not None:
         raise HarvestUnderWay(dataset=dataset_id, id=busy)
@@ -135,7 +137,7 @@ async def begin_due(session: AsyncSession) -> int:
     due = await session.execute(
         select(Feed, ConnectorEntry)
         .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
-        .where(Feed.next_at <= now, ConnectorEntry.paused.is_(False))
+        .where(Feed.next_at <= now, Feed.mode == Mode.HARVEST, ConnectorEntry.paused.is_(False))
         .order_by(Feed.next_at)
         .limit(_DUE_AT_ONCE)
         .with_for_update(of=Feed, skip_locked=True)

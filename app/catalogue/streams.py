@@ -25,6 +25,7 @@ from app.models.connectors import (
     ConnectorEntry,
     Feed,
     Harvest,
+    Mode,
     Stream,
     StreamMessage,
     StreamState,
@@ -104,7 +105,7 @@ async def claim(session: AsyncSession, lease: timedelta, *, most: int) -> list[L
         select(Stream, Feed, ConnectorEntry)
         .join(Feed, Feed.dataset_id == Stream.dataset_id)
         .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
-        .where(Feed.mode == "stream", ConnectorEntry.paused.is_(False), _is_free(now), is_due)
+        .where(Feed.mode == Mode.STREAM, ConnectorEntry.paused.is_(False), _is_free(now), is_due)
         .where(~is_harvested)  # what it would publish is older than what comes now
         .limit(min(most, _AT_ONCE))
         .with_for_update(of=Stream, skip_locked=True, key_share=True)
@@ -146,7 +147,7 @@ async def renew(
         .where(Stream.holder.in_(holders))
     )
     return {
-        holder: (changed_at, not paused and mode == "stream")
+        holder: (changed_at, not paused and mode == Mode.STREAM)
         for holder, changed_at, paused, mode in found
         if holder is not None
     }
@@ -225,7 +226,7 @@ async def is_over(session: AsyncSession, work: Listening) -> bool:
     """Whether nobody wants any more what the source keeps for this stream."""
     feed = await session.get(Feed, work.feed.dataset_id, populate_existing=True)
     entry = await session.get(ConnectorEntry, work.kept.entry.id, populate_existing=True)
-    if feed is None or entry is None or feed.mode != "stream" or feed.connector_id != entry.id:
+    if feed is None or entry is None or feed.mode != Mode.STREAM or feed.connector_id != entry.id:
         return True
     return _digest(entry, feed) != _digest(work.kept.entry, work.feed)
 
@@ -263,7 +264,7 @@ async def put(session: AsyncSession, dataset_id: str, body: bytes) -> bool:
 
 async def of_feeds(session: AsyncSession, feeds: Sequence[Feed]) -> Mapping[str, Stream]:
     """The streams of feeds, by dataset."""
-    wanted = [each.dataset_id for each in feeds if each.mode == "stream"]
+    wanted = [each.dataset_id for each in feeds if each.mode == Mode.STREAM]
     if not wanted:
         return {}
     found = await session.scalars(select(Stream).where(Stream.dataset_id.in_(wanted)))
@@ -273,10 +274,10 @@ async def of_feeds(session: AsyncSession, feeds: Sequence[Feed]) -> Mapping[str,
 async def _prepare(session: AsyncSession) -> None:
     """A row for each feed that is to be listened for, and none for others."""
     fresh = select(Feed.dataset_id, *_EMPTY).where(
-        Feed.mode == "stream", ~exists().where(Stream.dataset_id == Feed.dataset_id)
+        Feed.mode == Mode.STREAM, ~exists().where(Stream.dataset_id == Feed.dataset_id)
     )
     await session.execute(insert(Stream).from_select(_COLUMNS, fresh).on_conflict_do_nothing())
-    others = select(Feed.dataset_id).where(Feed.mode != "stream")
+    others = select(Feed.dataset_id).where(Feed.mode != Mode.STREAM)
     free = _is_free(clock.now())
     await session.execute(delete(Stream).where(and_(Stream.dataset_id.in_(others), free)))
 

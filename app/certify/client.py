@@ -8,7 +8,7 @@ import re
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -70,6 +70,10 @@ class Exchange:
         if self.given:
             words += ["--data-binary", self.given.decode("utf-8", "replace")[:_SHOWN]]
         return shlex.join([*words, self.url])
+
+    def trimmed(self) -> "Exchange":
+        """The same with as much of the body as is ever shown: a report holds many of them."""
+        return replace(self, body=self.body[:_SHOWN])
 
     def shown(self) -> str:
         """The answer, cut to what a person reads."""

@@ -3,8 +3,8 @@
 A rule is kept, broken, or not shown: where the server's data gave no occasion, that is said too.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -114,10 +114,13 @@ CASES: Final = Cases()
 
 
 async def judge(
-    server: Server, standard: Standard, classes: Sequence[str], *, dataset: str | None = None,
-    seed: int = 0, seen: Callable[[int, int], None] = lambda done, of: None,
+    server: Server, standard: Standard, classes: Sequence[str], *,
+    dataset: str | Stage | None = None, seed: int = 0,
+    seen: Callable[[int, int], None] = lambda done, of: None, only: Collection[str] | None = None,
 ) -> Report:  # fmt: skip
-    """Judge a server by the classes. `seen` is told how far it is.
+    """Judge a server by the classes, or by a few rules of theirs. `seen` is told how far it is.
+
+    `dataset`: the one that is judged, by its id or as a stage that is set already.
 
     Raises `ClassUnknown`, `ClassNotJudged`, and `NoAnswer` where the server cannot be asked at all.
     """
@@ -127,8 +130,11 @@ async def judge(
     for name in wanted:
         if name not in JUDGED:
             raise ClassNotJudged(name=name, known=", ".join(JUDGED))
-    rules = [each for each in standard.document.root["x-rules"] if each["class"] in wanted]
-    stage = await set_stage(server, dataset, seed)
+    rules = [
+        each for each in standard.document.root["x-rules"]
+        if each["class"] in wanted and (only is None or each["id"] in only)
+    ]  # fmt: skip
+    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
     verdicts: list[Verdict] = []
     silent = 0
     gave_up = None
@@ -152,7 +158,7 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
     for case in CASES.known.get(rule["id"], []):
         try:
             async for wrong in case(server, stage):
-                found.append(wrong)
+                found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
             shown += 1
         except NotShown as exc:
             unseen = exc

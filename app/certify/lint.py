@@ -5,11 +5,13 @@ It reads two documents and asks no server.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from app.certify.document import Document
 from app.certify.narrower import Comparison, Difference
+from app.kit.clock import TOKYO
 from app.kit.errors import AppError, Kind
 
 STANDARD: Final = Path(__file__).resolve().parents[2] / "openapi" / "linkage-v1.yaml"
@@ -90,6 +92,15 @@ class Standard:
     def classes(self) -> tuple[str, ...]:
         """Its conformance classes."""
         return tuple(self.document.root["x-conformance-classes"])
+
+    @property
+    def in_force_until(self) -> datetime | None:
+        """When this major version ends, once a newer one has set its end: `x-in-force-until` is the
+        last day, in Japan. No certificate for it says more."""
+        told = self.document.root.get("x-in-force-until")
+        if told is None:
+            return None
+        return datetime.fromisoformat(str(told)).replace(tzinfo=TOKYO) + timedelta(days=1)
 
     def checked(self, classes: Sequence[str]) -> tuple[str, ...]:
         """The classes, `core` among them: all others stand on it. Raises `ClassUnknown`."""

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 
 _MOST_RECORDS: Final = 5_000
 _A_PAGE: Final = 1_000
+_MOST_BYTES: Final = 16 * 1024 * 1024  # of all pages: they are held while the cases ask
 Record = Mapping[str, Any]
 
 
@@ -81,7 +82,7 @@ def _is_usable(entry: Any) -> bool:
 
 
 def _kinds(entry: Mapping[str, Any]) -> int:
-    return len({each.get("type") for each in entry["fields"] if isinstance(each, dict)})
+    return len({str(each.get("type")) for each in entry["fields"] if isinstance(each, dict)})
 
 
 def _nothing(exchange: Exchange) -> Exchange:
@@ -95,7 +96,11 @@ async def _all_records(server: Server, dataset: str) -> list[Record]:
     """By the pages' own next links, as far as they lead."""
     found: list[Record] = []
     page = await server.get(f"/v1/datasets/{dataset}/records", {"limit": _A_PAGE})
+    size = 0
     while True:
+        size += len(page.body)
+        if size > _MOST_BYTES:
+            raise NoAnswer(replace(page, error=f"the records are over {_MOST_BYTES} bytes"))
         records = page.member("records")
         if not isinstance(records, list):
             raise NoAnswer(_unreadable(page))

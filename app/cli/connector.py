@@ -252,11 +252,15 @@ async def _entry(session: Any, connector_id: UUID) -> "ConnectorEntry":
 @asynccontextmanager
 async def _means(shell: Shell, organization: str) -> "AsyncIterator[Means]":
     """What a connector of an organisation may use, for as long as the command needs it."""
+    from app.agents.relay import Relays  # noqa: PLC0415
     from app.connectors.frame import Means  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
     from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
 
     outbound = Outbound(Allowed.parse(shell.settings.outbound_allow))
+    lent = shell.settings.lent_folders.get(organization, ())
+    relays = Relays(shell.database, lambda: load_sealer(shell.settings.secret_key_path))
     try:
-        yield Means(outbound, shell.settings.lent_folders.get(organization, ()))
+        yield Means(outbound, lent, relay=relays.of(organization))
     finally:
         await outbound.close()

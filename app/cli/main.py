@@ -8,6 +8,7 @@ from typing import Final
 import typer
 
 from app.cli import (
+    agent,
     agreement,
     audit,
     certify,
@@ -34,6 +35,7 @@ from app.cli import (
     token,
     usage,
     user,
+    verify_certificate,
     witness,
 )
 from app.cli.shell import USAGE
@@ -54,6 +56,7 @@ _EXIT_CODES: Final = {
     "log_not_signed": CHECK_FAILED,
     "log_rolled_back": CHECK_FAILED,
     "log_forked": CHECK_FAILED,
+    "certificate_invalid": CHECK_FAILED,
     "secret_key_unusable": SECRET_KEY_UNUSABLE,
     "tls_unusable": USAGE,
 }
@@ -74,6 +77,7 @@ for made, name in (
     (user.app, "user"),
     (dataset.app, "dataset"),
     (connector.app, "connector"),
+    (agent.app, "agent"),
     (runs.app, "run"),
     (profile.app, "profile"),
     (provider.app, "provider"),
@@ -98,6 +102,7 @@ for command in (
     quality.quality,
     lint_openapi.lint_openapi,
     certify.certify,
+    verify_certificate.verify_certificate,
     usage.usage,
     witness.witness,
     test_issuer.test_issuer,

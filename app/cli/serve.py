@@ -64,6 +64,7 @@ def work(
 
 
 async def _work(*, makes_files: bool) -> None:
+    from app.cli.official import OfficialJudge  # noqa: PLC0415
     from app.connectors.kinds import Kinds  # noqa: PLC0415
     from app.findings.sending import Messenger  # noqa: PLC0415
     from app.formats.individual_number import masked_json  # noqa: PLC0415
@@ -74,6 +75,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.migrations import require_newest  # noqa: PLC0415
     from app.kit.outbound import Allowed, Outbound  # noqa: PLC0415
     from app.kit.store import open_store  # noqa: PLC0415
+    from app.tasks.examine import Examiner  # noqa: PLC0415
     from app.tasks.harvest import Harvester  # noqa: PLC0415
     from app.tasks.stream import Streamer  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
@@ -97,6 +99,7 @@ async def _work(*, makes_files: bool) -> None:
                 messenger=Messenger(outbound, sealer, mailer),
                 harvester=harvester,
                 streamer=Streamer(harvester, settings.issuer),
+                examiner=Examiner(database, outbound, OfficialJudge(outbound)),
                 certificate_until=_certificate_until(settings),
             )
         finally:

@@ -105,6 +105,8 @@ def diagnose(system: Id, as_json: Json = False) -> None:
 
 
 def _lines_of(file: Path) -> "list[Line]":
+    from app.formats.individual_number import holds_number  # noqa: PLC0415
+    from app.formats.number_refusal import IndividualNumberRefused, Where  # noqa: PLC0415
     from app.formats.opening import choose, open_tables  # noqa: PLC0415
     from app.formats.stored import StoredFile  # noqa: PLC0415
     from app.formats.told import Told  # noqa: PLC0415
@@ -122,6 +124,9 @@ def _lines_of(file: Path) -> "list[Line]":
         for batch in table.batches()
         for row in batch.frame.iter_rows()
     ]
+    for number, row in enumerate(rows, start=1):
+        if holds_number("\n".join(cell for cell in row.values() if cell).encode()):
+            raise IndividualNumberRefused(Where(f"表の{number}行目", f"row {number} of the table"))
     return sheets.read(rows)
 
 

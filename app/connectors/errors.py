@@ -36,16 +36,24 @@ WHY: Final[dict[str, _Why]] = {
     "server": _Why("内部エラー（{detail}）", "it has an error of its own ({detail})", passes=True),
     "redirect": _Why("転送が続くか、別の所へ導きます", "it sends elsewhere, or round in circles"),
     "loop": _Why("同じページを繰り返し返します", "it gives the same page again and again"),
+    "circle": _Why("基盤どうしが循環して問い合わせています", "platforms ask each other in circles"),
     "html": _Why("データではなくWebページを返しました", "it answered with a web page, not with data"),
     "charset": _Why("文字コードを読めません（{detail}）", "its text cannot be read as {detail}"),
     "format": _Why("{detail} として読めません", "it cannot be read as {detail}"),
     "too_long": _Why("{detail} バイトより長い応答です", "its answer is longer than {detail} bytes"),
     "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
+    "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
+    "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
     "clock": _Why("連携元の時計と合っていません", "its clock and ours differ"),
     "fault": _Why("障害応答: {detail}", "it answered with a fault: {detail}"),
+    "host_key": _Why("ホスト鍵が登録と違います", "its host key is not the one that was given"),
+    "unready": _Why("{detail} はまだ完了していません", "{detail} is not done yet", passes=True),
+    "unlisted": _Why("ファイルの一覧がなく、パターンは使えません", "it lists no files: give a whole path"),
+    "many": _Why("{detail} 個のファイルが該当します", "{detail} files in it meet the pattern"),
+    "crowded": _Why("{detail} 件を超えるファイルがあります", "it has more than {detail} files"),
     "shape": _Why("{detail} の形が変わりました", "{detail} has another shape than before"),
 }  # fmt: skip
 
@@ -75,6 +83,7 @@ class SourceError(AppError):
     ) -> None:
         why = WHY[at]
         self.at, self.passes, self.after_seconds = at, why.passes, after_seconds
+        self.detail = detail
         super().__init__(
             source=source, why_ja=why.ja.format(detail=detail), why=why.en.format(detail=detail)
         )

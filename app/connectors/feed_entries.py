@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ COLUMNS: Final = (
     "id", "title", "link", "summary", "author", "categories", "published_at", "updated_at",
 )  # fmt: skip
 _MOST: Final = 20_000
-_AT_ONCE: Final = 4 << 10  # some 2 ms
+_MOST_HELD: Final = 50_000  # elements of one entry, or before the first
+# To free what was read, lxml looks through all of it for each element that a piece had.
+_AT_ONCE: Final = 1 << 10
 _ROOTS: Final = {"feed": "entry", "rss": "item", "RDF": "item"}  # Atom, RSS 0.9x and 2.0, RSS 1.0
 # What each member is called: RSS 2.0, Atom (RFC 4287), Dublin Core. The first that is there counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -26,6 +29,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "updated_at": ("updated", "modified"),
 }
 _TIMES: Final = ("published_at", "updated_at")
+_NEVER: Final = datetime.min.replace(tzinfo=UTC).isoformat()
 
 
 async def entries(host: str, pieces: AsyncIterator[bytes]) -> list[dict[str, Any]]:
@@ -33,26 +37,31 @@ async def entries(host: str, pieces: AsyncIterator[bytes]) -> list[dict[str, Any
 
     Raises `SourceBroken` for what is no XML, and `SourceChanged` for what is no feed.
     """
-    gathering = _Gathering(host)
-    async for piece in pieces:
-        # A parser of libxml2 stays in the thread that made it, so this one lets others in between.
-        for at in range(0, len(piece), _AT_ONCE):
-            gathering.read(piece[at : at + _AT_ONCE])
-            await asyncio.sleep(0)
-    gathering.reader.close()
-    return list(gathering.found.values())
+    # A parser of libxml2 stays in the thread that made it; one start tag may take it a second.
+    thread, loop = ThreadPoolExecutor(1), asyncio.get_running_loop()
+    try:
+        gathering = await loop.run_in_executor(thread, _Gathering, host)
+        async for piece in pieces:
+            await loop.run_in_executor(thread, gathering.read, piece)
+        return await loop.run_in_executor(thread, gathering.ended)
+    finally:
+        thread.shutdown(wait=False)
 
 
 class _Gathering:
     """What has come of a feed."""
 
     def __init__(self, host: str) -> None:
-        self.host, self.reader = host, Reader(host, "RSS / Atom")
+        self.host, self.reader = host, Reader(host, "RSS / Atom", _MOST_HELD)
         self.found: dict[str, dict[str, Any]] = {}
         self._entry: str | None = None  # what an entry is called here
 
     def read(self, piece: bytes) -> None:
         """The entries that end in a piece."""
+        for at in range(0, len(piece), _AT_ONCE):
+            self._read(piece[at : at + _AT_ONCE])
+
+    def _read(self, piece: bytes) -> None:
         for event, element in self.reader.feed(piece):
             name = local(element)
             if self._entry is None:
@@ -61,11 +70,16 @@ class _Gathering:
                     raise SourceChanged(source=self.host, at="shape", detail="RSS / Atom")
             if event == "end" and name == self._entry and _is_shallow(element):
                 self._keep(_record(element))
-                _let_go(element)
+                self.reader.let_go(element)
+
+    def ended(self) -> list[dict[str, Any]]:
+        """All entries, once all has come."""
+        self.reader.close()
+        return list(self.found.values())
 
     def _keep(self, record: dict[str, Any]) -> None:
         before = self.found.get(record["id"])
-        if before is None or (record["updated_at"] or "") > (before["updated_at"] or ""):
+        if before is None or _updated(record) > _updated(before):
             self.found[record["id"]] = record
         if len(self.found) > _MOST:
             raise SourceBroken(source=self.host, at="too_many", detail=_MOST)
@@ -76,11 +90,9 @@ def _is_shallow(element: Any) -> bool:
     return sum(1 for _ in element.iterancestors()) <= 2
 
 
-def _let_go(element: Any) -> None:
-    element.clear(keep_tail=False)
-    parent = element.getparent()
-    while parent is not None and (before := element.getprevious()) is not None:
-        parent.remove(before)
+def _updated(record: dict[str, Any]) -> datetime:
+    """When it was: 09:00 of Japan is before 00:30 of Greenwich."""
+    return datetime.fromisoformat(record["updated_at"] or record["published_at"] or _NEVER)
 
 
 def _record(entry: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
@@ -20,6 +20,9 @@ from pydantic_core import to_jsonable_python
 from app.connectors.errors import CannotAnswer
 from app.kit.outbound import Outbound
 from app.query.question import Question
+
+if TYPE_CHECKING:
+    from app.connectors.relayed import Relay
 
 # What is told of a file that a kind writes itself: how the dataset's other files are read says
 # nothing of it, and a source may move from a sheet of a CP932 book to an interface.
@@ -90,6 +93,7 @@ class Means:
     outbound: Outbound
     folders: tuple[Path, ...] = ()
     inbox: Inbox | None = field(default=None, repr=False)
+    relay: "Relay | None" = None  # to the organisation's agents in closed networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class Proposal:
     name: str
     selection: Mapping[str, Any]
     fields: tuple[Mapping[str, str], ...] = ()  # name, and type where the source tells one
+    about: Mapping[str, str] = field(default_factory=dict)  # title, license, update_frequency, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,21 @@ class Rows:
     batches: AsyncIterator[Sequence[Mapping[str, Any]]] = field(repr=False)
     as_of: datetime | None = None  # when it was so, where the source tells; aware
     validators: Mapping[str, Any] | None = None  # to be asked with, the next time
+    fresh_seconds: float = 0.0  # for which the source says that it would say the same
+    may_be_kept: bool = True  # whether it lets its answer be kept at all
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What a source answers in the very words of the Linkage Interface.
+
+    `pieces` are the records as JSON, parted by commas, without the brackets around them; of these
+    there are `count`. The platform looks at each record before it lets it by.
+    """
+
+    count: int
+    pieces: AsyncIterator[bytes] = field(repr=False)
+    more: bool = False  # whether the source has a further page of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +220,20 @@ class Connector(Generic[Settings, Selection]):
         Raises `CannotAnswer` for any other question. What is open is closed with the block.
         """
         raise CannotAnswer(connector=self.kind, why="it only harvests", why_ja="収集専用です")
+
+    def relays(self, selection: Selection) -> bool:
+        """Whether the source has the very words of the Linkage Interface for its records."""
+        return False
+
+    def relay(
+        self, selection: Selection, question: Question
+    ) -> AbstractAsyncContextManager[Relayed]:
+        """The first records that there are, `limit` of them, as the bytes that the source has for
+        them. Asked only where `relays` says so, and of questions without condition and order.
+
+        Fields carry the source's names. What is open is closed with the block.
+        """
+        raise CannotAnswer(connector=self.kind, why="it does not relay", why_ja="中継はできません")
 
     def listen(
         self, selection: Selection, position: Mapping[str, Any] | None = None

@@ -174,12 +174,11 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
 
     async def discover(self) -> Sequence[Proposal]:
         """The stations of a GBFS system; a folder of GTFS Realtime does not list what it has."""
-        if not self.settings.base.partition("?")[0].endswith(".json"):
+        base = self.settings.base
+        if not base.partition("?")[0].endswith(".json"):
             return ()
-        found = await whole(self._web, self.settings.base, _BOUNDS)
-        if found is None:
-            return ()
-        gbfs_feed.addresses(found.host, gbfs_feed.read(found.host, found.body), "ja")
+        system = await self._document(base)
+        await asyncio.to_thread(gbfs_feed.addresses, host_of(base), system, "ja")
         fields = tuple({"name": name} for name in gbfs_feed.COLUMNS)
         return [Proposal("gbfs_stations", {"feed": "gbfs_stations"}, fields)]
 
@@ -210,11 +209,15 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         """Both files of stations, joined; none is asked for before the system says (`ttl`)."""
         again_at = _parsed(told.get("again_at"))
         if again_at is not None and clock.now() < again_at:
-            self._check_clock(selection, _parsed(told.get("as_of")))
-            return None
+            age = clock.now() - (_parsed(told.get("as_of")) or clock.now())
+            most = selection.stale_after_seconds
+            if most is None or age <= timedelta(seconds=most):
+                return None  # an old one is asked for all the same: it may have been replaced
         url = self._url(selection)
         system = await self._document(url)
-        named = gbfs_feed.addresses(host_of(url), system, selection.language)
+        named = await asyncio.to_thread(
+            gbfs_feed.addresses, host_of(url), system, selection.language
+        )
         read = {name: await self._document(joined(url, at)) for name, at in named.items()}
         information, status = (read[name] for name in gbfs_feed.FEEDS)
         as_of = gbfs_feed.told_at(status)

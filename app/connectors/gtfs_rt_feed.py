@@ -5,6 +5,7 @@ can be stays empty, and never becomes another one.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ from app.connectors.errors import SourceBroken, SourceChanged
 if TYPE_CHECKING:
     from google.transit import gtfs_realtime_pb2 as rt
 
+_MOST: Final = 200_000  # entities, and stops: each takes a few bytes, and its record a thousand
+_LONGEST_NAME: Final = 1_000  # stands again in the record of each stop
 _LAST_SECOND: Final = 4_102_444_800  # 2100: what is later was written in other units
 _TRIP: Final = ("trip_id", "route_id", "direction_id", "start_date", "start_time")
 _VEHICLE: Final = ("vehicle_id", "vehicle_label", "license_plate")
@@ -35,6 +38,10 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 _MEMBERS: Final = {"vehicle_positions": "vehicle", "trip_updates": "trip_update", "alerts": "alert"}
 
 
+class _TooLong(Exception):
+    """A name that is none."""
+
+
 def read(host: str, body: bytes) -> "rt.FeedMessage":
     """A whole feed. Raises `SourceBroken` for what is none, and for one of changes alone."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - slow, and needed by few
@@ -51,21 +58,35 @@ def read(host: str, body: bytes) -> "rt.FeedMessage":
 
 
 def told_at(message: "rt.FeedMessage") -> datetime | None:
-    """When the feed was so, where its header tells."""
-    return _moment(message.header.timestamp)
+    """When the feed was so, be it in milliseconds; without a word in its header, as the newest of
+    its vehicles and trips has it."""
+    told = message.header.timestamp or max(
+        (each.vehicle.timestamp or each.trip_update.timestamp for each in message.entity),
+        default=0,
+    )
+    return _moment(told) or _moment(told // 1_000)
 
 
 def records(host: str, message: "rt.FeedMessage", feed: str, language: str) -> list[dict[str, Any]]:
-    """The records of one sort of entity. Raises `SourceChanged` where all are of another."""
+    """The records of one sort of entity. Raises `SourceChanged` where all are of another, and
+    `SourceBroken` for more than anybody runs."""
     member = _MEMBERS[feed]
+    if len(message.entity) > _MOST or sum(map(_stop_count, message.entity)) > _MOST:
+        raise SourceBroken(source=host, at="too_many", detail=_MOST)
     entities = [each for each in message.entity if not each.is_deleted]
     its = [each for each in entities if each.HasField(member)]
     if entities and not its:
         raise SourceChanged(source=host, at="shape", detail=feed)
     try:
         return _of(feed, its, language)
+    except _TooLong as exc:
+        raise SourceBroken(source=host, at="format", detail="GTFS Realtime") from exc
     except UnicodeDecodeError as exc:
         raise SourceBroken(source=host, at="charset", detail="UTF-8") from exc
+
+
+def _stop_count(entity: "rt.FeedEntity") -> int:
+    return len(entity.trip_update.stop_time_update)
 
 
 def _of(feed: str, its: list["rt.FeedEntity"], language: str) -> list[dict[str, Any]]:
@@ -81,7 +102,7 @@ def _position(entity: "rt.FeedEntity") -> dict[str, Any]:
     vehicle = entity.vehicle
     place = vehicle.position if vehicle.HasField("position") else None
     return {
-        "id": _plain(entity.id), **_trip(vehicle.trip), **_vehicle(vehicle.vehicle), **_place(place),
+        "id": _told(entity, "id"), **_trip(vehicle.trip), **_vehicle(vehicle.vehicle), **_place(place),
         "bearing": _number(place, "bearing"), "speed": _number(place, "speed"),
         "stop_id": _told(vehicle, "stop_id"),
         "stop_sequence": _told(vehicle, "current_stop_sequence"),
@@ -94,7 +115,7 @@ def _position(entity: "rt.FeedEntity") -> dict[str, Any]:
 
 def _stops(entity: "rt.FeedEntity") -> Iterator[dict[str, Any]]:
     """A record for each stop that is told of; one for a trip of which none is."""
-    update, entity_id = entity.trip_update, _plain(entity.id)
+    update, entity_id = entity.trip_update, _told(entity, "id")
     its = {
         "entity_id": entity_id, **_trip(update.trip),
         "trip_relationship": _word(update.trip, "schedule_relationship"),
@@ -103,10 +124,13 @@ def _stops(entity: "rt.FeedEntity") -> Iterator[dict[str, Any]]:
     }  # fmt: skip
     if not update.stop_time_update:
         yield {"id": entity_id, **its}
+    visits = Counter[Any]()  # a line that is a ring comes by again, and few number its stops
     for stop in update.stop_time_update:
         sequence, stop_id = _told(stop, "stop_sequence"), _told(stop, "stop_id")
+        name = stop_id if sequence is None else sequence
+        visits[name] += 1
         yield {
-            "id": f"{entity_id}/{stop_id if sequence is None else sequence}", **its,
+            "id": f"{entity_id}/{name}" + (f"#{visits[name]}" if visits[name] > 1 else ""), **its,
             "stop_sequence": sequence, "stop_id": stop_id,
             "stop_relationship": _word(stop, "schedule_relationship"),
             **_event(stop, "arrival"), **_event(stop, "departure"),
@@ -124,7 +148,7 @@ def _alert(entity: "rt.FeedEntity", language: str) -> dict[str, Any]:
     ends = [_moment(each.end) for each in alert.active_period]
     informed = alert.informed_entity
     return {
-        "id": _plain(entity.id),
+        "id": _told(entity, "id"),
         # A period without a start or an end is open there, and so are all of them together.
         "active_from": _text(min((each for each in starts if each), default=None))
         if all(starts) else None,
@@ -188,7 +212,11 @@ def _single(number: float) -> float:
 
 def _told(message: Any, name: str) -> Any:
     found = getattr(message, name) if message.HasField(name) else None
-    return _plain(found) if isinstance(found, bytes) else found
+    if not isinstance(found, str | bytes):
+        return found
+    if len(found) > _LONGEST_NAME:
+        raise _TooLong
+    return _plain(found)
 
 
 def _plain(text: str | bytes) -> str:

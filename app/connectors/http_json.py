@@ -6,18 +6,17 @@ A number keeps its digits, an answer is a whole one or none, and no page leads t
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from pydantic import Field, StringConstraints
 
 from app.connectors.connection import Connection
-from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
+from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import (
     SILENT_SECONDS,
     WRITTEN_HERE,
@@ -27,8 +26,25 @@ from app.connectors.frame import (
     Known,
     Means,
     Proposal,
+    Relayed,
+    Rows,
     Shape,
 )
+from app.connectors.json_asked import asked_part, parameters
+from app.connectors.json_pages import (
+    ByOffset,
+    ByPage,
+    OnePage,
+    Page,
+    Paging,
+    ParameterName,
+    Pointer,
+    Walk,
+    asked_with,
+    following,
+    found_at,
+)
+from app.connectors.linkage_page import linkage_page
 from app.connectors.web import (
     Address,
     NoProof,
@@ -37,18 +53,20 @@ from app.connectors.web import (
     below,
     check_is_no_page,
     conditions,
+    freshness,
     host_of,
     is_same_origin,
-    joined,
     validators,
 )
 from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
+from app.query.question import Question
 
 # Its records take many times as much while they are held, and reading them holds up everybody.
 _MOST_PAGE: Final = 16 << 20
 _MOST_PAGES: Final = 100_000
 _PAGE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=120, silent_seconds=SILENT_SECONDS)
+_LIVE: Final = Bounds(most_bytes=_MOST_PAGE, seconds=60, silent_seconds=SILENT_SECONDS)
 _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker to wait
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
@@ -58,52 +76,6 @@ _CHARSETS: Final = {
     "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
     "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
 }  # fmt: skip
-_NEXT: Final = re.compile(r'<([^<>]*)>(?=[^,<]*;\s*rel="?(?:[a-z ]+ )?next(?:[ ";,]|$))')
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-_Pointer = Annotated[str, StringConstraints(max_length=500, pattern=r"^(/([^~]|~[01])*)?$")]
-_Size = Annotated[int, Field(ge=1, le=100_000)]
-
-
-class OnePage(Shape):
-    """All records stand in one answer."""
-
-    style: Literal["none"] = "none"
-
-
-class ByPage(Shape):
-    """`?page=1`, `?page=2`, … until one has no record, or fewer than `size`."""
-
-    style: Literal["page"]
-    parameter: _Name = "page"
-    first: Annotated[int, Field(ge=0, le=1)] = 1
-    size_parameter: _Name | None = None
-    size: _Size | None = None
-
-
-class ByOffset(Shape):
-    """`?offset=0&limit=100`, `?offset=100&limit=100`, …"""
-
-    style: Literal["offset"]
-    parameter: _Name = "offset"
-    size_parameter: _Name = "limit"
-    size: _Size = 1_000
-
-
-class ByCursor(Shape):
-    """Each answer names the next one at `next`: a value for `parameter`, or a whole address."""
-
-    style: Literal["cursor"]
-    parameter: _Name = "cursor"
-    next: _Pointer
-
-
-class ByLink(Shape):
-    """`Link: <…>; rel="next"` (RFC 8288)."""
-
-    style: Literal["link"]
-
-
-Paging = Annotated[OnePage | ByPage | ByOffset | ByCursor | ByLink, Field(discriminator="style")]
 
 
 class HttpJsonSettings(Shape):
@@ -118,40 +90,20 @@ class HttpJsonSelection(Shape):
     """Which records: a path below the base, what is asked for, and where in the answer they are."""
 
     path: Annotated[str, StringConstraints(max_length=1_000)] = ""
-    query: Annotated[dict[_Name, Annotated[str, StringConstraints(max_length=1_000)]],
+    query: Annotated[dict[ParameterName, Annotated[str, StringConstraints(max_length=1_000)]],
                      Field(max_length=50, default_factory=dict)]  # fmt: skip
-    rows: _Pointer = Field(default="", description="JSON pointer to the list (RFC 6901)")
+    rows: Pointer = Field(default="", description="JSON pointer to the list (RFC 6901)")
     paging: Paging = Field(default_factory=OnePage)
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """One answer: the records, and what may lead to the next."""
-
-    document: Any
-    records: list[dict[str, Any]]
-    headers: Mapping[str, str]
-    digest: bytes
-
-
-@dataclass(slots=True)
-class _Walk:
-    """How far we have come."""
-
-    pages: int = 0
-    rows: int = 0
-    first: int = 0  # records of the first page
-
-    def take(self, page: _Page) -> None:
-        """Count a page."""
-        self.first = self.first if self.pages else len(page.records)
-        self.pages += 1
-        self.rows += len(page.records)
-
-    def is_last(self, page: _Page, size: int | None) -> bool:
-        """Whether nothing follows. A source that gives fewer at a time than it was asked for is
-        gone on with: only one that has given a full page ends with a shorter one."""
-        return not page.records or (self.first == size and len(page.records) < self.first)
+    equals: Annotated[
+        dict[ParameterName, ParameterName], Field(max_length=50, default_factory=dict)
+    ] = Field(
+        description="Live: by a member of the records the parameter that asks for one value of it"
+    )
+    linkage: bool = Field(
+        default=False,
+        description="Live: its records come in the very words of the Linkage Interface, and pages"
+        " of them are passed on as they are",
+    )
 
 
 class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
@@ -162,7 +114,9 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
     title_en = "HTTP interface (JSON)"
     settings_shape: ClassVar[type[Shape]] = HttpJsonSettings
     selection_shape: ClassVar[type[Shape]] = HttpJsonSelection
-    capabilities = Capabilities(notices_changes=True, discovers=True)
+    capabilities = Capabilities(
+        notices_changes=True, discovers=True, answers=True, filters=True, pages=True
+    )
 
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
@@ -195,6 +149,83 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                 lines, "records.ndjson", WRITTEN_HERE, validators(page.headers) if is_one else None
             )
 
+    def part(self, selection: HttpJsonSelection, question: Question) -> Question:
+        """Equality with what has a parameter, and a page where nothing else is asked."""
+        return asked_part(question, self._free(selection))
+
+    @asynccontextmanager
+    async def fetch(
+        self, selection: HttpJsonSelection, question: Question, known: Known | None = None
+    ) -> AsyncIterator[Rows | None]:
+        """Page after page, until there are as many records as are wanted."""
+        if self.part(selection, question) != question:
+            why_ja = "条件か並べ替えを扱えません"
+            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
+        url = asked_with(self._first(selection), parameters(question, self._free(selection)))
+        skip = question.offset
+        if isinstance(selection.paging, ByOffset):
+            size = min(selection.paging.size, question.limit or selection.paging.size)
+            url = asked_with(url, {selection.paging.parameter: str(skip),
+                              selection.paging.size_parameter: str(size)})  # fmt: skip
+            skip = 0
+        is_one = isinstance(selection.paging, OnePage)
+        page = await self._asked(url, selection.rows, known if is_one else None, _LIVE)
+        if page is None:
+            yield None
+            return
+        fresh, may_be_kept = freshness(page.headers)
+        async with aclosing(self._batches(page, url, selection, skip, question.limit)) as batches:
+            yield Rows(
+                batches, validators=validators(page.headers) if is_one else None,
+                fresh_seconds=fresh, may_be_kept=may_be_kept,
+            )  # fmt: skip
+
+    async def _batches(
+        self, page: Page, url: str, selection: HttpJsonSelection, skip: int, limit: int | None
+    ) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
+        """Records behind the first `skip`, `limit` of them; an offset counts on from its first."""
+        paging, walk, left = selection.paging, Walk(), limit
+        if isinstance(paging, ByOffset):
+            asked = dict(parse_qsl(urlsplit(url).query))
+            walk.rows = int(asked[paging.parameter])
+            paging = paging.model_copy(update={"size": int(asked[paging.size_parameter])})
+        for _ in range(_MOST_PAGES):
+            records, skip = page.records[skip:], max(skip - len(page.records), 0)
+            if left is not None:
+                records, left = records[:left], max(left - len(records), 0)
+            if records:
+                yield records
+            walk.take(page)
+            onward = None if left == 0 else following(page, url, paging, walk)
+            if onward is None:
+                return
+            if onward == url or not is_same_origin(onward, self.settings.base):
+                raise SourceBroken(source=host_of(url), at="redirect")
+            url = onward
+            found = await self._asked(url, selection.rows, None, _LIVE)
+            if found is None:
+                break
+            page = found
+        raise SourceBroken(source=host_of(url), at="loop")
+
+    def relays(self, selection: HttpJsonSelection) -> bool:
+        """Where the selection says that its words are ours."""
+        return selection.linkage
+
+    @asynccontextmanager
+    async def relay(
+        self, selection: HttpJsonSelection, question: Question
+    ) -> AsyncIterator[Relayed]:
+        """The first page, as the Linkage Interface has it."""
+        url = asked_with(self._first(selection), {
+            "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
+        })  # fmt: skip
+        headers = {"Accept": "application/json"}
+        async with self._web.get(url, bounds=_LIVE, headers=headers, is_quick=True) as answer:
+            check_is_no_page(answer)
+            body = b"".join([piece async for piece in answer.pieces])
+            yield linkage_page(answer.host, body)
+
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
         page = await self._page(self.settings.base, None)
@@ -209,6 +240,12 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             if _are_records(value)
         ]
 
+    def _free(self, selection: HttpJsonSelection) -> dict[str, str]:
+        """The parameters that a question may set: those of which the selection says nothing, or it
+        could ask for what the selection leaves out."""
+        said = {name for name, _ in parse_qsl(urlsplit(self._first(selection)).query, True)}
+        return {name: asked for name, asked in selection.equals.items() if asked not in said}
+
     def _first(self, selection: HttpJsonSelection) -> str:
         base = self.settings.base
         url = below(base, selection.path) if selection.path else base
@@ -220,14 +257,14 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                     asked[sized] = str(size)
             case ByOffset(parameter=name, size_parameter=sized, size=size):
                 asked |= {name: "0", sized: str(size)}
-        return _with(url, asked)
+        return asked_with(url, asked)
 
     async def _lines(
-        self, page: _Page, url: str, selection: HttpJsonSelection, first: int | None
+        self, page: Page, url: str, selection: HttpJsonSelection, first: int | None
     ) -> AsyncGenerator[bytes, None]:
         """Each page's records, encoded; `first` pages are enough where only so many rows are."""
         seen: set[bytes] = set()
-        walk = _Walk()
+        walk = Walk()
         for _ in range(_MOST_PAGES):
             if page.digest in seen:
                 raise SourceBroken(source=host_of(url), at="loop")
@@ -235,19 +272,19 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             if page.records:
                 yield await asyncio.to_thread(_encoded, page.records)
             walk.take(page)
-            following = _following(page, url, selection.paging, walk)
-            if following is None or (first is not None and walk.rows >= first):
+            onward = following(page, url, selection.paging, walk)
+            if onward is None or (first is not None and walk.rows >= first):
                 return
-            if not is_same_origin(following, self.settings.base):
+            if not is_same_origin(onward, self.settings.base):
                 raise SourceBroken(source=host_of(url), at="redirect")
-            url = following
+            url = onward
             found = await self._page(url, selection.rows)
             if found is None:
                 break
             page = found
         raise SourceBroken(source=host_of(url), at="loop")
 
-    async def _page(self, url: str, rows: str | None, known: Known | None = None) -> _Page | None:
+    async def _page(self, url: str, rows: str | None, known: Known | None = None) -> Page | None:
         """One page, asked for again where the source asks for a moment; None for a 304."""
         for tried in range(_MOST_WAITS):
             try:
@@ -259,9 +296,12 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                 await asyncio.sleep(wait)
         return None
 
-    async def _asked(self, url: str, rows: str | None, known: Known | None) -> _Page | None:
+    async def _asked(
+        self, url: str, rows: str | None, known: Known | None, bounds: Bounds = _PAGE
+    ) -> Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        async with self._web.get(url, bounds=_PAGE, headers=headers) as answer:
+        is_live = bounds is _LIVE
+        async with self._web.get(url, bounds=bounds, headers=headers, is_quick=is_live) as answer:
             if answer.status == 304:
                 return None
             check_is_no_page(answer)
@@ -269,22 +309,22 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             async for piece in answer.pieces:
                 body += piece
         if len(body) < _IN_LOOP:
-            return _read(answer, bytes(body), rows)
-        return await asyncio.to_thread(_read, answer, bytes(body), rows)
+            return _read(answer, bytes(body), rows, is_plain=is_live)
+        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_live)
 
 
-def _read(answer: Streamed, body: bytes, rows: str | None) -> _Page:
-    document = _parsed(answer, body)
+def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
+    document = _parsed(answer, body, _PLAIN if is_plain else _KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:
-        found = _at(document, rows)
+        found = found_at(document, rows)
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
             raise SourceChanged(source=answer.host, at="shape", detail=rows or "/")
         records = found
-    return _Page(document, records, answer.headers, hashlib.sha256(body).digest())
+    return Page(document, records, answer.headers, hashlib.sha256(body).digest())
 
 
-def _parsed(answer: Streamed, body: bytes) -> Any:
+def _parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
     _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = named.partition(";")[0].strip('" ') or "utf-8"
     codec = _CHARSETS.get(charset)
@@ -298,7 +338,7 @@ def _parsed(answer: Streamed, body: bytes) -> Any:
     if text.lstrip()[:1] == "<":
         raise SourceBroken(source=answer.host, at="html")
     try:
-        return json.loads(text, parse_float=_kept, parse_int=_whole, parse_constant=_refused)
+        return json.loads(text, parse_constant=_refused, **numbers)
     except (ValueError, RecursionError) as exc:
         raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
 
@@ -312,6 +352,10 @@ def _whole(number: str) -> int | orjson.Fragment:
     return int(number) if len(number) < 19 else orjson.Fragment(number.encode())
 
 
+_KEPT: Final[Mapping[str, Any]] = {"parse_float": _kept, "parse_int": _whole}
+_PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal}  # a number as Python has one
+
+
 def _refused(word: str) -> None:
     raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
 
@@ -321,58 +365,6 @@ def _encoded(records: list[dict[str, Any]]) -> bytes:
         return b"".join(orjson.dumps(each) + b"\n" for each in records)
     except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
         raise SourceBroken(source="-", at="format", detail="JSON") from exc
-
-
-def _following(page: _Page, url: str, paging: Any, walk: _Walk) -> str | None:
-    """The address of the next page; None behind the last."""
-    match paging:
-        case ByLink():
-            found = _NEXT.search(page.headers.get("link", ""))
-            return joined(url, found[1]) if found else None
-        case ByCursor(parameter=name, next=pointer):
-            cursor = _cursor(page, url, pointer)
-            if cursor is None:
-                return None
-            is_address = cursor.startswith(("http://", "https://", "/"))
-            return joined(url, cursor) if is_address else _with(url, {name: cursor})
-        case ByPage(parameter=name, first=first, size=size):
-            return None if walk.is_last(page, size) else _with(url, {name: str(first + walk.pages)})
-        case ByOffset(parameter=name, size=size):
-            return None if walk.is_last(page, size) else _with(url, {name: str(walk.rows)})
-    return None
-
-
-def _cursor(page: _Page, url: str, pointer: str) -> str | None:
-    """What leads on; None where the source says that nothing does. What is neither is not taken
-    for an end: half of the records would pass for all of them."""
-    found = _at(page.document, pointer)
-    if found in (None, "", 0):  # and False, which is 0
-        return None
-    if isinstance(found, orjson.Fragment):
-        return orjson.dumps(found).decode()
-    if isinstance(found, bool) or not isinstance(found, str | int):
-        raise SourceChanged(source=host_of(url), at="shape", detail=pointer)
-    return str(found)
-
-
-def _with(url: str, asked: Mapping[str, str]) -> str:
-    parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True)
-            if name not in asked]  # fmt: skip
-    return urlunsplit(parts._replace(query=urlencode([*kept, *asked.items()]), fragment=""))
-
-
-def _at(document: Any, pointer: str) -> Any:
-    """What a JSON pointer names (RFC 6901); None where there is nothing."""
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, dict):
-            document = document.get(name)
-        elif isinstance(document, list) and name.isdigit() and int(name) < len(document):
-            document = document[int(name)]
-        else:
-            return None
-    return document
 
 
 def _escaped(name: str) -> str:

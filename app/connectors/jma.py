@@ -17,6 +17,8 @@ from app.query.codes import check_digit
 STATUSES: Final = ("通常", "訓練", "試験")
 _CANCELLED: Final = "取消"
 _SKEW: Final = timedelta(hours=1)
+_LONGEST_TEXT: Final = 10_000  # stands again in the record of each place
+_MOST_SAID: Final = 1_000_000  # signs of all places together, a hundred for each and its kinds
 _TYPES: Final = ("発表", "訂正", _CANCELLED, "遅延")
 _REPORT: Final = "{http://xml.kishou.go.jp/jmaxml1/}"
 _HEAD: Final = "{http://xml.kishou.go.jp/jmaxml1/informationBasis1/}"
@@ -66,8 +68,10 @@ class Event:
 
     @property
     def series(self) -> str:
-        """What later telegrams of the same share with it."""
-        return "/".join(filter(None, (self.title, self.office, self.event_id)))
+        """What later telegrams of the same share with it; the place of what is not there stays, so
+        that no event is called as a place of another is."""
+        named = (self.title, self.office, self.event_id or "")
+        return "/".join(each.replace("/", "%2F") for each in named)
 
     @property
     def sent(self) -> datetime:
@@ -84,10 +88,9 @@ class Event:
         """This or the one before, whichever is the last word; one that takes back says of where."""
         if before is None:
             return self
-        if before.sent > self.sent:
-            return before
-        is_bare = self.info_type == _CANCELLED and not self.areas
-        return replace(self, areas=before.areas) if is_bare else self
+        last, other = (before, self) if before.sent > self.sent else (self, before)
+        is_bare = last.info_type == _CANCELLED and not last.areas
+        return replace(last, areas=other.areas) if is_bare else last
 
     def state(self, area: Area | None, now: datetime) -> str:
         """Whether it holds there now."""
@@ -152,7 +155,7 @@ def event_of(host: str, body: bytes, telegram: str) -> Event:
         if value is None:
             raise SourceChanged(source=host, at="shape", detail=name)
         needed[name] = value
-    return Event(
+    event = Event(
         **needed,
         head_title=_said(head, "Title"),
         event_id=_said(head, "EventID"),
@@ -163,13 +166,18 @@ def event_of(host: str, body: bytes, telegram: str) -> Event:
         valid_until=_moment(head, "ValidDateTime"),
         headline=text(head.find(f"{_HEAD}Headline/{_HEAD}Text")),
         telegram=telegram,
-        areas=tuple(_areas(head).values()),
+        areas=tuple(_areas(host, head).values()),
     )
+    for name in _OF_EVENT:
+        if len(getattr(event, name) or "") > _LONGEST_TEXT:
+            raise SourceChanged(source=host, at="shape", detail=name)
+    return event
 
 
-def _areas(head: Any) -> dict[str, Area]:
+def _areas(host: str, head: Any) -> dict[str, Area]:
     """Every place that the headline names, once, with all that holds there."""
     found: dict[str, Area] = {}
+    said = 0
     for item in head.iterfind(f"{_HEAD}Headline/{_HEAD}Information/{_HEAD}Item"):
         kinds = item.findall(f"{_HEAD}Kind")
         names = tuple(filter(None, (_said(each, "Name") for each in kinds)))
@@ -180,6 +188,9 @@ def _areas(head: Any) -> dict[str, Area]:
                 if code is None:
                     continue
                 before = found.get(code) or Area(code, _said(area, "Name"), areas.get("codeType"))
+                said += 100 + sum(map(len, (code, *before.kinds, *names, *codes)))
+                if said > _MOST_SAID:
+                    raise SourceBroken(source=host, at="too_many", detail=_MOST_SAID // 100)
                 found[code] = replace(
                     before,
                     kinds=tuple(dict.fromkeys((*before.kinds, *names))),

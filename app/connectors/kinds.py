@@ -18,11 +18,16 @@ log = structlog.get_logger()
 GROUP: Final = "urbanos.connectors"
 # Imported when first needed: most processes never meet most kinds.
 _OWN: Final[Mapping[str, str]] = {
+    "agent": "app.connectors.agent:AgentConnector",
+    "ckan": "app.connectors.ckan:CkanConnector",
     "file": "app.connectors.file:FileConnector",
+    "fixed_width": "app.connectors.fixed_width:FixedWidthConnector",
     "gtfs_rt": "app.connectors.gtfs_rt:GtfsRtConnector",
     "http_json": "app.connectors.http_json:HttpJsonConnector",
+    "linkage": "app.connectors.linkage:LinkageConnector",
     "mqtt": "app.connectors.mqtt:MqttConnector",
     "ngsi": "app.connectors.ngsi:NgsiConnector",
+    "ogc": "app.connectors.ogc:OgcConnector",
     "soap": "app.connectors.soap:SoapConnector",
     "sql": "app.connectors.sql:SqlConnector",
     "xml_feed": "app.connectors.xml_feed:XmlFeedConnector",

@@ -286,16 +286,17 @@ class SoapConnector(Connector[SoapSettings, SoapSelection]):
     async def _page(
         self, service: _Service, selection: SoapSelection, arguments: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], str]:
-        hidden = _flat(parted(self.settings)[1])
         message = await asyncio.to_thread(self._message, service, selection, arguments)
         answer = await self._web.send(
             "POST", message.address, headers=message.headers, content=message.body, bounds=_ANSWER,
             fine=_FAULTS,
         )  # fmt: skip
 
+        hidden = [*_flat(parted(self.settings)[1]), *self._web.sent]
+
         def read() -> tuple[list[dict[str, Any]], str]:
             envelope = envelope_of(answer, hidden)
-            found = rows_of(envelope, selection.path)
+            found = rows_of(answer.host, envelope, selection.path)
             if not found:
                 service.described.check_answer(selection.operation, envelope, selection.path)
             return found, digest(found)

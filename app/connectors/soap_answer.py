@@ -20,6 +20,7 @@ _CREDENTIALS: Final = frozenset((
     "SecurityTokenUnavailable", "UnsupportedSecurityToken", "UnsupportedAlgorithm",
 ))  # fmt: skip
 _LONGEST_TEXT: Final = 200
+_LONGEST_NAME: Final = 200  # of a member within members; it stands before each of its own
 
 
 def envelope_of(answer: Answer, hidden: Sequence[str] = ()) -> Any:
@@ -47,13 +48,22 @@ def envelope_of(answer: Answer, hidden: Sequence[str] = ()) -> Any:
     return root
 
 
-def rows_of(envelope: Any, path: Sequence[str]) -> list[dict[str, Any]]:
-    """The elements at a path below the first of the body; without one, that first itself."""
+class _TooDeep(Exception):
+    """Members within members without end."""
+
+
+def rows_of(host: str, envelope: Any, path: Sequence[str]) -> list[dict[str, Any]]:
+    """The elements at a path below the first of the body; without one, that first itself.
+
+    Raises `SourceBroken` for what no table holds."""
     body = next(each for each in envelope if local(each) == "Body")
     found = list(body)[:1]
     for name in path:
         found = [child for each in found for child in each if local(child) == name]
-    return [_record(each) for each in found]
+    try:
+        return [_record(each) for each in found]
+    except _TooDeep as exc:
+        raise SourceBroken(source=host, at="format", detail="SOAP") from exc
 
 
 def _record(element: Any) -> dict[str, Any]:
@@ -73,6 +83,8 @@ def _record(element: Any) -> dict[str, Any]:
 
 def _put(made: dict[str, Any], name: str, element: Any) -> None:
     if len(element):
+        if len(name) > _LONGEST_NAME:
+            raise _TooDeep
         for child in element:
             _put(made, f"{name}.{local(child)}", child)
         return
@@ -104,7 +116,13 @@ def _fault(host: str, fault: Any, hidden: Sequence[str]) -> SourceBroken | Sourc
 
 def _bounded(said: str, hidden: Sequence[str]) -> str:
     """A sentence that may be shown: short, of one line, without a number of anybody or a secret."""
-    line = "".join(sign if sign.isprintable() else " " for sign in " ".join(said.split()))
-    if not line or holds_number(line.encode()) or any(word in line for word in hidden):
+    line = _of_one_line(said)
+    if not line or holds_number(line.encode()):
+        return "-"
+    if any(_of_one_line(word) in line for word in hidden):
         return "-"
     return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
+
+
+def _of_one_line(said: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in " ".join(said.split()))

@@ -5,7 +5,14 @@ redirect to another.
 """
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
@@ -22,6 +29,7 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import Known, Shape
+from app.kit import passage
 from app.kit.outbound import (
     Answer,
     Bounds,
@@ -58,7 +66,8 @@ def _is_free(header: str) -> str:
     return header
 
 
-def _is_visible(key: SecretStr) -> SecretStr:
+def is_visible(key: SecretStr) -> SecretStr:
+    """A key that a header takes. Raises `PydanticCustomError`."""
     if not all("!" <= sign <= "~" for sign in key.get_secret_value()):
         raise PydanticCustomError("not_visible", "A header takes visible ASCII characters alone.")
     return key
@@ -83,7 +92,7 @@ class KeyInHeader(Shape):
 
     type: Literal["api_key"]
     header: _HeaderName = "X-API-Key"
-    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(_is_visible)]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=4_000), AfterValidator(is_visible)]
 
 
 class Basic(Shape):
@@ -124,25 +133,43 @@ class Web:
 
     @asynccontextmanager
     async def get(
-        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        bounds: Bounds,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        content: bytes | None = None,
+        takes: Sequence[int] = (200,),
+        is_quick: bool = False,
     ) -> AsyncIterator[Streamed]:
-        """The answer while it comes: 200, and 304 to who asks by a condition.
+        """The answer while it comes: 200 or what is taken, and 304 to who asks by a condition.
+        `is_quick`: somebody waits for a GET at request time.
 
         Raises `SourceError` and `OutboundRefused`.
         """
         own, at = _origin(url), url
         is_conditional = any(name.startswith("If-") for name in headers or ())
+        is_kept = self._token is not None
         for _ in range(_MOST_REDIRECTS + 1):
             is_own = _origin(at) == own
-            proven = await self._proven() if is_own else {}
+            proven = await self._proven(at) if is_own else {}
             with told():
-                asking = self.outbound.stream(
-                    "GET", at, headers={**(headers or {}), **proven}, bounds=bounds,
-                    shows_redirects=True, way=self.way if is_own else self.way.unproven,
-                )  # fmt: skip
+                sent = {**(headers or {}), **passage.sent(), **proven}
+                if is_quick and self.way == Way():
+                    asking = self.outbound.quick(at, headers=sent, bounds=bounds)
+                else:
+                    asking = self.outbound.stream(
+                        method, at, headers=sent, content=content, bounds=bounds,
+                        shows_redirects=True, way=self.way if is_own else self.way.unproven,
+                    )  # fmt: skip
                 async with asking as answer:
+                    if answer.status == 401 and is_kept:  # a token lapses: a new one may do
+                        is_kept, self._token = False, None
+                        continue
                     if answer.status not in (301, 302, 303, 307, 308):
-                        if not (is_conditional and answer.status == 304):
+                        is_same = is_conditional and answer.status == 304
+                        if not is_same and answer.status not in takes:
                             check_status(answer.host, answer.status, answer.headers)
                         async with aclosing(_told_pieces(answer.pieces)) as pieces:
                             yield replace(answer, pieces=pieces)
@@ -158,11 +185,19 @@ class Web:
 
         Raises `SourceError` and `OutboundRefused`.
         """
+        body = bytearray()
         with told():
-            answer = await self.outbound.fetch(
-                method, url, headers={**headers, **await self._proven()}, content=content,
-                bounds=bounds, way=self.way,
+            sent = {**headers, **passage.sent(), **await self._proven(url)}
+            asking = self.outbound.stream(
+                method, url, headers=sent, content=content, bounds=bounds, shows_redirects=True,
+                way=self.way,
             )  # fmt: skip
+            async with asking as came:
+                if 300 <= came.status < 400:
+                    raise SourceBroken(source=came.host, at="redirect")
+                async for piece in came.pieces:
+                    body += piece
+        answer = Answer(came.host, came.status, came.headers, bytes(body))
         if answer.status not in fine:
             check_status(answer.host, answer.status, answer.headers)
         return answer
@@ -177,13 +212,20 @@ class Web:
             if refusal.at not in ("missing", "permission", "status"):
                 raise
 
-    async def _proven(self) -> dict[str, str]:
+    @property
+    def sent(self) -> list[str]:
+        """What proves us as it is sent, where that is no word of the settings: as secret as those."""
+        pair = [_pair(self.proof)] if isinstance(self.proof, Basic) else []
+        return [*pair, *([self._token] if self._token is not None else [])]
+
+    async def _proven(self, url: str) -> dict[str, str]:
+        """What proves us to the source, for a request of this address."""
+        del url  # each of these proofs is good for all of them
         match self.proof:
             case KeyInHeader(header=header, key=key):
                 return {header: key.get_secret_value()}
-            case Basic(user=user, password=password):
-                pair = f"{user}:{password.get_secret_value()}".encode()
-                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            case Basic():
+                return {"Authorization": f"Basic {_pair(self.proof)}"}
             case ClientCredentials():
                 return {"Authorization": f"Bearer {await self._bearer(self.proof)}"}
         return {}
@@ -211,6 +253,10 @@ class Web:
             raise SourceBroken(source=answer.host, at="format", detail="OAuth")
         self._token = token
         return token
+
+
+def _pair(by: Basic) -> str:
+    return base64.b64encode(f"{by.user}:{by.password.get_secret_value()}".encode()).decode()
 
 
 @contextmanager
@@ -256,9 +302,8 @@ def check_status(host: str, status: int, headers: Mapping[str, str]) -> None:
         after = _seconds(headers.get("retry-after"))
         if status == 429 or after is not None:
             raise SourceSlow(source=host, at="pace", after_seconds=after)
-    if status >= 500:
-        raise SourceBroken(source=host, at="server", detail=status)
-    raise SourceBroken(source=host, at="status", detail=status)
+    at = "circle" if status == 508 else "server" if status >= 500 else "status"  # RFC 5842, 7.2
+    raise SourceBroken(source=host, at=at, detail=status)
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -289,6 +334,18 @@ def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
     told = {"etag": headers.get("etag"), "last_modified": headers.get("last-modified")}
     # RFC 9110, 8.8.3 lets a tag be of any sign; one that we could not send back proves nothing.
     return {name: value for name, value in told.items() if value and value.isascii()} or None
+
+
+def freshness(headers: Mapping[str, str]) -> tuple[float, bool]:
+    """For how many seconds an answer is fresh, and whether it may be kept (RFC 9111, 4.2, 5.2.2)."""
+    words = [each.strip().lower() for each in headers.get("cache-control", "").split(",")]
+    told = dict(each.partition("=")[::2] for each in words)
+    if "no-store" in told:
+        return 0.0, False
+    if "no-cache" in told:
+        return 0.0, True
+    lasts, age = _seconds(told.get("max-age", "").strip('"')), _seconds(headers.get("age"))
+    return max((lasts or 0.0) - (age or 0.0), 0.0), True
 
 
 def below(base: str, path: str) -> str:

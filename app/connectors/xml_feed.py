@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+import structlog
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.connectors import jma
 from app.connectors.connection import Connection
-from app.connectors.errors import SourceBroken
+from app.connectors.errors import SourceBroken, SourceChanged, SourceError
 from app.connectors.feed_entries import COLUMNS, entries
 from app.connectors.feed_memory import Memory
 from app.connectors.frame import (
@@ -47,9 +48,15 @@ from app.connectors.whole import asking, whole
 from app.kit import clock
 from app.kit.outbound import Bounds
 
-_FEED: Final = Bounds(most_bytes=64 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
+log = structlog.get_logger()
+_FEED: Final = Bounds(most_bytes=16 << 20, seconds=300, silent_seconds=SILENT_SECONDS)
 _TELEGRAM: Final = Bounds(most_bytes=4 << 20, seconds=60, silent_seconds=SILENT_SECONDS)
 _AT_ONCE: Final = 200  # changes that a stream is told of
+_MOST_HELD: Final = 1_000_000  # places of the telegrams of one harvest,
+_MOST_PLACES: Final = 200_000  # and of all alerts that are known then
+# What may be amiss with one telegram, while others are well.
+_OF_ONE: Final = ("missing", "format", "charset", "shape", "too_long", "too_many", "ahead")
+_MOST_LEFT: Final = 3  # that are amiss of a few; of many, a tenth
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 _Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2,10}$")]
 _Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{2,40}$")]
@@ -78,7 +85,9 @@ class Alerts(Shape):
     """What the telegrams say that the entries lead to (気象庁防災情報XML), a record a place.
 
     One status alone: drills (訓練) and tests (試験) are a dataset of their own or none. An event
-    stays until it is taken back, replaced, or `keep_days` old.
+    stays until it is taken back, replaced, or `keep_days` old. Where what has ended is left out and
+    nothing is in force, the last that ended stands alone, marked: a table without rows is taken for
+    a failure, and readers would keep what was in force.
     """
 
     type: Literal["jma"]
@@ -258,7 +267,7 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         # That a feed has not changed helps only who remembers what it said.
         feed = await self._feed(selection, known if memory.events or memory.seen else None)
         asked, is_all = await self._learn(memory, feed, read, first)
-        found = await asyncio.to_thread(_known_alerts, memory, read)
+        found = await asyncio.to_thread(_known_alerts, host_of(feed.url), memory, read)
         packed = await asyncio.to_thread(memory.as_validators)
         sha256 = await asyncio.to_thread(digest, found)
         if not asked and known is not None and known.validators.get("sha256") == sha256:
@@ -285,32 +294,33 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         """Ask for the telegrams that are new, the newest first. How many, and whether none is left."""
         if feed.entries is None:
             return 0, True
-        titles = read.titles
-        wanted = [each for each in feed.entries if titles is None or each["title"] in titles]
-        new = [each for each in wanted if not memory.has_seen(each)]
+        wanted, new = await asyncio.to_thread(_new, memory, feed.entries, read.titles)
         asked = new[: min(first or read.most_telegrams, read.most_telegrams)]
-        came = [(entry, await self._event(feed.url, entry, read)) for entry in asked]
-        there = [(entry, event) for entry, event in came if event is not None]
-        if asked and not there:
-            raise SourceBroken(source=host_of(feed.url), at="missing", detail="HTTP 404")
-        memory.forget_all_but(wanted)
-        for entry, event in reversed(there):  # the oldest first
+        came: list[tuple[Mapping[str, Any], jma.Event]] = []
+        left: list[SourceError] = []
+        places = 0
+        for entry in asked:
+            try:
+                event = await self._event(feed.url, entry, read)
+            except (SourceBroken, SourceChanged) as refusal:
+                left.append(_left(refusal))
+                continue
+            came.append((entry, event))
+            places += len(event.areas)
+            if places > _MOST_HELD:
+                raise SourceBroken(source=host_of(feed.url), at="too_many", detail=_MOST_HELD)
+        _check_left(left, len(asked), knows=bool(came or memory.events))
+        await asyncio.to_thread(memory.forget_all_but, wanted)
+        for entry, event in reversed(came):  # the oldest first
             memory.learn(entry, event, read.status)
-        return len(there), len(there) == len(new)
+        return len(came), len(came) == len(new)
 
-    async def _event(
-        self, feed_url: str, entry: Mapping[str, Any], read: Alerts
-    ) -> jma.Event | None:
-        """What an entry's telegram says; None where it is there no more."""
+    async def _event(self, feed_url: str, entry: Mapping[str, Any], read: Alerts) -> jma.Event:
+        """What an entry's telegram says."""
         url = joined(feed_url, str(entry["link"] or ""))
         if not is_same_origin(url, feed_url) and host_of(url) not in read.hosts:
             raise SourceBroken(source=host_of(feed_url), at="redirect")
-        try:
-            found = await whole(asking(self._web, self.settings.base, url), url, _TELEGRAM)
-        except SourceBroken as refusal:
-            if refusal.at == "missing":
-                return None
-            raise
+        found = await whole(asking(self._web, self.settings.base, url), url, _TELEGRAM)
         if found is None:
             raise SourceBroken(source=host_of(url), at="status", detail=304)
         event = await asyncio.to_thread(jma.event_of, found.host, found.body, url)
@@ -318,17 +328,45 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
         return event
 
 
-def _known_alerts(memory: Memory, read: Alerts) -> list[Record]:
+def _new(
+    memory: Memory, listed: Sequence[Mapping[str, Any]], titles: Sequence[str] | None
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The entries that are wanted, and those of them that were not read yet."""
+    wanted = [each for each in listed if titles is None or each["title"] in titles]
+    return wanted, [each for each in wanted if not memory.has_seen(each)]
+
+
+def _left(refusal: SourceError) -> SourceError:
+    """What is amiss with one telegram is told to the operator, and it is asked for again; one
+    alone does not keep the rest, a cancellation among them, from readers. Raises every other."""
+    if refusal.at not in _OF_ONE:
+        raise refusal
+    log.warning("xml_feed.telegram_left", source=refusal.named["source"], at=refusal.at)
+    return refusal
+
+
+def _check_left(left: Sequence[SourceError], asked: int, *, knows: bool) -> None:
+    """Raises the first of what is amiss where that is no longer one telegram's matter. Any number
+    may be there no more, while others are: a feed lists what was deleted for days."""
+    spoilt = [each for each in left if each.at != "missing"]
+    is_all = len(left) == asked > _MOST_LEFT
+    if left and (is_all or not knows or len(spoilt) > max(_MOST_LEFT, asked // 10)):
+        raise left[0]
+
+
+def _known_alerts(host: str, memory: Memory, read: Alerts) -> list[Record]:
     """What is known now, the oldest first, of the places that are wanted."""
     now = clock.now()
     memory.forget_before(now - timedelta(days=read.keep_days))
     events = sorted(memory.events.values(), key=lambda each: (each.sent, each.series))
+    if sum(max(len(each.areas), 1) for each in events) > _MOST_PLACES:
+        raise SourceBroken(source=host, at="too_many", detail=_MOST_PLACES)
     found: list[Record] = [record for event in events for record in event.records(now)]
     if read.areas is not None:
         beginnings = tuple(read.areas)
         found = [each for each in found if str(each.get("area_code", "")).startswith(beginnings)]
     if read.ended == "left_out":
-        found = [each for each in found if each["state"] == "in_force"]
+        found = [each for each in found if each["state"] == "in_force"] or found[-1:]
     return found
 
 
@@ -338,7 +376,8 @@ def _cut(record: Record, columns: Sequence[str]) -> Record:
 
 def _taken(marks: Mapping[str, str], now: Mapping[str, str], part: Sequence[str]) -> dict[str, str]:
     """The marks once some of what changed was told."""
-    kept = {name: mark for name, mark in marks.items() if name not in part}
+    told = set(part)
+    kept = {name: mark for name, mark in marks.items() if name not in told}
     return kept | {name: now[name] for name in part if name in now}
 
 

@@ -89,6 +89,12 @@ _REFUSED: dict[str, tuple[str, str]] = {
         "The trailer counts {said} records, but there are {counted}. Check whether some are "
         "missing, and send the file again.",
     ),
+    "fixed_width_sum": (
+        "末尾レコードの「{label}」の合計（{said}）と、実際の合計（{counted}）が違います。"
+        "途中の欠けや値の誤りがないか確かめ、送り直してください。",
+        "The trailer says that “{label}” sums up to {said}, but it is {counted}. Check whether "
+        "records are missing or wrong, and send the file again.",
+    ),
 }
 
 _REJECTED: dict[str, tuple[str, str]] = {

@@ -11,6 +11,7 @@ LOAD: Final = "load"
 FILES: Final = "files"
 ALERTS: Final = "alerts"
 HARVEST: Final = "harvest"
+EXAMINE: Final = "examine"
 _BACKLOG: Final = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created)), 0)::float8
 FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()

@@ -24,6 +24,9 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
     TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
+    LOOP = "loop"  # whoever is asked asks us again
+    BAD_ANSWER = "bad_answer"  # somebody behind us answers with what cannot be used
+    NO_ANSWER = "no_answer"  # somebody behind us does not answer in time
 
 
 @dataclass(frozen=True, slots=True)

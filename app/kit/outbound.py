@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import orjson
 
+from app.kit import trace
 from app.kit.judging import Address, Allowed, is_public, literal
+from app.kit.lean import Lean, Origin
+from app.kit.lean_asking import question
 from app.kit.outbound_refusals import (
     Cause,
     OutboundRefused,
@@ -28,7 +32,6 @@ from app.kit.outbound_refusals import (
     unusable,
 )
 from app.kit.pinned import resolved, transport
-from app.kit.tracing import traceparent
 from app.kit.ways import Clients, Way, trusting
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _AGENT: Final = "urbanos"
 _NO_WAY: Final = Way()
+_MOST_ORIGINS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Outbound:
         self._trusted = trusted
         self._resolve = resolve or resolved
         self._clients = Clients(self._client)
+        self._lean: Lean | None = None
+        self._origins: dict[tuple[str, str], Origin] = {}
 
     async def fetch(
         self,
@@ -156,19 +162,58 @@ class Outbound:
                 client = await held.enter_async_context(self._clients.of(way))
                 request = client.build_request(method, url, headers=headers, content=content)
                 request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
-                request.headers.update(traceparent())
+                request.headers.update(trace.sent())
                 if request.url.scheme == "http":  # by https it goes with CONNECT, and no further
                     request.headers.update(way.proof_to_proxy)
                 async with asyncio.timeout_at(_patience(ends_at, bounds)):
                     response = await client.send(request, stream=True)
             try:
                 _check_head(host, response, shows_redirects=shows_redirects)
-                pieces = _pieces(host, response, ends_at, bounds)
+                pieces = _pieces(host, response.aiter_raw(), ends_at, bounds)
                 async with aclosing(pieces):
                     yield Streamed(host, response.status_code, response.headers, pieces)
             finally:
                 with told(host):
                     await response.aclose()
+
+    @asynccontextmanager
+    async def quick(
+        self, url: str, *, headers: Mapping[str, str], bounds: Bounds
+    ) -> AsyncIterator[Streamed]:
+        """The same as `stream` for a GET whose redirects are shown: with less around it, for what
+        is asked at request time, by no other way than the straight one."""
+        origin = self._origin_of(url)
+        host, request = origin.host, question(url, origin, headers, agent=_AGENT)
+        ends_at = asyncio.get_running_loop().time() + bounds.seconds
+        lean = self._leanly()
+        with told(host):
+            async with asyncio.timeout_at(_patience(ends_at, bounds)):
+                answer, connection = await lean.ask(origin, request)
+        try:
+            _check_plain(host, answer.headers)
+            pieces = _pieces(host, answer.pieces(), ends_at, bounds)
+            async with aclosing(pieces):
+                yield Streamed(host, answer.status, answer.headers, pieces)
+        finally:
+            lean.give_back(origin, connection)
+
+    def _origin_of(self, url: str) -> Origin:
+        """Where an address leads, judged once. Raises `OutboundRefused`."""
+        parts = urlsplit(url)
+        named = (parts.scheme, parts.netloc)
+        found = self._origins.get(named)
+        if found is None:
+            host, is_plain = self.check(url), parts.scheme == "http"
+            found = Origin(is_plain, host.strip("[]"), parts.port or (80 if is_plain else 443))
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.clear()
+            self._origins[named] = found
+        return found
+
+    def _leanly(self) -> Lean:
+        if self._lean is None:
+            self._lean = Lean(self.addresses, self._trusted or ssl.create_default_context())
+        return self._lean
 
     def check(self, url: str, way: Way = _NO_WAY) -> str:
         """The host of an address that may be asked as far as the address itself tells, and its way.
@@ -203,6 +248,8 @@ class Outbound:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._clients.close()
+        if self._lean is not None:
+            await self._lean.close()
 
     def _judge(self, host: str, address: Address, *, is_plain: bool) -> None:
         if self._allowed.has(host, address):
@@ -272,14 +319,18 @@ def _check_head(host: str, response: "httpx.Response", *, shows_redirects: bool)
     is_redirect = 300 <= response.status_code < 400 and response.status_code != 304
     if is_redirect and not shows_redirects:
         raise unusable(host, "it sends elsewhere", "転送（リダイレクト）には従いません")
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    _check_plain(host, response.headers)
+
+
+def _check_plain(host: str, headers: Mapping[str, str]) -> None:
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise unusable(host, "it is compressed", "圧縮された応答は受け取りません")
 
 
 async def _pieces(
-    host: str, response: "httpx.Response", ends_at: float, bounds: Bounds
+    host: str, parts: AsyncIterator[bytes], ends_at: float, bounds: Bounds
 ) -> AsyncGenerator[bytes, None]:
-    parts, size = response.aiter_raw(), 0
+    size = 0
     while True:
         with told(host):
             async with asyncio.timeout_at(_patience(ends_at, bounds)):

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.kit.errors import AppError, Kind
+from app.kit.lean import LeanBroken
 
 
 class Cause(StrEnum):
@@ -86,7 +87,9 @@ def told(host: str) -> Iterator[None]:
     try:
         yield
     # A UnicodeError is of a name that no resolver can ask for.
-    except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as exc:
+    except (
+        httpx.HTTPError, aiohttp.ClientError, LeanBroken, OSError, TimeoutError, UnicodeError,
+    ) as exc:  # fmt: skip
         raise OutboundUnreachable(host=host, cause=_cause(exc)) from exc
 
 
@@ -100,7 +103,7 @@ def _cause(exc: BaseException) -> Cause:
         (Cause.TLS, (ssl.SSLError, aiohttp.ClientSSLError)),
         (Cause.SILENCE, (TimeoutError,)),
         (Cause.ANSWER, (aiohttp.ClientPayloadError, aiohttp.ClientResponseError,
-                        aiohttp.ServerDisconnectedError)),
+                        aiohttp.ServerDisconnectedError, LeanBroken)),
     )  # fmt: skip
     chain = list(_chain(exc))
     for cause, kinds in known:

@@ -62,6 +62,7 @@ def transport(
             resolver=_Judging(judged, is_plain=is_plain),  # type: ignore[arg-type]
             use_dns_cache=False,
             ssl=trusted,
+            limit=0,  # hosts that hang would take the places of those that do not
             limit_per_host=_PER_HOST,
         )
         return aiohttp.ClientSession(

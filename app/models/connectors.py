@@ -11,6 +11,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.models.base import Base
 
 
+class Mode(StrEnum):
+    """How a dataset is fed: from time to time, by asking its source whenever it is read, or by
+    listening to it."""
+
+    HARVEST = "harvest"
+    LIVE = "live"
+    STREAM = "stream"
+
+
 class HarvestState(StrEnum):
     """Every harvest ends: in ok, degraded (some rows rejected), unchanged, failed or cancelled."""
 
@@ -55,7 +64,7 @@ class Feed(Base):
     connector_id: Mapped[UUID] = mapped_column(
         ForeignKey("connector.id", ondelete="CASCADE"), index=True
     )
-    mode: Mapped[str]  # harvest, stream
+    mode: Mapped[str]  # of `Mode`
     selection: Mapped[dict[str, Any]]
     schedule: Mapped[str | None]  # cron, in the time of Japan; None: only when somebody asks
     next_at: Mapped[datetime | None]
@@ -63,6 +72,8 @@ class Feed(Base):
     # Rows of the source, and what the mapping (the dataset's, where there is none) makes of them.
     examples: Mapped[list[dict[str, Any]] | None]
     publish: Mapped[bool]
+    # Live: how long the last good answer serves while the source is away; None: not at all.
+    stale_for_seconds: Mapped[int | None]
     # What the source proves its state by, and the version that was made of that state.
     validators: Mapped[dict[str, Any] | None]
     version_number: Mapped[int | None]

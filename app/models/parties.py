@@ -181,3 +181,4 @@ class SigningKey(Base):
     sealed_private_jwk: Mapped[bytes]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+    leaked: Mapped[bool] = mapped_column(server_default=text("false"))  # dropped in an emergency

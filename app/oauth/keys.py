@@ -197,6 +197,17 @@ async def list_keys(session: AsyncSession) -> list[SigningKey]:
     return list(found)
 
 
+async def lasting_keys(session: AsyncSession, lifetime: timedelta) -> dict[str, Any]:
+    """The JWK set for documents that live longer than tokens do: also of keys that were dropped
+    within their lifetime, but of none that may have leaked. No token is ever checked with it."""
+    dropped = (SigningKey.state == "dropped") & (SigningKey.changed_at > clock.now() - lifetime)
+    its = select(SigningKey).where(
+        SigningKey.leaked.is_(False), SigningKey.state.in_(_PUBLISHED) | dropped
+    )
+    found = await session.scalars(its.order_by(SigningKey.created_at.desc(), SigningKey.kid))
+    return {"keys": [key.public_jwk for key in found]}
+
+
 async def rotate(
     session: AsyncSession,
     sealer: Sealer,
@@ -224,6 +235,7 @@ async def rotate(
         if not emergency and now - former.changed_at < LONGEST_TOKEN:
             raise RotationTooSoon(seconds=int(LONGEST_TOKEN.total_seconds()))
         _move(former, "dropped", now)
+    keys["current"].leaked = emergency
     _move(keys["current"], "dropped" if emergency else "previous", now)
     await session.flush()  # the database allows one current key
     _move(keys["next"], "current", now)

@@ -20,6 +20,7 @@ FIXED: Final[dict[str, frozenset[str]]] = {
     "findings:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
     "systems:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
     "systems:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
+    "conformance:write": frozenset({Role.DEVELOPER, Role.STEWARD, Role.OPERATOR}),
 }
 MEANINGS: Final[dict[str, str]] = {
     "catalogue:write": "register and change datasets of one's own organisation",
@@ -35,6 +36,8 @@ MEANINGS: Final[dict[str, str]] = {
     "systems:read": "read the system inventory and kartes of one's own organisation and those below"
     " it; operators and auditors all",
     "systems:write": "keep those systems, diagnose them and decide on duplicates",
+    "conformance:write": "register services of one's own organisation and have them judged; as an"
+    " operator issue and revoke certificates",
     "findings:write": "answer those findings, and say where one is told of them",
 }
 # Who somebody is, for the app that they signed in to (OpenID Connect Core, 5.4). No machine's.

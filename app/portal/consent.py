@@ -34,6 +34,7 @@ WORDS: Final[dict[str, str]] = {
     "findings:write": "指摘に対応し、その通知先を登録すること",
     "systems:read": "所属組織の情報システム台帳とカルテを見ること",
     "systems:write": "システムを登録・診断し、重複について決定すること",
+    "conformance:write": "所属組織のサービスを登録して適合試験を受けること（運営者は証明書の発行と失効）",
 }
 
 

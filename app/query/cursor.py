@@ -46,7 +46,7 @@ def decode(text: str, *, dataset_id: str) -> Cursor:
         raise InvalidCursor from None
     match parts:
         case [str(named), int(version), int(revision), str(order), *after] if (
-            named == dataset_id and 0 < version < 2**31 and 0 <= revision < 2**63 and after
+            named == dataset_id and 0 <= version < 2**31 and 0 <= revision < 2**63 and after
         ):
             return Cursor(named, version, revision, order, tuple(after))
     raise InvalidCursor

@@ -17,6 +17,7 @@ from app.kit import clock
 from app.kit.clock import TOKYO
 from app.kit.errors import Fault
 from app.models.datasets import Dataset, Run, RunState
+from app.models.parties import Organization
 from app.models.systems import System, SystemRevision
 from app.systems.description import Description
 from app.systems.lock_in import Proof
@@ -38,6 +39,8 @@ class Wanted:
 
 async def add(session: AsyncSession, organization_id: str, said: Description, *, by: str) -> System:
     """Keep a system of an organisation. Raises `SystemInvalid`."""
+    if await session.get(Organization, organization_id) is None:
+        raise SystemInvalid(faults=[_nobodys(organization_id)])
     await _check(session, organization_id, said, None)
     now = clock.now()
     system = System(
@@ -166,6 +169,13 @@ def _not_yours(at: str, code: str) -> Fault:
     return Fault(
         at, f"{code}_not_of_organization", "この組織のものを指定してください。",
         "Name one of the same organisation.",
+    )  # fmt: skip
+
+
+def _nobodys(organization_id: str) -> Fault:
+    return Fault(
+        "/organization", "organization_unknown", f"組織 {organization_id} はありません。",
+        f"There is no organisation {organization_id}.",
     )  # fmt: skip
 
 

@@ -59,6 +59,8 @@ class Rows:
     last: tuple[Any, ...]  # the position of the last row, where more follow
     joined: tuple[int, ...] = ()  # records of each joined dataset on the page
     people: tuple[str, ...] = ()  # whom the records are about, where that is to be told
+    matched: int | None = None  # all that match, where whoever read them has counted
+    told: Mapping[str, Any] | None = None  # of where they come from, where it is not from here
 
 
 @contextmanager

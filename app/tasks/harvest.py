@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.agents.relay import Patience, Relays
 from app.catalogue import connectors, harvests, runs
 from app.catalogue.harvests import Fetched, NotMine, NotYet, Work
 from app.connectors.errors import SourceError, SourceSlow
@@ -26,7 +27,7 @@ from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.kit.outbound import Outbound
-from app.kit.tracing import traced
+from app.kit.trace import traced
 from app.models.connectors import ConnectorEntry, Harvest, HarvestState
 from app.models.datasets import Dataset
 from app.parties import groups, terms
@@ -36,6 +37,7 @@ _LOOK_EVERY_S: Final = 0.5
 _ASK_AGAIN: Final = timedelta(seconds=5)  # where another harvest asks the same source
 _FIRST_WAIT_S: Final = 15.0
 _LONGEST_WAIT_S: Final = 900.0
+_PATIENCE: Final = Patience()
 
 
 class NoLongerManaged(AppError):
@@ -69,6 +71,7 @@ class Harvester:
     folders: dict[str, tuple[Path, ...]]  # that are lent, by organisation
     most_bytes: int
     first_wait_seconds: float = _FIRST_WAIT_S
+    patience: Patience = _PATIENCE  # with agents
 
     async def harvest(self, harvest_id: UUID) -> None:
         """Make one harvest. Raises `Later` where it is to be made again, and what a retry mends."""
@@ -105,7 +108,9 @@ class Harvester:
             runs.check_can_load(dataset)
             await self.check_managed(session, work.kept.entry, dataset)
         entry = work.kept.entry
-        means = Means(self.outbound, self.folders.get(entry.organization_id, ()))
+        mine = entry.organization_id
+        relay = Relays(self.database, self.open_sealer, self.patience).of(mine)
+        means = Means(self.outbound, self.folders.get(mine, ()), relay=relay)
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
         fetched = await self._unless_cancelled(work, connector, selection)

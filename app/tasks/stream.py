@@ -174,7 +174,7 @@ class Streamer:
             stream = await streams.mine(session, work)
             inbox = open_inbox(database, self.public_url, entry.id, stream)
         lent = self.harvester.folders.get(entry.organization_id, ())
-        means = Means(self.harvester.outbound, lent, inbox)
+        means = Means(self.harvester.outbound, lent, inbox=inbox)
         connector = await connectors.open_connector(entry, sealer, self.harvester.kinds, means)
         selection = connectors.selection_of(self.harvester.kinds, entry, work.feed.selection)
         heard = _Heard(work.position)

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import delete, text
 from sqlalchemy.exc import DBAPIError
 
+from app.agents.relay import forget_unwanted
 from app.catalogue import incoming, retention
 from app.findings.deliveries import forget_delivered
 from app.kit import clock
@@ -46,6 +47,7 @@ async def tidy(database: Database) -> None:
     await forget_citizens(database.pool)
     await forget_links(database.pool)
     await forget_delivered(database.pool)
+    await forget_unwanted(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

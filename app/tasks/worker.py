@@ -17,9 +17,10 @@ from pgqueuer.domain.models import Job, Schedule
 from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import runs
+from app.conformance import runs as official
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
-from app.jobs.queue import ALERTS, FILES, HARVEST, LOAD
+from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD
 from app.kit.crypto import SecretKeyUnusable
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
@@ -27,6 +28,7 @@ from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
 from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
+from app.tasks.examine import Examiner
 from app.tasks.files import keep_up, make_files
 from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
@@ -58,6 +60,7 @@ async def work(  # noqa: PLR0913 - one for each sort of work
     messenger: Messenger | None = None,
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
+    examiner: Examiner | None = None,
     certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
@@ -65,7 +68,7 @@ async def work(  # noqa: PLR0913 - one for each sort of work
 
     Without a store the making of files is left to other workers, without a messenger the looking
     for findings and telling of them, without a harvester the harvests of connectors, without a
-    streamer the listening to their sources.
+    streamer the listening to their sources, without an examiner the official runs.
     `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
@@ -85,6 +88,8 @@ async def work(  # noqa: PLR0913 - one for each sort of work
         _tell_too(queue, database, messenger, certificate_until)
     if harvester is not None:
         _harvest_too(queue, harvester)
+    if examiner is not None:
+        _examine_too(queue, examiner)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -213,6 +218,46 @@ async def _try_harvest(queue: PgQueuer, harvester: Harvester, job: Job) -> None:
         await give_up(harvester.database, harvest_id)
 
 
+def _examine_too(queue: PgQueuer, examiner: Examiner) -> None:
+    """The jobs of a worker that has the judge."""
+
+    @queue.entrypoint(EXAMINE, concurrency_limit=4)  # each may hold a sandbox's records
+    async def run_examine(job: Job) -> None:
+        await _try_examine(queue, examiner, job)
+
+    @queue.schedule("recheck", "40 18 * * *")  # 03:40 in Japan
+    async def run_nightly(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, examiner.nightly())
+
+    @queue.schedule("lost_runs", "*/10 * * * *")
+    async def run_lost(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, examiner.end_lost())
+
+
+async def _try_examine(queue: PgQueuer, examiner: Examiner, job: Job) -> None:
+    run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
+    try:
+        if not await _unless_stopped(queue, examiner.examine(run_id)):
+            raise RetryRequested(timedelta(0))
+    except RetryRequested:
+        raise
+    except _PASSING as exc:
+        told = {"run": str(run_id), "error": type(exc).__name__}
+        log.warning("examination.interrupted", **told, why=_why(exc))
+        if job.attempts + 1 < _MOST_TRIES:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        await _give_up_official(examiner, run_id)
+    except Exception as exc:  # noqa: BLE001
+        # The outermost loop of the worker. What a sandbox said is in its words.
+        log.error("examination.failed", run=str(run_id), error=type(exc).__name__)
+        await _give_up_official(examiner, run_id)
+
+
+async def _give_up_official(examiner: Examiner, run_id: UUID) -> None:
+    async with examiner.database.writing() as session:
+        await official.give_up(session, run_id)
+
+
 async def _unless_stopped(queue: PgQueuer, work: Coroutine[Any, Any, None]) -> bool:
     """Do what can be begun again at any time; False where the worker was told to stop before."""
     doing, stopping = asyncio.create_task(work), asyncio.create_task(queue.shutdown.wait())
@@ -273,6 +318,7 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
     messenger: Messenger | None = None,
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
+    examiner: Examiner | None = None,
     certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
@@ -286,7 +332,8 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
         try:
             await work(
                 database, stop, store=store, messenger=messenger, harvester=harvester,
-                streamer=streamer, certificate_until=certificate_until, heartbeat=heartbeat,
+                streamer=streamer, examiner=examiner, certificate_until=certificate_until,
+                heartbeat=heartbeat,
             )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)

@@ -188,7 +188,7 @@ async def test_the_envelope_costs_less_than_40_microseconds() -> None:
     async def ignore(_: Any) -> None:
         return None
 
-    envelope = Envelope(inner, traffic=Traffic(), https=False, access_log=False)
+    envelope = Envelope(inner, traffic=Traffic(), issuer="http://urbanos.test", access_log=False)
     scope = {"type": "http", "headers": [], "method": "GET", "path": "/x"}
     best = 1.0
     for _ in range(5):

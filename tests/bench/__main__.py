@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from tests.bench import (
     aggregates,
     consents,
+    databases,
     files,
     formats,
     kills,
+    live,
     loads,
     number,
     places,
@@ -44,6 +46,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "catalogue": searching.catalogue,
     "aggregates": aggregates.aggregates,
     "consents": consents.consents,
+    "mariadb": databases.mariadb,
     "making": files.making,
     "download": files.download,
     "kills": kills.kills,
@@ -54,6 +57,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "rights": rest.rights,
     "revocation": revocation.revocation,
     "log": rest.log,
+    "live": live.live,
 }
 _FAILED = (AssertionError, RuntimeError, TimeoutError, ExceptionGroup)
 

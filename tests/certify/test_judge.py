@@ -15,6 +15,7 @@ from app.certify import client as asking
 from app.certify import reports
 from app.certify.client import NoAnswer, Server
 from app.certify.judge import CASES, JUDGED, ClassNotJudged, Outcome, Report, judge
+from app.certify.kept import packed, unpacked
 from app.certify.lint import Standard
 from app.models.parties import Role
 from tests.certify.mutants import BASE, MUTANTS, PROVIDER, Transport, provider
@@ -189,6 +190,69 @@ async def test_a_next_link_that_leads_elsewhere_is_never_followed() -> None:
 
     with pytest.raises(NoAnswer, match="leads to another server"):
         await judged(Transport(answer=away))
+
+
+async def test_a_catalogue_of_odd_types_is_judged_all_the_same() -> None:
+    def odd(told: Any) -> None:
+        if told.path == "/v1/datasets" and told.status == 200:
+            body = told.json
+            body["datasets"][0]["fields"].append({"name": "odd", "type": ["text"]})
+            told.json = body
+
+    report = await judged(Transport(answer=odd), "core")
+
+    assert report.broken and report.gave_up is None
+
+
+async def test_records_that_never_end_cost_no_more_than_so_many_bytes() -> None:
+    def grows(told: Any) -> None:
+        if told.path.endswith("/records"):
+            at = int(told.query.get("cursor") or 0) + 1
+            href = f"{BASE}{told.path}?cursor={at}"
+            links = [{"rel": "next", "href": href}]
+            told.status = 200
+            told.json = {"records": [{"no": str(at), "x": "x" * 5_000_000}], "links": links}
+
+    with pytest.raises(NoAnswer, match="the records are over"):
+        await judged(Transport(answer=grows))
+
+
+async def test_a_schema_that_refers_elsewhere_is_broken_and_nothing_is_fetched() -> None:
+    asked: list[bytes] = []
+
+    async def heard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(b"")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with speaking(heard) as base:
+
+        def leads(told: Any) -> None:
+            if told.path.endswith("/schema") and told.status == 200:
+                told.json = {**told.json, "allOf": [{"$ref": f"{base}/inside"}]}
+
+        report = await judged(Transport(answer=leads))
+
+    assert [each.rule for each in report.broken] == ["SCHEMA-01"]
+    assert "refers to" in report.broken[0].wrong[0].seen
+    assert asked == []
+
+
+async def test_a_kept_report_is_read_back_whole() -> None:
+    report = await judged(MUTANTS["ERROR-02"]())
+
+    again = unpacked(packed(report))
+
+    for form in reports.FORMS:
+        assert reports.written(again, form) == reports.written(report, form)
+
+
+async def test_a_few_rules_alone_are_asked_for_where_only_they_are_wanted() -> None:
+    async with httpx.AsyncClient(transport=Transport()) as http:
+        server = Server(BASE, http, 1e6)
+        report = await judge(server, STANDARD, ["core"], only={"TIME-01", "PAGE-01"})
+
+    assert {each.rule for each in report.verdicts} == {"TIME-01", "PAGE-01"}
+    assert report.asked < 10
 
 
 async def test_a_server_that_falls_silent_ends_the_run() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,15 @@ def test_what_is_missing_or_differs_is_named_and_nothing_else(
     change(document)
 
     assert found(document) == [wanted]
+
+
+def test_a_major_version_ends_with_the_last_day_that_it_names() -> None:
+    head = b"openapi: 3.1.0\npaths: {}\n"
+
+    ending = Standard(Document.read(head + b"x-in-force-until: 2028-03-31\n"))
+
+    assert ending.in_force_until == datetime.fromisoformat("2028-04-01T00:00:00+09:00")
+    assert Standard(Document.read(head)).in_force_until is None
 
 
 def test_only_the_classes_that_are_claimed_are_asked_for() -> None:

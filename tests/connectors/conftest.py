@@ -1,5 +1,6 @@
 """What the tests of connectors ask for: this machine as a source, and a folder that is lent."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,21 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.connectors.kinds import Kinds
+from app.connectors.places import choosing
 from app.connectors.scripted import ScriptedConnector
 from app.kit.settings import Settings
 from app.tasks.harvest import Harvester
-from tests.conftest import ISSUER
+from tests.conftest import ISSUER, TEMPLATE
 from tests.connectors.farm import Farm
+from tests.connectors.other import Other, other_platform
+from tests.database import DatabaseServer
 from tests.world import KENKO, World
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at a file follows at once."""
+    monkeypatch.setattr(choosing, "PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +55,12 @@ def harvester(platform: Platform) -> Harvester:
 async def farm(world: World, harvester: Harvester) -> Farm:
     """A steward's connectors."""
     return await Farm.of(world, harvester)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def other(
+    template: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Other]:
+    """Another platform, as a source of this one."""
+    async with other_platform(template, TEMPLATE, tmp_path_factory.mktemp("other")) as made:
+        yield made

@@ -7,8 +7,10 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,9 @@ from pydantic import SecretStr, ValidationError
 
 from app.connectors.errors import CannotAnswer, SourceError, SourceUnreachable
 from app.connectors.frame import AnyConnector, Known, Shape, joined, parted
+from app.formats.opening import open_tables
+from app.formats.stored import StoredFile
+from app.formats.told import Told
 from app.query.fields import Field, FieldType
 from app.query.question import Compare, Question
 
@@ -44,8 +49,8 @@ async def rows_of(
         if got is None:
             return None
         body = b"".join([piece async for piece in got.pieces])
-        name = got.name or ""
-    return _read(body, name)
+        name, told = got.name or "", got.told
+    return _read(body, name) if not told else _as_told(body, told)
 
 
 def _read(body: bytes, name: str) -> list[Row]:
@@ -53,6 +58,19 @@ def _read(body: bytes, name: str) -> list[Row]:
     if name.endswith(".csv"):
         return list(csv.DictReader(io.StringIO(text)))
     return [{k: str(v) for k, v in json.loads(line).items()} for line in text.splitlines()]
+
+
+def _as_told(body: bytes, told: Mapping[str, Any]) -> list[Row]:
+    """The rows as the take-in reads them, where the bytes alone do not say how."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload"
+        path.write_bytes(body)
+        (table,) = open_tables(StoredFile(path, Path(folder)), Told.from_json(told))
+        labels = table.head.labels
+        rows = [row for batch in table.batches() for row in batch.frame.rows()]
+    return [
+        {name: (cell or "").strip() for name, cell in zip(labels, row, strict=True)} for row in rows
+    ]
 
 
 async def known_of(stage: Stage) -> Known | None:

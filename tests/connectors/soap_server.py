@@ -41,13 +41,16 @@ XSD = f"""<xsd:schema xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:t="{_NS
  <xsd:element name="page" type="xsd:int" minOccurs="0"/>
 </xsd:sequence></xsd:complexType></xsd:element>
 <xsd:element name="GetSheltersResponse"><xsd:complexType><xsd:sequence>
+ <xsd:element name="total" type="xsd:decimal" minOccurs="0"/>
  <xsd:element name="shelters" minOccurs="0"><xsd:complexType><xsd:sequence>
   <xsd:element name="shelter" type="t:Shelter" minOccurs="0" maxOccurs="unbounded"/>
  </xsd:sequence></xsd:complexType></xsd:element>
 </xsd:sequence></xsd:complexType></xsd:element></xsd:schema>"""
 
 
-def wsdl(address: str, version: str, imported: str = "shelters.xsd") -> bytes:
+def wsdl(
+    address: str, version: str, imported: str = "shelters.xsd", action: str = "urn:get"
+) -> bytes:
     """One service of one port."""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <wsdl:definitions xmlns:wsdl="http://schemas.xmlsoap.org/wsdl/" xmlns:s="{_BINDINGS[version]}"
@@ -58,7 +61,7 @@ def wsdl(address: str, version: str, imported: str = "shelters.xsd") -> bytes:
 <wsdl:portType name="Type"><wsdl:operation name="GetShelters"><wsdl:input message="t:In"/>
 <wsdl:output message="t:Out"/></wsdl:operation></wsdl:portType>
 <wsdl:binding name="Binding" type="t:Type"><s:binding transport="http://schemas.xmlsoap.org/soap/http"/>
-<wsdl:operation name="GetShelters"><s:operation soapAction="urn:get"/><wsdl:input><s:body use="literal"/>
+<wsdl:operation name="GetShelters"><s:operation soapAction="{action}"/><wsdl:input><s:body use="literal"/>
 </wsdl:input><wsdl:output><s:body use="literal"/></wsdl:output></wsdl:operation></wsdl:binding>
 <wsdl:service name="Shelters"><wsdl:port name="Port" binding="t:Binding"><s:address location="{address}"/>
 </wsdl:port></wsdl:service></wsdl:definitions>""".encode()
@@ -83,6 +86,7 @@ class Service:
     base: str = ""
     imported: str = "shelters.xsd"
     address: str = ""
+    action: str = "urn:get"
     bodies: list[Any] = field(default_factory=list)
     schema: Any = field(default_factory=lambda: etree.XMLSchema(etree.fromstring(XSD)))
 
@@ -91,7 +95,7 @@ class Service:
         if asked.method == "GET":
             address = self.address or f"{self.base}/service"
             documents = {
-                "/service": wsdl(address, self.version, self.imported),
+                "/service": wsdl(address, self.version, self.imported, self.action),
                 "/shelters.xsd": XSD.encode(),
             }
             found = documents.get(asked.path)

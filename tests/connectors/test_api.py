@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.audit.events import Event
+from app.connectors.kinds import _OWN
 from app.tasks.harvest import Harvester
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Asked, reply, web
@@ -20,9 +21,7 @@ async def test_the_kinds_are_told_with_the_schema_of_their_settings(farm: Farm) 
     got = await farm.world.client.get("/v1/connector-kinds", headers=farm.headers)
 
     kinds = {each["kind"]: each for each in got.json()}
-    assert sorted(kinds) == [
-        "file", "gtfs_rt", "http_json", "mqtt", "ngsi", "soap", "sql", "xml_feed"
-    ]  # fmt: skip
+    assert sorted(kinds) == sorted(_OWN)
     assert kinds["sql"]["settings"]["properties"]["password"]["writeOnly"] is True
     assert kinds["sql"]["capabilities"]["sends_changes"] is True
     assert kinds["file"]["selection"]["required"] == ["path"]

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from app.connectors import file as file_module
 from app.connectors import http_json as http_json_module
 from app.connectors.errors import (
     FolderNotLent,
@@ -24,8 +23,12 @@ from app.connectors.errors import (
 from app.connectors.file import FileConnector, FileSelection, FileSettings
 from app.connectors.frame import AnyConnector, Known, Means, Shape
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
+from app.connectors.places import http as http_module
+from app.connectors.places.folder import FolderPlace
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
+from app.query.fields import Field, FieldType
+from app.query.question import Question
 from tests.connectors.databases import foreign_database
 from tests.connectors.sources import Asked, means, reply, web
 from tests.database import DatabaseServer
@@ -123,7 +126,7 @@ async def test_what_is_no_list_of_records_is_told(
 async def test_a_source_that_hangs_is_slow_and_one_that_is_not_there_unreachable(
     make: Callable[..., tuple[AnyConnector, Shape]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((http_json_module, "_PAGE"), (file_module, "_BOUNDS")):
+    for module, name in ((http_json_module, "_PAGE"), (http_module, "BOUNDS")):
         quick = replace(getattr(module, name), silent_seconds=0.2)
         monkeypatch.setattr(module, name, quick)
     async with web(lambda _: b"") as server, means() as its:
@@ -374,7 +377,7 @@ async def test_no_path_leads_out_of_a_folder_that_is_lent(tmp_path: Path, path: 
 
 @pytest.mark.parametrize(("base", "path"), [("lent/d", "a.csv"), ("lent", "d/a.csv")])
 async def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_read(
-    tmp_path: Path, base: str, path: str
+    tmp_path: Path, base: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner, other = tmp_path / "lent" / "d", tmp_path / "other"
     for folder in (inner, other):
@@ -382,18 +385,18 @@ async def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_read(
         (folder / "a.csv").write_text("a\n1\n")
         os.utime(folder / "a.csv", (1, 1))
 
-    class Swapped(FileConnector):
-        """Somebody is quick."""
+    def swapped(self: FolderPlace, *given: Any) -> BinaryIO:
+        inner.rename(tmp_path / "lent" / "was")  # somebody is quick
+        inner.symlink_to(other)
+        return opened(self, *given)
 
-        def _open(self, *given: Any) -> BinaryIO:
-            inner.rename(tmp_path / "lent" / "was")
-            inner.symlink_to(other)
-            return super()._open(*given)
-
+    opened = FolderPlace._open
+    monkeypatch.setattr(FolderPlace, "_open", swapped)
     async with means("", tmp_path / "lent") as its:
         with pytest.raises(SourceUnreachable):
             await _taken(
-                Swapped(FileSettings(base=str(tmp_path / base)), its), FileSelection(path=path)
+                FileConnector(FileSettings(base=str(tmp_path / base)), its),
+                FileSelection(path=path),
             )
 
 
@@ -423,12 +426,14 @@ async def test_the_newest_file_counts_and_only_when_it_is_done(tmp_path: Path) -
         made = FileConnector(FileSettings(base=str(tmp_path)), its)
         newest = await _taken(made, FileSelection(path="d-*.csv"))
         marked = FileSelection(path="d-*.csv", marker="{name}.done")
-        with pytest.raises(SourceBroken):
-            await _taken(made, marked)
+        async with made.harvest(marked) as waiting:
+            assert waiting is None
+        with pytest.raises(SourceBroken) as refused:
+            await made.check(marked)
         (tmp_path / "d-1.csv.done").touch()
         done = await _taken(made, marked)
 
-    assert (newest, done) == (b"a\n2\n", b"a\n1\n")
+    assert (newest, done, refused.value.at) == (b"a\n2\n", b"a\n1\n", "unready")
 
 
 async def test_a_file_that_is_written_to_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
@@ -497,6 +502,33 @@ async def test_a_database_tells_what_is_wrong_and_is_never_written_to(
         "writes": ("SourceBroken", "server"),
         "slow": ("SourceSlow", "silence"),
     }
+
+
+async def test_a_connection_that_a_database_ends_in_the_midst_of_an_answer_is_told(
+    embedded: DatabaseServer,
+) -> None:
+    async with foreign_database(embedded) as source, means() as its:
+        large = "SELECT n AS a, repeat('x', 100) AS b FROM generate_series(1, 1000000) n"
+        await source.owner.execute(f"CREATE VIEW large AS {large}")
+        await source.owner.execute(f"GRANT SELECT ON large TO {source.user}")
+        made, selection = (
+            SqlConnector(SqlSettings.model_validate(source.settings()), its),
+            SqlSelection(table="large"),
+        )
+        field = Field("b", "b", "b", FieldType.TEXT)
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
+        with pytest.raises(SourceBroken) as harvested:
+            async with made.harvest(selection) as got:
+                assert got is not None
+                async for _ in got.pieces:
+                    await source.owner.execute(ends, source.user)
+        with pytest.raises(SourceBroken) as answered:
+            async with made.fetch(selection, Question((field,), limit=None)) as rows:
+                assert rows is not None
+                async for _ in rows.batches:
+                    await source.owner.execute(ends, source.user)
+
+    assert (harvested.value.at, answered.value.at) == ("cut_off", "cut_off")
 
 
 async def test_no_name_of_a_table_or_column_is_taken_for_more_than_a_name(

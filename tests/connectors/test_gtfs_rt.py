@@ -195,7 +195,11 @@ async def test_alerts_and_stops_are_flat_and_in_the_language_that_is_asked_for()
     update.trip_update.trip.trip_id = "平日_1"
     stop = update.trip_update.stop_time_update.add(stop_sequence=3, stop_id="s9")
     stop.arrival.delay, stop.arrival.time = -30, 1_790_000_000_000  # in milliseconds, by mistake
-    body = feed(alert, update)
+    ring = rt.FeedEntity(id="t2")
+    ring.trip_update.trip.trip_id = "環状"
+    for _ in range(2):
+        ring.trip_update.stop_time_update.add(stop_id="s1")
+    body = feed(alert, update, ring)
     async with web(lambda _: reply(body)) as server, means() as its:
         alerts = await table(_made(server.base, its), {"feed": "alerts"})
         stops = await table(_made(server.base, its), {"feed": "trip_updates"})
@@ -204,6 +208,7 @@ async def test_alerts_and_stops_are_flat_and_in_the_language_that_is_asked_for()
         "id": "a1", "active_from": "2026-09-21T14:13:20Z", "active_until": "2026-09-21T15:13:20Z",
         "effect": "DETOUR", "route_ids": "r1 r2", "stop_ids": "s1", "header": "迂回運行",
     }  # fmt: skip
+    assert [each["id"] for each in stops] == ["t1/3", "t2/s1", "t2/s1#2"]
     assert {name: value for name, value in stops[0].items() if value} == {
         "id": "t1/3", "entity_id": "t1", "trip_id": "平日_1", "stop_sequence": "3",
         "stop_id": "s9", "arrival_delay": "-30",
@@ -241,8 +246,28 @@ async def test_a_feed_that_becomes_empty_is_empty_and_not_another() -> None:
     assert found == [["v1"], []]
 
 
+def _old_vehicle() -> rt.FeedEntity:
+    made = vehicle("v1")
+    made.vehicle.timestamp = int(datetime.now(UTC).timestamp() - 3_600)
+    return made
+
+
+def _long_trip() -> rt.FeedEntity:
+    """A trip of more stops than anybody runs, two bytes each."""
+    made = rt.FeedEntity(id="t1")
+    made.trip_update.trip.trip_id = "t"
+    made.trip_update.MergeFromString(b"\x12\x00" * 200_001)
+    return made
+
+
 _UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "old": (lambda: feed(seconds_ago=3_600), "stale"),
+    "old, in milliseconds": (
+        lambda: feed(timestamp=int(datetime.now(UTC).timestamp() - 3_600) * 1_000), "stale",
+    ),
+    "old, and its header says nothing": (lambda: feed(_old_vehicle(), timestamp=0), "stale"),
+    "of names without end": (lambda: feed(vehicle("v" * 1_001)), "format"),
+    "of stops without end": (lambda: feed(vehicle("v1"), _long_trip()), "too_many"),
     "of a time to come": (lambda: feed(seconds_ago=-3_600), "ahead"),
     "of changes": (
         lambda: feed(vehicle("v1"), incrementality=rt.FeedHeader.DIFFERENTIAL), "format",
@@ -308,8 +333,15 @@ async def test_bicycles_of_version_2_are_as_those_of_3_and_are_not_asked_before_
         monkeypatch.setattr(clock, "now", lambda: later)
         async with made.harvest(selection, known):
             pass
+        in_time = len(server.asked)
+        soon = datetime.now(UTC) + timedelta(seconds=40)
+        monkeypatch.setattr(clock, "now", lambda: soon)
+        strict = selection.model_copy(update={"stale_after_seconds": 30})
+        with pytest.raises(SourceBroken):  # what it gives is as old, but it was asked
+            async with made.harvest(strict, known):
+                pass
 
-    assert (asked, at_once, len(server.asked)) == (3, 3, 6)
+    assert (asked, at_once, in_time, len(server.asked)) == (3, 3, 6, 9)
     row = next(csv.DictReader(io.StringIO(body)))
     found = (row["name"], row["num_vehicles_available"], row["is_renting"], row["is_returning"])
     assert found == ("架空駅前", "3", "true", "")

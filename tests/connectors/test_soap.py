@@ -1,5 +1,6 @@
 """The kind `soap`, asked of a service that judges what it is sent."""
 
+import asyncio
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from app.kit import clock
 from app.kit.outbound import OutboundRefused
 from app.query.fields import Field, FieldType
 from app.query.question import Both, Compare, Like, Question
+from tests.connectors import soap_server
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.soap_server import (
     Service,
@@ -203,15 +205,21 @@ async def test_a_question_goes_into_arguments_as_far_as_it_was_said_and_no_furth
     assert (part.where, part.limit, rows) == (asked, None, ROWS[1:])
 
 
+_UNSAID = ("hidden-word-s", "123456789018", "dTpw", "pass")
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 async def test_a_fault_is_told_in_its_own_words_but_no_secret_and_no_number(version: str) -> None:
     said: dict[str, tuple[str, str]] = {}
     service = Service(list(ROWS), version)
-    async with serving(service, security=USER) as (made, _):
+    basic = {"type": "basic", "user": "u", "password": "pass  word"}
+    async with serving(service, security=USER, auth=basic) as (made, _):
         for name, code, words in (
             ("client", "Client", "no such ward " + "x" * 500),
             ("server", "Server", "out of memory"),
             ("secret", "Client", "wrong: hidden-word-s"),
+            ("as sent", "Client", "Basic dTpwYXNzICB3b3Jk"),
+            ("blanks", "Client", "not pass  word"),
             ("number", "Client", "個人番号 123456789018"),
         ):
             service.said = lambda space, code=code, words=words: fault(space, code, words)
@@ -220,12 +228,13 @@ async def test_a_fault_is_told_in_its_own_words_but_no_secret_and_no_number(vers
             said[name] = (refused.value.at, refused.value.words("en"))
 
     assert {name: at for name, (at, _) in said.items()} == {
-        "client": "fault", "server": "server", "secret": "fault", "number": "fault",
+        "client": "fault", "server": "server", "secret": "fault", "as sent": "fault",
+        "blanks": "fault", "number": "fault",
     }  # fmt: skip
     assert "no such ward" in said["client"][1]
     assert len(said["client"][1]) < 350
     assert "out of memory" in said["server"][1]
-    assert not any(word in str(said) for word in ("hidden-word-s", "123456789018"))
+    assert not any(word in str(said) for word in _UNSAID)
 
 
 _ROW = '<r:GetSheltersResponse xmlns:r="urn:example:shelters">{}</r:GetSheltersResponse>'
@@ -238,12 +247,13 @@ _ROW = '<r:GetSheltersResponse xmlns:r="urn:example:shelters">{}</r:GetSheltersR
         (_ROW.format("<r:shelters/>"), []),
         (_ROW.format("<r:shelters><r:person/></r:shelters>"), None),
         (_ROW.format("<r:places/>"), None),
+        (_ROW.format("<r:total>架空</r:total><r:shelters/>"), None),
         ('<r:Other xmlns:r="urn:example:shelters"/>', None),
         ("", None),
     ],
 )  # fmt: skip
 async def test_no_rows_are_none_only_where_the_wsdl_says_so(
-    inner: str, rows: list[Row] | None
+    inner: str, rows: list[Row] | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service([], said=lambda space: enveloped(space, inner))
     async with serving(service) as (made, _):
@@ -252,6 +262,10 @@ async def test_no_rows_are_none_only_where_the_wsdl_says_so(
             return
         with pytest.raises(SourceChanged):
             await harvested(made)
+    assert [each for each in caplog.records if each.name.startswith("zeep")] == []
+
+
+_NAMES = ["x" * 150, "y" * 150, "z"]
 
 
 async def test_a_row_is_flat_whatever_is_within_it() -> None:
@@ -264,10 +278,26 @@ async def test_a_row_is_flat_whatever_is_within_it() -> None:
     async with serving(service) as (made, _):
         rows = await harvested(made)
 
+    nested = "".join(f"<{name}>" for name in _NAMES) + "".join(f"</{n}>" for n in reversed(_NAMES))
+    service.said = lambda space: enveloped(space, _ROW.format(nested))
+    async with serving(service) as (made, _):
+        with pytest.raises(SourceError) as refused:
+            await harvested(made, rows="")
+
+    assert refused.value.at == "format"  # of whose names a few megabytes would take hours
     assert rows == [
         {"@id": "7", "no": "01", "name": None, "at.lat": "34.50", "tel": ["1", "2"]},
         {"value": "x"},
     ]
+
+
+@pytest.mark.parametrize("action", ["urn:避難所", "urn:&#10;X-Other: 1"])
+async def test_an_action_that_no_header_can_hold_is_told_of_the_wsdl(action: str) -> None:
+    async with serving(Service(list(ROWS), action=action)) as (made, _):
+        with pytest.raises(SourceError) as refused:
+            await harvested(made)
+
+    assert (refused.value.at, "soapAction" in refused.value.words("en")) == ("format", True)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +369,18 @@ async def test_what_is_no_wsdl_is_told(body: bytes) -> None:
             await made.check(SoapSelection.model_validate(GET))
 
     assert refused.value.at in ("format", "shape")
+
+
+async def test_types_that_hold_each_other_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    its = "".join(f'<xsd:element name="e{n}" type="t:Shelter" minOccurs="0"/>' for n in range(40))
+    xsd = soap_server.XSD.replace(' maxOccurs="unbounded"', "")
+    monkeypatch.setattr(
+        soap_server, "XSD", xsd.replace('<xsd:element name="no"', f'{its}<xsd:element name="no"', 1)
+    )
+    async with serving(Service([])) as (made, _):
+        found = await asyncio.wait_for(made.discover(), 10)
+
+    assert [(each.name, each.selection["rows"]) for each in found] == [("GetShelters", "")]
 
 
 @pytest.mark.skipif(

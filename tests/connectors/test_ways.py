@@ -19,7 +19,7 @@ from app.connectors.errors import SourceError
 from app.connectors.frame import Means, parted
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
-from app.kit.tracing import traceparent
+from app.kit.trace import sent as traceparent
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Web, means, reply
 

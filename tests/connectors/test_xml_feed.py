@@ -4,15 +4,17 @@ import asyncio
 import csv
 import io
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 
-from app.connectors import feed_memory, xml_feed
+from app.connectors import feed_entries, feed_memory, safe_xml, xml_feed
 from app.connectors.errors import SourceError
 from app.connectors.frame import Changes, Known
 from app.connectors.xml_feed import XmlFeedConnector, XmlFeedSelection, XmlFeedSettings
@@ -148,7 +150,7 @@ async def test_what_is_taken_back_or_is_over_is_marked_and_no_telegram_is_asked_
     assert (second[2]["headline"], second[2]["area_name"]) == ("取消します", "想像町")
     assert same is None
     assert states(third)[0] == ("E2", "2799100", "expired")
-    assert (states(left), forgotten) == ([], [])
+    assert (states(left), forgotten) == ([("E1", "2799200", "cancelled")], [])  # never without rows
     paths = [asked.path for asked in server.asked if asked.path != "/"]
     assert paths == [
         "/2.xml",
@@ -190,13 +192,11 @@ async def test_a_drill_is_never_among_what_is_real(now: list[datetime]) -> None:
         again, _ = await harvested(made, _selection(), known)
         drill, _ = await harvested(made, _selection(status="訓練"))
         office.publish(telegram("E3", status="演習"))
-        with pytest.raises(SourceError) as refused:
-            await harvested(made, _selection(), known)
+        odd, _ = await harvested(made, _selection(), known)  # what it is, nobody knows
 
     assert states(real) == [("E1", "2799100", "in_force")]
-    assert again is None
+    assert (again, odd) == (None, None)
     assert states(drill) == [("E1", "2799100", "cancelled")]
-    assert refused.value.at == "shape"
 
 
 async def test_the_last_word_counts_whatever_comes_last(now: list[datetime]) -> None:
@@ -223,15 +223,90 @@ async def test_telegrams_beyond_the_bound_and_those_that_are_lost_are_for_the_ne
         first, known = await harvested(made, selection)
         office.lost.clear()
         second, known = await harvested(made, selection, known)
-        office.lost.update(office.telegrams)
-        office.publish(b"")
-        office.lost.add("/4.xml")
+        office.lost.update(f"/{number}.xml" for number in range(4, 8))
+        for _ in range(4):
+            office.publish(b"")
         with pytest.raises(SourceError) as refused:
-            await harvested(made, selection, known)
+            await harvested(made, _selection(), known)
+        office.publish(telegram("E7", sent="2026-11-29T00:00:07Z"))
+        third, _ = await harvested(made, _selection(), known)
 
     assert [row[0] for row in states(first)] == ["E2"]
     assert [row[0] for row in states(second)] == ["E0", "E1", "E2"]
+    assert [row[0] for row in states(third)] == ["E0", "E1", "E2", "E7"]  # though four are lost
     assert refused.value.at == "missing"
+
+
+async def test_one_telegram_that_is_amiss_keeps_no_cancellation_from_readers(
+    now: list[datetime],
+) -> None:
+    office = Office()
+    office.publish(telegram("E1"))
+    many = [(f"27{number:05}", "架空市") for number in range(250)]
+    odd = (
+        b"<Report>",
+        telegram("E8", headline="長" * 10_001),
+        telegram("E9", areas=many, kind="警" * 4_000),
+    )
+    async with web(office.answer) as server, means() as its:
+        made = _made(server.base, its)
+        _, known = await harvested(made, _selection())
+        for body in odd:
+            office.publish(body)
+        office.publish(telegram("E1", sent="2026-11-29T01:00:00Z", what="取消", areas=()))
+        with structlog.testing.capture_logs() as logs:
+            rows, known = await harvested(made, _selection(), known)
+        asked = len(server.asked)
+        office.telegrams["/2.xml"] = telegram("E7", sent="2026-11-29T02:00:00Z")  # mended
+        mended, _ = await harvested(made, _selection(), known)
+
+    assert states(rows) == [("E1", "2799100", "cancelled")]
+    assert [(each["event"], each["at"]) for each in logs] == [
+        ("xml_feed.telegram_left", at) for at in ("too_many", "shape", "format")
+    ]
+    assert [asked.path for asked in server.asked[asked:]] == ["/", "/4.xml", "/3.xml", "/2.xml"]
+    assert states(mended) == [("E1", "2799100", "cancelled"), ("E7", "2799100", "in_force")]
+
+
+@pytest.mark.parametrize(
+    ("module", "bound"),
+    [(xml_feed, "_MOST_HELD"), (xml_feed, "_MOST_PLACES"), (safe_xml, "_MOST")],
+)
+async def test_alerts_of_more_places_than_can_be_held_are_refused(
+    module: Any, bound: str, now: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, bound, 1)
+    office = Office()
+    office.publish(telegram("E1", areas=(("2799100", "架空市"), ("2799200", "想像町"))))
+    async with web(office.answer) as server, means() as its:
+        with pytest.raises(SourceError) as refused:
+            await harvested(_made(server.base, its), _selection())
+
+    assert refused.value.at == "too_many"
+
+
+async def test_no_event_takes_the_key_of_another(now: list[datetime]) -> None:
+    office = Office()
+    office.publish(telegram("", areas=(("2799100", "架空市"),)))
+    office.publish(telegram("2799100", areas=()))
+    async with web(office.answer) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), _selection())
+
+    assert len({row["key"] for row in rows or ()}) == 2
+
+
+async def test_what_is_taken_back_is_told_of_its_places_though_it_is_read_first(
+    now: list[datetime],
+) -> None:
+    office = Office()
+    office.publish(telegram("E1"))
+    office.publish(telegram("E1", sent="2026-11-29T01:00:00Z", what="取消", areas=()))
+    async with web(office.answer) as server, means() as its:
+        made, selection = _made(server.base, its), _selection(most_telegrams=1)
+        _, known = await harvested(made, selection)
+        rows, _ = await harvested(made, selection, known)
+
+    assert states(rows) == [("E1", "2799100", "cancelled")]
 
 
 async def test_a_telegram_elsewhere_is_asked_for_only_where_that_is_allowed_and_without_our_key(
@@ -308,6 +383,40 @@ async def test_rss_is_as_atom_and_a_time_without_a_zone_is_none() -> None:
          "暮らし, 水道", "2026-11-29T09:00:00+09:00", ""],
         ["g2", "古い", "", "", "", "", "", ""],
     ]  # fmt: skip
+
+
+_TWICE = """<feed xmlns="http://www.w3.org/2005/Atom"><x/>{}
+<entry><id>1</id><title>後</title><updated>2026-11-29T00:30:00Z</updated></entry>
+<entry><id>1</id><title>前</title><updated>2026-11-29T09:00:00+09:00</updated></entry></feed>"""
+
+
+async def test_of_two_entries_of_one_id_the_later_counts_whatever_their_zones() -> None:
+    async with web(lambda _: reply(_TWICE.format("").encode())) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), XmlFeedSelection())
+
+    assert [row["title"] for row in rows or ()] == ["後"]
+
+
+async def test_a_feed_is_read_beside_the_loop_and_holds_no_more_than_an_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_entries, "_MOST_HELD", 50)
+    many = "".join(f"<entry><id>e{number}</id><x y='1'/></entry>" for number in range(100))
+    threads, read = set[int](), safe_xml.Reader.feed
+
+    def noted(self: safe_xml.Reader, piece: bytes) -> Iterator[tuple[str, Any]]:
+        threads.add(threading.get_ident())
+        return read(self, piece)
+
+    monkeypatch.setattr(safe_xml.Reader, "feed", noted)
+    said = [_TWICE.format(many), _TWICE.format("<x y='1'/>" * 30)]
+    async with web(lambda _: reply(said.pop(0).encode())) as server, means() as its:
+        rows, _ = await harvested(_made(server.base, its), XmlFeedSelection())
+        with pytest.raises(SourceError) as refused:
+            await harvested(_made(server.base, its), XmlFeedSelection())
+
+    assert (len(rows or ()), refused.value.at) == (101, "too_many")
+    assert threading.get_ident() not in threads
 
 
 _BOMB = b'<!DOCTYPE feed [<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;&a;&a;&a;">]><feed>&b;</feed>'

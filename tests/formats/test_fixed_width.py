@@ -200,7 +200,7 @@ def test_a_schema_as_csv_gives_the_layout_from_zero_or_one() -> None:
 @pytest.mark.parametrize(
     ("told", "where"),
     [
-        ({"encoding": "cp037", "columns": []}, "encoding"),
+        ({"encoding": "cp1047", "columns": []}, "encoding"),
         ({"encoding": "cp932", "columns": []}, "columns"),
         (
             {"encoding": "cp932", "columns": [{"label": "a", "start": 0, "length": 1}]},

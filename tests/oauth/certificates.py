@@ -73,8 +73,9 @@ class Authority:
         self.pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, name: str, *, ends_in: timedelta = DAY, use: x509.ObjectIdentifier | None = None
-    ) -> Shown:
+        self, name: str, *, ends_in: timedelta = DAY, use: x509.ObjectIdentifier | None = None,
+        address: str = "127.0.0.1",
+    ) -> Shown:  # fmt: skip
         """A certificate for a client, unless another use is named."""
         key = ec.generate_private_key(ec.SECP256R1())
         whom = x509.Name.from_rfc4514_string(subject(name))
@@ -83,7 +84,7 @@ class Authority:
             self._builder(whom, key, datetime.now(UTC) + ends_in)
             .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
             .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False
             )
             .sign(self._key, hashes.SHA256())
         )

@@ -24,6 +24,8 @@ from sqlalchemy import delete
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs, streams
+from app.certify.judge import Report
+from app.certify.kept import packed
 from app.cli.openapi import document_text
 from app.connectors.inbox import SECRET_HEADER
 from app.findings.findings import Sighting, report
@@ -37,6 +39,7 @@ from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from tests.agents.staging import agent_with_job, enrolment_of
 from tests.citizens.browsing import speaking_for
 from tests.conftest import ISSUER
 from tests.oauth.people import acting, somebody
@@ -128,6 +131,7 @@ class Stage:
     code: str = ""
     cosignature: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, Any] = field(default_factory=dict)
+    enrolment: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -144,7 +148,9 @@ async def stage(
     operator = await world.party(OPERATOR, Role.OPERATOR, Role.AUDITOR)
     steward = await world.party("271004-kenko", Role.STEWARD)
     asker = await world.party(SAKAI, Role.DEVELOPER)
-    admin = await world.token(operator, "admin:read admin:write audit:read invitations:write")
+    admin = await world.token(
+        operator, "admin:read admin:write audit:read invitations:write conformance:write"
+    )
     writing = await world.token(steward, "catalogue:write")
     for dataset_id in ("shelters", "stock"):
         await _register(world, writing, dataset_id)
@@ -153,7 +159,7 @@ async def stage(
     scope = (
         "catalogue:write agreements:write organization:write dataset:shelters:read"
         " dataset:stock:read dataset:stock:write findings:read findings:write"
-        " systems:read systems:write"
+        " systems:read systems:write conformance:write"
     )
     own = await world.token(steward, scope)
     other = await world.token(asker, "agreements:write")
@@ -632,6 +638,56 @@ async def _alike(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"function": "chatbot"}
 
 
+async def _service(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = OPERATIONS["POST /v1/conformance/services"]["requestBody"]["content"]["application/json"]
+    made = await stage.send("/v1/conformance/services", _example(body), stage.own)
+    return stage.own, {"service_id": made["id"]}
+
+
+async def _service_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The service that the example names."""
+    _, path = await _service(stage)
+    wanted = DOCUMENT["components"]["schemas"]["ConformanceRunIn"]["example"]["service"]
+    await stage.world.platform.database.pool.execute(
+        "UPDATE conformance_service SET id = $2 WHERE id = $1",
+        uuid.UUID(path["service_id"]), uuid.UUID(wanted),
+    )  # fmt: skip
+    return stage.own, {}
+
+
+async def _official_run(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _service(stage)
+    run = await stage.send("/v1/conformance/runs", {"service": path["service_id"]}, stage.own)
+    return stage.own, {"run_id": run["id"]}
+
+
+async def _judged_run(stage: Stage, wanted: str | None = None) -> tuple[dict[str, str], Path_]:
+    """That was passed, with a report of nothing."""
+    headers, path = await _official_run(stage)
+    kept = packed(Report("https://sandbox.example.jp", "1.0.0", ("core",), 0, (), 1))
+    run_id = wanted or str(uuid.uuid4())
+    await stage.world.platform.database.pool.execute(
+        "UPDATE conformance_run SET id = $2, state = 'passed', ended_at = now(), report = $3,"
+        " standard = '1.0.0' WHERE id = $1",
+        uuid.UUID(path["run_id"]), uuid.UUID(run_id), kept,
+    )  # fmt: skip
+    return headers, {"run_id": run_id}
+
+
+async def _run_to_certify(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The run that the example names."""
+    example = DOCUMENT["components"]["schemas"]["CertificateIn"]["example"]
+    await _judged_run(stage, example["run"])
+    return stage.admin, {}
+
+
+async def _certificate(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _judged_run(stage)
+    body = {"run": path["run_id"]}
+    made = await stage.send("/v1/conformance/certificates", body, stage.admin)
+    return stage.admin, {"certificate_id": made["id"]}
+
+
 async def _connector(stage: Stage) -> tuple[dict[str, str], Path_]:
     """Of a file that lies in a folder."""
     await _fed(stage)
@@ -662,7 +718,42 @@ async def _notified(stage: Stage) -> tuple[dict[str, str], Path_]:
     return {SECRET_HEADER: "example"}, {"connector_id": made["id"]}
 
 
+async def _agent(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"name": "試験", "sources": ["kokuho"]}
+    made = await stage.send("/v1/agents", body, stage.own)
+    stage.enrolment = enrolment_of(made["code"], ECKey.generate_key("P-256"))
+    return stage.own, {"agent_id": made["agent"]["id"]}
+
+
+def _as_agent(name: str) -> Ready:
+    """An agent with a job, and the proof of what it sends."""
+
+    async def ready(stage: Stage) -> tuple[dict[str, str], Path_]:
+        await _agent(stage)
+        await stage.send("/v1/agent/enrolment", stage.enrolment, {})
+        operation = OPERATIONS[name]
+        (media_type,) = operation.get("requestBody", {}).get("content") or (None,)
+        body = _body(stage, operation, media_type).get("content", b"")
+        return await agent_with_job(stage.world, stage.enrolment, name, body)
+
+    return ready
+
+
 READY: Final[dict[str, Ready]] = {
+    "GET /v1/agents": _as("own"),
+    "POST /v1/agents": _as("own"),
+    "GET /v1/agents/{agent_id}": _agent,
+    "DELETE /v1/agents/{agent_id}": _agent,
+    "POST /v1/agent/enrolment": _agent,
+    **{
+        name: _as_agent(name)
+        for name in (
+            "POST /v1/agent/keys",
+            "POST /v1/agent/jobs",
+            "POST /v1/agent/jobs/{job_id}/{attempt}/alive",
+            "PUT /v1/agent/jobs/{job_id}/{attempt}/pieces/{position}",
+        )
+    },
     "GET /v1/findings": _as("own"),
     "GET /v1/findings/{finding_id}": _finding,
     "PATCH /v1/findings/{finding_id}": _finding,
@@ -684,6 +775,25 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/systems/{system_id}/revisions": _system,
     "POST /v1/systems/{system_id}/diagnoses": _system,
     "GET /v1/systems/{system_id}/karte": _system,
+    "GET /v1/conformance/services": _as("own"),
+    "POST /v1/conformance/services": _as("own"),
+    "GET /v1/conformance/services/{service_id}": _service,
+    "PUT /v1/conformance/services/{service_id}": _service,
+    "DELETE /v1/conformance/services/{service_id}": _service,
+    "GET /v1/conformance/runs": _as("own"),
+    "POST /v1/conformance/runs": _service_named,
+    "GET /v1/conformance/runs/{run_id}": _official_run,
+    "POST /v1/conformance/runs/{run_id}/cancel": _official_run,
+    "GET /v1/conformance/runs/{run_id}/report": _judged_run,
+    "GET /v1/conformance/certificates": _as("nobody"),
+    "POST /v1/conformance/certificates": _run_to_certify,
+    "GET /v1/conformance/certificates/{certificate_id}": _certificate,
+    "POST /v1/conformance/certificates/{certificate_id}/revoke": _certificate,
+    "GET /v1/conformance/revocations": _as("nobody"),
+    "GET /v1/conformance/keys": _as("nobody"),
+    "GET /v1/certified-services": _as("nobody"),
+    "GET /v1/certified-services/{service_id}": _service,
+    "GET /v1/certified-services/{service_id}/badge.svg": _service,
     "GET /v1/lock-in": _as("own"),
     "GET /v1/duplicates": _as("own"),
     "POST /v1/duplicates/{function}/decisions": _alike,
@@ -984,8 +1094,8 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
-    if operation["summary"] == "Send a witness's cosignature":
-        example = stage.cosignature
+    made = {"Send a witness's cosignature": stage.cosignature, "Enrol an agent": stage.enrolment}
+    example = made.get(operation["summary"], example)
     if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent
     content = example if isinstance(example, str) else json.dumps(example)

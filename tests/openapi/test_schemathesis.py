@@ -38,7 +38,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 3  # of each operation, mode and caller
-schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+for media_type in ("application/offset+octet-stream", "application/jose"):
+    schemathesis.serializer.alias(media_type, "application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,13 @@ async def running(app: FastAPI, platform: Any, client: httpx.AsyncClient) -> Asy
     callers: tuple[dict[str, str], ...] = (
         {},
         await world.token(
-            operator, "admin:read admin:write invitations:write findings:read findings:write"
+            operator,
+            "admin:read admin:write invitations:write findings:read findings:write systems:read"
+            " systems:write",
         ),
         await world.token(
             steward,
-            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write findings:read findings:write",
+            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write findings:read findings:write systems:read systems:write",
         ),
     )
     async with served(app) as port:

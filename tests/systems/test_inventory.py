@@ -11,6 +11,7 @@ import pytest
 from app.models.parties import Role
 from app.systems.sheet import HEADINGS
 from tests.cli.test_demo import Home
+from tests.number.searched import PROBE
 from tests.stock import stocked
 from tests.systems.inventory import SYSTEMS, acting, keep, operator
 from tests.world import KENKO, SAKAI, World
@@ -233,8 +234,16 @@ async def test_the_sheet_is_read_back_as_it_was_written(
     wrong = tmp_path / "誤り.csv"
     wrong.write_text("システム名,機能,費用\n甲,f-x,高い\n乙,f-y,\n", "utf-8")
     refused = await asyncio.to_thread(home.run, "system", "import", str(wrong))
+    new.write_text("システム名,機能,組織\n甲,f-x,999999\n", "utf-8")
+    nobodys = await asyncio.to_thread(home.run, "system", "import", str(new))
+    new.write_text(f"システム名,機能,組織,備考\n甲,f-x,271403,{PROBE}\n", "utf-8")
+    private = await asyncio.to_thread(home.run, "system", "import", str(new))
 
     again = (await world.client.get(f"{SYSTEMS}/{system['id']}", headers=own)).json()
+    assert (nobodys.returncode, "999999" in nobodys.stderr) == (1, True)
+    assert "Traceback" not in nobodys.stderr
+    assert "[individual_number_refused]" in private.stderr
+    assert "row 1 of the table" in private.stderr and PROBE not in private.stderr
     assert written.content.startswith(b"\xef\xbb\xbf")
     assert "'=HYPERLINK(1)" in text
     assert len(HEADINGS) == 29

@@ -19,6 +19,7 @@ _NOT_FOUND: Final = (404, "Not Found Error", "見つかりません: ", "Not fou
 _DENIED: Final = (403, "Authorization Error", "許可されていません: ", "Access denied: ")
 _INVALID: Final = (409, "Validation Error", "", "")
 _BAD: Final = (400, "Bad Request", "要求を読めません: ", "Bad request: ")
+_ROUND: Final = (508, "Loop Detected", "循環しています: ", "Round in circles: ")
 _BUSY: Final = (503, "Service Unavailable", "一時的に利用できません: ", "Not available: ")
 DIALECT: Final[Mapping[Kind, tuple[int, str, str, str]]] = {
     Kind.MALFORMED: _INVALID,
@@ -35,6 +36,9 @@ DIALECT: Final[Mapping[Kind, tuple[int, str, str, str]]] = {
     Kind.UNSUPPORTED: _BAD,
     Kind.TOO_MANY: _BUSY,
     Kind.UNAVAILABLE: _BUSY,
+    Kind.LOOP: _ROUND,
+    Kind.BAD_ANSWER: _BUSY,
+    Kind.NO_ANSWER: _BUSY,
 }
 # The broker names a parameter as the Linkage Interface does.
 _CALLED: Final = {"filter": "filters"}

@@ -5,9 +5,12 @@ the low half of each byte, the sign in the high half of the last one.
 """
 
 from collections.abc import Callable
+from typing import Final
 
+from app.formats.dates import plain_date
 from app.formats.readers.fixed import ebcdic
 from app.formats.readers.fixed.layout import Column
+from app.formats.text import CellError
 
 _MINUS = frozenset({0xB, 0xD})
 _PLUS = frozenset({0xA, 0xC, 0xE, 0xF})
@@ -15,6 +18,8 @@ _PLUS = frozenset({0xA, 0xC, 0xE, 0xF})
 # on open systems write it (7).
 _ASCII_ZONES = {0x3: "", 0x7: "-"}
 _BLANK = {"ascii": 0x20, "ebcdic": 0x40}
+# The first digit of a date of seven, as mainframes code the eras.
+_ERAS: Final = {"1": "M", "2": "T", "3": "S", "4": "H", "5": "R"}
 
 ReadCell = Callable[[bytes], str]
 
@@ -25,16 +30,43 @@ class Spoilt(ValueError):
 
 def reader_of(column: Column, encoding: str) -> ReadCell:
     """What takes the bytes of `column` to their text, or raises `Spoilt`."""
+    read = _plain_reader(column, encoding)
+    if column.date is None and not column.empty:
+        return read
+    return lambda cell: dated(read(cell), column)
+
+
+def _plain_reader(column: Column, encoding: str) -> ReadCell:
     if column.type == "packed":
         return lambda cell: _scaled(packed(cell), column.scale)
     if column.type == "zoned":
-        family = "ebcdic" if encoding in ebcdic.NAMES else "ascii"
+        family = "ebcdic" if encoding in ebcdic.FAMILY else "ascii"
         return lambda cell: _scaled(zoned(cell, family), column.scale)
     if column.type == "integer":
         return lambda cell: _scaled(binary(cell), column.scale)
     if column.type == "graphic":
         return _graphic if encoding in ebcdic.NAMES else lambda cell: text(cell, encoding)
     return lambda cell: text(cell, encoding)
+
+
+def dated(found: str, column: Column) -> str:
+    """A day as YYYY-MM-DD; nothing for zeros, blanks, and what the layout says means nothing."""
+    plain = found.strip()
+    if plain in column.empty:
+        return ""
+    if column.date is None:
+        return found
+    if not plain.strip("0"):
+        return ""
+    try:
+        if column.date == "western":
+            return plain_date(plain)
+        era, digits = _ERAS.get(plain[0], plain[0].upper()), plain[1:]
+        if era not in _ERAS.values() or len(digits) != 6:
+            raise Spoilt("invalid_date")
+        return plain_date(f"{era}{digits[:2]}.{digits[2:4]}.{digits[4:]}")
+    except CellError as exc:
+        raise Spoilt(exc.code) from exc
 
 
 def text(cell: bytes, encoding: str) -> str:

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 
 NAMES = ("cp930", "cp939")
+# And the single-byte pages that Python itself knows.
+FAMILY = frozenset((*NAMES, "cp037", "cp273", "cp500", "cp1140"))
 _OUT, _IN = 0x0E, 0x0F  # shift-out begins double bytes, shift-in ends them
 _FIRST, _LAST = 0x40, 0xFE
 _UNKNOWN = "\ufffd"

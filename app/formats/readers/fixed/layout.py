@@ -4,21 +4,24 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.formats.guidance import FileRefused
-from app.formats.readers.fixed.ebcdic import NAMES
-from app.formats.readers.text.layout import MAX_COLUMNS
+from app.formats.readers.fixed.ebcdic import FAMILY
 from app.query.fields import FieldType
 
 ENCODINGS = {
     "cp932": "cp932", "shift_jis": "cp932", "euc_jp": "euc_jp", "utf-8": "utf-8",
-    "ascii": "ascii", "latin-1": "latin-1", **{name: name for name in NAMES},
+    "ascii": "ascii", "latin-1": "latin-1", **{name: name for name in FAMILY},
+    "cp290": "cp930",  # its single bytes
 }  # fmt: skip
 TYPES = ("text", "graphic", "zoned", "packed", "integer")
 _KEYS = frozenset(
-    {"encoding", "unit", "record_length", "columns", "schema", "skip_records", "trailer", "only"}
-)
+    {"encoding", "unit", "record_length", "columns", "schema", "skip_records", "trailer", "only",
+     "headers"}
+)  # fmt: skip
+DATES = ("western", "era")
+_MOST_COLUMNS = 2000  # as of delimited texts, whose module brings tables along
 _MOST_LENGTH = 1 << 20
 _BIGINT_DIGITS = 18
 
@@ -32,6 +35,8 @@ class Column:
     length: int
     type: str = "text"
     scale: int = 0
+    date: str | None = None  # `western` (20261129) or `era` (5081129, R081129)
+    empty: frozenset[str] = frozenset()  # what stands for no value
 
     @property
     def end(self) -> int:
@@ -41,6 +46,8 @@ class Column:
     @property
     def field_type(self) -> FieldType | None:
         """What its numbers are; None for text, whose values will tell."""
+        if self.date is not None:
+            return FieldType.DATE
         if self.type in ("text", "graphic"):
             return None
         digits = self.length * 2 - 1 if self.type == "packed" else self.length
@@ -48,13 +55,29 @@ class Column:
         return FieldType.INTEGER if whole else FieldType.DECIMAL
 
 
+Mark: TypeAlias = tuple[Column, frozenset[str]]  # a place, and what stands there
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """What says how much a file holds: the last `records`, or all that bear the `mark`.
+
+    `count` counts the data; each of `sums` is the sum of the column of its label. Where several
+    records bear the mark, what they say adds up.
+    """
+
+    records: int = 0
+    mark: Mark | None = None
+    count: Column | None = None
+    sums: tuple[Column, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class FixedLayout:
     """How the records of a file are cut.
 
-    `record_length` None: a record ends with its line. `trailer` is how many records behind the
-    data are none, and the column in the last of them that counts the data. `only` is a column and
-    the values of it that mark a record as data (the 2 of a 全銀 file).
+    `record_length` None: a record ends with its line. `only` is what marks a record as data (the
+    2 of a 全銀 file), `headers` what marks one that is none.
     """
 
     encoding: str
@@ -62,9 +85,14 @@ class FixedLayout:
     is_bytes: bool = True
     record_length: int | None = None
     skip_records: int = 0
-    trailer_records: int = 0
-    trailer_count: Column | None = None
-    only: tuple[Column, frozenset[str]] | None = None
+    trailer: Trailer = Trailer()
+    only: Mark | None = None
+    headers: Mark | None = None
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether each record has to be looked at before it is known for data."""
+        return any(each is not None for each in (self.trailer.mark, self.only, self.headers))
 
     @property
     def width(self) -> int:
@@ -88,16 +116,15 @@ def fixed_layout(told: Mapping[str, Any]) -> FixedLayout:
     length = told.get("record_length")
     if length is not None:
         length = _whole(told, "record_length", 1, _MOST_LENGTH)
-    records, count = _trailer(told.get("trailer"))
     made = FixedLayout(
         encoding=encoding,
         columns=_columns(told),
         is_bytes=told.get("unit", "bytes") == "bytes",
         record_length=length,
         skip_records=_whole(told, "skip_records", 0, 1000, 0),
-        trailer_records=records,
-        trailer_count=count,
-        only=_only(told.get("only")),
+        trailer=_trailer(told.get("trailer")),
+        only=_mark(told.get("only"), "only"),
+        headers=_mark(told.get("headers"), "headers"),
     )
     return _checked(made)
 
@@ -108,9 +135,13 @@ def _checked(made: FixedLayout) -> FixedLayout:
     binary = any(column.type in ("packed", "integer") for column in made.columns)
     if binary and made.record_length is None:
         raise FileRefused("fixed_width_binary")  # a byte of a number may look like a line's end
+    labels = [column.label for column in made.columns]
+    for at, column in enumerate(made.trailer.sums, 1):
+        if labels.count(column.label) != 1:
+            raise _wrong(f"trailer.sums[{at}].label")
     if not made.is_bytes and (
         made.record_length is not None
-        or made.encoding in NAMES
+        or made.encoding in FAMILY
         or any(column.type != "text" for column in made.columns)
     ):
         raise _wrong("unit")  # characters can only be counted in lines of text
@@ -120,7 +151,7 @@ def _checked(made: FixedLayout) -> FixedLayout:
 def _columns(told: Mapping[str, Any]) -> tuple[Column, ...]:
     schema = told.get("schema")
     given = told.get("columns") if schema is None else _from_schema(schema)
-    if not isinstance(given, list) or not 1 <= len(given) <= MAX_COLUMNS:
+    if not isinstance(given, list) or not 1 <= len(given) <= _MOST_COLUMNS:
         raise _wrong("columns")
     return tuple(_column(each, f"columns[{at}]") for at, each in enumerate(given, 1))
 
@@ -137,6 +168,8 @@ def _column(given: object, where: str) -> Column:
         length=_whole(given, "length", 1, 1 << 16, where=where),
         type=kind,
         scale=_whole(given, "scale", 0, 30, 0, where=where),
+        date=_date(given.get("date"), where),
+        empty=_texts(given.get("empty", []), f"{where}.empty"),
     )
     if kind == "integer" and column.length > 8:
         raise _wrong(f"{where}.length")
@@ -153,23 +186,42 @@ def _whole(
     return value
 
 
-def _trailer(given: object) -> tuple[int, Column | None]:
+def _date(given: object, where: str) -> str | None:
+    if given is not None and given not in DATES:
+        raise _wrong(f"{where}.date")
+    return None if given is None else str(given)
+
+
+def _texts(given: object, where: str) -> frozenset[str]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise _wrong(where)
+    return frozenset(given)
+
+
+def _trailer(given: object) -> Trailer:
     if given is None:
-        return 0, None
+        return Trailer()
     if not isinstance(given, Mapping):
         raise _wrong("trailer")
-    count = given.get("count")
-    records = _whole(given, "records", 1, 100, 1, where="trailer")
-    return records, None if count is None else _column(count, "trailer.count")
+    mark = _mark(given.get("mark"), "trailer.mark")
+    count, sums = given.get("count"), given.get("sums", [])
+    if not isinstance(sums, list):
+        raise _wrong("trailer.sums")
+    return Trailer(
+        records=0 if mark else _whole(given, "records", 1, 100, 1, where="trailer"),
+        mark=mark,
+        count=None if count is None else _column(count, "trailer.count"),
+        sums=tuple(_column(each, f"trailer.sums[{at}]") for at, each in enumerate(sums, 1)),
+    )
 
 
-def _only(given: object) -> tuple[Column, frozenset[str]] | None:
+def _mark(given: object, where: str) -> Mark | None:
     if given is None:
         return None
     values = given.get("values") if isinstance(given, Mapping) else None
     if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
-        raise _wrong("only.values")
-    return _column(given, "only"), frozenset(values)
+        raise _wrong(f"{where}.values")
+    return _column(given, where), frozenset(values)
 
 
 def _from_schema(schema: object) -> list[dict[str, Any]]:

@@ -1,0 +1,148 @@
+"""The wire shapes of services, official runs, certificates and the public list."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from app.api.shapes import InShape, Name, OutShape, Slug, Text, Time
+from app.conformance.services import Class, Said
+from app.models.conformance import RunKind, RunState
+
+Address = Annotated[str, StringConstraints(min_length=8, max_length=500)]
+DatasetId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+CertificateState = Literal["valid", "expired", "revoked"]
+_SERVICE: dict[str, Any] = {
+    "name": "架空施設予約サービス",
+    "sandbox_url": "https://sandbox.example.jp",
+    "dataset": "sandbox-facilities",
+    "classes": ["core", "query"],
+    "municipalities": ["271004", "271403"],
+}
+
+
+class ServiceSaid(InShape):
+    """What a vendor says of its service. `sandbox_url`: the address before /v1, with made-up data."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {**_SERVICE}})
+
+    name: Name
+    sandbox_url: Address
+    dataset: DatasetId | None = Field(
+        default=None, description="That is judged; the one that shows most, if none is named"
+    )
+    classes: Annotated[list[Class], Field(min_length=1, max_length=6)]
+    municipalities: Annotated[list[Code], Field(max_length=2000)] = Field(
+        default_factory=list, description="That it serves, by their six-digit codes"
+    )
+
+    def told(self) -> Said:
+        """For the service."""
+        return Said(self.name, self.sandbox_url, self.dataset, self.classes, self.municipalities)
+
+
+class ServiceIn(ServiceSaid):
+    """A service to register. `organization`: its vendor, if not your own."""
+
+    organization: Slug | None = None
+
+
+class ServiceOut(OutShape):
+    """A service as its vendor registered it."""
+
+    id: UUID
+    organization: str = Field(validation_alias="organization_id")
+    name: str
+    sandbox_url: str
+    dataset: str | None
+    classes: list[str]
+    municipalities: list[str]
+    created_at: Time
+    changed_at: Time
+    changed_by: str
+
+
+class ConformanceRunIn(InShape):
+    """Which service is to be judged, as it is registered now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"service": "5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"}}
+    )
+
+    service: UUID
+
+
+class ConformanceRunOut(OutShape):
+    """One official run. `broken`: the rules that it found broken; `report_sha256`: of what is kept."""
+
+    id: UUID
+    service: UUID = Field(validation_alias="service_id")
+    kind: RunKind
+    state: RunState
+    sandbox_url: str
+    dataset: str | None
+    classes: list[str]
+    standard: str | None
+    profile: str | None
+    broken: list[str]
+    requests: int | None
+    report_sha256: str | None
+    error_code: str | None
+    error_ja: str | None
+    error_en: str | None
+    created_at: Time
+    created_by: str | None
+    started_at: Time | None
+    ended_at: Time | None
+
+
+class CertificateIn(InShape):
+    """The run that a certificate is to stand on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"run": "0d2c6f5e-3a0f-4f4e-9a7d-0f8e2f6f1c33"}}
+    )
+
+    run: UUID
+
+
+class RevocationIn(InShape):
+    """Why a certificate is no longer to be trusted. Everybody reads it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"reason": "本番環境が試験時と異なる動作をしたため"}}
+    )
+
+    reason: Text
+
+
+class CertificateOut(OutShape):
+    """A certificate. `claims` is what the signed file says; `ends_at` is sooner than its `exp` where
+    the version of a profile has ended."""
+
+    id: UUID
+    service: UUID
+    run: UUID
+    state: CertificateState
+    claims: dict[str, Any]
+    issued_at: Time
+    ends_at: Time
+    revoked_at: Time | None
+    revoked_reason: str | None
+
+
+class CertifiedServiceOut(OutShape):
+    """A service of the public list. Of a `declared` one its vendor alone says what stands here."""
+
+    id: UUID
+    state: Literal["certified", "declared"]
+    name: str
+    vendor: str
+    classes: list[str]
+    municipalities: list[str]
+    standard: str | None
+    profiles: list[str]
+    certificate: UUID | None
+    certified_at: Time | None
+    expires_at: Time | None

@@ -1,0 +1,32 @@
+"""Which questions a live dataset is asked: those that need nothing that is stored. Asks nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.broker.ask import Ask
+from app.broker.conversions import CONVERTED
+from app.broker.plan import ORIGINALS
+from app.policy.verdicts import Allow
+
+
+def takes_live(ask: Ask) -> bool:
+    """Whether it is a question of now, in the words of the Linkage Interface."""
+    is_ours = ask.path is None and ask.bare is None and ask.item is None and ask.translate is None
+    return is_ours and ask.parameter("version") is None and ask.parameter("as_of") is None
+
+
+def can_live(ask: Ask, allow: Allow) -> bool:
+    """Whether records that are not stored can be given so: consents are looked up beside stored
+    ones, as others' records are, and only a table is written as a file."""
+    is_file = ask.representation in CONVERTED
+    asks_more = ask.parameter("expand") is not None or ask.parameter(ORIGINALS) == "true"
+    return not (is_file or asks_more or allow.consent is not None)
+
+
+def age_of(told: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """What an answer that is not of now says of its age, in whatever form it is: not all have a
+    `meta` (RFC 9111, 5.1; CACHE-04)."""
+    if told is None or not told["age_seconds"]:
+        return ()
+    age = ("age", str(int(told["age_seconds"])))
+    return (age, ("linkage-stale", "?1")) if told["stale"] else (age,)

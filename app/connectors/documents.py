@@ -1,0 +1,145 @@
+"""JSON answers of the kinds that page through them: read whole, within bounds, off the loop.
+
+A number keeps its digits, text that is not what it says it is is refused, and nothing is guessed.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+
+from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
+from app.connectors.frame import SILENT_SECONDS
+from app.connectors.web import Web, check_is_no_page, host_of
+from app.formats.individual_number import holds_number
+from app.kit.outbound import Bounds, Streamed
+
+MOST_PAGE: Final = 64 << 20
+MOST_PAGES: Final = 100_000
+PAGE: Final = Bounds(most_bytes=MOST_PAGE, seconds=120, silent_seconds=SILENT_SECONDS)
+_LONGEST_WAIT: Final = 60.0  # within one piece of work; longer ones are for the worker to wait
+_MOST_WAITS: Final = 5
+_SHAPED: Final = frozenset({"coordinates", "geometries"})  # RFC 7946, 3.1
+_IN_LOOP: Final = 64 * 1024  # what is read without a thread
+# RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
+_CHARSETS: Final = {
+    "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
+    "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One answer: what it says, and its headers. None of the one for an answer of 304."""
+
+    host: str
+    body: Any = field(repr=False)
+    headers: Mapping[str, str]
+
+    def member(self, name: str, kind: type[Any]) -> Any:
+        """A member of an object. Raises `SourceChanged` where it is missing or something else."""
+        found = self.body.get(name) if isinstance(self.body, dict) else None
+        if not isinstance(found, kind):
+            raise SourceChanged(source=self.host, at="shape", detail=name)
+        return found
+
+    def objects(self, name: str) -> list[dict[str, Any]]:
+        """A member that is a list of objects. Raises `SourceChanged`."""
+        found = self.member(name, list)
+        if not all(isinstance(each, dict) for each in found):
+            raise SourceChanged(source=self.host, at="shape", detail=name)
+        return list(found)
+
+
+async def read(web: Web, url: str, headers: Mapping[str, str] | None = None) -> Document | None:
+    """The JSON of an address, asked for again where the source asks for a moment; None for a 304.
+
+    Raises `SourceError`.
+    """
+    for tried in range(_MOST_WAITS):
+        try:
+            return await _asked(web, url, headers or {})
+        except SourceSlow as slow:
+            wait = slow.after_seconds
+            if wait is None or wait > _LONGEST_WAIT or tried == _MOST_WAITS - 1:
+                raise
+            await asyncio.sleep(wait)
+    return None
+
+
+async def told(web: Web, url: str, headers: Mapping[str, str] | None = None) -> Document:
+    """The JSON of an address that is asked for without a condition. Raises `SourceError`."""
+    found = await read(web, url, headers)
+    if found is None:  # a 304 passes only where a condition was sent
+        raise SourceBroken(source=host_of(url), at="status", detail=304)
+    return found
+
+
+async def _asked(web: Web, url: str, headers: Mapping[str, str]) -> Document | None:
+    async with web.get(url, bounds=PAGE, headers={"Accept": "application/json", **headers}) as got:
+        if got.status == 304:
+            return None
+        check_is_no_page(got)
+        body = bytearray()
+        async for piece in got.pieces:
+            body += piece
+    if len(body) < _IN_LOOP:
+        return Document(got.host, _parsed(got, bytes(body)), got.headers)
+    return Document(got.host, await asyncio.to_thread(_parsed, got, bytes(body)), got.headers)
+
+
+def _parsed(answer: Streamed, body: bytes) -> Any:
+    _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
+    charset = named.partition(";")[0].strip('" ') or "utf-8"
+    codec = _CHARSETS.get(charset)
+    if codec is None:
+        said = "?" if holds_number(charset.encode()) else charset[:20]
+        raise SourceBroken(source=answer.host, at="charset", detail=said)
+    try:
+        text = body.decode(codec)
+    except UnicodeDecodeError as exc:
+        raise SourceBroken(source=answer.host, at="charset", detail=charset) from exc
+    if text.lstrip()[:1] == "<":
+        raise SourceBroken(source=answer.host, at="html")
+    try:
+        return json.loads(text, parse_float=Decimal, parse_int=_whole, parse_constant=_refused)
+    except (ValueError, RecursionError, InvalidOperation) as exc:
+        raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
+
+
+def _whole(number: str) -> int | Decimal:
+    return int(number) if len(number) < 19 else Decimal(number)
+
+
+def _refused(word: str) -> None:
+    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
+
+
+def encoded(rows: Iterable[Mapping[str, Any]], host: str) -> bytes:
+    """Rows as JSON lines, each number with its own digits.
+
+    A geometry is a text, for the take-in makes columns of what an object holds.
+    """
+    try:
+        return b"".join(
+            orjson.dumps({name: _cell(value) for name, value in each.items()}, default=_as_told)
+            + b"\n"
+            for each in rows
+        )
+    except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
+        raise SourceBroken(source=host, at="format", detail="JSON") from exc
+
+
+def _cell(value: Any) -> Any:
+    is_shape = isinstance(value, dict) and "type" in value and not _SHAPED.isdisjoint(value)
+    return orjson.dumps(value, default=_as_told).decode() if is_shape else value
+
+
+def _as_told(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode())
+    raise TypeError

@@ -1,0 +1,55 @@
+"""What is said of another platform: where it is, who we are to it, and which dataset of it is meant."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from app.connectors.connection import Connection
+from app.connectors.frame import Shape
+from app.connectors.linkage_tokens import Client
+from app.connectors.web import Address, NoProof
+from app.query.fields import FieldType
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class LinkageSettings(Shape):
+    """Where the platform is, and which of its clients we are."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "base": "https://data.example.lg.jp",
+                    "auth": {
+                        "type": "private_key_jwt",
+                        "client_id": "c-27b1",
+                        "key": '{"kty":"EC","crv":"P-256","x":"…","y":"…","d":"…"}',
+                    },
+                }
+            ]
+        }
+    )
+    base: Address
+    auth: Client = Field(default_factory=NoProof)
+    connection: Connection = Field(default_factory=Connection)
+    issuer: Address | None = Field(
+        default=None, description="Who issues its tokens; the base itself where not given"
+    )
+
+
+class LinkageSelection(Shape):
+    """Which dataset, for what purpose, and under which agreement where one has to be named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"dataset": "shelters", "purpose": "own-duty", "types": {"no": "code"}}]
+        }
+    )
+    dataset: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    purpose: _Text | None = None
+    agreement: _Text | None = None
+    types: Annotated[dict[_Text, FieldType], Field(max_length=1_000)] = Field(
+        default_factory=dict,
+        description="Its fields as the catalogue tells them: what is asked of others is left to us",
+    )

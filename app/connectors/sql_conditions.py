@@ -1,0 +1,260 @@
+"""A question's condition as far as a database can hold it: never narrower than `query.matches`.
+
+Pure. Of each part it is asked which rows may make it true, or may make it false; so the opposite of
+what was widened is none that is too narrow. What cannot be held is every row.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Float,
+    Numeric,
+    Text,
+    and_,
+    bindparam,
+    false,
+    or_,
+    true,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.connectors.sql_reading import Asked, Cell, Column, Holds, Tongue, zone
+from app.query.fields import NUMBER_TYPES, Field, FieldType
+from app.query.like import ends_escaping, wildcards
+from app.query.question import (
+    Between,
+    Both,
+    Compare,
+    Condition,
+    Constant,
+    Either,
+    Given,
+    IsNull,
+    Like,
+    Literal,
+    Match,
+    Not,
+    OneOf,
+)
+
+_OPPOSITE: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_TURNED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_NUMBERS: Final = (Holds.INTEGER, Holds.DECIMAL, Holds.FLOAT)
+# Of other texts the platform makes one spelling, which the source may not have.
+AS_THEY_ARE: Final = frozenset({FieldType.TEXT, FieldType.CODE, FieldType.URL, FieldType.EMAIL})
+_MOST_VALUES: Final = 1_000
+_MOST_TEXT: Final = 10_000
+_MOST_WILDCARDS: Final = 4  # some databases try every place of each
+_MOST_INTEGER: Final = 2**63
+_ABOUT: Final = 1e-5  # what a single-precision float may be off by
+
+
+class Held(NamedTuple):
+    """The rows that a database gives: None is every row. `exact`: no others than meet it."""
+
+    rows: ColumnElement[bool] | None
+    exact: bool
+
+
+_EVERY: Final = Held(None, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Holds the conditions of one question, over columns as the database tells them."""
+
+    tongue: Tongue
+    asked: Asked
+    find: Callable[[Field], Column | None]
+
+    def may(self, condition: Condition, truth: bool = True) -> Held:
+        """The rows of which the condition may be `truth`."""
+        match condition:
+            case Not(part):
+                return self.may(part, not truth)
+            case Both(parts):
+                return self._joined(parts, truth, all_of=truth)
+            case Either(parts):
+                return self._joined(parts, truth, all_of=not truth)
+            case Constant(value):
+                return Held(true() if value is truth else false(), True)
+            case Between(field, low, high):
+                within = (Compare(field, ">=", low), Compare(field, "<=", high))
+                return self.may(Both(within), truth)
+            case OneOf(Field() as field, values) if 0 < len(values) <= _MOST_VALUES:
+                parts = tuple(Compare(field, "=", value) for value in values)
+                return self.may(Either(parts), truth)
+            case _:
+                return self._alone(condition, truth)
+
+    def _alone(self, condition: Condition, truth: bool) -> Held:
+        match condition:
+            case Compare(field, op, value):
+                return self._compared(field, op, value, truth)
+            case Match(Field() as field, op, Given(value)):
+                return self._compared(field, op, value, truth)
+            case Match(Given(value), op, Field() as field):
+                return self._compared(field, _TURNED[op], value, truth)
+            case Like(Field() as field, pattern):
+                return self._like(field, pattern, truth)
+            case IsNull(Field() as field):
+                return self._is_null(field, truth)
+            case _:
+                return _EVERY
+
+    def _joined(self, parts: Sequence[Condition], truth: bool, *, all_of: bool) -> Held:
+        held = [self.may(part, truth) for part in parts]
+        is_exact = all(each.exact for each in held)
+        told = [each.rows for each in held if each.rows is not None]
+        if all_of:
+            return Held(and_(true(), *told) if told else None, is_exact)
+        return Held(or_(false(), *told) if len(told) == len(held) else None, is_exact)
+
+    def _compared(self, field: Field, op: str, value: Literal, truth: bool) -> Held:
+        found = self.find(field)
+        if found is None:
+            return _EVERY
+        op = op if truth else _OPPOSITE[op]
+        cell = self.tongue.cell(self.asked, found)
+        if isinstance(value, bool):
+            return _boolean(cell, found, field, op, value)
+        if isinstance(value, int | float | Decimal) and field.type in NUMBER_TYPES:
+            return self._number(cell, found, op, value)
+        if isinstance(value, str) and field.type in AS_THEY_ARE:
+            return self._text(cell, found, op, value)
+        if isinstance(value, date):
+            return self._time(cell, found, field, op, value)
+        return _EVERY
+
+    def _number(self, cell: Cell, found: Column, op: str, value: float | Decimal) -> Held:
+        if found.holds not in _NUMBERS or not _is_finite(value):
+            return _EVERY
+        if found.holds is Holds.FLOAT or isinstance(value, float):
+            return _about(cell, op, float(value))
+        if found.holds is Holds.DECIMAL:
+            return Held(_test(cell, op, bindparam(None, Decimal(value), Numeric())), True)
+        return self._integer(cell, op, Decimal(value))
+
+    def _integer(self, cell: Cell, op: str, value: Decimal) -> Held:
+        """An integer beside a number: told in integers, which every database has exactly."""
+        whole = int(value.to_integral_value(ROUND_FLOOR))
+        if whole != value and op in ("=", "<>"):
+            return Held(false() if op == "=" else cell.is_not(None), True)
+        if whole != value:  # 2 is the last that is less than 2.5
+            op = "<=" if op.startswith("<") else ">"
+        if abs(whole) < _MOST_INTEGER:
+            return Held(_test(cell, op, bindparam(None, whole, BigInteger())), True)
+        bound = self.tongue.number(Decimal(whole))
+        if isinstance(bound, float):
+            return _about(cell, op, bound)
+        return Held(_test(cell, op, bindparam(None, bound, Numeric())), False)
+
+    def _text(self, cell: Cell, found: Column, op: str, value: str) -> Held:
+        if found.holds is Holds.INTEGER and op == "=" and _is_number(value):
+            return Held(cell == bindparam(None, int(value), BigInteger()), False)
+        if found.holds is Holds.PADDED and op == "=" and self._is_speakable(value):
+            return Held(cell == bindparam(None, value.rstrip(" "), Text()), False)
+        if found.holds is not Holds.TEXT or not self._is_speakable(value):
+            return _EVERY
+        told = bindparam(None, value, Text())
+        exact = _test(self.tongue.by_code_point(cell), op, self.tongue.by_code_point(told))
+        # The plain comparison is what an index is for; a database may take more for equal.
+        is_plain = op == "=" and _is_in(found.charset, value)
+        return Held(and_(cell == told, exact) if is_plain else exact, True)
+
+    def _time(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
+        is_day = not isinstance(value, datetime)
+        if found.holds is Holds.DATE and field.type is FieldType.DATE and is_day:
+            return Held(_test(cell, op, bindparam(None, value, Date())), True)
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            return _EVERY
+        if field.type is not FieldType.DATETIME:
+            return _EVERY
+        if found.holds is Holds.MOMENT:
+            plain = value.astimezone(zone(self.asked.time_zone)).replace(tzinfo=None)
+            return Held(_test(cell, op, bindparam(None, plain, DateTime())), True)
+        if found.holds is Holds.INSTANT:
+            told = bindparam(None, value.astimezone(UTC), DateTime(timezone=True))
+            return Held(_test(cell, op, told), True)
+        return _EVERY
+
+    def _like(self, field: Field, pattern: str, truth: bool) -> Held:
+        found = self.find(field)
+        is_ours = found is not None and found.holds is Holds.TEXT and field.type in AS_THEY_ARE
+        if found is None or not is_ours or not self._is_speakable(pattern):
+            return _EVERY
+        if ends_escaping(pattern) or wildcards(pattern) > _MOST_WILDCARDS:
+            return _EVERY
+        held = self.tongue.like(self.tongue.cell(self.asked, found), pattern)
+        return Held(held if truth else ~held, True)
+
+    def _is_null(self, field: Field, truth: bool) -> Held:
+        """Of a text, and of a day, there is more that the platform takes for nothing: '' or '-'."""
+        found = self.find(field)
+        if found is None:
+            return _EVERY
+        cell = self.tongue.cell(self.asked, found)
+        is_exact = found.holds in (Holds.INTEGER, Holds.DECIMAL, Holds.BOOLEAN)
+        if not truth:
+            return Held(cell.is_not(None), is_exact)
+        return Held(cell.is_(None), True) if is_exact else _EVERY
+
+    def _is_speakable(self, text: str) -> bool:
+        """Whether a database can be given a text at all."""
+        if not self.tongue.has_code_points or "\0" in text or len(text) > _MOST_TEXT:
+            return False
+        return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _boolean(cell: Cell, found: Column, field: Field, op: str, value: bool) -> Held:
+    if field.type is not FieldType.BOOLEAN or op not in ("=", "<>"):
+        return _EVERY
+    wanted = value if op == "=" else not value
+    if found.holds is Holds.BOOLEAN:
+        return Held(cell.is_(true()) if wanted else cell.is_(false()), True)
+    if found.holds is Holds.INTEGER:
+        none = bindparam(None, 0, BigInteger())
+        return Held(cell != none if wanted else cell == none, False)
+    return _EVERY
+
+
+def _about(cell: Cell, op: str, value: float) -> Held:
+    """A comparison with what is a little off: no row is lost that an exact one would give."""
+    off = abs(value) * _ABOUT + 1e-300
+    low, high = bindparam(None, value - off, Float()), bindparam(None, value + off, Float())
+    if op == "<>":
+        return Held(cell.is_not(None), False)
+    if op == "=":
+        return Held(and_(cell >= low, cell <= high), False)
+    return Held(cell >= low if op.startswith(">") else cell <= high, False)
+
+
+def _test(left: Cell, op: str, right: Cell) -> ColumnElement[bool]:
+    tests: dict[str, Any] = {
+        "=": left.__eq__, "<>": left.__ne__, "<": left.__lt__, "<=": left.__le__,
+        ">": left.__gt__, ">=": left.__ge__,
+    }  # fmt: skip
+    return tests[op](right)  # type: ignore[no-any-return]
+
+
+def _is_in(charset: str | None, text: str) -> bool:
+    """Whether a column's charset has a text: a comparison with one that it has not is an error."""
+    if charset in (None, "utf8mb4") or text.isascii():
+        return True
+    return charset in ("utf8", "utf8mb3") and max(text) <= "\uffff"
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    told = Decimal(value)
+    return told.is_finite() and abs(told) < 10**60
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and str(int(text[:18] or "0")) == text

@@ -1,0 +1,275 @@
+"""The connection to a MySQL or MariaDB, and what its failures mean. It connects to nothing but what
+it is given, and what it does blocks.
+"""
+
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import pymysql
+from pymysql.constants import CR, ER
+from pymysql.converters import encoders
+from pymysql.cursors import SSCursor
+from pymysql.protocol import MysqlPacket
+
+from app.connectors.errors import (
+    SourceBroken,
+    SourceChanged,
+    SourceError,
+    SourceRefused,
+    SourceSlow,
+    SourceUnreachable,
+)
+from app.connectors.frame import SILENT_SECONDS
+from app.connectors.sql_reading import BATCH, MOST_BYTES
+from app.connectors.sql_shapes import SqlSettings
+from app.kit.outbound import OutboundUnreachable
+
+CONNECT_SECONDS: Final = 10.0
+_MOST_ROWS: Final = 10_000  # of what a server tells about itself
+_LINES: Final = 4_000
+# How a text tells its length: in the first byte, or in two or three behind it.
+_SHORTEST_NO_LENGTH: Final = 251
+_SKIPPED: Final = {252: 3, 253: 4}
+# What a deployment has set of these is not relied upon.
+_SESSION: Final = (
+    "SET SESSION sql_mode = '', time_zone = '+00:00', net_write_timeout = 600",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION TRANSACTION READ ONLY",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+_FAILURES: Final[tuple[tuple[frozenset[int], type[SourceError], str], ...]] = (
+    (frozenset({ER.ACCESS_DENIED_ERROR, 1698, 4151}), SourceRefused, "credentials"),
+    (frozenset({ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR,
+                ER.COLUMNACCESS_DENIED_ERROR, 1130, 1227, 1345, 1370}), SourceRefused, "permission"),
+    (frozenset({ER.BAD_DB_ERROR, ER.NO_SUCH_TABLE}), SourceBroken, "missing"),
+    (frozenset({ER.BAD_FIELD_ERROR, 1356, 1412}), SourceChanged, "shape"),
+    (frozenset({1205, 1317, 1969, 3024}), SourceSlow, "silence"),
+    (frozenset({ER.CON_COUNT_ERROR, 1129, 1203, 1226}), SourceSlow, "pace"),
+    (frozenset({CR.CR_SSL_CONNECTION_ERROR}), SourceUnreachable, "tls"),
+    (frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 1053, 1927}), SourceBroken, "cut_off"),
+)  # fmt: skip
+_ODD: Final = (  # what the driver trips over where somebody speaks, and not as a MySQL does
+    struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError, AssertionError,
+    RuntimeError, NotImplementedError, pymysql.InternalError, pymysql.InterfaceError,
+)  # fmt: skip
+
+
+class _Bounded(pymysql.Connection):  # type: ignore[misc]
+    """A connection that takes no row without end, and lines quicker than rows."""
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        """As it is, but for what would go on in the next packet."""
+        if num_bytes >= MOST_BYTES - 1:
+            self._force_close()
+            raise _TooLong
+        return bytes(super()._read_bytes(num_bytes))
+
+    def lines(self, most: int) -> list[bytes]:
+        """The next rows of one text each, none at the end: a third of the driver's own time."""
+        found: list[bytes] = []
+        while len(found) < most:
+            line = self._line()
+            if line is None:
+                break
+            found.append(line)
+        return found
+
+    def _line(self) -> bytes | None:
+        if not self._result.unbuffered_active:
+            return None
+        try:
+            head = self._rfile.read(4)
+            size = int.from_bytes(head[:3], "little")
+            body = self._rfile.read(size) if 0 < size < MOST_BYTES - 1 else b""
+        except OSError as exc:
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST) from exc
+        if size >= MOST_BYTES - 1:
+            raise _TooLong
+        if len(head) < 4 or not size or len(body) < size:
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST)
+        self._next_seq_id = (head[3] + 1) % 256
+        first = body[0]
+        if first in _SKIPPED:
+            return body[_SKIPPED[first] :]
+        if first < _SHORTEST_NO_LENGTH:
+            return body[1:]
+        self._end(body)
+        return None
+
+    def _end(self, body: bytes) -> None:
+        packet = MysqlPacket(body, self.encoding)
+        if packet.is_error_packet() or packet.is_eof_packet():
+            self._result.unbuffered_active = False
+            packet.check_error()
+            return
+        raise _TooLong  # null: what the server made was longer than it may send
+
+
+class _TooLong(Exception):
+    """A row is longer than any of ours may be."""
+
+
+class Connection:
+    """What the thread does. Only `stop` is called from elsewhere."""
+
+    def __init__(self, settings: SqlSettings, seconds: int) -> None:
+        self._settings = settings
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
+        self._end: socket.socket | None = None  # of the same line: TLS takes the other for itself
+        self._driver: _Bounded | None = None
+        self._cursor: Any = None
+        self._is_stopped = False
+
+    def open(self, addresses: Sequence[str]) -> None:
+        """Connect, sign in and begin to read."""
+        settings = self._settings
+        tls = {"ssl": _tls(settings)} if settings.tls == "verify" else {"ssl_disabled": True}
+        self._socket = _connected(addresses, settings.asked_port)
+        self._end = self._socket.dup()
+        if self._is_stopped:
+            raise ConnectionAbortedError
+        self._driver = _Bounded(
+            host=settings.source,  # whose certificate is expected
+            user=settings.user,
+            password=settings.word.encode(),
+            database=settings.database,
+            charset="utf8mb4",
+            conv=dict(encoders),  # what comes is text, and stays so
+            read_timeout=CONNECT_SECONDS,
+            write_timeout=CONNECT_SECONDS,
+            defer_connect=True,
+            **tls,
+        )
+        with _no_mysql(settings.source):
+            self._driver.connect(self._socket)
+        self._driver._read_timeout = self._seconds + SILENT_SECONDS
+        is_mariadb = "mariadb" in str(self._driver.get_server_info()).lower()
+        slowest = (
+            f"SET SESSION max_statement_time = {self._seconds}"
+            if is_mariadb
+            else f"SET SESSION max_execution_time = {self._seconds * 1000}"
+        )
+        for statement in (slowest, *_SESSION):
+            self.few(statement, ())
+
+    def ask(self, sql: str, values: Sequence[Any]) -> None:
+        """Send a statement; its rows are read by `next_rows`."""
+        self._cursor = SSCursor(self._driver)
+        with _no_mysql(self._settings.source):
+            self._cursor.execute(sql, tuple(values))
+
+    def next_rows(self, most: int = BATCH) -> list[tuple[Any, ...]]:
+        """The next of them, none at the end."""
+        return list(self._cursor.fetchmany(most))
+
+    def next_lines(self) -> list[bytes]:
+        """The next rows of a statement whose rows are one text each."""
+        if self._driver is None:
+            return []
+        return self._driver.lines(_LINES)
+
+    def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement that has few, and no more than a server may tell of itself."""
+        self.ask(sql, values)
+        found: list[tuple[Any, ...]] = []
+        while (rows := self.next_rows()) and len(found) < _MOST_ROWS:
+            found += rows
+        return found
+
+    def stop(self) -> None:
+        """From outside: whatever is waited for has come to its end."""
+        self._is_stopped = True
+        if self._end is not None:
+            with suppress(OSError):
+                self._end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of all; rows that are still coming are not waited for."""
+        if self._cursor is not None:
+            if self._cursor._result is not None:
+                self._cursor._result.unbuffered_active = False
+            self._cursor.connection = None
+        if self._driver is not None and self._driver.open:
+            self._driver.close()
+        for each in (self._socket, self._end):
+            if each is not None:
+                each.close()
+
+
+def _tls(settings: SqlSettings) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.ca is None:
+        made.load_default_certs()
+    else:
+        made.load_verify_locations(cadata=settings.ca)
+    return made
+
+
+def _connected(addresses: Sequence[str], port: int) -> socket.socket:
+    """A socket to the first of the addresses that takes one."""
+    ends_at, failed = time.monotonic() + CONNECT_SECONDS, OSError("no address")
+    for address in addresses:
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        try:
+            made = socket.create_connection((address, port), timeout=left)
+        except OSError as exc:
+            failed = exc
+        else:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return made
+    raise failed
+
+
+@contextmanager
+def _no_mysql(host: str) -> Iterator[None]:
+    """Somebody answers, and not as a MySQL does."""
+    try:
+        yield
+    except _ODD as exc:
+        raise SourceBroken(source=host, at="format", detail="MySQL") from exc
+
+
+@contextmanager
+def told(host: str, about: str) -> Iterator[None]:
+    """What the driver and the server say, as it is said of a source."""
+    try:
+        yield
+    except OutboundUnreachable as exc:
+        raise SourceUnreachable(source=host, at=exc.cause.value) from exc
+    except _TooLong as exc:
+        raise SourceBroken(source=host, at="too_long", detail=MOST_BYTES) from exc
+    except (OSError, UnicodeError) as exc:
+        raise _of_socket(host, exc) from exc
+    except pymysql.Error as exc:
+        raise _meant(host, exc, about) from exc
+
+
+def _of_socket(host: str, exc: BaseException) -> SourceError:
+    if isinstance(exc, TimeoutError):
+        return SourceSlow(source=host, at="silence")
+    if isinstance(exc, ssl.SSLError):
+        return SourceUnreachable(source=host, at="tls")
+    if isinstance(exc, socket.gaierror | UnicodeError):
+        return SourceUnreachable(source=host, at="name")
+    return SourceUnreachable(source=host, at="connection")
+
+
+def _meant(host: str, exc: pymysql.Error, about: str) -> SourceError:
+    number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
+    beneath = getattr(exc, "original_exception", None) or exc.__context__
+    if isinstance(beneath, TimeoutError | ssl.SSLError):
+        return _of_socket(host, beneath)
+    for numbers, means, at in _FAILURES:
+        if number in numbers:
+            return means(source=host, at=at, detail=about if at in ("shape", "missing") else number)
+    if number == CR.CR_CONN_HOST_ERROR:
+        return SourceBroken(source=host, at="cut_off")
+    return SourceBroken(source=host, at="server", detail=number)

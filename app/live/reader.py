@@ -1,0 +1,314 @@
+"""Reads live datasets, as `app.tables.read` reads hosted ones: asks the source for its part of a
+question, and asks the whole of it again of what comes.
+
+It decides nothing. What it holds of a source goes to nobody but through the question of whoever
+asks, and never from one reader to another whose columns or rows are bounded otherwise.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from app.connectors.errors import SourceBroken, SourceChanged
+from app.connectors.frame import Known
+from app.formats.individual_number import holds_number
+from app.kit import clock
+from app.live.copies import Copies, Copy, Record
+from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
+from app.live.flights import Flights
+from app.live.judged import chosen, ordered, position
+from app.live.parted import Parted, parted
+from app.live.relayed import Look, can_pass, records_in
+from app.live.sources import LiveSources, Opened
+from app.live.typed import NumberFound, ShapeChanged, Typing
+from app.live.written import Writing
+from app.query.fields import Field
+from app.query.question import Question
+from app.tables.encode import Wording
+from app.tables.read import Rows
+from app.tables.sql import Reading
+
+MOST_RECORDS: Final = 50_000  # of a source that are looked at for one page
+_MOST_BYTES: Final = 64 << 20  # about, of them in memory
+_MOST_BODY: Final = 32 << 20
+_SECONDS: Final = 10.0
+_IN_LOOP: Final = 200  # records that are made without a thread
+_NO_OUTAGE: Final = frozenset(
+    {"refused", "settings", NUMBER}
+)  # no outage: what was given may be meant
+
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAsk:
+    """One question to a live dataset. `seen` is what the verdict lets whoever asks see."""
+
+    dataset: str
+    opened: Opened
+    reading: Reading
+    wording: Wording
+    seen: Hashable
+
+    @property
+    def question(self) -> Question:
+        """The whole of it."""
+        return self.reading.question
+
+    @property
+    def skip(self) -> int:
+        """How many records of the answer are passed over: a source's have no number that lasts."""
+        after = self.question.after
+        return int(after[-1]) if after is not None else self.question.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The records of an answer in order, and all that match where that is known."""
+
+    records: list[Record]
+    more: bool
+    matched: int | None
+    told: Mapping[str, Any]
+
+
+class LiveReader:
+    """One a process."""
+
+    def __init__(self, sources: LiveSources, *, cache_bytes: int) -> None:
+        self.sources = sources
+        self.copies = Copies(cache_bytes)
+        self._flights: Flights[Copy] = Flights()
+
+    async def page(self, ask: LiveAsk) -> Rows:
+        """One page of records. Raises `LiveFailed`, `LiveTooMuch`."""
+        if ask.skip == 0 and can_pass(ask.question, ask.wording, ask.opened.feed.mapping):
+            opened = ask.opened
+            if opened.source.connector.relays(opened.selection):
+                return await self._passed(ask)
+        found = await self.select(ask)
+        return await _off_loop(len(found.records), partial(_written, ask, found))
+
+    async def select(self, ask: LiveAsk) -> Selected:
+        """The records of a page, or of a whole answer. Raises `LiveFailed`, `LiveTooMuch`."""
+        part = self.parted(ask)
+        copy, is_stale = await self._copy(ask, part)
+        return await _off_loop(
+            len(copy.records), partial(_selected, ask, part, copy, is_stale=is_stale)
+        )
+
+    async def close(self) -> None:
+        """End what is asked now."""
+        await self._flights.close()
+
+    def parted(self, ask: LiveAsk) -> Parted:
+        """What the source is asked of the question."""
+        opened = ask.opened
+        return parted(
+            opened.source.connector, opened.selection, ask.question, opened.fields,
+            opened.feed.mapping, skip=ask.skip,
+        )  # fmt: skip
+
+    async def _copy(self, ask: LiveAsk, part: Parted) -> tuple[Copy, bool]:
+        """What the source says, and whether it said so before it went away."""
+        need = _need(ask, part)
+        # Of a part that is not read to its end, which records it has hangs on who asks for what.
+        told = (ask.question.where, ask.question.box, need) if need is not None else None
+        key = (ask.opened.name, part.asked, ask.seen, told)
+        load = partial(self._loaded, ask, part, need)
+        return await self._once(ask, key, load)
+
+    async def _once(
+        self, ask: LiveAsk, key: Hashable, load: "Callable[[Copy | None], Any]"
+    ) -> tuple[Copy, bool]:
+        held = self.copies.find(key)
+        if held is not None and held.is_fresh(time.monotonic()):
+            return held, False
+        try:
+            copy = await self._flights.once(key, partial(load, held))
+        except LiveFailed as failure:
+            held = self.copies.find(key)
+            if held is None or not _may_be_stale(ask, held, failure):
+                raise
+            return held, True
+        keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
+        if copy.stored and keeps and self.copies.find(key) is not copy:
+            self.copies.keep(key, copy)
+        return copy, False
+
+    async def _loaded(
+        self, ask: LiveAsk, part: Parted, need: int | None, held: Copy | None
+    ) -> Copy:
+        connector, selection = ask.opened.source.connector, ask.opened.selection
+        known = Known(held.validators) if held is not None and held.validators else None
+
+        async def question() -> Copy:
+            asked_at = time.monotonic()
+            async with connector.fetch(selection, part.asked, known) as rows:
+                if rows is None:
+                    if held is None:
+                        raise SourceBroken(source=connector.kind, at="status", detail=304)
+                    return replace(held, held_at=asked_at)
+                gathered = _Gathered(ask, need)
+                async for batch in rows.batches:
+                    if await _off_loop(len(batch), partial(gathered.take, batch)):
+                        break
+                return Copy(
+                    gathered.records, gathered.rejected, gathered.came, asked_at,
+                    as_of=rows.as_of, validators=rows.validators, fresh_for=rows.fresh_seconds,
+                    stored=rows.may_be_kept,
+                )  # fmt: skip
+
+        return await ask.opened.source.ask(ask.dataset, _SECONDS, question)
+
+    async def _passed(self, ask: LiveAsk) -> Rows:
+        """A page in the source's own words, as far as they pass."""
+        key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
+        copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
+        last = position({}, ask.question, copy.came) if copy.more else ()
+        told = _told(copy, [], is_stale=is_stale)
+        if copy.body is not None:
+            return Rows(copy.body, copy.came, copy.more, last, told=told)
+        writing = Writing(ask.opened.fields, ask.reading, ask.wording)
+        body = writing.page(copy.records)
+        return Rows(body, len(copy.records), copy.more, last, told=told)
+
+    async def _relayed(self, ask: LiveAsk, held: Copy | None) -> Copy:
+        del held
+        opened = ask.opened
+        connector, asked = (
+            opened.source.connector,
+            Question(ask.question.fields, limit=ask.question.limit),
+        )
+
+        async def relay() -> Copy:
+            asked_at, body = time.monotonic(), bytearray()
+            async with connector.relay(opened.selection, asked) as came:
+                async for piece in came.pieces:
+                    body += piece
+                    if len(body) > _MOST_BODY:
+                        raise SourceBroken(source=connector.kind, at="too_long", detail=_MOST_BODY)
+            copy = Copy([], 0, came.count, asked_at, more=came.more)
+            return await _off_loop(came.count, partial(_looked_at, ask, copy, bytes(body)))
+
+        return await opened.source.ask(ask.dataset, _SECONDS, relay)
+
+
+class _Gathered:
+    """Records as they come, bounded in number and about in bytes."""
+
+    def __init__(
+        self, ask: LiveAsk, need: int | None, fields: Sequence[Field] | None = None
+    ) -> None:
+        self._ask = ask
+        self._typing = Typing(fields or ask.opened.fields, ask.opened.feed.mapping)
+        self._need = need
+        self._size = 0
+        self.records: list[Record] = []
+        self.rejected = self.came = 0
+
+    def take(self, batch: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether there are enough. Raises `LiveTooMuch`, `SourceChanged`."""
+        ask, kind = self._ask, self._ask.opened.source.connector.kind
+        self.came += len(batch)
+        try:
+            made, rejected = self._typing.records(batch)
+        except (ShapeChanged, NumberFound) as exc:
+            raise of_rows(ask.dataset, kind, exc) from exc
+        self.rejected += rejected
+        if self._need is not None:
+            made = list(chosen(made, ask.question, ask.opened.fields))
+        self.records += made
+        self._size += Copy(made, 0, 0, 0.0).weigh()
+        if batch and self.rejected == self.came:
+            raise SourceChanged(source=kind, at="shape", detail=ask.dataset)
+        if len(self.records) > MOST_RECORDS or self._size > _MOST_BYTES:
+            raise LiveTooMuch(dataset=ask.dataset, most=MOST_RECORDS)
+        return self._need is not None and len(self.records) >= self._need
+
+
+def _need(ask: LiveAsk, part: Parted) -> int | None:
+    """How many records that belong to the answer are enough; None: all that the source has."""
+    question = ask.question
+    if part.is_cut or question.order or question.near or question.count or question.limit is None:
+        return None
+    return ask.skip + question.limit + 1
+
+
+def _selected(ask: LiveAsk, part: Parted, copy: Copy, *, is_stale: bool) -> Selected:
+    question, skip = ask.question, ask.skip
+    found = list(chosen(copy.records, question, ask.opened.fields))
+    told = _told(copy, part.done_here, is_stale=is_stale)
+    if part.is_cut and question.limit is not None:
+        return Selected(found[: question.limit], copy.came > question.limit, None, told)
+    if not part.is_ordered:
+        found = ordered(found, question)
+    end = None if question.limit is None else skip + question.limit
+    more = end is not None and len(found) > end
+    return Selected(found[skip:end], more, len(found), told)
+
+
+def _written(ask: LiveAsk, found: Selected) -> Rows:
+    question, page = ask.question, found.records
+    writing = Writing(ask.opened.fields, ask.reading, ask.wording)
+    last: tuple[Any, ...] = ()
+    if found.more and question.limit is not None:
+        last = position(page[-1] if page else {}, question, ask.skip + question.limit)
+    return Rows(
+        writing.page(page), len(page), found.more, last, people=tuple(writing.people(page)),
+        matched=found.matched, told=found.told,
+    )  # fmt: skip
+
+
+def _told(copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:
+    """What `meta` says of an answer: how fresh it is, and what the platform did itself."""
+    age = max(time.monotonic() - copy.held_at, 0.0)
+    told = {
+        "source": "live",
+        "stale": is_stale,
+        "age_seconds": round(age, 3),
+        "revision": 0,
+        "answered_at": clock.now(),
+        "done_here": done_here,
+    }
+    if copy.as_of is not None:
+        told["as_of"] = copy.as_of
+    return {**told, "rejected": copy.rejected} if copy.rejected else told
+
+
+def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
+    """What was relayed: as it stands where it passes, made into records where it does not.
+
+    Raises `SourceBroken`, `SourceChanged`.
+    """
+    kind, fields = ask.opened.source.connector.kind, ask.question.fields
+    try:
+        records = records_in(body)
+    except ValueError as exc:
+        raise SourceBroken(source=kind, at="format", detail="JSON") from exc
+    if len(records) != copy.came or not all(type(each) is dict for each in records):
+        raise SourceChanged(source=kind, at="shape", detail=ask.dataset)
+    records = records[: ask.question.limit]
+    if holds_number(body):
+        raise of_rows(ask.dataset, kind, NumberFound())
+    if len(records) == copy.came and Look(fields).passes(records):
+        return replace(copy, body=body)
+    gathered = _Gathered(ask, None, fields)
+    gathered.take(records)
+    return replace(copy, records=gathered.records, rejected=gathered.rejected, came=len(records))
+
+
+def _may_be_stale(ask: LiveAsk, held: Copy, failure: LiveFailed) -> bool:
+    """Whether the last good answer may be given: the source is away, and that is not too old."""
+    most = ask.opened.feed.stale_for_seconds
+    if most is None or failure.named["told_as"] in _NO_OUTAGE:
+        return False
+    return time.monotonic() - held.held_at <= most
+
+
+async def _off_loop(size: int, work: Callable[[], _Done]) -> _Done:
+    """The work done, in a thread where it would hold up everybody."""
+    return work() if size <= _IN_LOOP else await asyncio.to_thread(work)

@@ -1,0 +1,239 @@
+"""A source's rows as records of the dataset: its mapping, its types. Never invents a value.
+
+It reads a value as the take-in reads a cell; a row with one that it does not take is no record.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from app.formats.addresses import normal_address
+from app.formats.guidance import FileRefused, MappingRefused
+from app.formats.individual_number import holds_number
+from app.formats.mapping import Source, plan
+from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
+from app.formats.values import normaliser
+from app.kit.clock import TOKYO
+from app.live.copies import Record
+from app.query.fields import Field, FieldType
+from app.query.geojson import LATITUDES, LONGITUDES
+
+Row = Mapping[str, Any]
+Read = Callable[[Any], Any]
+_CODES: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
+_INT64: Final = 2**63
+
+
+class NumberFound(Exception):
+    """What comes holds an individual number (個人番号), which never passes here."""
+
+
+class ShapeChanged(Exception):
+    """What comes is of another shape than the dataset's records can be made of."""
+
+
+def source_names(
+    fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None
+) -> dict[str, str]:
+    """By field, what its source calls it: where that is known before a row has come, and the value
+    is the source's own."""
+    names = {field.name: field.name for field in fields}
+    for step in mapping or ():
+        labels = step.get("from", ())
+        is_own = len(labels) == 1 and not step.keys() - {"to", "from"}
+        names.pop(step["to"], None)
+        if is_own:
+            names[step["to"]] = labels[0]
+    return names
+
+
+def asked_names(
+    fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None
+) -> tuple[str, ...]:
+    """All names of the source that the dataset's fields are made of."""
+    names: dict[str, None] = {}
+    steps = {step["to"]: step for step in mapping or ()}
+    for field in fields:
+        step = steps.get(field.name)
+        found = [field.name] if step is None else step.get("from", [])
+        names |= dict.fromkeys(found)
+    return tuple(names)
+
+
+def _sure_names(fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """What a field is made of, where that can be but one member of a row."""
+    steps = {step["to"]: step.get("from", ()) for step in mapping or ()}
+    names = [steps.get(field.name, (field.name,)) for field in fields]
+    return [each[0] for each in names if len(each) == 1]
+
+
+class Typing:
+    """Makes records of rows, of which the first batch shows what they are called."""
+
+    def __init__(
+        self, fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None
+    ) -> None:
+        self._fields = fields
+        self._mapping = mapping
+        self._reads: list[tuple[str, str | None, Read]] | None = None
+
+    def records(self, rows: Iterable[Row]) -> tuple[list[Record], int]:
+        """The records, and how many rows are none. Raises `ShapeChanged`, `NumberFound`."""
+        rows = list(rows)
+        if holds_number(orjson.dumps(rows, default=str)):
+            raise NumberFound
+        if self._reads is None:
+            if not rows:
+                return [], 0
+            self._reads = self._planned(rows)
+        made, rejected = [], 0
+        for row in rows:
+            record: Record = {}
+            try:
+                for name, label, read in self._reads:
+                    record[name] = read(row.get(label) if label is not None else None)
+            except CellError:
+                rejected += 1
+                continue
+            made.append(record)
+        return made, rejected
+
+    def _planned(self, rows: Sequence[Row]) -> list[tuple[str, str | None, Read]]:
+        # A member may be left out where it says nothing, in all of the first rows too.
+        seen = dict.fromkeys(name for row in rows for name in row)
+        labels = list(seen | dict.fromkeys(_sure_names(self._fields, self._mapping)))
+        try:
+            sources, _ = plan(self._fields, self._mapping, labels)
+        except (FileRefused, MappingRefused) as exc:
+            raise ShapeChanged from exc
+        return [
+            (
+                each.field.name,
+                labels[each.column] if each.column is not None else None,
+                _needed(each.field, _read(each)),
+            )
+            for each in sources
+        ]
+
+
+def _needed(field: Field, read: Read) -> Read:
+    if not (field.required or field.key):
+        return read
+
+    def needed(value: Any) -> Any:
+        found = read(value)
+        if found is None:
+            raise CellError("required_missing")
+        return found
+
+    return needed
+
+
+def _read(source: Source) -> Read:
+    """What makes the field's value of the source's."""
+    plain = read_of(source.field)
+    if source.constant is not None:
+        constant = plain(source.constant)
+        return lambda _: constant
+    if source.codes is not None:
+        codes, default = dict(source.codes), source.default
+
+        def coded(value: Any) -> Any:
+            text = cell(value)
+            if text is None:
+                return None
+            if text not in codes and not source.has_default:
+                raise CellError("not_in_code_list")
+            return plain(codes.get(text, default))
+
+        return coded
+    if source.normalize == "address":
+        return lambda value: None if (text := cell(value)) is None else plain(normal_address(text))
+    return plain
+
+
+def cell(value: Any) -> str | None:
+    """A value as the text of a cell, trimmed; None where it says nothing."""
+    if value is None:
+        return None
+    text = value if type(value) is str else _text(value)
+    text = text.strip(BLANKS)
+    return None if text in NULLS else text
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Decimal():
+            return format(value, "f")
+        case float():
+            return format(Decimal(repr(value)), "f")
+        case date():  # a moment too
+            return value.isoformat()
+        case dict() | list():
+            return orjson.dumps(value, default=str).decode()
+        case bytes() | bytearray() | memoryview():
+            raise CellError("invalid_text")
+    return str(value)
+
+
+def read_of(field: Field) -> Read:
+    """What makes a value of the field's type of whatever a source gives. Raises `CellError`."""
+    normal, made = normaliser(field), _MADE.get(field.type, str)
+    is_plain = field.type is FieldType.TEXT and field.code_list is None
+    is_code = field.type in _CODES
+
+    def read(value: Any) -> Any:
+        text = cell(value)
+        if text is None or (is_code and text == NO_CODE):
+            return None
+        if is_plain:
+            return text
+        canonical = normal(text)
+        return made(canonical) if canonical else None
+
+    quick = _QUICK.get(field.type)
+    return read if quick is None else quick(read)
+
+
+def _whole_at_once(read: Read) -> Read:
+    return lambda value: value if type(value) is int and -_INT64 <= value < _INT64 else read(value)
+
+
+def _truth_at_once(read: Read) -> Read:
+    return lambda value: value if type(value) is bool else read(value)
+
+
+def _degrees_at_once(area: tuple[float, float]) -> Callable[[Read], Read]:
+    low, high = area
+
+    def at_once(read: Read) -> Read:
+        def degrees(value: Any) -> Any:
+            number = float(value) if type(value) is Decimal else value
+            return number if type(number) is float and low <= number <= high else read(value)
+
+        return degrees
+
+    return at_once
+
+
+# What JSON has said already need not be read again.
+_QUICK: Final[Mapping[FieldType, Callable[[Read], Read]]] = {
+    FieldType.INTEGER: _whole_at_once,
+    FieldType.BOOLEAN: _truth_at_once,
+    FieldType.LATITUDE: _degrees_at_once(LATITUDES),
+    FieldType.LONGITUDE: _degrees_at_once(LONGITUDES),
+}
+_MADE: Final[Mapping[FieldType, Callable[[str], Any]]] = {
+    FieldType.INTEGER: int,
+    FieldType.DECIMAL: Decimal,
+    FieldType.LATITUDE: float,
+    FieldType.LONGITUDE: float,
+    FieldType.BOOLEAN: lambda text: text == "t",
+    FieldType.DATE: date.fromisoformat,
+    FieldType.DATETIME: lambda text: datetime.fromisoformat(text).astimezone(TOKYO),
+}
