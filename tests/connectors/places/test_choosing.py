@@ -254,6 +254,12 @@ async def test_one_file_of_an_archive_is_taken(
     assert await _taken(tmp_path, path="x.*", inner=inner) == b"a\n"
 
 
+def _long_head(kind: bytes) -> bytes:
+    head = tarfile.TarInfo("a.csv")
+    head.type, head.size = kind, 2 << 20
+    return head.tobuf() + b"\0" * (2 << 20) + _tar({"a.csv": b"a"})
+
+
 def _bomb() -> bytes:
     return gzip.compress(b"\0" * (60 << 20))
 
@@ -266,6 +272,8 @@ def _bomb() -> bytes:
         (_zip({"a.csv": b"a", "d/..\\..\\b": b""}), "file_dangerous"),
         (_tar({"../a.csv": b"a"}), "file_dangerous"),
         (_bomb(), "file_dangerous"),
+        (_long_head(tarfile.XHDTYPE), "file_dangerous"),
+        (_long_head(tarfile.GNUTYPE_LONGNAME), "file_dangerous"),
         (_zip({"a.csv": b"\0" * (60 << 20)}), "file_dangerous"),
         (_zip({"a.csv": b"a" * 5_000})[:-30], "file_damaged"),
         (_tar({"a.csv": b"a" * 5_000}, "w:gz")[:90], "file_damaged"),

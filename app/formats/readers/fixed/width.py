@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cached_property
 from typing import BinaryIO
 
@@ -120,7 +120,7 @@ class FixedTable:
         for record in progress.trailers:
             try:
                 total += Decimal(read(record[column.start : column.end]).strip())
-            except (Spoilt, InvalidOperation):
+            except (Spoilt, ArithmeticError):
                 return None
         return total
 
@@ -147,7 +147,7 @@ class _Sums:
             try:
                 if total is not None and (text := (cell or "").strip()):
                     self._sums[at] = total + Decimal(text)
-            except InvalidOperation:
+            except ArithmeticError:  # no number, or one beyond all that are written in digits
                 self._sums[at] = None
 
     def found(self) -> Iterator[tuple[Column, Decimal | None]]:
