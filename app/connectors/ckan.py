@@ -108,7 +108,8 @@ class CkanSelection(Shape):
     via: Literal["file", "datastore"] = "file"
     types: Annotated[dict[_Text, _Word], Field(max_length=1_000)] = Field(
         default_factory=dict,
-        description="The DataStore's columns as it tells them: conditions on others are left to us",
+        description="The DataStore's columns as it tells them: conditions on others are left to us."
+        " `text` says as well that no blank stands around its values, and no full-width letter in codes",
     )
     encoding: Annotated[str, StringConstraints(max_length=20)] | None = None
     table: _Text | None = None

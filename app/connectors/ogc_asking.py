@@ -35,7 +35,8 @@ _RESERVED: Final = frozenset(
     ("bbox", "bbox-crs", "crs", "cursor", "datetime", "f", "filter", "filter-crs", "filter-lang",
      "limit", "offset", "page", "properties", "q", "sortby", "startindex", "token")
 )  # fmt: skip
-# Texts that we keep as they come: a phone or a code of a local government is brought into one form.
+# Texts that we keep but for blanks and full-width letters, which `string` says that there are none
+# of: a phone or a code of a local government is brought into one form.
 _TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
 # JSON Schema's types, by format where there is one, and ours whose values compare alike.
 _ALIKE: Final[Mapping[str, frozenset[FieldType]]] = {

@@ -131,7 +131,7 @@ async def test_one_that_hangs_is_slow_one_that_is_gone_unreachable_and_a_private
                 await rows_of(connector, selection)
 
 
-@pytest.mark.parametrize(("ends", "at"), [(-1, "tls"), (1, "cut_off")])
+@pytest.mark.parametrize(("ends", "at"), [(-1, "tls_expired"), (1, "cut_off")])
 @pytest.mark.parametrize("kind", _KINDS)
 async def test_a_certificate_that_has_expired_is_not_taken(
     kind: str, ends: int, at: str, tmp_path: Path
