@@ -235,6 +235,15 @@ def _packet(number: int, body: bytes) -> bytes:
 _SET = (_packet(1, _FINE), _packet(1, _FINE))  # the charset, and who commits
 
 
+_COLUMN = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0"
+_OTHER_ROWS = b"".join(
+    _packet(number, body)
+    for number, body in enumerate(
+        [b"\x01", _COLUMN, b"\xfe\0\0\x02\0", b"\x01a", b"\xfe\0\0\x02\0"], 1
+    )
+)
+
+
 # What somebody who is no MySQL of ours says: to a greeting, and to what we then send.
 @pytest.mark.parametrize(
     ("said", "kind", "at"),
@@ -248,6 +257,10 @@ _SET = (_packet(1, _FINE), _packet(1, _FINE))  # the charset, and who commits
          SourceBroken, "format"),
         ([_packet(0, _GREETING), _packet(2, b"\xff\x10\x04#08004Too many connections")],
          SourceSlow, "pace"),
+        ([_packet(0, _GREETING), _packet(2, b"\xfemysql_clear_password\0"), _packet(4, _FINE)],
+         SourceUnreachable, "tls"),
+        ([_packet(0, _GREETING), _packet(2, _FINE), *_SET, *[_packet(1, _FINE)] * 5, _OTHER_ROWS],
+         SourceBroken, "format"),
         ([], SourceSlow, "silence"),
     ],
 )  # fmt: skip
@@ -274,10 +287,10 @@ async def test_what_is_no_mysql_is_told_and_gets_nothing(
             "database": "d", "user": "u", "password": "hidden", "tls": "off",
         }  # fmt: skip
         with pytest.raises(SourceError) as refused:
-            await SqlConnector(SqlSettings.model_validate(settings), its).check()
+            await SqlConnector(SqlSettings.model_validate(settings), its).discover()
 
     assert (type(refused.value), refused.value.at) == (kind, at)
-    assert b"root:" not in heard
+    assert b"root:" not in heard and b"hidden" not in heard
 
 
 @pytest.mark.parametrize(
@@ -397,3 +410,25 @@ async def test_changes_alone_are_harvested_until_rows_have_gone_or_it_is_time(
     assert told == [
         (False, 2), None, (True, 2), (True, 3), (False, 4), (True, 2), (False, 3)
     ]  # fmt: skip
+
+
+async def test_no_more_is_held_at_once_than_a_few_long_rows(
+    mariadb: MariaDb, here: str, its: Means, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_mysql_wire, "_MOST_AT_ONCE", 100_000)
+    mariadb.run(
+        "CREATE OR REPLACE VIEW here.longer AS SELECT seq, REPEAT('a', 60000) t FROM seq_1_to_9"
+    )
+    made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
+    selection = SqlSelection(table="longer")
+    fields = (Field("seq", "seq", "seq", FieldType.INTEGER), Field("t", "t", "t", FieldType.TEXT))
+
+    async with made.fetch(selection, Question(fields, limit=None)) as got:
+        assert got is not None
+        batches = [len(batch) async for batch in got.batches]
+    async with made.harvest(selection) as harvest:
+        assert harvest is not None
+        pieces = [len(piece) async for piece in harvest.pieces]
+
+    assert (sum(batches), max(batches)) == (9, 2)
+    assert max(pieces) < 130_000 and sum(pieces) > 540_000
