@@ -325,7 +325,7 @@ class CkanConnector(Connector[CkanSettings, CkanSelection]):
             if left <= 0:
                 return
             page = await self._table(resource, limit=left, offset=start, **asked)
-            rows = rows_of(page)
+            rows = await asyncio.to_thread(rows_of, page)
             if rows and rows == before:  # it passes the offset over
                 break
             start, before = start + len(rows), rows

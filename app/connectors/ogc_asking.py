@@ -171,7 +171,7 @@ def features_of(page: Document, shown: Shown, *, by_wfs: bool = False) -> list[d
     try:
         its = _told_system(page, shown.axis, by_wfs=by_wfs)
         return [_row(page, each, shown, its) for each in page.objects("features")]
-    except NoPlace as exc:
+    except (NoPlace, RecursionError) as exc:  # lists within lists, without a position
         raise SourceChanged(source=page.host, at="shape", detail="geometry") from exc
 
 

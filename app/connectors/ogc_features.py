@@ -1,5 +1,6 @@
 """OGC API - Features (17-069r4) as it is asked: collections, queryables, and pages of items."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -59,7 +60,7 @@ class Features:
         url, taken = self._base, 0
         last: Rows | None = None
         for _ in range(MOST_PAGES):
-            rows = features_of(page, shown)
+            rows = await asyncio.to_thread(features_of, page, shown)
             if rows and rows == last:
                 break
             taken, last = taken + len(rows), rows

@@ -35,6 +35,7 @@ from app.kit.outbound import Outbound, OutboundUnreachable
 
 _CONNECT_SECONDS: Final = 15
 _BLOCK: Final = 1 << 18
+_MOST_SAID: Final = 256 << 10  # characters of one answer
 
 
 # The first that fits tells of it.
@@ -70,6 +71,20 @@ class _Client(aioftp.Client):
         super().__init__(**given)
         self._tls = tls
         self._writers: list[asyncio.StreamWriter] = []
+        self._left = 0  # characters that an answer may still have
+
+    async def parse_response(self) -> tuple[aioftp.Code, list[str]]:
+        """As it is, but for an answer of lines without end."""
+        self._left = _MOST_SAID
+        return await super().parse_response()
+
+    async def parse_line(self) -> tuple[aioftp.Code, str]:
+        """One line of an answer."""
+        code, rest = await super().parse_line()
+        self._left -= len(rest) + len(code)
+        if self._left < 0:
+            raise ValueError
+        return code, rest
 
     async def _open_connection(
         self, host: str, port: int

@@ -1,7 +1,7 @@
 """Files of a WebDAV server. An address that it tells is never gone to: of it only the name is taken."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -54,7 +54,12 @@ class DavPlace(Place):
 
     async def entries(self, folder: str) -> AsyncGenerator[Entry, None]:
         """The members of a collection."""
-        for each in await self._propfind(folder, "1"):
+        found = await self._propfind(folder, "1")
+        for entry in await asyncio.to_thread(lambda: list(self._members(folder, found))):
+            yield entry
+
+    def _members(self, folder: str, found: "list[Element]") -> Iterator[Entry]:
+        for each in found:
             href = urlsplit(each.findtext(f"{_DAV}href", "").strip()).path.rstrip("/")
             above, _, name = href.rpartition("/")
             if unquote(above).rstrip("/") != unquote(urlsplit(self._at(folder)).path).rstrip("/"):

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -448,20 +449,40 @@ async def test_sizes_and_days_that_no_file_has_are_none_and_hide_no_file() -> No
     assert {entry.size for entry in newest} == {None}
 
 
-async def test_a_port_that_no_machine_has_is_no_ftp() -> None:
+@pytest.mark.parametrize("said", ["229 - (|||99999|)", "229-\r\n" * 2_000])
+async def test_a_port_that_no_machine_has_and_an_answer_without_end_are_no_ftp(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ftp_module, "_MOST_SAID", 1_000)
+    answers = {"USER": "331 -", "PASS": "230 -", "PWD": '257 "/"', "TYPE": "200 -", "EPSV": said}
+
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said = {"USER": "331 -", "PWD": '257 "/"', "TYPE": "200 -", "EPSV": "229 - (|||99999|)"}
         writer.write(b"220 -\r\n")
         while command := (await reader.readline()).decode().split(" ")[0].strip():
-            writer.write(
-                f"{said.get(command, '230 -' if command == 'PASS' else '250 -')}\r\n".encode()
-            )
+            writer.write(f"{answers.get(command, '250 -')}\r\n".encode())
         writer.close()
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server, means() as ours:
+    async with server, means() as ours, asyncio.timeout(5):
         base = f"ftp://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
         assert await _outcome(_made({"base": base}, ours).check()) == ("broken", "format")
+
+
+async def test_a_long_listing_is_taken_apart_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: set[bool] = set()
+    made = dav_module._entry
+
+    def entry(path: str, told: Any) -> Any:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return made(path, told)
+
+    monkeypatch.setattr(dav_module, "_entry", entry)
+    async with web(lambda _: _multistatus("/x/a.csv")) as server, means() as ours:
+        await _made({"base": server.base.replace("http", "dav") + "/x"}, ours).discover()
+
+    assert threads == {False}
 
 
 @pytest.mark.parametrize("scheme", ["dav", "s3"])
