@@ -132,10 +132,10 @@ async def test_a_file_that_is_not_at_rest_is_left_alone_until_it_is(
 ) -> None:
     path = put(tmp_path / "a.csv", b"a\n")
 
-    async def meanwhile(_seconds: float) -> None:
+    async def meanwhile(_seconds: float) -> None:  # others of this process may sleep, too
         if change == "grows":
-            put(path, path.read_bytes() + b"b\n")
-        else:
+            put(path, b"a\nb\n")
+        elif path.exists():
             path.rename(tmp_path / "b.csv")
 
     with monkeypatch.context() as patch:
