@@ -189,6 +189,14 @@ class Holder:
             return Held(self.tongue.by_code_point(cell) != told, False)
         return _EVERY
 
+    def sorted_by(self, found: Column, field: Field) -> Cell:
+        """A column to be ordered by: null where it says nothing."""
+        cell = self.tongue.cell(self.asked, found)
+        if found.holds is Holds.TEXT:
+            return self.known(cell, field)
+        nothing = self.tongue.is_nothing(cell, found)
+        return cell if nothing is None else case((nothing, null()), else_=cell)
+
     def known(self, cell: Cell, field: Field) -> Cell:
         """A text to be compared and ordered by: null where its words are those for nothing."""
         words = NULLS | {NO_CODE} if field.type is FieldType.CODE else NULLS
@@ -199,6 +207,13 @@ class Holder:
         return case((plain.in_(nothing), null()), else_=plain)
 
     def _time(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
+        held = self._at(cell, found, field, op, value)
+        nothing = self.tongue.is_nothing(cell, found)
+        if held.rows is None or nothing is None or op in ("=", ">", ">="):
+            return held
+        return Held(and_(held.rows, ~nothing), held.exact)
+
+    def _at(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
         is_day = not isinstance(value, datetime)
         if found.holds is Holds.DATE and field.type is FieldType.DATE and is_day:
             return Held(_test(cell, op, bindparam(None, value, Date())), True)

@@ -101,6 +101,11 @@ class _Tongue(Tongue):
         """In the collation that takes nothing for another."""
         return super().like(cast(text, _UTF8).collate("utf8mb4_bin"), pattern)
 
+    def is_nothing(self, cell: Cell, found: Column) -> Cell | None:
+        """0000-00-00, which it has for a day that nobody knows."""
+        is_time = found.holds in (Holds.DATE, Holds.MOMENT, Holds.INSTANT)
+        return cell == literal_column("0") if is_time else None
+
     def ordered(self, cell: Cell, *, descending: bool) -> tuple[Cell, ...]:
         """It has no word for where what is unknown goes."""
         return cell.is_(None), cell.desc() if descending else cell.asc()

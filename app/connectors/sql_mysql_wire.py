@@ -25,14 +25,13 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import SILENT_SECONDS
-from app.connectors.sql_reading import BATCH, MOST_BYTES
+from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
 CONNECT_SECONDS: Final = 10.0
 _MOST_ROWS: Final = 10_000  # of what a server tells about itself
 _LINES: Final = 4_000
-_MOST_AT_ONCE: Final = 8 << 20  # bytes of rows that are held, but for the last of them
 # By these a password is proven without being told; the others are for connections with TLS.
 _SCRAMBLED: Final = frozenset(
     (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password", b"sha256_password")
@@ -88,7 +87,7 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         """The next rows of one text each, none at the end: a third of the driver's own time."""
         found: list[bytes] = []
         size = 0
-        while len(found) < most and size < _MOST_AT_ONCE:
+        while len(found) < most and size < MOST_AT_ONCE:
             line = self._line()
             if line is None:
                 break
@@ -186,7 +185,7 @@ class Connection:
         found: list[tuple[Any, ...]] = []
         if self._driver is None:
             return found
-        until = self._driver.taken + _MOST_AT_ONCE
+        until = self._driver.taken + MOST_AT_ONCE
         with no_mysql(self._settings.source):
             while len(found) < most and self._driver.taken < until:
                 row = self._cursor.fetchone()

@@ -75,9 +75,8 @@ def held(
         return None
     order: list[Cell] = []
     for each, found in zip(question.order, sorting, strict=True):
-        cell = tongue.cell(asked, found)
-        plain = holder.known(cell, each.field) if found.holds is Holds.TEXT else cell
-        order += tongue.ordered(plain, descending=each.descending)
+        cell = holder.sorted_by(found, each.field)
+        order += tongue.ordered(cell, descending=each.descending)
     if order:  # what is alike stands in the same order on every page
         order += [asked.relation.c[each.name] for each in columns.values() if each.key]
     return replace(

@@ -24,7 +24,7 @@ from app.connectors.frame import Known, Means
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.kit.outbound import Allowed, Outbound
 from app.query.fields import Field, FieldType
-from app.query.question import Compare, Question
+from app.query.question import Compare, Not, Order, Question
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.sources import means
 from tests.connectors.sql.mariadb import PASSWORD, MariaDb
@@ -415,7 +415,7 @@ async def test_changes_alone_are_harvested_until_rows_have_gone_or_it_is_time(
 async def test_no_more_is_held_at_once_than_a_few_long_rows(
     mariadb: MariaDb, here: str, its: Means, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_mysql_wire, "_MOST_AT_ONCE", 100_000)
+    monkeypatch.setattr(sql_mysql_wire, "MOST_AT_ONCE", 100_000)
     mariadb.run(
         "CREATE OR REPLACE VIEW here.longer AS SELECT seq, REPEAT('a', 60000) t FROM seq_1_to_9"
     )
@@ -432,3 +432,31 @@ async def test_no_more_is_held_at_once_than_a_few_long_rows(
 
     assert (sum(batches), max(batches)) == (9, 2)
     assert max(pieces) < 130_000 and sum(pieces) > 540_000
+
+
+async def test_a_day_of_zeros_is_none_and_comes_last(
+    mariadb: MariaDb, here: str, its: Means
+) -> None:
+    mariadb.run("CREATE OR REPLACE TABLE here.days (no int PRIMARY KEY, d date, t datetime)")
+    mariadb.run("SET sql_mode = ''")
+    mariadb.run("INSERT INTO here.days VALUES (1, 0, 0), (2, 20260401, 20260401), (3, NULL, NULL)")
+    made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
+    types = {"no": "integer", "d": "date", "t": "moment"}
+    selection = SqlSelection.model_validate({"table": "days", "types": types})
+    no = Field("no", "no", "no", FieldType.INTEGER)
+    day, time = Field("d", "d", "d", FieldType.DATE), Field("t", "t", "t", FieldType.DATETIME)
+    late = datetime(2026, 5, 1, tzinfo=UTC)
+    found = []
+    for asked in (
+        Question((no,), order=(Order(day), Order(no)), limit=2),
+        Question((no,), order=(Order(time), Order(no)), limit=2),
+        Question((no,), where=Compare(day, "<", late.date()), limit=2),
+        Question((no,), where=Compare(time, "<>", late), limit=2),
+        Question((no,), where=Not(Compare(day, ">", late.date())), limit=2),
+    ):
+        part = made.part(selection, asked)
+        async with made.fetch(selection, part) as got:
+            assert got is not None and part == asked
+            found.append([row["no"] async for batch in got.batches for row in batch])
+
+    assert found == [[2, 1], [2, 1], [2], [2], [2]]

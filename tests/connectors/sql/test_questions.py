@@ -15,6 +15,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from app.connectors import sql_mysql_wire, sql_postgresql, sql_sqlite
 from app.connectors.errors import CannotAnswer, SourceChanged
 from app.connectors.frame import Known
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
@@ -90,6 +91,9 @@ COLUMNS = {
 }
 for row in ROWS.values():  # of three bytes at most: what utf8mb3 has
     row["c"] = None if row["c"] == "𠮷" else row["c"]
+
+
+_MODULES = {"postgresql": sql_postgresql, "mysql": sql_mysql_wire, "sqlite": sql_sqlite}
 
 
 class _Kept(SqlConnector):
@@ -413,3 +417,20 @@ async def test_what_came_late_is_harvested_within_the_overlap(
     assert {int(line) for line in lines} == {
         no for no, row in ROWS.items() if row[column] is not None and row[column] >= least
     }
+
+
+async def test_no_more_is_held_at_once_than_rows_of_so_many_bytes(
+    connectors: dict[str, _Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_postgresql, "_FIRST_BATCH", 9)
+    longest = {}
+    for name, module in _MODULES.items():
+        monkeypatch.setattr(module, "MOST_AT_ONCE", 30)
+        asked = Question((FIELDS["no"], FIELDS["t"], FIELDS["c"]), limit=None)
+        async with connectors[name].fetch(SqlSelection(table="t"), asked) as got:
+            assert got is not None
+            sizes = [len(batch) async for batch in got.batches]
+        assert sum(sizes) == len(ROWS)
+        longest[name] = max(sizes)
+
+    assert all(each < 40 for each in longest.values())
