@@ -29,7 +29,7 @@ from app.connectors.frame import AnyConnector, Means, Shape
 from app.connectors.linkage import LinkageConnector
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.ogc import OgcConnector
-from app.connectors.ogc_asking import Shown
+from app.connectors.ogc_asking import Shown, features_of
 from app.kit import clock, passage
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from tests.connectors.contract import rows_of
@@ -287,6 +287,6 @@ def test_lists_within_lists_without_a_position_are_no_place() -> None:
     system = {"content-crs": "<http://www.opengis.net/def/crs/EPSG/0/6668>"}
 
     with pytest.raises(SourceChanged) as refused:
-        features_module.features_of(documents.Document("h", said, system), Shown())
+        features_of(documents.Document("h", said, system), Shown())
 
     assert refused.value.at == "shape"
