@@ -116,6 +116,19 @@ def test_a_number_beyond_all_bounds_is_no_sum(row: str, trailer: str) -> None:
     assert refused.value.code == "fixed_width_sum"
 
 
+def test_a_sum_of_long_numbers_is_right_to_its_last_digit() -> None:
+    column = {"label": "a", "start": 1, "length": 31}
+    layout = {"columns": [column], "trailer": {"records": 1, "sums": [column]}}
+    rows = f"{10**30}\n{1:031}\n"
+
+    taken = take(f"{rows}{10**30 + 1}\n".encode(), fixed_width=layout)
+    with pytest.raises(FileRefused) as refused:
+        take(f"{rows}{10**30}\n".encode(), fixed_width=layout)
+
+    assert len(taken.rows) == 2
+    assert refused.value.code == "fixed_width_sum"
+
+
 @pytest.mark.parametrize("unit", ["bytes", "characters"])
 def test_days_of_eras_and_what_means_nothing_are_read(unit: str) -> None:
     columns = [
