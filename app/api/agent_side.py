@@ -48,6 +48,11 @@ class AgentProofWrong(AppError):
     ja = "DPoP プルーフが正しくありません: {mend_ja}"
     en = "The DPoP proof is wrong: {mend_en}"
 
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        # RFC 9110, 15.5.2: a 401 says how; RFC 9449, 7.1.
+        self.headers["WWW-Authenticate"] = 'DPoP error="invalid_dpop_proof", algs="ES256"'
+
 
 class EnrolmentIn(InShape):
     """The agent's key, and what proves that it knows its code."""

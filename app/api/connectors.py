@@ -37,9 +37,9 @@ from app.audit import log
 from app.audit.events import Event
 from app.catalogue import connectors, harvests, mapping_examples, streams
 from app.catalogue.connectors import ConnectorInvalid, Kept, NewConnector
-from app.connectors.checking import check_all
+from app.connectors.checking import check_all, discovered
 from app.connectors.frame import AnyConnector, Means
-from app.connectors.kinds import contained, schema_of
+from app.connectors.kinds import schema_of
 from app.connectors.preview import Reading as HowRead
 from app.models.connectors import Feed, Harvest, Stream
 from app.models.datasets import Dataset
@@ -191,8 +191,7 @@ async def discover(
     nothing."""
     kept = await _asked(request, platform, connector_id, caller, "discover")
     connector = await open_of(platform, kept)
-    with contained(connector):
-        return [asdict(each) for each in await connector.discover()]
+    return [asdict(each) for each in await discovered(connector)]
 
 
 @router.post(

@@ -29,6 +29,7 @@ class NotificationRefused(AppError):
 
     def __init__(self) -> None:
         super().__init__(header=SECRET_HEADER)
+        self.headers["WWW-Authenticate"] = f'Secret header="{SECRET_HEADER}"'  # RFC 9110, 15.5.2
 
 
 @router.post(

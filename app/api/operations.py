@@ -236,7 +236,9 @@ def _of_harvests(found: Figures) -> Iterator[Any]:
         ended.add_metric([kind, outcome], times)
     yield ended
     failing = GaugeMetricFamily(
-        "urbanos_feeds_failing", "Feeds whose last harvest failed", labels=["kind"]
+        "urbanos_feeds_failing",
+        "Feeds whose last harvest failed, or whose stream broke off and waits",
+        labels=["kind"],
     )
     for kind, feeds in sorted(found.failing.items()):
         failing.add_metric([kind], feeds)

@@ -176,8 +176,9 @@ async def change(  # noqa: PLR0913 - what a connector is made with, and who says
 
 async def remove(session: AsyncSession, kept: Kept, *, by: str) -> None:
     """Forget a connector, its secrets and its history; what it has loaded stays."""
-    await _note(session, Event.CONNECTOR_REMOVED, kept.entry, kept.feeds, by)
+    # Rows before the log, as whoever writes for a stream locks them: each would wait for the other.
     await session.execute(delete(ConnectorEntry).where(ConnectorEntry.id == kept.entry.id))
+    await _note(session, Event.CONNECTOR_REMOVED, kept.entry, kept.feeds, by)
 
 
 async def get(
@@ -306,6 +307,8 @@ def _with(feed: Feed | None, entry: ConnectorEntry, new: NewFeed) -> Feed:
         )
     if (feed.selection, feed.mapping) != (dict(new.selection), mapping):
         feed.validators = feed.version_number = None  # they prove nothing of another selection
+    if feed.mode != new.mode:
+        feed.failures, feed.failed_in = 0, None  # of harvests, which say nothing of a stream
     # What is proven of the source stays so while it is asked live: harvested again it is no change.
     if (feed.schedule, feed.mode) != (new.schedule, new.mode):
         schedule = new.schedule if new.mode == Mode.HARVEST else None

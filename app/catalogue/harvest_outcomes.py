@@ -5,11 +5,19 @@ What is kept here is kept with the end of a harvest, in its transaction; no hist
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import case, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models.connectors import ConnectorEntry, Feed, Harvest, HarvestCount, HarvestState
+from app.models.connectors import (
+    ConnectorEntry,
+    Feed,
+    Harvest,
+    HarvestCount,
+    HarvestState,
+    Stream,
+    StreamState,
+)
 
 _GOOD = frozenset((HarvestState.OK, HarvestState.DEGRADED, HarvestState.UNCHANGED))
 
@@ -19,7 +27,7 @@ class Figures:
     """What operators watch. `counts`: by kind and outcome."""
 
     counts: dict[tuple[str, str], int]
-    failing: dict[str, int]  # feeds by kind whose last harvest failed
+    failing: dict[str, int]  # feeds by kind whose last harvest failed, or whose stream broke off
     oldest_good_s: dict[str, float]  # by kind, of feeds with a schedule that do not rest
 
 
@@ -59,10 +67,11 @@ async def figures(session: AsyncSession) -> Figures:
     feeds = await session.execute(
         select(
             ConnectorEntry.kind,
-            func.count().filter(Feed.failures > 0),
+            func.count().filter(or_(Feed.failures > 0, Stream.state == StreamState.WAITING)),
             func.extract("epoch", func.now() - func.min(case((is_awaited, since)))),
         )
         .join(Feed, Feed.connector_id == ConnectorEntry.id)
+        .outerjoin(Stream, Stream.dataset_id == Feed.dataset_id)
         .group_by(ConnectorEntry.kind)
     )
     found = feeds.all()

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import and_, delete, exists, func, literal, or_, select, update
+from sqlalchemy import and_, delete, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +38,8 @@ _MOST_BYTES: Final = 64 << 20  # and bytes of them
 # FOR NO KEY UPDATE, and FOR KEY SHARE: messages come in while a batch is written.
 _OWN: Final = {"key_share": True}
 _ANYBODYS: Final = {"read": True, "key_share": True}
+# Who sends waits for who sent before: a number that is read is never followed by a smaller one.
+_IN_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('stream:' || :dataset, 0))")
 _COLUMNS: Final = (
     "dataset_id", "state", "tries", "received", "written", "deleted", "rejected", "rejects",
 )  # fmt: skip
@@ -118,6 +120,7 @@ async def claim(session: AsyncSession, lease: timedelta, *, most: int) -> list[L
         belongs_to = _digest(entry, feed)
         if stream.made_for != belongs_to:  # another place, or something else of it
             stream.made_for, stream.position = belongs_to, None
+            stream.secret_sha256 = stream.former_sha256 = None
         its = await kept(session, entry)
         claimed.append(Listening(holder, its, feed, stream.position, stream.tries))
     return claimed
@@ -167,8 +170,9 @@ async def mine(session: AsyncSession, work: Listening) -> Stream:
 
 
 def begin(stream: Stream) -> None:
-    """The source answers: from now on it streams."""
+    """The source has taken us on: from now on it streams, by no secret but the last."""
     stream.state, stream.since = StreamState.STREAMING, clock.now()
+    stream.former_sha256 = None
 
 
 async def keep(
@@ -237,7 +241,7 @@ async def find_listening(session: AsyncSession, connector_id: UUID, secret: str)
         .where(
             ConnectorEntry.id == connector_id,
             ConnectorEntry.paused.is_(False),
-            Stream.secret_sha256 == digest,
+            or_(Stream.secret_sha256 == digest, Stream.former_sha256 == digest),
         )
     )
     return found
@@ -248,6 +252,7 @@ async def put(session: AsyncSession, dataset_id: str, body: bytes) -> bool:
     `NotificationsWaiting`."""
     if await session.get(Stream, dataset_id, with_for_update=_ANYBODYS) is None:
         return False
+    await session.execute(_IN_TURN, {"dataset": dataset_id})
     size = func.coalesce(func.sum(func.octet_length(StreamMessage.body)), 0)
     its = select(func.count(), size).where(StreamMessage.dataset_id == dataset_id)
     waiting, held = (await session.execute(its)).one()

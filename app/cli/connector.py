@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from app.models.datasets import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Sources that feed datasets. コネクタ（連携元）。")
-_UNSHOWN: Final = ("holder", "made_for", "position", "secret_sha256", "tried_of")  # of a stream
+_UNSHOWN: Final = (  # of a stream
+    "former_sha256", "holder", "made_for", "position", "secret_sha256", "tried_of",
+)  # fmt: skip
 Id = Annotated[UUID, typer.Argument(metavar="CONNECTOR")]
 _COLUMNS: Final = ("id", "organization_id", "kind", "name", "zone", "paused")
 _RUN_COLUMNS: Final = (

@@ -1,16 +1,17 @@
 """Whether a source would answer, in words for an operator. Loads nothing."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.connectors.errors import SourceError
-from app.connectors.frame import AnyConnector, Shape
+from app.connectors.errors import SourceError, SourceSlow
+from app.connectors.frame import AnyConnector, Proposal, Shape
 from app.connectors.kinds import contained
 from app.kit.errors import AppError
 
 _MOST_SECONDS: Final = 45.0
+_MOST_DISCOVERING: Final = 300.0  # a portal is asked for each of its tables
 _FINE: Final = ("応答を確認しました。", "It answers.")
 _TOO_LONG: Final = ("確認が時間内に終わりませんでした。", "The check did not end in time.")
 
@@ -35,6 +36,16 @@ async def check_all(connector: AnyConnector, selections: Mapping[str, Shape]) ->
         for dataset, selection in selections.items():
             found.append(await _check(connector, dataset, selection))
     return found
+
+
+async def discovered(connector: AnyConnector) -> Sequence[Proposal]:
+    """What a source could feed. Raises `SourceError`, for one too that goes on telling."""
+    try:
+        async with asyncio.timeout(_MOST_DISCOVERING):
+            with contained(connector):
+                return await connector.discover()
+    except TimeoutError:
+        raise SourceSlow(source=connector.kind, at="silence") from None
 
 
 async def _check(connector: AnyConnector, dataset: str | None, selection: Shape | None) -> Found:

@@ -108,7 +108,8 @@ class CkanSelection(Shape):
     via: Literal["file", "datastore"] = "file"
     types: Annotated[dict[_Text, _Word], Field(max_length=1_000)] = Field(
         default_factory=dict,
-        description="The DataStore's columns as it tells them: conditions on others are left to us",
+        description="The DataStore's columns as it tells them: conditions on others are left to us."
+        " `text` says as well that no blank stands around its values, and no full-width letter in codes",
     )
     encoding: Annotated[str, StringConstraints(max_length=20)] | None = None
     table: _Text | None = None
@@ -324,7 +325,7 @@ class CkanConnector(Connector[CkanSettings, CkanSelection]):
             if left <= 0:
                 return
             page = await self._table(resource, limit=left, offset=start, **asked)
-            rows = rows_of(page)
+            rows = await asyncio.to_thread(rows_of, page)
             if rows and rows == before:  # it passes the offset over
                 break
             start, before = start + len(rows), rows

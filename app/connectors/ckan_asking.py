@@ -16,7 +16,8 @@ from app.query.question import Compare, Condition, OneOf, Question
 PAGE_ROWS: Final = 10_000
 _MOST_VALUES: Final = 100
 _OWN: Final = frozenset({"_id", "_full_text", "rank"})  # DataStore's, and nobody's data
-# Texts that we keep as they come: a phone or a code of a local government is brought into one form.
+# Texts that we keep but for blanks and full-width letters, which `text` says that there are none of:
+# a phone or a code of a local government is brought into one form.
 _TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
 _NUMBERS: Final = frozenset(
     {"int", "int2", "int4", "int8", "integer", "bigint", "serial", "numeric"}
@@ -110,8 +111,9 @@ def proposal(
     told = {"package": package.get("name"), "resource": resource.get("id"),
             "name": resource.get("name"), "format": resource.get("format")}  # fmt: skip
     selection: dict[str, Any] = {name: str(value)[:300] for name, value in told.items() if value}
-    if columns:
-        selection["types"] = dict(columns)
+    # A text in a table may have blanks around it, which we take away: only a person knows.
+    if types := {name: type_ for name, type_ in columns.items() if type_ != "text"}:
+        selection["types"] = types
     about = {
         "title_ja": package.get("title"), "resource": resource.get("name"),
         "license": package.get("license_id"), "update_frequency": _extra(package, "frequency"),

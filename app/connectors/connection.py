@@ -24,6 +24,9 @@ def _is_authority(pem: str) -> str:
 _Pem = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 
 
+Authority = Annotated[_Pem, AfterValidator(_is_authority)]
+
+
 class ClientCertificate(Shape):
     """What proves us in TLS (RFC 8446, 4.4.2): the certificate, its chain behind it, and its key."""
 
@@ -68,7 +71,7 @@ class ProxyServer(Shape):
 class Connection(Shape):
     """How to get to the source, where that has to be said."""
 
-    authority: Annotated[_Pem, AfterValidator(_is_authority)] | None = Field(
+    authority: Authority | None = Field(
         default=None,
         description="The authorities of its certificate, PEM, in place of the system's",
     )

@@ -89,7 +89,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
         for address in (self.settings.base, self._issuer):
-            self.means.outbound.check(address)
+            self.means.outbound.check(address, self.settings.connection.way)
 
     async def check(self, selection: LinkageSelection | None = None) -> None:
         """That it speaks our interface and issues tokens; of a dataset, that it gives a record."""

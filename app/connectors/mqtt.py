@@ -7,19 +7,19 @@ stops nothing.
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import orjson
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from app.connectors.connection import Authority, ClientCertificate
 from app.connectors.errors import SourceBroken
 from app.connectors.frame import Capabilities, Changes, Connector, Harvest, Known, Shape
 from app.connectors.mqtt_session import LONGEST_MESSAGE, Broker, Heard, Session, session
-from app.connectors.payload import Unusable, parsed, text_of
+from app.connectors.payload import Unusable, encoded, parsed, text_of
 
 _AT_ONCE: Final = 500  # messages of a batch
 _QUIET_S: Final = 1.0  # after which no more retained messages come
@@ -42,13 +42,6 @@ def _is_template(topic: str) -> str:
     return topic
 
 
-class Certificate(Shape):
-    """Our own certificate and its key, for a broker that asks for one."""
-
-    certificate: Annotated[str, StringConstraints(max_length=50_000, pattern="BEGIN CERTIFICATE")]
-    key: Annotated[SecretStr, Field(min_length=1, max_length=50_000)]
-
-
 class MqttSettings(Shape):
     """Where the broker is, and who we are to it."""
 
@@ -67,12 +60,13 @@ class MqttSettings(Shape):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8883
     version: Literal["5", "3.1.1"] = "5"
     tls: Literal["verified", "off"] = "verified"
-    authority: Annotated[str, StringConstraints(max_length=200_000, pattern="BEGIN CERTIFICATE")] | None = Field(
-        default=None, description="PEM of the authorities that vouch for the broker, beside the system's"
-    )  # fmt: skip
+    authority: Authority | None = Field(
+        default=None,
+        description="The authorities of its certificate, PEM, in place of the system's",
+    )
     user: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     password: Annotated[SecretStr, Field(min_length=1, max_length=4_000)] | None = None
-    client: Certificate | None = None
+    client: ClientCertificate | None = None
     session_days: Annotated[int, Field(ge=1, le=90)] = Field(
         default=7, description="How long the broker is to keep messages while we are away (MQTT 5)"
     )
@@ -137,7 +131,7 @@ class MqttConnector(Connector[MqttSettings, MqttSelection]):
                 rows += _rows(each, selection)
             except Unusable as wrong:
                 raise SourceBroken(source=self.settings.host, at="format", detail="JSON") from wrong
-        async with aclosing(_lines(rows)) as lines:
+        async with aclosing(_lines(rows, self.settings.host)) as lines:
             yield Harvest(lines, "messages.ndjson")
 
     @asynccontextmanager
@@ -189,29 +183,32 @@ async def _heard(
     yield Changes(position=position)  # a subscription is not made twice: retained ones came with it
     while True:
         heard = await connected.take(_AT_ONCE)
-        for changes in await asyncio.to_thread(_changes, heard, selection):
+        made = _changes(heard, selection)
+        while (changes := await asyncio.to_thread(next, made, None)) is not None:
             yield changes
         connected.acknowledge(heard)  # the next is asked for: these are kept
 
 
-def _changes(heard: Sequence[Heard], selection: MqttSelection) -> list[Changes]:
-    """What messages say, in their order: a row that comes behind an end begins a batch of its own."""
-    made = [_Batch()]
+def _changes(heard: Sequence[Heard], selection: MqttSelection) -> Iterator[Changes]:
+    """What messages say, in their order, and no more at once than fits: a row that comes behind an
+    end begins a batch of its own."""
+    made = _Batch()
     for each in heard:
         if each.is_retained and not selection.retained:
             continue
         try:
             if not each.payload and selection.empty_deletes:
-                made[-1].gone.append(_levels(each, selection))
+                made.gone.append(_levels(each, selection))
                 continue
             rows = _rows(each, selection)
         except Unusable as wrong:
-            made[-1].unusable.append(wrong.code)
+            made.unusable.append(wrong.code)
             continue
-        if made[-1].gone:
-            made.append(_Batch())
-        made[-1].rows += rows
-    return [Changes(rows=each.rows, gone=each.gone, unusable=each.unusable) for each in made]
+        if made.gone or len(made.rows) + len(rows) > _AT_ONCE:
+            yield made.changes
+            made = _Batch()
+        made.rows += rows
+    yield made.changes
 
 
 @dataclass(slots=True)
@@ -220,11 +217,13 @@ class _Batch:
     gone: list[Mapping[str, Any]] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
 
+    @property
+    def changes(self) -> Changes:
+        return Changes(rows=self.rows, gone=self.gone, unusable=self.unusable)
+
 
 def _rows(heard: Heard, selection: MqttSelection) -> list[Mapping[str, Any]]:
     """The rows of a message. Raises `Unusable`."""
-    if len(heard.payload) > LONGEST_MESSAGE:
-        raise Unusable("message_too_long")
     levels = _levels(heard, selection)
     if selection.payload == "value":
         return [{selection.value_field: text_of(heard.payload), **levels}]
@@ -237,6 +236,8 @@ def _rows(heard: Heard, selection: MqttSelection) -> list[Mapping[str, Any]]:
 
 def _levels(heard: Heard, selection: MqttSelection) -> dict[str, str]:
     """The levels of a topic that are fields. Raises `Unusable`."""
+    if heard.is_cut or len(heard.payload) > LONGEST_MESSAGE:
+        raise Unusable("message_too_long")
     if heard.topic is None:
         raise Unusable("message_not_text")
     pairs = zip(selection.topic.split("/"), heard.topic.split("/"), strict=False)
@@ -256,20 +257,13 @@ async def _retained(connected: Session, first: int | None) -> list[Heard]:
         if not retained:
             return found
         found += retained
-        size += sum(len(each.payload) for each in retained)
+        size += sum(each.size for each in retained)
         if size > _MOST_RETAINED:
             raise SourceBroken(source=connected.host, at="too_long", detail=_MOST_RETAINED)
     return found
 
 
-async def _lines(rows: Sequence[Mapping[str, Any]]) -> AsyncGenerator[bytes, None]:
+async def _lines(rows: Sequence[Mapping[str, Any]], host: str) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(rows), _AT_ONCE):
         part = rows[start : start + _AT_ONCE]
-        yield await asyncio.to_thread(_encoded, part)
-
-
-def _encoded(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    try:
-        return b"".join(orjson.dumps(each) + b"\n" for each in rows)
-    except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
-        raise SourceBroken(source="-", at="format", detail="JSON") from exc
+        yield await asyncio.to_thread(encoded, part, host)

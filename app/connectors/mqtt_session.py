@@ -1,21 +1,23 @@
 """One connection to an MQTT broker, at a judged address alone; says nothing of what messages mean.
 
 The library has a thread of its own for each connection. What it hears stands in a bounded buffer; a
-full one lets the thread wait, and with it the broker.
+full one lets the thread wait, and with it the broker. A packet is held as far as a message may reach.
 """
 
 import asyncio
 import socket
 import ssl
-import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
+import structlog
 from paho.mqtt import client as library
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -28,7 +30,9 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.kit.outbound import Outbound
+from app.kit.ways import Way, trusting
 
+log = structlog.get_logger()
 LONGEST_MESSAGE: Final = 1 << 20
 _PATIENCE_S: Final = 10.0  # for a connection, and for each word of the broker at its beginning
 _KEEPALIVE_S: Final = 30
@@ -36,6 +40,11 @@ _GOODBYE_S: Final = 2.0
 _MOST_HELD: Final = 1_000  # messages,
 _MOST_BYTES: Final = 16 << 20  # and bytes of them
 _IN_FLIGHT: Final = 500
+_LONGEST_PACKET: Final = LONGEST_MESSAGE + 65_536  # a topic before the message
+_PIECE: Final = 65_536
+_OF_ONE: Final = 500  # bytes of a message beside what it says
+# Brokers that do not answer are waited for here, and hold up nothing else that needs a thread.
+_THREADS: Final = ThreadPoolExecutor(64, "mqtt")
 # Of CONNACK (MQTT 5, 3.2.2.2); the codes of 3.1.1 are told as these.
 _CREDENTIALS: Final = frozenset((0x85, 0x86, 0x87, 0x8A, 0x8C))
 _BUSY: Final = frozenset((0x88, 0x89, 0x97, 0x9F))
@@ -53,7 +62,7 @@ class Broker:
     tls: bool
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    authority: str | None = None  # PEM: who vouches for it, beside those of the system
+    authority: str | None = None  # PEM: who vouches for it, in place of those of the system
     certificate: str | None = None  # PEM: our own,
     key: str | None = field(default=None, repr=False)  # and its key
 
@@ -67,6 +76,12 @@ class Heard:
     number: int
     qos: int
     is_retained: bool
+    is_cut: bool = False  # it was too long to be held
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes here: a short message may have a long topic."""
+        return len(self.payload) + len(self.topic or "") + _OF_ONE
 
 
 @dataclass(slots=True)
@@ -118,7 +133,8 @@ async def session(
         yield Session(broker.host, was_known, client, events)
     finally:
         events.close()
-        await asyncio.shield(asyncio.to_thread(_close, client))
+        closing = asyncio.get_running_loop().run_in_executor(_THREADS, _close, client)
+        await asyncio.shield(closing)
 
 
 async def _addresses(broker: Broker, outbound: Outbound) -> list[str]:
@@ -135,13 +151,12 @@ async def _connect(client: "_Pinned", broker: Broker, keeps_days: int) -> None:
         wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         wanted.SessionExpiryInterval = keeps_days * 86_400
         wanted.ReceiveMaximum = _IN_FLIGHT
-        wanted.MaximumPacketSize = LONGEST_MESSAGE + 65_536
+        wanted.MaximumPacketSize = _LONGEST_PACKET
         told = {"clean_start": keeps_days == 0, "properties": wanted}
+    begin = partial(client.connect, broker.host, broker.port, keepalive=_KEEPALIVE_S, **told)
     try:
         async with asyncio.timeout(2 * _PATIENCE_S):
-            await asyncio.to_thread(
-                client.connect, broker.host, broker.port, keepalive=_KEEPALIVE_S, **told
-            )
+            await asyncio.get_running_loop().run_in_executor(_THREADS, begin)
     except ssl.SSLError as exc:
         raise SourceUnreachable(source=broker.host, at="tls") from exc
     except TimeoutError as exc:
@@ -165,21 +180,45 @@ class _Pinned(library.Client):
     """Connects to the judged addresses alone; the name is for TLS."""
 
     def __init__(
-        self, addresses: Sequence[str], trusted: ssl.SSLContext | None, *told: Any, **more: Any
-    ) -> None:
+        self, addresses: Sequence[str], trusted: ssl.SSLContext | None, events: "_Events",
+        *told: Any, **more: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*told, **more)
-        self._addresses, self._trusted = addresses, trusted
+        self._addresses, self._trusted, self._events = addresses, trusted, events
         if trusted is not None:
             self.tls_set_context(trusted)
 
     def _create_socket_connection(self) -> socket.socket:
         wrong: OSError | None = None
+        ends_at = time.monotonic() + _PATIENCE_S  # for all of them: a name may have many
         for address in self._addresses:
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                break
             try:
-                return socket.create_connection((address, self._port), _PATIENCE_S)
+                return socket.create_connection((address, self._port), left)
             except OSError as exc:
                 wrong = exc
         raise wrong or OSError("no address")
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """What is behind the longest packet is read and let go: to hold it is anybody's to ask."""
+        del self._in_packet["packet"][_LONGEST_PACKET:]
+        return super()._sock_recv(min(bufsize, _PIECE))
+
+    def _thread_main(self) -> None:
+        """What the library cannot read ends the connection, and not its thread alone."""
+        try:
+            super()._thread_main()
+        except Exception as exc:  # noqa: BLE001 - the outermost place of a thread that is not ours
+            log.warning("mqtt.broken_off", error=type(exc).__name__)
+        finally:
+            self._events.end()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the packet that is read now was longer than is held."""
+        return self._in_packet["remaining_length"] > _LONGEST_PACKET
 
     def _ssl_wrap_socket(self, plain: socket.socket) -> ssl.SSLSocket:
         """Never without the name, as the library would where it cannot be sent."""
@@ -204,7 +243,7 @@ def _client(
 ) -> _Pinned:
     is_5 = broker.version == "5"
     made = _Pinned(
-        *way, CallbackAPIVersion.VERSION2, name, clean_session=None if is_5 else not is_kept,
+        *way, events, CallbackAPIVersion.VERSION2, name, clean_session=None if is_5 else not is_kept,
         protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False, manual_ack=True,
     )  # fmt: skip
@@ -218,25 +257,17 @@ def _client(
         events.subscribed, max((each.value for each in codes), default=_REFUSED)
     )
     made.on_disconnect = lambda *_: events.end()
-    made.on_message = lambda _c, _u, message: events.hear(message)
+    made.on_message = lambda _c, _u, message: events.hear(message, is_cut=made.is_cut)
     return made
 
 
 def _trust(broker: Broker) -> ssl.SSLContext:
     """Whom we take for the broker, and our own certificate where it wants one."""
-    trusted = ssl.create_default_context()
+    way = Way(authority=broker.authority, certificate=broker.certificate, key=broker.key)
     try:
-        if broker.authority is not None:
-            trusted.load_verify_locations(cadata=broker.authority)
-        if broker.certificate is not None and broker.key is not None:
-            with tempfile.TemporaryDirectory() as folder:  # the library reads files alone
-                path = Path(folder) / "own.pem"
-                path.touch(mode=0o600)
-                path.write_text(f"{broker.key}\n{broker.certificate}\n")
-                trusted.load_cert_chain(path)
+        return trusting(way)
     except (ssl.SSLError, ValueError) as exc:
         raise SourceUnreachable(source=broker.host, at="tls") from exc
-    return trusted
 
 
 def _close(client: "_Pinned") -> None:
@@ -264,19 +295,19 @@ class _Events:
         self._is_over = self._is_closed = False
         self._over: asyncio.Future[None] = loop.create_future()
 
-    def hear(self, message: Any) -> None:
+    def hear(self, message: Any, *, is_cut: bool) -> None:
         """In the library's thread, which waits where nobody takes."""
         try:
             topic: str | None = message.topic
         except UnicodeDecodeError:
             topic = None
-        heard = Heard(topic, message.payload, message.mid, message.qos, message.retain)
+        heard = Heard(topic, message.payload, message.mid, message.qos, message.retain, is_cut)
         with self._room:
             self._room.wait_for(self._has_room)
             if self._is_closed:
                 return
             self._held.append(heard)
-            self._bytes += len(heard.payload)
+            self._bytes += heard.size
         self._tell()
 
     def say(self, what: "asyncio.Future[Any]", word: object) -> None:
@@ -323,7 +354,7 @@ class _Events:
                         await self._news.wait()
         with self._room:
             taken = [self._held.popleft() for _ in range(min(most, len(self._held)))]
-            self._bytes -= sum(len(each.payload) for each in taken)
+            self._bytes -= sum(each.size for each in taken)
             self._room.notify_all()
         if not taken and self._is_over:
             raise SourceBroken(source=host, at="cut_off")

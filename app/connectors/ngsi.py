@@ -31,7 +31,7 @@ from app.connectors.frame import (
     Shape,
 )
 from app.connectors.ngsi_shapes import NgsiSelection, NgsiSettings
-from app.connectors.payload import Unusable, parsed
+from app.connectors.payload import Unusable, encoded, parsed
 from app.connectors.web import Web, below, check_is_no_page, host_of
 from app.kit import clock
 from app.kit.outbound import Bounds, Streamed
@@ -95,7 +95,7 @@ class NgsiConnector(Connector[NgsiSettings, NgsiSelection]):
     ) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._pages(selection, {}, page, first)) as pages:
             async for rows in pages:
-                yield await asyncio.to_thread(_encoded, rows)
+                yield await asyncio.to_thread(encoded, rows, self._host)
 
     def part(self, selection: NgsiSelection, question: Question) -> Question:
         """Comparisons of what the selection says may be asked; a page, where nothing else is asked."""
@@ -151,30 +151,24 @@ class NgsiConnector(Connector[NgsiSettings, NgsiSelection]):
     async def _heard(
         self, selection: NgsiSelection, inbox: Inbox, name: str
     ) -> AsyncGenerator[Changes, None]:
-        yield Changes(position={"subscription": name})
-        after = 0
-        while messages := await inbox.next(after, 0):  # older than what is asked for now
-            for changes in await asyncio.to_thread(_changes, messages, selection):
-                yield changes
-            after = messages[-1].number
-        page = await self._page(selection, {}, _PAGE_ROWS, 0)
-        async with aclosing(self._pages(selection, {}, page, None)) as pages:
-            async for rows in pages:
-                yield Changes(rows=rows)
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        after, loop = 0, asyncio.get_running_loop()
         while True:
-            left = max(renewed + _RENEWED_S - loop.time(), 0.0)
-            messages = await inbox.next(after, left)
-            for changes in await asyncio.to_thread(_changes, messages, selection):
-                yield changes
-            after = messages[-1].number if messages else after
-            if loop.time() >= renewed + _RENEWED_S:
-                renewed = loop.time()
-                now = await self._subscribe(selection, inbox, name)
-                if now != name:
-                    name = now
-                    yield Changes(position={"subscription": name})
+            yield Changes(position={"subscription": name})
+            while messages := await inbox.next(after, 0):  # older than what is asked for now
+                for each in messages:
+                    yield await asyncio.to_thread(_changes, each, selection)
+                after = messages[-1].number
+            # All that is there: a broker does not tell again what it could not get rid of.
+            page = await self._page(selection, {}, _PAGE_ROWS, 0)
+            async with aclosing(self._pages(selection, {}, page, None)) as pages:
+                async for rows in pages:
+                    yield Changes(rows=rows)
+            ends_at = loop.time() + _RENEWED_S
+            while (left := ends_at - loop.time()) > 0:
+                for each in await inbox.next(after, left):
+                    yield await asyncio.to_thread(_changes, each, selection)
+                    after = each.number
+            name = await self._subscribe(selection, inbox, name)
 
     async def forget(self, selection: NgsiSelection, position: Mapping[str, Any]) -> None:
         """Remove the subscription."""
@@ -310,27 +304,24 @@ class NgsiConnector(Connector[NgsiSettings, NgsiSelection]):
         return {**named, **(words.link_to(selection.context) if is_ld and selection else {})}
 
 
-def _changes(messages: Sequence[Message], selection: NgsiSelection) -> list[Changes]:
-    """What notifications say: one batch for each, in their order."""
-    made = []
-    for message in messages:
-        rows: list[Mapping[str, Any]] = []
-        gone: list[Mapping[str, Any]] = []
-        unusable: list[str] = []
-        try:
-            entities = _told(parsed(message.body))
-        except Unusable as wrong:
-            entities, unusable = [], [wrong.code]
-        for entity in entities:
-            if not _is_entity(entity):
-                unusable.append("message_no_id")
-            elif words.is_deletion(entity):
-                gone.append({"id": entity["id"], "type": entity.get("type")})
-            else:
-                kept = {name: value for name, value in entity.items() if name != "alterationType"}
-                rows.append(words.row_of(kept, is_normalized=selection.format == "normalized"))
-        made.append(Changes(rows=rows, gone=gone, unusable=unusable, taken=message.number))
-    return made
+def _changes(message: Message, selection: NgsiSelection) -> Changes:
+    """What a notification says."""
+    rows: list[Mapping[str, Any]] = []
+    gone: list[Mapping[str, Any]] = []
+    unusable: list[str] = []
+    try:
+        entities = _told(parsed(message.body))
+    except Unusable as wrong:
+        entities, unusable = [], [wrong.code]
+    for entity in entities:
+        if not _is_entity(entity):
+            unusable.append("message_no_id")
+        elif words.is_deletion(entity):
+            gone.append({"id": entity["id"], "type": entity.get("type")})
+        else:
+            kept = {name: value for name, value in entity.items() if name != "alterationType"}
+            rows.append(words.row_of(kept, is_normalized=selection.format == "normalized"))
+    return Changes(rows=rows, gone=gone, unusable=unusable, taken=message.number)
 
 
 def _told(document: Any) -> list[Any]:
@@ -353,13 +344,6 @@ def _read(answer: Streamed, body: bytes) -> Any:
             ("charset", "UTF-8") if wrong.code == "message_not_text" else ("format", "JSON")
         )
         raise SourceBroken(source=answer.host, at=at, detail=detail) from wrong
-
-
-def _encoded(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    try:
-        return b"".join(orjson.dumps(each) + b"\n" for each in rows)
-    except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
-        raise SourceBroken(source="-", at="format", detail="JSON") from exc
 
 
 async def _named(

@@ -64,7 +64,9 @@ class NgsiSelection(Shape):
     format: Literal["keyValues", "normalized"] = Field(
         default="keyValues", description="normalized: with `attribute.observedAt` and metadata"
     )
-    context: Address | None = Field(default=None, description="NGSI-LD: of the Link header")
+    context: Annotated[Address, StringConstraints(pattern=r"^[!-;=?-~]+$")] | None = Field(
+        default=None, description="NGSI-LD: of the Link header"
+    )
     deletions: bool = Field(
         default=False, description="Be told of them (Orion 3.7, NGSI-LD 1.6 and later)"
     )

@@ -74,7 +74,9 @@ class OgcSelection(Shape):
         dict[_Word, Annotated[str, StringConstraints(max_length=1_000)]], Field(max_length=20)
     ] = Field(default_factory=dict, description="More that is asked each time, such as datetime")
     types: Annotated[dict[_Word, _Word], Field(max_length=1_000)] = Field(
-        default_factory=dict, description="What features can be asked by, as the server tells it"
+        default_factory=dict,
+        description="What features can be asked by, as the server tells it. `string` says as well"
+        " that no blank stands around its values, and no full-width letter in codes",
     )
     filters: Filters = "none"
     json_form: _Word | None = Field(

@@ -35,7 +35,8 @@ _RESERVED: Final = frozenset(
     ("bbox", "bbox-crs", "crs", "cursor", "datetime", "f", "filter", "filter-crs", "filter-lang",
      "limit", "offset", "page", "properties", "q", "sortby", "startindex", "token")
 )  # fmt: skip
-# Texts that we keep as they come: a phone or a code of a local government is brought into one form.
+# Texts that we keep but for blanks and full-width letters, which `string` says that there are none
+# of: a phone or a code of a local government is brought into one form.
 _TEXTS: Final = frozenset({FieldType.TEXT, FieldType.CODE})
 # JSON Schema's types, by format where there is one, and ours whose values compare alike.
 _ALIKE: Final[Mapping[str, frozenset[FieldType]]] = {
@@ -170,7 +171,7 @@ def features_of(page: Document, shown: Shown, *, by_wfs: bool = False) -> list[d
     try:
         its = _told_system(page, shown.axis, by_wfs=by_wfs)
         return [_row(page, each, shown, its) for each in page.objects("features")]
-    except NoPlace as exc:
+    except (NoPlace, RecursionError) as exc:  # lists within lists, without a position
         raise SourceChanged(source=page.host, at="shape", detail="geometry") from exc
 
 

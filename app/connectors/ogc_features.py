@@ -1,5 +1,6 @@
 """OGC API - Features (17-069r4) as it is asked: collections, queryables, and pages of items."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,6 +18,7 @@ _CQL2: Final = "/conf/cql2-text"
 _FILTERS: Final = "/conf/features-filter"
 _MOST_COLLECTIONS: Final = 10_000
 _MOST_ASKED_TYPES: Final = 100
+_MOST_LISTS: Final = 1_000
 Rows = list[dict[str, Any]]
 
 
@@ -58,7 +60,7 @@ class Features:
         url, taken = self._base, 0
         last: Rows | None = None
         for _ in range(MOST_PAGES):
-            rows = features_of(page, shown)
+            rows = await asyncio.to_thread(features_of, page, shown)
             if rows and rows == last:
                 break
             taken, last = taken + len(rows), rows
@@ -85,7 +87,9 @@ class Features:
         found: list[Proposal] = []
         page = await self._told("collections")
         seen: set[str] = set()
-        while len(found) < _MOST_COLLECTIONS:
+        for _ in range(_MOST_LISTS):
+            if len(found) >= _MOST_COLLECTIONS:
+                break
             for each in page.objects("collections"):
                 if each.get("itemType", "feature") == "feature" and isinstance(each.get("id"), str):
                     found.append(await self._proposal(each, filters, len(found)))
@@ -102,7 +106,9 @@ class Features:
     ) -> Proposal:
         id_ = str(collection["id"])
         types = await self._types(id_) if number < _MOST_ASKED_TYPES else {}
-        selection = {"collection": id_, "types": types, "filters": filters if types else "none"}
+        # A text may have blanks around it, which we take away: only a person knows.
+        sure = {name: each for name, each in types.items() if each != "string"}
+        selection = {"collection": id_, "types": sure, "filters": filters if types else "none"}
         names = {"title_ja": "title", "description_ja": "description", "license": "license"}
         about = {ours: str(collection[its]) for ours, its in names.items() if collection.get(its)}
         fields = tuple({"name": name, "type": each} for name, each in types.items())

@@ -97,7 +97,7 @@ class Wfs:
             found = await told(self._web, page.url)
             matched = found.body.get("numberMatched") if isinstance(found.body, dict) else None
             page.matched = matched if isinstance(matched, int) else None
-            yield features_of(found, shown, by_wfs=True)
+            yield await asyncio.to_thread(features_of, found, shown, by_wfs=True)
             return
         async with self._web.get(page.url, bounds=_STREAM) as answer:
             check_is_no_page(answer)

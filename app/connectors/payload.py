@@ -1,11 +1,12 @@
 """JSON that sources send in messages: a number keeps its digits, and what is no JSON is said so."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from app.connectors.errors import UNUSABLE
+from app.connectors.errors import UNUSABLE, SourceBroken
 
 
 class Unusable(ValueError):
@@ -26,6 +27,14 @@ def parsed(body: bytes) -> Any:
         if isinstance(exc, Unusable):
             raise
         raise Unusable("message_not_json") from exc
+
+
+def encoded(rows: Sequence[Mapping[str, Any]], source: str) -> bytes:
+    """Rows as JSON lines. Raises `SourceBroken`."""
+    try:
+        return b"".join(orjson.dumps(each) + b"\n" for each in rows)
+    except orjson.JSONEncodeError as exc:  # a lone surrogate, or too deep
+        raise SourceBroken(source=source, at="format", detail="JSON") from exc
 
 
 def text_of(body: bytes) -> str:

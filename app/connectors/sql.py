@@ -107,7 +107,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
             asked, columns = await self._asked(reading, selection)
             self._check_types(selection, columns)
             asked, columns = self._chosen(asked, question)
-            held = sql_questions.held(reading, asked, columns, question)
+            held = sql_questions.held(reading, asked, columns, selection, question)
             if held is None:
                 raise self._cannot()
             names = [each.name for each in held.columns]

@@ -19,15 +19,18 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     false,
+    null,
     or_,
     true,
 )
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.connectors.sql_reading import Asked, Cell, Column, Holds, Tongue, zone
+from app.formats.text import BLANKS, NO_CODE, NULLS
 from app.query.fields import NUMBER_TYPES, Field, FieldType
-from app.query.like import ends_escaping, wildcards
+from app.query.like import ends_escaping, literally, wildcards
 from app.query.question import (
     Between,
     Both,
@@ -47,7 +50,9 @@ from app.query.question import (
 _OPPOSITE: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _TURNED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _NUMBERS: Final = (Holds.INTEGER, Holds.DECIMAL, Holds.FLOAT)
-# Of other texts the platform makes one spelling, which the source may not have.
+# Of other texts the platform makes one spelling, which the source may not have. Of these it trims
+# blanks, and full-width letters of all but plain texts: who says that a column is `text` says that
+# there are none.
 AS_THEY_ARE: Final = frozenset({FieldType.TEXT, FieldType.CODE, FieldType.URL, FieldType.EMAIL})
 _MOST_VALUES: Final = 1_000
 _MOST_TEXT: Final = 10_000
@@ -73,6 +78,7 @@ class Holder:
     tongue: Tongue
     asked: Asked
     find: Callable[[Field], Column | None]
+    is_sure: Callable[[Field], bool]  # whether its texts stand as the platform would write them
 
     def may(self, condition: Condition, truth: bool = True) -> Held:
         """The rows of which the condition may be `truth`."""
@@ -128,7 +134,7 @@ class Holder:
         if isinstance(value, int | float | Decimal) and field.type in NUMBER_TYPES:
             return self._number(cell, found, op, value)
         if isinstance(value, str) and field.type in AS_THEY_ARE:
-            return self._text(cell, found, op, value)
+            return self._text(cell, found, field, op, value)
         if isinstance(value, date):
             return self._time(cell, found, field, op, value)
         return _EVERY
@@ -156,20 +162,58 @@ class Holder:
             return _about(cell, op, bound)
         return Held(_test(cell, op, bindparam(None, bound, Numeric())), False)
 
-    def _text(self, cell: Cell, found: Column, op: str, value: str) -> Held:
+    def _text(self, cell: Cell, found: Column, field: Field, op: str, value: str) -> Held:
         if found.holds is Holds.INTEGER and op == "=" and _is_number(value):
             return Held(cell == bindparam(None, int(value), BigInteger()), False)
-        if found.holds is Holds.PADDED and op == "=" and self._is_speakable(value):
-            return Held(cell == bindparam(None, value.rstrip(" "), Text()), False)
-        if found.holds is not Holds.TEXT or not self._is_speakable(value):
+        if found.holds not in (Holds.TEXT, Holds.PADDED) or not self._is_speakable(value):
             return _EVERY
+        if not self.is_sure(field):
+            return self._about_text(cell, found, field, op, value)
+        if found.holds is Holds.PADDED:
+            told = bindparam(None, value.rstrip(" "), Text())
+            return Held(cell == told, False) if op == "=" else _EVERY
         told = bindparam(None, value, Text())
-        exact = _test(self.tongue.by_code_point(cell), op, self.tongue.by_code_point(told))
+        exact = _test(self.known(cell, field), op, self.tongue.by_code_point(told))
         # The plain comparison is what an index is for; a database may take more for equal.
         is_plain = op == "=" and _is_in(found.charset, value)
         return Held(and_(cell == told, exact) if is_plain else exact, True)
 
+    def _about_text(self, cell: Cell, found: Column, field: Field, op: str, value: str) -> Held:
+        """A text around which blanks may stand, which the platform takes away."""
+        if field.type is not FieldType.TEXT or value != value.strip(BLANKS) or value in NULLS:
+            return _EVERY
+        if op == "=":
+            return Held(self.tongue.like(cell, f"%{literally(value)}%"), False)
+        if op == "<>" and found.holds is Holds.TEXT:
+            told = self.tongue.by_code_point(bindparam(None, value, Text()))
+            return Held(self.tongue.by_code_point(cell) != told, False)
+        return _EVERY
+
+    def sorted_by(self, found: Column, field: Field) -> Cell:
+        """A column to be ordered by: null where it says nothing."""
+        cell = self.tongue.cell(self.asked, found)
+        if found.holds is Holds.TEXT:
+            return self.known(cell, field)
+        nothing = self.tongue.is_nothing(cell, found)
+        return cell if nothing is None else case((nothing, null()), else_=cell)
+
+    def known(self, cell: Cell, field: Field) -> Cell:
+        """A text to be compared and ordered by: null where its words are those for nothing."""
+        words = NULLS | {NO_CODE} if field.type is FieldType.CODE else NULLS
+        plain = self.tongue.by_code_point(cell)
+        nothing = [
+            self.tongue.by_code_point(bindparam(None, each, Text())) for each in sorted(words)
+        ]
+        return case((plain.in_(nothing), null()), else_=plain)
+
     def _time(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
+        held = self._at(cell, found, field, op, value)
+        nothing = self.tongue.is_nothing(cell, found)
+        if held.rows is None or nothing is None or op in ("=", ">", ">="):
+            return held
+        return Held(and_(held.rows, ~nothing), held.exact)
+
+    def _at(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
         is_day = not isinstance(value, datetime)
         if found.holds is Holds.DATE and field.type is FieldType.DATE and is_day:
             return Held(_test(cell, op, bindparam(None, value, Date())), True)
@@ -192,8 +236,12 @@ class Holder:
             return _EVERY
         if ends_escaping(pattern) or wildcards(pattern) > _MOST_WILDCARDS:
             return _EVERY
-        held = self.tongue.like(self.tongue.cell(self.asked, found), pattern)
-        return Held(held if truth else ~held, True)
+        if not self.is_sure(field):
+            return _EVERY
+        cell = self.tongue.cell(self.asked, found)
+        held = self.tongue.like(cell, pattern)
+        is_known = self.known(cell, field).is_not(None)
+        return Held(and_(is_known, held if truth else ~held), True)
 
     def _is_null(self, field: Field, truth: bool) -> Held:
         """Of a text, and of a day, there is more that the platform takes for nothing: '' or '-'."""

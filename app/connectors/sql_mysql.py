@@ -18,7 +18,7 @@ from sqlalchemy.sql.selectable import TableClause
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Means
-from app.connectors.sql_mysql_wire import CONNECT_SECONDS, Connection, told
+from app.connectors.sql_mysql_wire import CONNECT_SECONDS, Connection, no_mysql, told
 from app.connectors.sql_reading import (
     Asked,
     Cell,
@@ -101,6 +101,11 @@ class _Tongue(Tongue):
         """In the collation that takes nothing for another."""
         return super().like(cast(text, _UTF8).collate("utf8mb4_bin"), pattern)
 
+    def is_nothing(self, cell: Cell, found: Column) -> Cell | None:
+        """0000-00-00, which it has for a day that nobody knows."""
+        is_time = found.holds in (Holds.DATE, Holds.MOMENT, Holds.INSTANT)
+        return cell == literal_column("0") if is_time else None
+
     def ordered(self, cell: Cell, *, descending: bool) -> tuple[Cell, ...]:
         """It has no word for where what is unknown goes."""
         return cell.is_(None), cell.desc() if descending else cell.asc()
@@ -120,7 +125,8 @@ class MySqlReading(Reading):
     async def columns(self, schema: str, name: str) -> list[Column]:
         """As the server tells them, which knows no table that we may not read."""
         found = await self._few(_COLUMNS, (schema, name), name)
-        made = [_column(each) for each in found if each[0] == name]
+        with no_mysql(self._host):
+            made = [_column(each) for each in found if each[0] == name]
         if not made:  # what we may not read is told as what is not: by this it is told apart
             probe: Select[Any] = (
                 select(literal_column("1")).select_from(relation_of(schema, name, ())).limit(0)
@@ -131,7 +137,9 @@ class MySqlReading(Reading):
 
     async def tables(self, most: int) -> list[tuple[str, str]]:
         """Of all databases but the server's own."""
-        return [(each[0], each[1]) for each in await self._few(_TABLES, (most,))]
+        found = await self._few(_TABLES, (most,))
+        with no_mysql(self._host):
+            return [(each[0], each[1]) for each in found]
 
     async def few(self, statement: ClauseElement) -> list[tuple[Any, ...]]:
         """All rows at once."""
@@ -180,7 +188,7 @@ class MySqlReading(Reading):
             yield piece
 
     async def _do(self, made: Callable[[], Any]) -> Any:
-        with told(self._host, "-"):
+        with told(self._host, "-"), no_mysql(self._host):
             return await self._thread.run(made)
 
     async def since(self, relation: TableClause, found: Column, mark: Any, overlap: int) -> Cell:

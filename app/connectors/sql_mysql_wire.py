@@ -25,13 +25,17 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import SILENT_SECONDS
-from app.connectors.sql_reading import BATCH, MOST_BYTES
+from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
 CONNECT_SECONDS: Final = 10.0
 _MOST_ROWS: Final = 10_000  # of what a server tells about itself
 _LINES: Final = 4_000
+# By these a password is proven without being told; the others are for connections with TLS.
+_SCRAMBLED: Final = frozenset(
+    (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password", b"sha256_password")
+)
 # How a text tells its length: in the first byte, or in two or three behind it.
 _SHORTEST_NO_LENGTH: Final = 251
 _SKIPPED: Final = {252: 3, 253: 4}
@@ -55,28 +59,40 @@ _FAILURES: Final[tuple[tuple[frozenset[int], type[SourceError], str], ...]] = (
 )  # fmt: skip
 _ODD: Final = (  # what the driver trips over where somebody speaks, and not as a MySQL does
     struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError, AssertionError,
-    RuntimeError, NotImplementedError, pymysql.InternalError, pymysql.InterfaceError,
+    RuntimeError, NotImplementedError, ArithmeticError, pymysql.InternalError,
+    pymysql.InterfaceError,
 )  # fmt: skip
 
 
 class _Bounded(pymysql.Connection):  # type: ignore[misc]
     """A connection that takes no row without end, and lines quicker than rows."""
 
+    taken = 0  # bytes
+
     def _read_bytes(self, num_bytes: int) -> bytes:
         """As it is, but for what would go on in the next packet."""
         if num_bytes >= MOST_BYTES - 1:
             self._force_close()
             raise _TooLong
+        self.taken += num_bytes
         return bytes(super()._read_bytes(num_bytes))
+
+    def _process_auth(self, plugin_name: bytes, auth_packet: Any, handler: Any = None) -> Any:
+        """As it is, but for a server that asks for the password as it is where all can read it."""
+        if not self._secure and plugin_name not in _SCRAMBLED:
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
+        return super()._process_auth(plugin_name, auth_packet, handler)
 
     def lines(self, most: int) -> list[bytes]:
         """The next rows of one text each, none at the end: a third of the driver's own time."""
         found: list[bytes] = []
-        while len(found) < most:
+        size = 0
+        while len(found) < most and size < MOST_AT_ONCE:
             line = self._line()
             if line is None:
                 break
             found.append(line)
+            size += len(line)
         return found
 
     def _line(self) -> bytes | None:
@@ -146,7 +162,7 @@ class Connection:
             defer_connect=True,
             **tls,
         )
-        with _no_mysql(settings.source):
+        with no_mysql(settings.source):
             self._driver.connect(self._socket)
         self._driver._read_timeout = self._seconds + SILENT_SECONDS
         is_mariadb = "mariadb" in str(self._driver.get_server_info()).lower()
@@ -161,18 +177,29 @@ class Connection:
     def ask(self, sql: str, values: Sequence[Any]) -> None:
         """Send a statement; its rows are read by `next_rows`."""
         self._cursor = SSCursor(self._driver)
-        with _no_mysql(self._settings.source):
+        with no_mysql(self._settings.source):
             self._cursor.execute(sql, tuple(values))
 
     def next_rows(self, most: int = BATCH) -> list[tuple[Any, ...]]:
         """The next of them, none at the end."""
-        return list(self._cursor.fetchmany(most))
+        found: list[tuple[Any, ...]] = []
+        if self._driver is None:
+            return found
+        until = self._driver.taken + MOST_AT_ONCE
+        with no_mysql(self._settings.source):
+            while len(found) < most and self._driver.taken < until:
+                row = self._cursor.fetchone()
+                if row is None:
+                    break
+                found.append(row)
+        return found
 
     def next_lines(self) -> list[bytes]:
         """The next rows of a statement whose rows are one text each."""
         if self._driver is None:
             return []
-        return self._driver.lines(_LINES)
+        with no_mysql(self._settings.source):
+            return self._driver.lines(_LINES)
 
     def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that has few, and no more than a server may tell of itself."""
@@ -229,7 +256,7 @@ def _connected(addresses: Sequence[str], port: int) -> socket.socket:
 
 
 @contextmanager
-def _no_mysql(host: str) -> Iterator[None]:
+def no_mysql(host: str) -> Iterator[None]:
     """Somebody answers, and not as a MySQL does."""
     try:
         yield

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, Literal
 
@@ -23,12 +23,23 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import SILENT_SECONDS, Means
-from app.connectors.sql_reading import BATCH, Asked, Cell, Column, Holds, Reading, Tongue, zone
+from app.connectors.sql_reading import (
+    BATCH,
+    MOST_AT_ONCE,
+    Asked,
+    Cell,
+    Column,
+    Holds,
+    Reading,
+    Tongue,
+    zone,
+)
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
 _CONNECT_SECONDS: Final = 10.0
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
+_FIRST_BATCH: Final = 200  # by whose length the next are measured
 _HELD_PIECES: Final = 16  # between the server and the take-in
 # format_type quotes what has to be quoted; a column that was dropped has no type.
 _COLUMNS: Final = """
@@ -149,11 +160,13 @@ class PostgresReading(Reading):
         place = zone(asked.time_zone)
         with _told(self._host):
             cursor = await self._connection.cursor(sql, *values)
+        most = _FIRST_BATCH
         while True:
             with _told(self._host):
-                found = await cursor.fetch(BATCH)
+                found = await cursor.fetch(most)
             if not found:
                 return
+            most = _fitting(found)
             rows: list[Any] = [list(each) for each in found]
             for at in moments:
                 for row in rows:
@@ -207,6 +220,12 @@ class PostgresReading(Reading):
         if found.holds is Holds.BINARY:
             return func.encode(cell, literal_column("'hex'"))
         return cell if found.holds in _TELLS_ITSELF else cast(cell, Text)
+
+
+def _fitting(rows: Sequence[Sequence[Any]]) -> int:
+    """How many rows of this length may be held at once."""
+    size = sum(len(each) for row in rows for each in row if isinstance(each, str | bytes))
+    return max(1, min(BATCH, MOST_AT_ONCE * len(rows) // max(size, 1)))
 
 
 async def _connect(settings: SqlSettings, means: Means, seconds: int) -> "asyncpg.Connection[Any]":

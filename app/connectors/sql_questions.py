@@ -58,12 +58,16 @@ def is_answered(selection: SqlSelection, question: Question) -> bool:
 
 
 def held(
-    reading: Reading, asked: Asked, columns: Mapping[str, Column], question: Question
-) -> Asked | None:
+    reading: Reading, asked: Asked, columns: Mapping[str, Column], selection: SqlSelection,
+    question: Question,
+) -> Asked | None:  # fmt: skip
     """What is asked of the database, over its columns as they are; None where an order or a bound
     was promised that this database has not: its texts are not of Unicode, say."""
     tongue = reading.tongue
-    holder = Holder(tongue, asked, lambda field: columns.get(field.name))
+    types = _types(selection)
+    holder = Holder(
+        tongue, asked, lambda field: columns.get(field.name), lambda field: field.name in types
+    )
     where, is_exact = Held(None, True) if question.where is None else holder.may(question.where)
     sorting = [columns[each.field.name] for each in question.order]
     is_ours = tongue.has_code_points or all(each.holds is not Holds.TEXT for each in sorting)
@@ -71,9 +75,8 @@ def held(
         return None
     order: list[Cell] = []
     for each, found in zip(question.order, sorting, strict=True):
-        cell = tongue.cell(asked, found)
-        plain = tongue.by_code_point(cell) if found.holds is Holds.TEXT else cell
-        order += tongue.ordered(plain, descending=each.descending)
+        cell = holder.sorted_by(found, each.field)
+        order += tongue.ordered(cell, descending=each.descending)
     if order:  # what is alike stands in the same order on every page
         order += [asked.relation.c[each.name] for each in columns.values() if each.key]
     return replace(
@@ -106,7 +109,8 @@ def _is_held(types: Mapping[str, Holds], condition: Condition) -> tuple[bool, bo
         guessed = guessed or field.name not in types
         return Column(field.name, "", types.get(field.name) or _USUAL.get(field.type, Holds.OTHER))
 
-    rows, is_exact = Holder(Tongue(), _NOTHING, find).may(condition)
+    holder = Holder(Tongue(), _NOTHING, find, lambda field: field.name in types)
+    rows, is_exact = holder.may(condition)
     return rows is not None, is_exact and not guessed
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.sql.selectable import TableClause
 
 BATCH: Final = 1_000  # rows
 MOST_BYTES: Final = 16 * 1024 * 1024  # of one row
+MOST_AT_ONCE: Final = 8 * 1024 * 1024  # bytes of rows that are held, but for the last of them
 JAPAN: Final = "+09:00"
 Cell = ColumnElement[Any]
 
@@ -89,6 +90,11 @@ class Tongue:
     def like(self, text: Cell, pattern: str) -> Cell:
         """LIKE as `query.like` has it, letter by letter."""
         return text.like(pattern, escape="\\")
+
+    def is_nothing(self, cell: Cell, found: Column) -> Cell | None:
+        """What is true of a value that says nothing, where a database has such beside null."""
+        del cell, found
+        return None
 
     def number(self, value: Decimal) -> Decimal | float:
         """A number of any size as it is bound."""

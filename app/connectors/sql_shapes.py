@@ -125,6 +125,7 @@ class SqlSelection(Shape):
     types: dict[_Name, Holds] | None = Field(
         default=None,
         description="What columns hold, as found: an order and a page of such columns alone is"
-        " asked of the database too. `text` says as well that no blank stands around it.",
+        " asked of the database too, and an index serves `=`. `text` says as well that no blank"
+        " stands around its values, and no full-width letter in codes.",
     )
     statement_seconds: Annotated[int, Field(ge=1, le=3_600)] = 600

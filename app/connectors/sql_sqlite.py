@@ -28,6 +28,7 @@ from app.connectors.errors import (
 from app.connectors.frame import Means
 from app.connectors.sql_reading import (
     BATCH,
+    MOST_AT_ONCE,
     MOST_BYTES,
     Asked,
     Cell,
@@ -151,7 +152,14 @@ class _File:
 
     def next_rows(self, most: int = BATCH) -> list[tuple[Any, ...]]:
         """The next of them, none at the end."""
-        return list(self._cursor.fetchmany(most))
+        found: list[tuple[Any, ...]] = []
+        left = MOST_AT_ONCE
+        for row in self._cursor:
+            found.append(row)
+            left -= sum(len(each) for each in row if isinstance(each, str | bytes))
+            if len(found) == most or left < 0:
+                break
+        return found
 
     def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that has few."""

@@ -1,6 +1,6 @@
 """The rules about sources: one that has changed its shape, that fails again and again, or is overdue.
 
-They look at what the harvests have left, and tell of one thing once: a finding that somebody has
+They look at what the harvests and streams have left, and tell of one thing once: a finding that somebody has
 closed opens again only by what happened since, and one that nobody has closed when all is well.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.findings import values
@@ -18,7 +18,7 @@ from app.findings.rules import RULES
 from app.findings.values import Ruling
 from app.kit import clock
 from app.kit.db import Database
-from app.models.connectors import ConnectorEntry, Feed, Harvest
+from app.models.connectors import ConnectorEntry, Feed, Harvest, Stream, StreamState
 from app.models.datasets import Dataset, DatasetState
 from app.models.findings import Finding
 
@@ -28,6 +28,7 @@ _NOTE: Final = (
     "収集が正常に戻ったか、コネクタが停止・撤去されました。"
     " / Harvests are well again, or nobody asks for them any more."
 )
+_STEADY: Final = timedelta(minutes=1)
 _Key = tuple[str, str, str]  # rule, connector, dataset
 
 
@@ -48,6 +49,18 @@ class _Fed:
     entry: ConnectorEntry
     publisher_id: str
     failed: Harvest | None
+    stream: Stream | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How a source failed last, and how often until then, one time after the other."""
+
+    at: datetime
+    told_as: str | None
+    ja: str | None
+    en: str | None
+    times: int
 
 
 async def look_at_feeds(database: Database, next_after: NextAfter) -> None:
@@ -70,14 +83,15 @@ async def look_at_feeds(database: Database, next_after: NextAfter) -> None:
 async def _suspects(session: AsyncSession) -> Sequence[_Fed]:
     """Feeds that failed last, or that a schedule asks for."""
     found = await session.execute(
-        select(Feed, ConnectorEntry, Dataset.publisher_id, Harvest)
+        select(Feed, ConnectorEntry, Dataset.publisher_id, Harvest, Stream)
         .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
         .join(Dataset, Dataset.id == Feed.dataset_id)
-        .outerjoin(Harvest, Harvest.id == Feed.failed_in)
+        .outerjoin(Harvest, and_(Harvest.id == Feed.failed_in, Feed.mode != "stream"))
+        .outerjoin(Stream, and_(Stream.dataset_id == Feed.dataset_id, Feed.mode == "stream"))
         .where(
             ConnectorEntry.paused.is_(False),
             Dataset.state == DatasetState.ACTIVE,
-            or_(Feed.failures > 0, Feed.schedule.is_not(None)),
+            or_(Feed.failures > 0, Feed.schedule.is_not(None), Stream.tries > 0),
         )
     )
     return [_Fed(*row) for row in found]
@@ -85,21 +99,43 @@ async def _suspects(session: AsyncSession) -> Sequence[_Fed]:
 
 def _cases(fed: _Fed, rulings: Mapping[str, Ruling], next_after: NextAfter) -> list[_Case]:
     found = []
-    failed = fed.failed
-    if failed is not None and failed.ended_at is not None:
-        named = {"why_ja": failed.error_ja or "-", "why_en": failed.error_en or "-"}
+    failure = _stream_failure(fed.stream) if fed.stream is not None else _failure(fed)
+    if failure is not None:
+        named = {"why_ja": failure.ja or "-", "why_en": failure.en or "-"}
         most = rulings["source_failing"].values["threshold"]
-        if failed.error_class == "changed":
-            found.append(_Case("source_changed", failed.ended_at, named))
-        elif fed.feed.failures >= most:
-            named |= {"times": str(fed.feed.failures)}
-            found.append(_Case("source_failing", failed.ended_at, named))
+        if failure.told_as == "changed":
+            found.append(_Case("source_changed", failure.at, named))
+        elif failure.times >= most:
+            named |= {"times": str(failure.times)}
+            found.append(_Case("source_failing", failure.at, named))
     due = _due(fed, next_after, timedelta(hours=rulings["source_overdue"].values["hours"]))
     if due is not None and due < clock.now():
         good = fed.feed.good_at
         since = good.astimezone(clock.TOKYO).isoformat(timespec="minutes") if good else "-"
         found.append(_Case("source_overdue", due, {"good_at": since}))
     return found
+
+
+def _failure(fed: _Fed) -> _Failure | None:
+    """Of the harvests."""
+    last = fed.failed
+    if last is None or last.ended_at is None:
+        return None
+    return _Failure(
+        last.ended_at, last.error_class, last.error_ja, last.error_en, fed.feed.failures
+    )
+
+
+def _stream_failure(its: Stream) -> _Failure | None:
+    """Of a stream, unless it has gone well for a while: one that breaks off at once is not well."""
+    is_well = (
+        its.state == StreamState.STREAMING
+        and its.since is not None
+        and its.since < clock.now() - _STEADY
+    )
+    if is_well or its.error_at is None or its.tries == 0:
+        return None
+    return _Failure(its.error_at, its.error_class, its.error_ja, its.error_en, its.tries)
 
 
 def _due(fed: _Fed, next_after: NextAfter, grace: timedelta) -> datetime | None:

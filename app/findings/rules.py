@@ -295,11 +295,11 @@ RULES: Final[Mapping[str, Rule]] = {
             Severity.MEDIUM,
             due_days=3,
             values={"threshold": Value(3, 1, 1_000)},
-            about_ja="連携元からの収集が続けて失敗している",
-            about_en="Harvests of a source fail one after the other",
-            ja="データセット {dataset} の連携元「{name}」（{kind}）の収集が{times}回続けて失敗しています。最後の理由:"
+            about_ja="連携元からの収集・受信が続けて失敗している",
+            about_en="Harvests or streams of a source fail one after the other",
+            ja="データセット {dataset} の連携元「{name}」（{kind}）の収集・受信が{times}回続けて失敗しています。最後の理由:"
             " {why_ja} POST /v1/connectors/{connector}/test で原因を確認してください。",
-            en="Harvests of the source “{name}” ({kind}) of the dataset {dataset} have failed {times} times"
+            en="The source “{name}” ({kind}) of the dataset {dataset} has failed {times} times"
             " in a row; the last time: {why_en} POST /v1/connectors/{connector}/test tells what is wrong.",
             owner="publisher",
         ),

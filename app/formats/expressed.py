@@ -40,6 +40,7 @@ def _rows(asked: Asked, height: int) -> Iterator[dict[str, Any]]:
     if not asked:
         yield from ({} for _ in range(height))
         return
+    asked = sorted(asked, key=lambda each: len(each[1]))  # `a` before `a.b`, whose place it takes
     paths = [path for _, path in asked]
     for cells in zip(*(series.to_list() for series, _ in asked), strict=True):
         row: dict[str, Any] = {}

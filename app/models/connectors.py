@@ -116,7 +116,8 @@ class Stream(Base):
     tried_of: Mapped[datetime | None]  # the connector as it was tried: another is tried at once
     made_for: Mapped[str | None]  # a digest of settings and selection that the position belongs to
     position: Mapped[dict[str, Any] | None]
-    secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications
+    secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications,
+    former_sha256: Mapped[bytes | None]  # and of the one before, while the source knows no other
     since: Mapped[datetime | None]
     last_at: Mapped[datetime | None]
     received: Mapped[int] = mapped_column(BigInteger)

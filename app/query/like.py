@@ -23,6 +23,11 @@ def wildcards(pattern: str) -> int:
     return len(_runs(pattern)) - 1
 
 
+def literally(text: str) -> str:
+    """The pattern of a text that stands for itself alone."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 def is_like(text: str, pattern: str) -> bool:
     """Whether the text matches the pattern (21-065r2, 7.3)."""
     first, *rest = _runs(pattern)

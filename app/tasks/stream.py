@@ -7,9 +7,9 @@ one transaction, and only then the next is asked for.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, Final
@@ -41,6 +41,7 @@ log = structlog.get_logger()
 _LOOK_S: Final = 2.0
 _LEASE_S: Final = 10.0
 _MOST: Final = 200  # streams of one process
+_ROWS: Final = 1_000  # that are written in one transaction
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 300.0
 _STEADY_S: Final = 60.0  # after which what goes wrong is new
@@ -143,12 +144,12 @@ class Streamer:
         except asyncio.CancelledError:
             is_told = True
             raise
-        except AppError as wrong:
-            refusal = wrong
         except _PASSING as exc:
             log.warning(
                 "stream.interrupted", dataset=work.feed.dataset_id, error=type(exc).__name__
             )
+        except AppError as wrong:
+            refusal = wrong
         except Exception as exc:  # noqa: BLE001 - the outermost loop of a stream: it is tried again
             log.error("stream.failed", dataset=work.feed.dataset_id, error=type(exc).__name__)
             refusal = StreamFailed(dataset=work.feed.dataset_id)
@@ -194,7 +195,8 @@ class Streamer:
         try:
             await self._begun(work)
             while (changes := await _next(connector, source)) is not None:
-                await self._keep(work, changes)
+                for part in _parts(changes):
+                    await self._keep(work, part)
                 heard.position = changes.position or heard.position
         finally:
             with contained(connector):
@@ -259,6 +261,18 @@ class _Heard:
     """How far a stream was kept, for whoever ends it."""
 
     position: Mapping[str, Any] | None
+
+
+def _parts(changes: Changes) -> Iterator[Changes]:
+    """Few rows at once, whatever a kind gives: how far the source is heard stands behind the last."""
+    if len(changes.rows) + len(changes.gone) <= _ROWS:
+        yield changes
+        return
+    for start in range(0, len(changes.rows), _ROWS):
+        yield Changes(rows=changes.rows[start : start + _ROWS])
+    for start in range(0, len(changes.gone), _ROWS):
+        yield Changes(gone=changes.gone[start : start + _ROWS])
+    yield replace(changes, rows=(), gone=())
 
 
 _UNSTORABLE: Final = Reject(

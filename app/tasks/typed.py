@@ -15,7 +15,7 @@ import orjson
 from app.catalogue.streams import Reject
 from app.kit.folders import held_folder
 from app.query.fields import Field, FieldType, edge_columns
-from app.query.literals import read_literal
+from app.query.literals import NotOfType, read_literal
 
 _ROWS: Final = 5_000  # of a block
 _WORDS: Final = 400  # of what is wrong with a row: it may list the names that the row has
@@ -85,33 +85,41 @@ def _together(lines: Sequence[bytes], how: How) -> list[Typed]:
         found = replace(found, sources=refusing(found.sources, how.refused or {}))
         columns = intake.copy_columns(found)
         for block in intake.blocks(found, block_rows=_ROWS, by_share=False):
-            for line, values in _values(block.csv, columns, how.fields):
-                made[line] = values
+            for line, cells in _lines(block.csv, columns):
+                made[line] = _values(cells, how.fields)
             for one in reversed(block.rejects):  # the first of a row is the one that is told
                 made[one.line] = _reject(one.code, one.field)
     empty = _reject("no_data_rows", None)
     return [made.get(at, empty) for at in range(1, len(lines) + 1)]
 
 
-def _values(
-    text: bytes, columns: Sequence[str], fields: Sequence[Field]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, values by column) of the accepted rows of a block."""
-    from app.formats.survey import EXTRAS, LINE, ORIGINAL  # noqa: PLC0415
+def _lines(text: bytes, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of the accepted rows of a block."""
+    from app.formats.survey import LINE  # noqa: PLC0415
+
+    for cells in csv.reader(io.StringIO(text.decode(), newline="")):
+        row = dict(zip(columns, cells, strict=True))
+        yield int(row[LINE]), row
+
+
+def _values(row: Mapping[str, str], fields: Sequence[Field]) -> Typed:
+    """The values of a row. A moment at an end of the calendar stands in files, and is no literal."""
+    from app.formats.survey import EXTRAS, ORIGINAL  # noqa: PLC0415
 
     readers = {field.column: field for field in fields if field.type is not FieldType.GEOMETRY}
     edges = {edge for f in fields if f.type is FieldType.GEOMETRY for edge in edge_columns(f)}
-    for cells in csv.reader(io.StringIO(text.decode(), newline="")):
-        row = dict(zip(columns, cells, strict=True))
-        values: dict[str, Any] = {ORIGINAL: row[ORIGINAL] or None, EXTRAS: row[EXTRAS] or None}
-        for column, cell in row.items():
-            if column in readers:
+    values: dict[str, Any] = {ORIGINAL: row[ORIGINAL] or None, EXTRAS: row[EXTRAS] or None}
+    for column, cell in row.items():
+        if column in readers:
+            try:
                 values[column] = read_literal(readers[column], cell) if cell else None
-            elif column in edges:
-                values[column] = float(cell) if cell else None
-            elif column not in (ORIGINAL, EXTRAS) and not column.startswith("_"):
-                values[column] = cell or None
-        yield int(row[LINE]), values
+            except NotOfType as wrong:
+                return Reject(wrong.code, readers[column].name, wrong.ja, wrong.en)
+        elif column in edges:
+            values[column] = float(cell) if cell else None
+        elif column not in (ORIGINAL, EXTRAS) and not column.startswith("_"):
+            values[column] = cell or None
+    return values
 
 
 def _reject(code: str, field: str | None) -> Reject:

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("made_for", sa.Text()),
         sa.Column("position", JSON),
         sa.Column("secret_sha256", sa.LargeBinary()),
+        sa.Column("former_sha256", sa.LargeBinary()),
         sa.Column("since", TIME),
         sa.Column("last_at", TIME),
         sa.Column("received", sa.BigInteger(), nullable=False),

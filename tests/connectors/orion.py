@@ -114,7 +114,11 @@ class Orion:
         return reply(b"", "204 No Content")
 
     async def tell(self, post: Post, *entities: dict[str, Any], gone: bool = False) -> list[int]:
-        """Send a notification to everybody who has subscribed; the statuses of the answers."""
+        """Have it so, and send it to everybody who has subscribed; the statuses of the answers."""
+        for each in entities:
+            self.entities.pop(each["id"], None)
+            if not gone:
+                self.put(**each)
         return [
             await post(*self.notification(name, list(entities), gone=gone))
             for name in list(self.subscriptions)

@@ -1,15 +1,21 @@
 """Kinds are our own and anybody's who installs one; none is taken at its word."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import structlog
 
+from app.connectors import checking
+from app.connectors.errors import SourceSlow
+from app.connectors.frame import Proposal
 from app.connectors.kinds import _OWN, Kinds, KindUnknown, schema_of
+from app.connectors.scripted import ScriptedConnector, ScriptedSettings
 from tests.connectors.farm import Farm
+from tests.connectors.sources import means
 
 _SOURCE = '''
 """A kind of another distribution: three rows, wherever one looks."""
@@ -159,3 +165,19 @@ def test_kinds_of_files_bring_no_library_along_before_a_transport_is_spoken() ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert {"polars", "asyncssh", "aioftp", "httpx"}.isdisjoint(done.stdout.split())
+
+
+async def test_a_source_that_goes_on_telling_what_it_has_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Talking(ScriptedConnector):
+        async def discover(self) -> Sequence[Proposal]:
+            await asyncio.sleep(60)
+            return ()
+
+    monkeypatch.setattr(checking, "_MOST_DISCOVERING", 0.01)
+    async with means() as its:
+        with pytest.raises(SourceSlow) as refused:
+            await checking.discovered(Talking(ScriptedSettings(script="-"), its))
+
+    assert refused.value.at == "silence"

@@ -5,7 +5,6 @@ import json
 import secrets
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,7 +31,7 @@ from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.farm import Farm
 from tests.connectors.mosquitto import PASSWORD, Mosquitto, mosquitto
 from tests.connectors.sources import means
-from tests.connectors.streaming import Streaming, until
+from tests.connectors.streaming import Streaming
 from tests.database import REPO
 from tests.world import KENKO
 
@@ -163,67 +162,60 @@ async def test_what_is_no_row_is_counted_and_an_empty_message_ends_a_record_in_i
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("topic", ["a/{x}/{x}", "#/a", "a/b+", "$SYS/#", "a/{x/y}", "{a}b"])
-def test_a_topic_that_is_no_filter_is_refused(topic: str) -> None:
-    with pytest.raises(ValidationError):
-        MqttSelection(topic=topic)
-
-
-def _connack(code: int) -> bytes:
-    return bytes((0x20, 0x02, 0x00, code))  # MQTT 3.1.1, 3.2
-
-
-_SUBACK = bytes((0x90, 0x03, 0x00, 0x01, 0x80))
-# What a broker says to CONNECT and to SUBSCRIBE (None: nothing, and it stays), and the outcome.
-_FAULTS: dict[str, tuple[list[bytes | None], type[SourceError], str]] = {
-    "it hangs": ([None], SourceSlow, "silence"),
-    "half an answer": ([b"\x20\x02"], SourceBroken, "cut_off"),
-    "it closes at once": ([b""], SourceBroken, "cut_off"),
-    "no MQTT": ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], SourceBroken, "cut_off"),
-    "another version": ([_connack(1)], SourceBroken, "cut_off"),
-    "a wrong password": ([_connack(4)], SourceRefused, "credentials"),
-    "not authorised": ([_connack(5)], SourceRefused, "credentials"),
-    "it is busy": ([_connack(3)], SourceBroken, "server"),
-    "a topic that we may not hear": ([_connack(0), _SUBACK], SourceRefused, "permission"),
-    "silence after the beginning": ([_connack(0), None], SourceSlow, "silence"),
-    "an end after the beginning": ([_connack(0), b""], SourceBroken, "cut_off"),
-}
-
-
-@pytest.mark.parametrize("fault", _FAULTS)
-async def test_each_fault_is_told_apart_and_leaves_nothing_open(
-    fault: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_packet_that_is_too_long_is_not_held_and_what_comes_behind_it_is_heard(
+    broker: Mosquitto, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_session, "_PATIENCE_S", 0.4)
-    says, means_class, at = _FAULTS[fault]
-    before, threads = asyncio.all_tasks(), threading.active_count()
-    open_now = 0
+    monkeypatch.setattr(mqtt_session, "_LONGEST_PACKET", 1_000)
+    monkeypatch.setattr(mqtt_session, "_PIECE", 300)
+    selection = MqttSelection(topic=f"{topic}/{{no}}", payload="value", empty_deletes=True)
+    position = {"client": f"urbanos-{topic[-8:]}"}
+    hear, sizes = mqtt_session._Events.hear, list[int]()
 
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal open_now
-        open_now += 1
-        try:
-            for said in says:
-                await reader.read(1024)
-                if said is None:
-                    await reader.read()
-                else:
-                    writer.write(said)
-            await writer.drain()
-        finally:
-            open_now -= 1
-            writer.close()
+    def heard(self: Any, message: Any, **more: Any) -> None:
+        sizes.append(len(message.payload))
+        hear(self, message, **more)
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server, means() as its:
-        told = {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
-        settings = MqttSettings.model_validate({**told, "tls": "off", "version": "3.1.1"})
-        with pytest.raises(SourceError) as refused:
-            await MqttConnector(settings, its).check(MqttSelection(topic="city/+"))
-        await until(lambda: open_now == 0)
+    monkeypatch.setattr(mqtt_session._Events, "hear", heard)
+    found: list[Changes] = []
+    async with means() as its:
+        # MQTT 3.1.1 has no word for how long a packet may be.
+        made = _connector(broker, its, version="3.1.1").listen(selection, position)
+        async with made as changes:
+            await anext(changes)
+            await broker.publish((f"{topic}/1", b"x" * 50_000), (f"{topic}/2", b"y" * 900))
+            async for each in changes:
+                found.append(each)
+                if any(each.rows for each in found):
+                    break
 
-    assert (type(refused.value), refused.value.at) == (means_class, at)
-    assert asyncio.all_tasks() - before == set()
-    assert threading.active_count() <= threads + 1  # the pool's own
+    assert max(sizes) <= 1_000 + 300
+    assert [code for each in found for code in each.unusable] == ["message_too_long"]
+    assert [row for each in found for row in each.rows] == [{"no": "2", "value": "y" * 900}]
+    assert [row for each in found for row in each.gone] == []
+
+
+async def test_a_reader_that_dies_ends_its_connection_and_is_told_without_its_words(
+    broker: Mosquitto,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("hidden-word-9")
+
+    monkeypatch.setattr(mqtt_session._Pinned, "_handle_publish", fail)
+    async with means() as its:
+        listening = _connector(broker, its).listen(
+            MqttSelection(topic=f"{topic}/+"), {"client": topic}
+        )
+        with pytest.raises(SourceBroken) as refused:
+            async with asyncio.timeout(3), listening as changes:
+                await anext(changes)
+                await broker.publish((f"{topic}/1", b"1"))
+                await anext(changes)
+
+    assert refused.value.at == "cut_off"
+    assert "hidden-word-9" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -269,8 +261,32 @@ async def test_a_broker_by_tls_is_who_its_authority_says_and_knows_us_by_our_cer
             told.append(refused.value.at)
         with pytest.raises(SourceError):
             await _connector(broker, its, **{**shown, "client": None}).check()
+        with pytest.raises(ValidationError, match="key is of another certificate"):
+            other = {**own, "key": broker.authority.issue("other").key.read_text()}
+            _connector(broker, its, **{**shown, "client": other})
 
     assert told == ["tls", "tls", "tls"]
+
+
+async def test_brokers_that_do_not_answer_hold_up_nothing_else_that_needs_a_thread(
+    broker: Mosquitto,
+) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # a hello in TLS; it says none
+        await reader.read()
+        writer.close()
+
+    trusted = {"tls": "verified", "authority": broker.authority.pem.read_text()}
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, means() as its:
+        port = server.sockets[0].getsockname()[1]
+        asked = [_connector(broker, its, **trusted, port=port).check() for _ in range(40)]
+        asking = asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(0.4):
+            await asyncio.to_thread(int)
+        found = await asking
+
+    assert {type(each) for each in found} <= {SourceSlow, SourceUnreachable}
 
 
 async def test_a_broker_at_an_address_that_is_not_ours_to_ask_is_not_connected_to(
@@ -303,7 +319,7 @@ async def test_a_full_buffer_makes_the_broker_wait_and_loses_nothing(
     assert largest <= 5
 
 
-# As `urbanos work` listens; it says when it does.
+# As `urbanos work` listens.
 _LISTENS = """
 import asyncio, sys
 from pathlib import Path
@@ -331,7 +347,7 @@ asyncio.run(main())
 """
 
 
-async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_nothing_twice(
+async def test_a_worker_that_is_killed_amid_a_stream_loses_nothing_and_nothing_is_written_twice(
     farm: Farm, settings: Settings, database_url: str, broker: Mosquitto, topic: str
 ) -> None:
     dataset = await farm.world.dataset(data_class="internal", fields=READINGS)
@@ -340,21 +356,18 @@ async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_noth
     streaming = Streaming(farm)
     sent = 0
 
-    def begin() -> "subprocess.Popen[bytes]":
-        told = [database_url, str(settings.secret_key_path)]
-        return subprocess.Popen([sys.executable, "-c", _LISTENS, *told], cwd=REPO)
-
     async def publish(count: int) -> None:
         nonlocal sent
-        for start in range(sent, sent + count, 4):
+        for start in range(sent, sent + count, 10):
             told = [
                 {"at": f"2026-04-01T00:{at // 60:02}:{at % 60:02}+09:00", "level": 1.5}
-                for at in range(start, start + 4)
+                for at in range(start, start + 10)
             ]
             await broker.publish(*((f"{topic}/A-1", json.dumps(each).encode()) for each in told))
         sent += count
 
-    process = begin()
+    told = [sys.executable, "-c", _LISTENS, database_url, str(settings.secret_key_path)]
+    process = subprocess.Popen(told, cwd=REPO)
     try:
         await streaming.until(connector, lambda its: its["state"] == "streaming")
         publishing = asyncio.create_task(publish(60))
@@ -363,15 +376,16 @@ async def test_workers_that_are_killed_amid_a_stream_lose_nothing_and_write_noth
         process.wait()
         await publishing
         await publish(20)  # while nobody listens
-        process = begin()
+        streaming.start()  # another worker
         await streaming.until(connector, lambda its: its["written"] >= sent)
         broker.stop()
         await broker.start()
         await publish(20)
         going = await streaming.until(connector, lambda its: its["written"] >= sent)
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()
+        process.wait()
+        await streaming.stop()
 
     assert going["written"] == sent == 100
     assert going["rejected"] == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 
 from app.connectors import ckan as ckan_module
 from app.connectors import documents, linkage_tokens
+from app.connectors import ogc_features as features_module
 from app.connectors import ogc_wfs as wfs_module
 from app.connectors.ckan import CkanConnector
 from app.connectors.errors import (
@@ -27,6 +29,7 @@ from app.connectors.frame import AnyConnector, Means, Shape
 from app.connectors.linkage import LinkageConnector
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.ogc import OgcConnector
+from app.connectors.ogc_asking import Shown, features_of
 from app.kit import clock, passage
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from tests.connectors.contract import rows_of
@@ -246,3 +249,44 @@ async def test_a_token_is_asked_of_nobody_but_the_issuer_itself(
 
     assert refused.value.at == at
     assert [each.path for each in server.asked] == ["/.well-known/oauth-authorization-server"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "name"),
+    [
+        ("ckan", ckan_module, "rows_of"), ("ogc", features_module, "features_of"),
+        ("wfs by json", wfs_module, "features_of"),
+    ],
+)  # fmt: skip
+async def test_a_page_is_taken_apart_beside_the_loop(
+    kind: str, module: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[bool] = set()
+    made = getattr(module, name)
+
+    def noted(*given: Any, **more: Any) -> Any:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return made(*given, **more)
+
+    monkeypatch.setattr(module, name, noted)
+    features = {"type": "FeatureCollection", "features": []}
+    table = {"success": True, "result": {"records": []}}
+    by_json = _made(OgcConnector, collection="wfs", json="application/json")
+    async with web(partial(_always, reply({**features, **table}))) as server, means() as its:
+        await rows_of(*(by_json if kind == "wfs by json" else _KINDS[kind])(server.base, its))
+
+    assert threads == {False}
+
+
+def test_lists_within_lists_without_a_position_are_no_place() -> None:
+    coordinates: Any = []
+    for _ in range(900):
+        coordinates = [coordinates]
+    feature = {"geometry": {"type": "Polygon", "coordinates": coordinates}}
+    said = {"type": "FeatureCollection", "features": [feature]}
+    system = {"content-crs": "<http://www.opengis.net/def/crs/EPSG/0/6668>"}
+
+    with pytest.raises(SourceChanged) as refused:
+        features_of(documents.Document("h", said, system), Shown())
+
+    assert refused.value.at == "shape"

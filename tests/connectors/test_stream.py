@@ -4,23 +4,27 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from app.api.state import Platform
+from app.audit import log as audit
 from app.audit.events import Event
-from app.catalogue.streams import Reject
+from app.catalogue import streams
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
+from app.connectors.inbox import SECRET_HEADER
 from app.connectors.scripted import Script, ScriptedConnector
+from app.kit.db import Database, DatabaseUnavailable
 from app.models.datasets import DataClass, Dataset
-from app.query.fields import Field
+from app.tasks import inbox as inbox_module
+from app.tasks import stream as stream_module
 from app.tasks.harvest import Harvester
 from app.tasks.stream import Streamer
-from app.tasks.typed import How, typed
-from tests.connectors.farm import FIELDS, Farm
+from tests.connectors.farm import Farm
 from tests.connectors.streaming import Streaming, until
 from tests.world import KENKO
 
@@ -124,6 +128,24 @@ async def test_a_source_that_breaks_is_tried_again_from_where_it_was_kept(
     assert broken["next_try_at"] is not None
     assert going["since"] is not None
     assert going["written"] == 2  # the first was not told twice
+
+
+async def test_a_database_that_is_lost_is_no_fault_of_the_source(
+    streaming: Streaming, database_url: str
+) -> None:
+    lost = await Database.open(database_url, connections=1)
+    await lost.close()
+    with pytest.raises(DatabaseUnavailable) as unavailable:
+        await inbox_module.FeedInbox(lost, "d", "", {}).next(0, 0)
+    told = await _told(streaming, Changes(rows=[A]))
+    told.script.wrong = unavailable.value  # type: ignore[assignment]
+    streaming.start()
+
+    going = await streaming.until(told.connector, lambda its: its["state"] == "waiting")
+    told.script.wrong = None
+    await streaming.until(told.connector, lambda its: its["received"] == 1)
+
+    assert (going["error_class"], going["error_code"]) == (None, None)
 
 
 async def test_pausing_changing_and_removing_stop_it_within_seconds_and_the_source_is_told(
@@ -273,34 +295,90 @@ async def test_a_kind_that_cannot_listen_is_not_listened_to(farm: Farm) -> None:
     assert [each["code"] for each in refused.json()["errors"]] == ["mode_not_offered"]
 
 
-_FIELDS = tuple(Field.from_json(each) for each in FIELDS)
-_GAP = {"no": "1234 5678", "name": "90" + "18"}  # as it is printed on one card
-
-
-@pytest.mark.parametrize(
-    ("row", "code"),
-    [
-        ({"no": 1, "name": "架空", "members": [{"no": 7}, {"no": 8}]}, None),  # no document of rows
-        ({"no": "20261129", "name": "0930"}, None),
-        ({"no": "12345678", "name": "90" + "18"}, None),  # by chance: one row is no majority
-        (_GAP, "individual_number_refused"),
-        ({}, "no_data_rows"),
-        ({"名称": "架空"}, "column_missing"),
-    ],
-)
-def test_a_row_that_comes_alone_is_judged_as_one_and_typed_as_among_many(
-    row: dict[str, Any], code: str | None
+async def test_what_is_sent_at_once_is_read_in_the_order_of_its_numbers_and_a_little_at_a_time(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = How(_FIELDS, None)
+    monkeypatch.setattr(inbox_module, "_MOST_BYTES", 3)
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        await streams.claim(session, timedelta(seconds=60), most=50)
+    inbox = inbox_module.FeedInbox(database, told.dataset, "", {})
 
-    (alone,) = typed([row], how)
-    among = typed([A, row, B], how)[1]
+    async def put(body: bytes) -> None:
+        async with database.writing() as session:
+            await streams.put(session, told.dataset, body)
 
-    if code is None:
-        assert alone == among != code
-        assert isinstance(alone, dict)
-        assert alone["no"] == str(row["no"])
-    else:
-        assert isinstance(alone, Reject)
-        assert alone.code == code
-        assert isinstance(among, Reject)
+    async with database.writing() as slow:
+        await streams.put(slow, told.dataset, b"1st")
+        other = asyncio.create_task(put(b"2nd"))
+        await asyncio.sleep(0.1)
+        early = await inbox.next(0, 0)  # the second has a larger number
+    await other
+    first = await inbox.next(0, 0)
+    second = await inbox.next(first[-1].number, 0)
+
+    assert early == []
+    assert [[each.body for each in found] for found in (first, second)] == [[b"1st"], [b"2nd"]]
+
+
+async def test_the_secret_of_before_is_good_until_the_source_knows_the_new_one(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
+        stream = await streams.mine(session, work)
+
+        def opened() -> str:
+            its = inbox_module.open_inbox(database, "http://u.test", work.kept.entry.id, stream)
+            return its.headers[SECRET_HEADER]
+
+        async def is_heard(secret: str) -> bool:
+            await session.flush()
+            found = await streams.find_listening(session, work.kept.entry.id, secret)
+            return found == told.dataset
+
+        first = opened()
+        streams.begin(stream)
+        later = [opened() for _ in range(3)]  # the source is not there to be told
+        meanwhile = [await is_heard(each) for each in (first, later[-1], "guessed")]
+        streams.begin(stream)
+        at_last = [await is_heard(each) for each in (first, later[-1])]
+
+    assert (meanwhile, at_last) == ([True, True, False], [False, True])
+
+
+async def test_a_connector_is_removed_while_a_batch_of_its_stream_is_written(
+    streaming: Streaming,
+) -> None:
+    told = await _told(streaming)
+    database = streaming.farm.harvester.database
+    async with database.writing() as session:
+        (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
+    async with database.writing() as session:
+        await streams.mine(session, work)
+        removing = asyncio.create_task(streaming.farm.ask("DELETE", f"/{told.connector}"))
+        await asyncio.sleep(0.2)
+        await audit.append(session, Event.RECORDS_WRITTEN, dataset=told.dataset, rows=0)
+
+    assert (await removing).status_code == 204
+
+
+async def test_many_rows_at_once_are_written_a_few_at_a_time_in_their_order(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_ROWS", 1)
+    told = await _told(
+        streaming, Changes(rows=[A, B], gone=[{"no": "1"}], unusable=["message_not_json"])
+    )
+    streaming.start()
+
+    await streaming.until(told.connector, lambda its: its["received"] == 4)
+
+    written = await streaming.farm.world.log(Event.RECORDS_WRITTEN)
+    assert [(each["rows"], each["deleted"], each["rejected"]) for each in written] == [
+        (1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1),
+    ]  # fmt: skip
+    assert await streaming.farm.records(told.dataset) == [B]

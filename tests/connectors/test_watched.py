@@ -1,14 +1,23 @@
 """A source that is not well is somebody's to mend: a finding, until it is well, and figures."""
 
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from app.api.state import Platform
+from app.catalogue import streams
 from app.catalogue.schedules import next_after
+from app.connectors.errors import SourceRefused
+from app.connectors.scripted import Script, ScriptedConnector
 from app.findings.feeds import look_at_feeds
+from app.kit import clock
 from app.models.parties import Role
 from tests.connectors.farm import Farm
 from tests.connectors.sources import reply, web
 from tests.world import KENKO
 
+_NO = SourceRefused(source="scripted", at="credentials")
 GOOD: list[dict[str, Any]] = [{"no": 1, "name": "架空第一"}]
 
 
@@ -130,6 +139,39 @@ async def test_figures_tell_of_harvests_by_kind_and_outcome_and_never_of_a_sourc
     assert grown['urbanos_feeds_failing{kind="http_json"}'] == 1
     assert after['urbanos_harvest_success_age_seconds{kind="http_json"}'] >= 0
     assert not any(dataset in name or connector in name for name in after)
+
+
+async def test_a_stream_that_fails_again_and_again_is_a_finding_and_old_harvests_say_nothing_of_it(
+    farm: Farm, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "kinds", farm.harvester.kinds)
+    dataset = await farm.dataset()
+    pool = farm.harvester.database.pool
+    ScriptedConnector.scripts[dataset] = Script(wrong=_NO)
+    feed = {"dataset": dataset}
+    connector = await farm.add("scripted", {"script": dataset}, feed)
+    for _ in range(3):
+        await farm.run(connector)
+    harvested = await found_of(farm, dataset)
+    await farm.ask("PATCH", f"/{connector}", {"feeds": [{**feed, "mode": "stream"}]})
+    changed = await found_of(farm, dataset)
+    async with farm.harvester.database.writing() as session:
+        for _ in range(3):
+            (work,) = await streams.claim(session, timedelta(seconds=60), most=50)
+            await streams.let_go(session, work, timedelta(0), work.tries, _NO)
+    failing, broken_off = await found_of(farm, dataset), await figures_of(farm)
+    went = "UPDATE connector_stream SET state = 'streaming', since = $2 WHERE dataset_id = $1"
+    await pool.execute(went, dataset, clock.now())
+    begun = await found_of(farm, dataset)
+    await pool.execute(went, dataset, clock.now() - timedelta(minutes=2))
+    well, figures = await found_of(farm, dataset), await figures_of(farm)
+
+    name = 'urbanos_feeds_failing{kind="scripted"}'
+    assert broken_off[name] == figures[name] + 1
+    first, both = [("source_failing", "resolved")], [("source_failing", "resolved")] * 2
+    assert (harvested, changed) == ([("source_failing", "open")], first)
+    assert failing == begun == [("source_failing", "open"), *first]
+    assert well == both
 
 
 async def figures_of(farm: Farm) -> dict[str, float]:

@@ -4,8 +4,8 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,10 +18,13 @@ import trustme
 from app.connectors.errors import SourceError
 from app.connectors.frame import Means, parted
 from app.connectors.http_json import HttpJsonConnector, HttpJsonSelection, HttpJsonSettings
+from app.connectors.kinds import Kinds
+from app.connectors.linkage import LinkageConnector
+from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from app.kit.trace import sent as traceparent
 from tests.connectors.farm import Farm
-from tests.connectors.sources import Web, means, reply
+from tests.connectors.sources import Asked, Web, means, reply
 
 ROWS = [{"no": 1, "name": "架空"}]
 NAMES = {"source.test": ["127.0.0.1"], "other.test": ["127.0.0.1"], "proxy.test": ["127.0.0.1"],
@@ -284,6 +287,151 @@ async def test_a_proxy_is_gone_through_and_judged_and_so_is_what_stands_behind_i
     assert proxy.asked == [
         f"CONNECT {host}:{place.server.port}" for host in ("source.test", "source.test", "nobody.test")
     ]  # fmt: skip
+
+
+@dataclass
+class Shown(Web):
+    """Keeps who has shown a certificate."""
+
+    shown: list[bool] = field(default_factory=list)
+
+    async def speak(self, reader: Any, writer: asyncio.StreamWriter) -> None:
+        self.shown.append(bool(writer.get_extra_info("peercert")))
+        await super().speak(reader, writer)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def both(place: Place) -> AsyncIterator[tuple[Shown, Shown]]:
+    """Two origins of one authority, which both take a certificate and do without."""
+    made: list[Shown] = []
+    async with AsyncExitStack() as stack:
+        for name in ("source.test", "other.test"):
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            place.authority.configure_trust(tls)
+            place.authority.issue_cert(name).configure_cert(tls)
+            tls.verify_mode = ssl.CERT_OPTIONAL
+            each = Shown(lambda _: reply(ROWS))
+            server = await asyncio.start_server(each.speak, "127.0.0.1", 0, ssl=tls)
+            each.port = server.sockets[0].getsockname()[1]
+            await stack.enter_async_context(server)
+            made.append(each)
+        yield made[0], made[1]
+
+
+_BASIC = {"auth": {"type": "basic", "user": "u", "password": "hidden-word-9"}}
+_STATIONS = {"feed": "gbfs_stations", "path": "gbfs.json"}
+# What each kind that speaks HTTP is told of a source, and asked.
+_KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
+    "http_json": ("http_json", {"base": "{}/", **_BASIC}, {}),
+    "ckan": ("ckan", {"base": "{}", "key": "hidden-word-9"}, None),
+    "a resource of ckan": ("ckan", {"base": "{}", "key": "hidden-word-9"}, {"package": "p", "name": "n"}),
+    "ogc": ("ogc", {"base": "{}", **_BASIC}, None),
+    "wfs": ("ogc", {"base": "{}", "speaks": "wfs", **_BASIC}, None),
+    "linkage": ("linkage", {"base": "{}"}, None),
+    "file": ("file", {"base": "{}/", **_BASIC}, {"path": "a.csv"}),
+    "dav": ("file", {"base": "davs:{}/", **_BASIC}, None),
+    "s3": ("file", {"base": "s3://x", "endpoint": "{}"}, None),
+    "soap": ("soap", {"wsdl": "{}/?wsdl", **_BASIC}, None),
+    "xml_feed": ("xml_feed", {"base": "{}/", **_BASIC}, {}),
+    "gtfs_rt": ("gtfs_rt", {"base": "{}/", **_BASIC}, {"feed": "alerts"}),
+    "a feed of gbfs": ("gtfs_rt", {"base": "{}/", **_BASIC}, _STATIONS),
+    "ngsi": ("ngsi", {"base": "{}", **_BASIC}, {"type": "T"}),
+}  # fmt: skip
+
+
+def _at(told: Mapping[str, Any], base: str) -> dict[str, Any]:
+    """What a kind is told of the source that is at a base."""
+    by_dav = base.replace("https", "davs")
+    return {
+        key: each.replace("davs:{}", by_dav).replace("{}", base) if isinstance(each, str) else each
+        for key, each in told.items()
+    }
+
+
+def _leading(to: str) -> Callable[[Asked], bytes]:
+    def answer(asked: Asked) -> bytes:
+        if asked.path.endswith("/package_show"):
+            resource = {"id": "r", "name": "n", "url": f"{to}/a.csv"}
+            return reply({"success": True, "result": {"resources": [resource]}})
+        if asked.path == "/gbfs.json":
+            feeds = [
+                {"name": each, "url": f"{to}/{each}"}
+                for each in ("station_information", "station_status")
+            ]
+            return reply(
+                {
+                    "version": "3.0",
+                    "last_updated": "2026-11-29T00:00:00Z",
+                    "ttl": 0,
+                    "data": {"feeds": feeds},
+                }
+            )
+        return reply(b"", "302 Found", Location=f"{to}/elsewhere")
+
+    return answer
+
+
+@pytest.mark.parametrize("name", _KINDS)
+async def test_each_kind_goes_by_its_way_and_what_proves_us_ends_at_the_source(
+    name: str, place: Place, proxy: Proxy, both: tuple[Shown, Shown]
+) -> None:
+    source, other = both
+    source.shown, other.shown, other.asked, proxy.asked = [], [], [], []
+    base = f"https://source.test:{source.port}"
+    source.answer = _leading(f"https://other.test:{other.port}")
+    kind_name, told, selected = _KINDS[name]
+    login = {"user": "user", "password": "hidden-word-5"}
+    connection = {
+        "authority": place.pem, "client": client_of(place.authority),
+        "proxy": {"url": f"http://proxy.test:{proxy.port}", "login": login},
+    }  # fmt: skip
+    kind = Kinds().get(kind_name)
+    settings = kind.settings_shape.model_validate({**_at(told, base), "connection": connection})
+    async with connected(place, {}) as any_of_them:
+        connector = kind(settings, any_of_them.means)
+        connector.check_settings()
+        selection = None if selected is None else kind.selection_shape.model_validate(selected)
+        with suppress(SourceError):  # what other.test says is of no kind
+            await connector.check(selection)
+
+    assert source.shown and all(source.shown)
+    assert other.shown and not any(other.shown)
+    assert {each.split()[1] for each in proxy.asked} == {
+        f"source.test:{source.port}", f"other.test:{other.port}",
+    }  # fmt: skip
+    assert "authorization" not in {key for asked in other.asked for key in asked.headers}
+    assert "hidden-word" not in repr(other.asked)
+
+
+@pytest.mark.parametrize("name", _KINDS)
+async def test_a_proxy_where_nobody_may_go_is_refused_with_the_settings(name: str) -> None:
+    kind_name, told, _ = _KINDS[name]
+    proxied = {"connection": {"proxy": {"url": "http://10.9.9.9:3128"}}}
+    kind = Kinds().get(kind_name)
+    settings = {**_at(told, "https://h.test"), **proxied}
+    async with means() as its:
+        connector = kind(kind.settings_shape.model_validate(settings), its)
+        with pytest.raises(OutboundRefused):
+            connector.check_settings()
+
+
+async def test_a_token_of_another_platform_is_asked_for_by_the_same_way(
+    place: Place, proxy: Proxy, both: tuple[Shown, Shown]
+) -> None:
+    source, other = both
+    source.shown, other.shown, proxy.asked = [], [], []
+    source.answer = _leading(f"https://other.test:{other.port}")
+    settings = {
+        "base": f"https://source.test:{source.port}",
+        "auth": {"type": "client_secret", "client_id": "c", "client_secret": "hidden-word-9"},
+        "connection": {"authority": place.pem, "client": client_of(place.authority)},
+    }
+    async with connected(place, {}) as any_of_them:
+        connector = LinkageConnector(LinkageSettings.model_validate(settings), any_of_them.means)
+        with pytest.raises(SourceError):
+            await connector.check(LinkageSelection(dataset="d"))
+
+    assert (source.shown, other.shown) == ([True], [])  # nobody is sent on for a token
 
 
 async def test_a_plain_source_that_is_listed_is_asked_through_a_proxy_too(proxy: Proxy) -> None:

@@ -178,6 +178,11 @@ def test_an_expression_makes_a_value_of_a_nested_row(
     assert made_by(expression, row + row, kind).values("a") == [value, value]
 
 
+@pytest.mark.parametrize("text", ["x,x.y\n2,1\n", "x.y,x\n1,2\n"])
+def test_a_heading_with_a_dot_beside_its_beginning_is_itself_in_any_order(text: str) -> None:
+    assert made_by("join('-', [x, \"x.y\"])", text).values("a") == ["2-1"]
+
+
 def test_a_row_that_an_expression_fails_on_is_refused_and_the_others_are_taken() -> None:
     deep = "[" * 900 + "]" * 900
     rows = f'{{"parts":["1","2"]}}\n{{"parts":[1]}}\n{{"parts":"x"}}\n{{"parts":{deep}}}\n'

@@ -81,18 +81,23 @@ async def chosen(place: Place, choice: Chosen) -> list[Entry] | None:
 
     Raises `SourceBroken` (`missing`) where nothing meets the pattern.
     """
-    found = await matching(place, choice.path)
-    if choice.newest_by == "name" and place.lists:
-        found = [each for each in found if dated(each.name) is not None]
+    met = await matching(place, choice.path)
+    found = await asyncio.to_thread(_ranked, met, choice, needs_date=place.lists)
     if not found:
         raise missing(place.host, choice.path)
-    found.sort(key=lambda each: _rank(each, choice), reverse=True)
     if choice.parts is not None:
         return await _parts(place, found, choice)
     for each in found:
         if await _is_done(place, each, choice):
             return [each]
     return None
+
+
+def _ranked(found: list[Entry], choice: Chosen, *, needs_date: bool) -> list[Entry]:
+    """The newest first; among names by their dates, those that have one."""
+    if choice.newest_by == "name" and needs_date:
+        found = [each for each in found if dated(each.name) is not None]
+    return sorted(found, key=lambda each: _rank(each, choice), reverse=True)
 
 
 async def _parts(place: Place, found: list[Entry], choice: Chosen) -> list[Entry] | None:

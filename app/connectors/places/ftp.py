@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import aioftp
@@ -20,12 +20,22 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import SILENT_SECONDS
-from app.connectors.places.place import MOST_ENTRIES, Entry, Opened, Place, missing, whole
+from app.connectors.places.place import (
+    MOST_ENTRIES,
+    Entry,
+    Opened,
+    Place,
+    missing,
+    size_of,
+    usual,
+    whole,
+)
 from app.connectors.places.settings import PlaceSettings, at_home, login_of
 from app.kit.outbound import Outbound, OutboundUnreachable
 
 _CONNECT_SECONDS: Final = 15
 _BLOCK: Final = 1 << 18
+_MOST_SAID: Final = 256 << 10  # characters of one answer
 
 
 # The first that fits tells of it.
@@ -37,7 +47,7 @@ _FAILURES: Final[tuple[tuple[Any, type[SourceError], str, str], ...]] = (
     (OSError, SourceUnreachable, "connection", "-"),
     ((UnicodeDecodeError, UnicodeEncodeError), SourceBroken, "charset", "names"),
     # The library reads what comes as if it were FTP.
-    ((ValueError, KeyError, IndexError), SourceBroken, "format", "FTP"),
+    ((ValueError, LookupError, OverflowError), SourceBroken, "format", "FTP"),
 )  # fmt: skip
 
 
@@ -61,6 +71,20 @@ class _Client(aioftp.Client):
         super().__init__(**given)
         self._tls = tls
         self._writers: list[asyncio.StreamWriter] = []
+        self._left = 0  # characters that an answer may still have
+
+    async def parse_response(self) -> tuple[aioftp.Code, list[str]]:
+        """As it is, but for an answer of lines without end."""
+        self._left = _MOST_SAID
+        return await super().parse_response()
+
+    async def parse_line(self) -> tuple[aioftp.Code, str]:
+        """One line of an answer."""
+        code, rest = await super().parse_line()
+        self._left -= len(rest) + len(code)
+        if self._left < 0:
+            raise ValueError
+        return code, rest
 
     async def _open_connection(
         self, host: str, port: int
@@ -224,12 +248,12 @@ def _entry(path: str, told: Mapping[str, Any]) -> Entry:
         modified = datetime.strptime(str(told.get("modify", ""))[:14], "%Y%m%d%H%M%S")
     except ValueError:
         modified = None
-    is_folder, size = told.get("type") == "dir", str(told.get("size", ""))
+    is_folder = told.get("type") == "dir"
     return Entry(
         path,
         is_folder,
-        int(size) if size.isdigit() and not is_folder else None,
-        modified.replace(tzinfo=UTC) if modified is not None else None,
+        None if is_folder else size_of(str(told.get("size", ""))),
+        usual(modified) if modified is not None else None,
     )
 
 
@@ -249,7 +273,7 @@ def _told(host: str, path: str) -> Iterator[None]:
         raise SourceUnreachable(source=host, at=exc.cause.value) from exc
     except aioftp.StatusCodeError as exc:
         raise _of_code(host, path, str(exc.received_codes[-1])) from exc
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as exc:
+    except (OSError, EOFError, ValueError, LookupError, OverflowError) as exc:
         for kinds, means, at, detail in _FAILURES:
             if isinstance(exc, kinds):
                 raise means(source=host, at=at, detail=detail) from exc

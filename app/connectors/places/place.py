@@ -20,6 +20,8 @@ PIECE: Final = 1 << 20
 MOST_ENTRIES: Final = 10_000  # of one folder
 # A control character ends a command of FTP; half of a character is in no text.
 _NO_NAME: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_LAST_YEAR: Final = 9999
+_MOST_DIGITS: Final = 18
 LOOK: Final = Bounds(most_bytes=1 << 40, seconds=15, silent_seconds=10)
 
 
@@ -131,9 +133,21 @@ def when(seconds: float | None) -> datetime | None:
     if seconds is None:
         return None
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return usual(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def usual(moment: datetime) -> datetime | None:
+    """A moment in UTC; None for one so far off that some zone has no day for it."""
+    told = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return told.astimezone(UTC) if 1 < told.year < _LAST_YEAR else None
+
+
+def size_of(text: str) -> int | None:
+    """A size as a server writes it; None for what is no size that a file could have."""
+    is_size = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_size else None
 
 
 async def whole(

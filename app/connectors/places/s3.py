@@ -14,7 +14,16 @@ from urllib.parse import quote, unquote, urlsplit
 
 from app.connectors.errors import SourceBroken, SourceError, SourceRefused
 from app.connectors.places.http import BOUNDS
-from app.connectors.places.place import MOST_ENTRIES, Entry, Opened, Place, missing, whole
+from app.connectors.places.place import (
+    MOST_ENTRIES,
+    Entry,
+    Opened,
+    Place,
+    missing,
+    size_of,
+    usual,
+    whole,
+)
 from app.connectors.places.settings import AccessKey, PlaceSettings
 from app.connectors.places.webdav import check_same, moment, plain_tag
 from app.connectors.places.xml import parsed
@@ -31,6 +40,8 @@ _WRONG_KEY: Final = frozenset(
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken",
      "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "InvalidSecurity")
 )  # fmt: skip
+_MOST_PAGES: Final = 1_000  # a service gives a thousand keys at a time, and one at the least
+_MOST_REFUSAL: Final = 16 << 10  # bytes that say why
 _TAKES: Final = (200, 400, 403, 404)
 
 
@@ -55,9 +66,8 @@ class S3Place(Place):
         async with self._web.get(url, bounds=_LISTING, method="HEAD", takes=_TAKES) as answer:
             status, told = answer.status, answer.headers
         if status == 200:
-            size = told.get("content-length", "")
             return Entry(
-                path, False, int(size) if size.isdigit() else None,
+                path, False, size_of(told.get("content-length", "")),
                 moment(told.get("last-modified", "")), plain_tag(told.get("etag")),
             )  # fmt: skip
         if status == 404:
@@ -70,7 +80,7 @@ class S3Place(Place):
         prefix = "".join(f"{part}/" for part in (self._prefix, folder) if part)
         asked = {"prefix": prefix, "delimiter": "/"}
         count = 0
-        while True:
+        for _ in range(_MOST_PAGES):
             root = await self._listed(asked)
             for each in _children(root, "Contents", "CommonPrefixes"):
                 count += 1
@@ -82,9 +92,8 @@ class S3Place(Place):
             following = _text(root, "NextContinuationToken")
             if _text(root, "IsTruncated") != "true" or not following:
                 return
-            if asked.get("continuation-token") == following:
-                raise SourceBroken(source=self.host, at="loop")
             asked["continuation-token"] = following
+        raise SourceBroken(source=self.host, at="loop")
 
     @asynccontextmanager
     async def read(
@@ -112,8 +121,10 @@ class S3Place(Place):
         body = bytearray()
         async for piece in answer.pieces:
             body += piece
+            if len(body) > _MOST_REFUSAL:
+                break
         try:
-            code = _text(parsed(bytes(body), self.host, "S3"), "Code")
+            code = _text(parsed(bytes(body[:_MOST_REFUSAL]), self.host, "S3"), "Code")
         except SourceBroken:
             code = ""
         if code in _WRONG_KEY:
@@ -175,16 +186,15 @@ def _entry(told: "Element", prefix: str, folder: str) -> Entry | None:
     name = key.removeprefix(prefix).rstrip("/")
     if not key.startswith(prefix) or name in ("", ".", "..") or "/" in name:
         return None
-    size, path = _text(told, "Size"), f"{folder}/{name}" if folder else name
+    path = f"{folder}/{name}" if folder else name
     if is_folder or key.endswith("/"):
         return Entry(path, True)
     try:
-        modified = datetime.fromisoformat(_text(told, "LastModified"))
+        modified = usual(datetime.fromisoformat(_text(told, "LastModified")))
     except ValueError:
         modified = None
-    return Entry(
-        path, False, int(size) if size.isdigit() else None, modified, plain_tag(_text(told, "ETag"))
-    )
+    size = size_of(_text(told, "Size"))
+    return Entry(path, False, size, modified, plain_tag(_text(told, "ETag")))
 
 
 def _children(root: "Element", *names: str) -> "list[Element]":

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from app.connectors.connection import Connection
 from app.connectors.frame import Shape
+from app.connectors.places.place import is_plain
 from app.connectors.web import Address, Basic, ClientCredentials, KeyInHeader, NoProof
 
 _PORTS: Final = {"sftp": 22, "ftp": 21, "ftps": 21, "s3": 443}
@@ -127,6 +128,8 @@ class PlaceSettings(Shape):
     def _fits(self) -> Self:
         if self.auth.type not in _PROOFS[self.scheme]:
             raise _unfit("auth", ", ".join(sorted(_PROOFS[self.scheme])))
+        if not self._is_sayable():
+            raise PydanticCustomError("not_visible", "FTP takes no control characters.")
         if (self.scheme == "sftp") != (self.host_key is not None):
             raise _unfit("host_key", "sftp")
         if (self.scheme == "s3") != (self.endpoint is not None):
@@ -146,12 +149,21 @@ class PlaceSettings(Shape):
             _ = parts.port
         except ValueError:
             return False
-        is_dotted = ".." in unquote(parts.path).split("/")
+        path = unquote(parts.path)
+        is_dotted = ".." in path.split("/")
         return (
             bool(parts.hostname)
             and "@" not in parts.netloc
             and not (is_dotted or parts.query or parts.fragment)
+            and is_plain(path)
         )
+
+    def _is_sayable(self) -> bool:
+        """Whether who we are stands in one line each, as FTP's commands do."""
+        told = self.auth
+        if not isinstance(told, Basic) or self.scheme not in ("ftp", "ftps"):
+            return True
+        return is_plain(told.user + told.password.get_secret_value())
 
     @property
     def scheme(self) -> str:

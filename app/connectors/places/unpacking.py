@@ -34,6 +34,11 @@ from app.kit.folders import held_folder
 
 T = TypeVar("T")
 _MOST_PACKED: Final = 4 << 30
+_MOST_HEAD: Final = 1 << 20
+_HELD_WHOLE: Final = frozenset((
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+))  # fmt: skip
 _TAR: Final = b"ustar"  # POSIX.1-2017, pax: where the magic of a header stands
 _TAR_AT: Final = 257
 
@@ -154,10 +159,22 @@ def _tar_member(opened: Callable[[], BinaryIO], number: int) -> Iterator[IO[byte
         yield stream
 
 
+class _Head(tarfile.TarInfo):
+    """What stands before a file. Long names and their like are held whole, so they are bounded."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HELD_WHOLE and self.size > _MOST_HEAD:
+            raise FileRefused("file_dangerous")
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
+
+
 @contextmanager
 def _tar(opened: Callable[[], BinaryIO]) -> Iterator[tarfile.TarFile]:
     try:
-        with closing(opened()) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with (
+            closing(opened()) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_Head) as tar,
+        ):
             yield tar
     except tarfile.TarError as exc:
         raise FileRefused("file_damaged") from exc

@@ -1,16 +1,25 @@
 """Files of a WebDAV server. An address that it tells is never gone to: of it only the name is taken."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from app.connectors.errors import SourceBroken
 from app.connectors.places.http import BOUNDS
-from app.connectors.places.place import MOST_ENTRIES, Entry, Opened, Place, missing, whole
+from app.connectors.places.place import (
+    MOST_ENTRIES,
+    Entry,
+    Opened,
+    Place,
+    missing,
+    size_of,
+    usual,
+    whole,
+)
 from app.connectors.places.xml import parsed
 from app.connectors.web import Web, below, host_of
 from app.kit.outbound import Bounds
@@ -45,7 +54,12 @@ class DavPlace(Place):
 
     async def entries(self, folder: str) -> AsyncGenerator[Entry, None]:
         """The members of a collection."""
-        for each in await self._propfind(folder, "1"):
+        found = await self._propfind(folder, "1")
+        for entry in await asyncio.to_thread(lambda: list(self._members(folder, found))):
+            yield entry
+
+    def _members(self, folder: str, found: "list[Element]") -> Iterator[Entry]:
+        for each in found:
             href = urlsplit(each.findtext(f"{_DAV}href", "").strip()).path.rstrip("/")
             above, _, name = href.rpartition("/")
             if unquote(above).rstrip("/") != unquote(urlsplit(self._at(folder)).path).rstrip("/"):
@@ -102,11 +116,10 @@ def _entry(path: str, response: "Element") -> Entry:
         for each in part.findall(f"{_DAV}prop/*"):
             told[each.tag] = (each.text or "").strip()
             is_folder = is_folder or each.find(f"{_DAV}collection") is not None
-    size = told.get(f"{_DAV}getcontentlength", "")
     return Entry(
         path,
         is_folder,
-        int(size) if size.isdigit() and not is_folder else None,
+        None if is_folder else size_of(told.get(f"{_DAV}getcontentlength", "")),
         moment(told.get(f"{_DAV}getlastmodified", "")),
         plain_tag(told.get(f"{_DAV}getetag")),
     )
@@ -127,7 +140,6 @@ def check_same(entry: Entry, headers: Mapping[str, str], host: str) -> None:
 def moment(text: str) -> datetime | None:
     """A date of HTTP (RFC 9110, 5.6.7); None for what is none."""
     try:
-        found = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        return usual(parsedate_to_datetime(text))
+    except (ValueError, TypeError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

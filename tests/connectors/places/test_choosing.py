@@ -132,10 +132,10 @@ async def test_a_file_that_is_not_at_rest_is_left_alone_until_it_is(
 ) -> None:
     path = put(tmp_path / "a.csv", b"a\n")
 
-    async def meanwhile(_seconds: float) -> None:
+    async def meanwhile(_seconds: float) -> None:  # others of this process may sleep, too
         if change == "grows":
-            put(path, path.read_bytes() + b"b\n")
-        else:
+            put(path, b"a\nb\n")
+        elif path.exists():
             path.rename(tmp_path / "b.csv")
 
     with monkeypatch.context() as patch:
@@ -254,6 +254,12 @@ async def test_one_file_of_an_archive_is_taken(
     assert await _taken(tmp_path, path="x.*", inner=inner) == b"a\n"
 
 
+def _long_head(kind: bytes) -> bytes:
+    head = tarfile.TarInfo("a.csv")
+    head.type, head.size = kind, 2 << 20
+    return head.tobuf() + b"\0" * (2 << 20) + _tar({"a.csv": b"a"})
+
+
 def _bomb() -> bytes:
     return gzip.compress(b"\0" * (60 << 20))
 
@@ -266,6 +272,8 @@ def _bomb() -> bytes:
         (_zip({"a.csv": b"a", "d/..\\..\\b": b""}), "file_dangerous"),
         (_tar({"../a.csv": b"a"}), "file_dangerous"),
         (_bomb(), "file_dangerous"),
+        (_long_head(tarfile.XHDTYPE), "file_dangerous"),
+        (_long_head(tarfile.GNUTYPE_LONGNAME), "file_dangerous"),
         (_zip({"a.csv": b"\0" * (60 << 20)}), "file_dangerous"),
         (_zip({"a.csv": b"a" * 5_000})[:-30], "file_damaged"),
         (_tar({"a.csv": b"a" * 5_000}, "w:gz")[:90], "file_damaged"),

@@ -103,6 +103,32 @@ async def test_a_trailer_that_counts_others_refuses_the_file_and_readers_keep_wh
     assert "153 bytes, which 40 bytes a record do not divide" in runs[3]["error_en"]
 
 
+@pytest.mark.parametrize(
+    ("row", "trailer"), [("1E9999999", "000000001"), ("000000001", "1E9999999")]
+)
+def test_a_number_beyond_all_bounds_is_no_sum(row: str, trailer: str) -> None:
+    column = {"label": "a", "start": 1, "length": 9}
+    layout = {"columns": [column], "trailer": {"records": 1, "sums": [column]}}
+
+    with pytest.raises(FileRefused) as refused:
+        take(f"{row}\n{row}\n{trailer}\n".encode(), fixed_width=layout)
+
+    assert refused.value.code == "fixed_width_sum"
+
+
+def test_a_sum_of_long_numbers_is_right_to_its_last_digit() -> None:
+    column = {"label": "a", "start": 1, "length": 31}
+    layout = {"columns": [column], "trailer": {"records": 1, "sums": [column]}}
+    rows = f"{10**30}\n{1:031}\n"
+
+    taken = take(f"{rows}{10**30 + 1}\n".encode(), fixed_width=layout)
+    with pytest.raises(FileRefused) as refused:
+        take(f"{rows}{10**30}\n".encode(), fixed_width=layout)
+
+    assert len(taken.rows) == 2
+    assert refused.value.code == "fixed_width_sum"
+
+
 @pytest.mark.parametrize("unit", ["bytes", "characters"])
 def test_days_of_eras_and_what_means_nothing_are_read(unit: str) -> None:
     columns = [

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from app.connectors.places import ftp as ftp_module
 from app.connectors.places import s3 as s3_module
 from app.connectors.places import sftp as sftp_module
 from app.connectors.places import webdav as dav_module
+from app.connectors.places.choosing import Chosen, chosen
+from app.connectors.places.opening import opened_place
 from app.connectors.places.s3 import signed
 from app.connectors.places.settings import AccessKey, PlaceSettings
 from app.kit.outbound import Allowed, Bounds, Outbound, OutboundRefused
@@ -407,6 +410,81 @@ async def test_a_listing_that_is_made_to_harm_or_no_listing_is_refused(said: byt
         assert await _outcome(made.check()) == ("broken", "format")
 
 
+_ODD = {"size": ["²", "9" * 5_000, "-1"], "modified": [
+    "Fri, 31 Dec 9999 23:59:59 GMT", f"Fri, 31 Dec {'9' * 40} 00:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +1400", "yesterday",
+]}  # fmt: skip
+
+
+async def test_sizes_and_days_that_no_file_has_are_none_and_hide_no_file() -> None:
+    each = [(size, "Sun, 29 Nov 2026 00:00:00 GMT") for size in _ODD["size"]]
+    each += [("2", day) for day in _ODD["modified"]]
+    body = "".join(
+        f"<D:response><D:href>/x/{number}.csv</D:href><D:propstat><D:prop>"
+        f"<D:getcontentlength>{size}</D:getcontentlength><D:getlastmodified>{day}"
+        "</D:getlastmodified></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+        for number, (size, day) in enumerate(each)
+    )
+    listed = f'<D:multistatus xmlns:D="DAV:">{body}</D:multistatus>'.encode()
+    bucket = "".join(
+        f"<Contents><Key>{number}.csv</Key><Size>²</Size><LastModified>{day}</LastModified></Contents>"
+        for number, day in enumerate(["0001-01-01T00:00:00", "9999-12-31T23:59:59Z", "yesterday"])
+    )
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "PROPFIND":
+            return reply(listed, "207 Multi-Status", kind="application/xml")
+        return reply(f"<ListBucketResult>{bucket}</ListBucketResult>".encode())
+
+    async with web(answer) as server, means() as ours:
+        dav = _made({"base": server.base.replace("http", "dav") + "/x"}, ours)
+        s3 = _made({"base": "s3://x", "endpoint": server.base}, ours)
+        found = [len(await made.discover()) for made in (dav, s3)]
+        choice = Chosen.model_validate({"path": "*.csv", "parts": {}})
+        async with opened_place(dav.settings, ours) as place:
+            newest = await chosen(place, choice)
+
+    assert found == [len(each), 3]
+    assert newest is not None
+    assert {entry.size for entry in newest} == {None}
+
+
+@pytest.mark.parametrize("said", ["229 - (|||99999|)", "229-\r\n" * 2_000])
+async def test_a_port_that_no_machine_has_and_an_answer_without_end_are_no_ftp(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ftp_module, "_MOST_SAID", 1_000)
+    answers = {"USER": "331 -", "PASS": "230 -", "PWD": '257 "/"', "TYPE": "200 -", "EPSV": said}
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 -\r\n")
+        while command := (await reader.readline()).decode().split(" ")[0].strip():
+            writer.write(f"{answers.get(command, '250 -')}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server, means() as ours, asyncio.timeout(5):
+        base = f"ftp://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        assert await _outcome(_made({"base": base}, ours).check()) == ("broken", "format")
+
+
+async def test_a_long_listing_is_taken_apart_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: set[bool] = set()
+    made = dav_module._entry
+
+    def entry(path: str, told: Any) -> Any:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return made(path, told)
+
+    monkeypatch.setattr(dav_module, "_entry", entry)
+    async with web(lambda _: _multistatus("/x/a.csv")) as server, means() as ours:
+        await _made({"base": server.base.replace("http", "dav") + "/x"}, ours).discover()
+
+    assert threads == {False}
+
+
 @pytest.mark.parametrize("scheme", ["dav", "s3"])
 async def test_another_version_than_the_one_that_was_looked_at_is_not_taken(scheme: str) -> None:
     def answer(asked: Asked) -> bytes:
@@ -462,6 +540,34 @@ async def test_what_a_service_says_is_wrong_is_told_apart(
         assert await _outcome(made.check(FileSelection(path="*.csv"))) == told
 
 
+async def test_a_refusal_that_never_ends_is_not_heard_out() -> None:
+    endless = b"HTTP/1.1 403 -\r\nContent-Length: 1000000000\r\n\r\n" + b"<" * 50_000
+
+    def answer(asked: Asked) -> bytes:
+        server.hang = asked.method == "GET"
+        return endless if server.hang else reply(b"", Last_Modified="-")
+
+    async with web(answer) as server, means() as ours, asyncio.timeout(5):
+        made = _made({"base": "s3://x", "endpoint": server.base}, ours)
+        assert await _outcome(taken(made, path="a.csv", settle_seconds=0)) == (
+            "refused", "permission",
+        )  # fmt: skip
+
+
+async def test_a_listing_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_module, "_MOST_PAGES", 20)
+
+    def answer(asked: Asked) -> bytes:
+        more = f"<NextContinuationToken>{asked.query.get('continuation-token', '')}1"
+        return reply(
+            f"<L><IsTruncated>true</IsTruncated>{more}</NextContinuationToken></L>".encode()
+        )
+
+    async with web(answer) as server, means() as ours, asyncio.timeout(10):
+        made = _made({"base": "s3://x", "endpoint": server.base}, ours)
+        assert await _outcome(made.discover()) == ("broken", "loop")
+
+
 async def test_all_pages_of_a_listing_are_read_and_the_secret_goes_nowhere() -> None:
     def answer(asked: Asked) -> bytes:
         at = int(asked.query.get("continuation-token", "1"))
@@ -497,6 +603,9 @@ async def test_all_pages_of_a_listing_are_read_and_the_secret_goes_nowhere() -> 
         {"base": "ftp:///x"},
         {"base": "ftp://h/x/../y"},
         {"base": "ftp://h/x/%2e%2e/y"},
+        {"base": "ftp://h/x%0d%0aDELE%20a.csv"},
+        {"base": "ftp://h/x", "auth": {"type": "basic", "user": "u\r\nDELE a", "password": "p"}},
+        {"base": "ftps://h/x", "auth": {"type": "basic", "user": "u", "password": "p\r\nDELE a"}},
         {"base": "https://h/x", "auth": {"type": "key_pair", "user": "u", "private_key": "k"}},
         {"base": "https://h/x", "host_key": _OTHER_KEY},
         {"base": "s3://b/x"},

@@ -24,7 +24,7 @@ from app.connectors.frame import Known, Means
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.kit.outbound import Allowed, Outbound
 from app.query.fields import Field, FieldType
-from app.query.question import Compare, Question
+from app.query.question import Compare, Not, Order, Question
 from tests.connectors.contract import Contract, Row, Stage
 from tests.connectors.sources import means
 from tests.connectors.sql.mariadb import PASSWORD, MariaDb
@@ -235,6 +235,15 @@ def _packet(number: int, body: bytes) -> bytes:
 _SET = (_packet(1, _FINE), _packet(1, _FINE))  # the charset, and who commits
 
 
+_COLUMN = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0"
+_OTHER_ROWS = b"".join(
+    _packet(number, body)
+    for number, body in enumerate(
+        [b"\x01", _COLUMN, b"\xfe\0\0\x02\0", b"\x01a", b"\xfe\0\0\x02\0"], 1
+    )
+)
+
+
 # What somebody who is no MySQL of ours says: to a greeting, and to what we then send.
 @pytest.mark.parametrize(
     ("said", "kind", "at"),
@@ -248,6 +257,10 @@ _SET = (_packet(1, _FINE), _packet(1, _FINE))  # the charset, and who commits
          SourceBroken, "format"),
         ([_packet(0, _GREETING), _packet(2, b"\xff\x10\x04#08004Too many connections")],
          SourceSlow, "pace"),
+        ([_packet(0, _GREETING), _packet(2, b"\xfemysql_clear_password\0"), _packet(4, _FINE)],
+         SourceUnreachable, "tls"),
+        ([_packet(0, _GREETING), _packet(2, _FINE), *_SET, *[_packet(1, _FINE)] * 5, _OTHER_ROWS],
+         SourceBroken, "format"),
         ([], SourceSlow, "silence"),
     ],
 )  # fmt: skip
@@ -274,10 +287,10 @@ async def test_what_is_no_mysql_is_told_and_gets_nothing(
             "database": "d", "user": "u", "password": "hidden", "tls": "off",
         }  # fmt: skip
         with pytest.raises(SourceError) as refused:
-            await SqlConnector(SqlSettings.model_validate(settings), its).check()
+            await SqlConnector(SqlSettings.model_validate(settings), its).discover()
 
     assert (type(refused.value), refused.value.at) == (kind, at)
-    assert b"root:" not in heard
+    assert b"root:" not in heard and b"hidden" not in heard
 
 
 @pytest.mark.parametrize(
@@ -397,3 +410,53 @@ async def test_changes_alone_are_harvested_until_rows_have_gone_or_it_is_time(
     assert told == [
         (False, 2), None, (True, 2), (True, 3), (False, 4), (True, 2), (False, 3)
     ]  # fmt: skip
+
+
+async def test_no_more_is_held_at_once_than_a_few_long_rows(
+    mariadb: MariaDb, here: str, its: Means, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_mysql_wire, "MOST_AT_ONCE", 100_000)
+    mariadb.run(
+        "CREATE OR REPLACE VIEW here.longer AS SELECT seq, REPEAT('a', 60000) t FROM seq_1_to_9"
+    )
+    made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
+    selection = SqlSelection(table="longer")
+    fields = (Field("seq", "seq", "seq", FieldType.INTEGER), Field("t", "t", "t", FieldType.TEXT))
+
+    async with made.fetch(selection, Question(fields, limit=None)) as got:
+        assert got is not None
+        batches = [len(batch) async for batch in got.batches]
+    async with made.harvest(selection) as harvest:
+        assert harvest is not None
+        pieces = [len(piece) async for piece in harvest.pieces]
+
+    assert (sum(batches), max(batches)) == (9, 2)
+    assert max(pieces) < 130_000 and sum(pieces) > 540_000
+
+
+async def test_a_day_of_zeros_is_none_and_comes_last(
+    mariadb: MariaDb, here: str, its: Means
+) -> None:
+    mariadb.run("CREATE OR REPLACE TABLE here.days (no int PRIMARY KEY, d date, t datetime)")
+    mariadb.run("SET sql_mode = ''")
+    mariadb.run("INSERT INTO here.days VALUES (1, 0, 0), (2, 20260401, 20260401), (3, NULL, NULL)")
+    made = SqlConnector(SqlSettings.model_validate(mariadb.settings(here)), its)
+    types = {"no": "integer", "d": "date", "t": "moment"}
+    selection = SqlSelection.model_validate({"table": "days", "types": types})
+    no = Field("no", "no", "no", FieldType.INTEGER)
+    day, time = Field("d", "d", "d", FieldType.DATE), Field("t", "t", "t", FieldType.DATETIME)
+    late = datetime(2026, 5, 1, tzinfo=UTC)
+    found = []
+    for asked in (
+        Question((no,), order=(Order(day), Order(no)), limit=2),
+        Question((no,), order=(Order(time), Order(no)), limit=2),
+        Question((no,), where=Compare(day, "<", late.date()), limit=2),
+        Question((no,), where=Compare(time, "<>", late), limit=2),
+        Question((no,), where=Not(Compare(day, ">", late.date())), limit=2),
+    ):
+        part = made.part(selection, asked)
+        async with made.fetch(selection, part) as got:
+            assert got is not None and part == asked
+            found.append([row["no"] async for batch in got.batches for row in batch])
+
+    assert found == [[2, 1], [2, 1], [2], [2], [2]]

@@ -15,11 +15,14 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from app.connectors import sql_mysql_wire, sql_postgresql, sql_sqlite
 from app.connectors.errors import CannotAnswer, SourceChanged
 from app.connectors.frame import Known
 from app.connectors.sql import SqlConnector, SqlSelection, SqlSettings
 from app.connectors.sql_reading import Holds, Reading
+from app.formats.text import NO_CODE, NULLS
 from app.kit.clock import TOKYO
+from app.live.typed import read_of
 from app.query.fields import Field, FieldType
 from app.query.matches import matches
 from app.query.question import (
@@ -46,7 +49,7 @@ from tests.database import DatabaseServer
 
 TEXTS = [
     "a", "A", "á", "Ａ", "a ", " a", "ab", "aB", "a%", "a_b", "a\\b", "a*", "[a]", "?", "", "-", "ß",
-    "ss", "ガ", "が", "ｶﾞ", "髙", "高", "𠮷", "﨑", "\t", "a\tb", "'; DROP TABLE t; --", '"', "%s", "10",
+    "ss", "Ａ１", "A1", "\u3000a", "N/A", "区域外", "ガ", "が", "ｶﾞ", "髙", "高", "𠮷", "﨑", "\t", "a\tb", "'; DROP TABLE t; --", '"', "%s", "10",
 ]  # fmt: skip
 NUMBERS = [-3, 0, 1, 2, 10, 2**53 + 1, 2**62]
 DECIMALS = [Decimal("-0.50"), Decimal("0.00"), Decimal("0.10"), Decimal("2.50"), Decimal(10)]
@@ -88,6 +91,9 @@ COLUMNS = {
 }
 for row in ROWS.values():  # of three bytes at most: what utf8mb3 has
     row["c"] = None if row["c"] == "𠮷" else row["c"]
+
+
+_MODULES = {"postgresql": sql_postgresql, "mysql": sql_mysql_wire, "sqlite": sql_sqlite}
 
 
 class _Kept(SqlConnector):
@@ -222,7 +228,7 @@ async def test_no_row_that_meets_a_condition_is_lost(
     connectors: dict[str, _Kept], condition: Condition
 ) -> None:
     selection = SqlSelection(table="t")
-    meant = {no for no, row in ROWS.items() if matches(condition, row)}
+    meant = {no for no, row in ROWS.items() if matches(condition, _as_made(row))}
     for connector in connectors.values():
         part = connector.part(selection, Question((FIELDS["no"],), where=condition))
 
@@ -230,6 +236,18 @@ async def test_no_row_that_meets_a_condition_is_lost(
 
         assert meant <= set(found)
         assert len(found) == len(set(found))
+
+
+def _as_made(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the platform makes it: texts without blanks around them, codes in ASCII."""
+    text, code = read_of(FIELDS["t"]), read_of(FIELDS["c"])
+    return {**row, "t": text(row["t"]), "c": code(row["c"])}
+
+
+def _as_said(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose texts already stand so, as `types` says of them; words for nothing are none."""
+    none = {"t": NULLS, "c": NULLS | {NO_CODE}}
+    return {**row, **{n: None if row[n] in words else row[n] for n, words in none.items()}}
 
 
 TYPES = {
@@ -269,7 +287,8 @@ async def test_an_order_and_a_page_are_kept_only_as_the_platform_has_them(
     page: tuple[int, int],
 ) -> None:
     limit, offset = page
-    rows = _sorted([row for row in ROWS.values() if matches(condition, row)], order)
+    said = [_as_said(row) for row in ROWS.values()]
+    rows = _sorted([row for row in said if matches(condition, row)], order)
     asked = Question((FIELDS["no"],), where=condition, order=order, limit=limit, offset=offset)
     for name, connector in connectors.items():
         selection = SqlSelection.model_validate({"table": "t", "types": _types(name)})
@@ -309,7 +328,7 @@ async def test_what_a_database_can_hold_is_held_by_it(
 
         assert part == asked
         held = await _numbers(connectors[name], selection, replace(part, limit=None))
-        assert held == [no for no, row in ROWS.items() if matches(condition, row)]
+        assert held == [no for no, row in ROWS.items() if matches(condition, _as_said(row))]
 
 
 async def test_what_no_database_can_hold_is_left_to_the_platform(
@@ -398,3 +417,20 @@ async def test_what_came_late_is_harvested_within_the_overlap(
     assert {int(line) for line in lines} == {
         no for no, row in ROWS.items() if row[column] is not None and row[column] >= least
     }
+
+
+async def test_no_more_is_held_at_once_than_rows_of_so_many_bytes(
+    connectors: dict[str, _Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_postgresql, "_FIRST_BATCH", 9)
+    longest = {}
+    for name, module in _MODULES.items():
+        monkeypatch.setattr(module, "MOST_AT_ONCE", 30)
+        asked = Question((FIELDS["no"], FIELDS["t"], FIELDS["c"]), limit=None)
+        async with connectors[name].fetch(SqlSelection(table="t"), asked) as got:
+            assert got is not None
+            sizes = [len(batch) async for batch in got.batches]
+        assert sum(sizes) == len(ROWS)
+        longest[name] = max(sizes)
+
+    assert all(each < 40 for each in longest.values())

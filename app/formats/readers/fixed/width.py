@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from functools import cached_property
 from typing import BinaryIO
 
@@ -19,6 +19,8 @@ from app.formats.told import Told
 _READ = 1 << 20
 _LINE = 1 << 20
 _MOST_TRAILERS = 10_000
+# A packed number has up to 31 digits, of which none may be lost in a sum.
+_EXACT = Context(prec=400, traps=[InvalidOperation, Overflow, Inexact])
 _EBCDIC_LINE_END = b"\x15"
 _BOM = b"\xef\xbb\xbf"
 _ASCII_LIKE = frozenset({"cp932", "euc_jp", "utf-8", "ascii", "latin-1"})
@@ -119,8 +121,9 @@ class FixedTable:
         read, total = reader_of(column, self.layout.encoding), Decimal(0)
         for record in progress.trailers:
             try:
-                total += Decimal(read(record[column.start : column.end]).strip())
-            except (Spoilt, InvalidOperation):
+                said = Decimal(read(record[column.start : column.end]).strip())
+                total = _EXACT.add(total, said)
+            except (Spoilt, ArithmeticError):
                 return None
         return total
 
@@ -146,8 +149,8 @@ class _Sums:
             cell = row.cells[column] if column < len(row.cells) else None
             try:
                 if total is not None and (text := (cell or "").strip()):
-                    self._sums[at] = total + Decimal(text)
-            except InvalidOperation:
+                    self._sums[at] = _EXACT.add(total, Decimal(text))
+            except ArithmeticError:  # no number, or one beyond all that are written in digits
                 self._sums[at] = None
 
     def found(self) -> Iterator[tuple[Column, Decimal | None]]:
