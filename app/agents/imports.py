@@ -45,6 +45,10 @@ async def take(
             "it, or a newer one, was taken already",
             "取り込み済みか、より新しいものが取り込み済みです",
         )
+    if not {each.source for each in bundle.items} <= set(agent.sources):
+        raise BundleRefused(
+            path, "it brings a source that is not its agent's", "担当でない連携元を含んでいます"
+        )
     agent.last_bundle = bundle.number
     await _keep(session, path, bundle, agent)
     await log.append(

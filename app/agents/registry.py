@@ -17,6 +17,7 @@ import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -48,6 +49,15 @@ class AgentKeyWrong(AppError):
     code = "agent_key_wrong"
     ja = "key には P-256 の公開鍵（kty, crv, x, y だけのJWK）を指定してください。"
     en = "Give as key a public P-256 key: a JWK of kty, crv, x and y alone."
+
+
+class AgentKeyTaken(AppError):
+    """The key is that of another agent, one that was revoked perhaps."""
+
+    kind = Kind.CONFLICT
+    code = "agent_key_taken"
+    ja = "この鍵は別のエージェント（失効したものを含む）が使っています。新しいフォルダで登録してください。"
+    en = "The key is another agent's, revoked ones too. Enrol in a new folder."
 
 
 class EnrolmentRefused(AppError):
@@ -95,7 +105,7 @@ async def enrol(
 ) -> Agent:
     """Keep an agent's public key. Asked again with the same key it is as if it were the first time.
 
-    Raises `AgentKeyWrong` and `EnrolmentRefused`.
+    Raises `AgentKeyWrong`, `AgentKeyTaken` and `EnrolmentRefused`.
     """
     key = _public_key(jwk)
     kid = key.thumbprint()
@@ -109,7 +119,10 @@ async def enrol(
     if agent.kid is None:
         agent.kid, agent.public_jwk = kid, dict(jwk)
         agent.enrolled_at = clock.now()
-        await session.flush()
+        try:
+            await session.flush()
+        except IntegrityError:
+            raise AgentKeyTaken from None
         await _note(session, Event.AGENT_ENROLLED, agent, kid=kid, by=f"agent:{agent.id}")
     return agent
 

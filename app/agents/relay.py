@@ -61,11 +61,12 @@ _BROUGHT: Final = """
 SELECT agent_job.id, place, agent.id AS agent, sealed_bundle_key
 FROM agent_job JOIN agent ON agent.id = agent_id
 WHERE agent_job.organization_id = $1 AND source = $2 AND state = 'brought'
-  AND ($3::jsonb IS NULL OR wanted = $3::jsonb)
+  AND ($3::jsonb IS NULL OR wanted = $3::jsonb) AND revoked_at IS NULL
 ORDER BY asked_at DESC LIMIT 1
 """
 _ALL_BROUGHT: Final = """
-SELECT wanted FROM agent_job WHERE organization_id = $1 AND source = $2 AND state = 'brought'
+SELECT wanted FROM agent_job JOIN agent ON agent.id = agent_id
+WHERE agent_job.organization_id = $1 AND source = $2 AND state = 'brought' AND revoked_at IS NULL
 ORDER BY asked_at DESC
 """
 _PIECE: Final = "SELECT data FROM agent_piece WHERE job_id = $1 AND attempt = 0 AND position = $2"

@@ -17,6 +17,7 @@ from app.api.shapes import InShape, OutShape
 from app.audit.events import Event
 from app.connectors.agent import SourceName
 from app.kit.errors import AppError, Kind
+from app.oauth.proofs import read_proof
 from app.oauth.refusals import InvalidProof
 from app.outpost.envelopes import sign_job, sign_keys
 from app.outpost.proving import names_body
@@ -95,18 +96,23 @@ class EnvelopeOut(OutShape):
 
 
 async def agent_of(request: Request, platform: PlatformDep) -> Known:
-    """The agent whose key signed the proof of this very request, its body too."""
+    """The agent whose key signed the proof of this very request, its body too.
+
+    Of a stranger's nothing is kept, not even that it was used.
+    """
     shown = [value for name, value in request.scope["headers"] if name == b"dpop"]
     uri = platform.issuer + path_of(request.scope)
     body = await request.body()
     try:
-        kid = await platform.proofs.take(shown, request.method, uri)
+        proof = read_proof(shown, request.method, uri)
+        if not names_body(shown[0], body):
+            mend_ja, mend_en = "body_sha256 は本文の SHA-256 です。", "body_sha256 is of the body."
+            raise AgentProofWrong(mend_ja=mend_ja, mend_en=mend_en)
+        known = await platform.desk.agent_of(proof.jkt)
+        await platform.proofs.take(shown, request.method, uri)
     except InvalidProof as wrong:
         raise AgentProofWrong(**wrong.named) from wrong
-    if not names_body(shown[0], body):
-        mend_ja, mend_en = "body_sha256 は本文の SHA-256 です。", "body_sha256 is of the body."
-        raise AgentProofWrong(mend_ja=mend_ja, mend_en=mend_en)
-    return await platform.desk.agent_of(kid)
+    return known
 
 
 AgentDep = Annotated[Known, Depends(agent_of)]
@@ -114,7 +120,7 @@ AgentDep = Annotated[Known, Depends(agent_of)]
 
 @router.post(
     "/enrolment", response_model=PlatformKeysOut, summary="Enrol an agent",
-    responses=problems("agent_key_wrong", "agent_enrolment_refused"),
+    responses=problems("agent_key_wrong", "agent_key_taken", "agent_enrolment_refused"),
 )  # fmt: skip
 async def enrol(body: EnrolmentIn, session: Writing, platform: PlatformDep) -> dict[str, str]:
     """By its code. The key's private half stays with the agent."""

@@ -206,8 +206,9 @@ class Broker:
 
     async def _live_ask(self, plan: Plan, reading: Reading, allow: Allow) -> LiveAsk:
         opened = await self._live.sources.open(plan.dataset_id, plan.version)
+        seen = (allow.columns, allow.bounds)
         return LiveAsk(
-            plan.dataset_id, opened, reading, plan.wording, (allow.columns, allow.bounds)
+            plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
         )
 
     async def _in_names(self, plan: Plan, rows: Rows) -> Rows:

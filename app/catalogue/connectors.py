@@ -374,10 +374,12 @@ def _wrong_live(dataset: Dataset, new: NewFeed, at: str) -> list[Fault]:
         faults.append(Fault(f"{at}/mode", "live_without_fields",
                             "live には、データセットの fields の宣言が必要です。",
                             "The mode live needs the dataset's declared fields."))  # fmt: skip
-    if any("pattern" in step for step in new.mapping or dataset.mapping or ()):
+    if any(
+        step.keys() & {"pattern", "expression"} for step in new.mapping or dataset.mapping or ()
+    ):
         faults.append(Fault(f"{at}/mapping", "live_pattern",
-                            "pattern は収集でだけ使えます。live では連携元で値を分けてください。",
-                            "A pattern is for harvests alone: live, have the source part the value."))  # fmt: skip
+                            "pattern と expression は収集でだけ使えます。live では連携元で値を作ってください。",
+                            "Patterns and expressions are for harvests alone: have the source make it."))  # fmt: skip
     return faults
 
 

@@ -154,6 +154,7 @@ class Relayed:
     count: int
     pieces: AsyncIterator[bytes] = field(repr=False)
     more: bool = False  # whether the source has a further page of them
+    as_of: datetime | None = None  # when it was so, where the source tells; aware
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,12 +173,14 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         """The first page as it comes."""
         names = ",".join(each.name for each in question.fields)
         url = self._records(selection, [("limit", str(question.limit)), ("fields", names)])
-        asking = self._web(selection).get(url, bounds=PAGE, headers=_JSON, is_quick=True)
-        with _told_on():
-            async with asking as answer:
-                check_is_no_page(answer)
-                body = b"".join([piece async for piece in answer.pieces])
-                yield linkage_page(answer.host, body)
+        web = self._web(selection)
+        try:
+            page = await _relayed(web, url)
+        except SourceRefused as refusal:  # a token may have been revoked before its time
+            if refusal.at != "credentials" or not web.forget():
+                raise
+            page = await _relayed(web, url)
+        yield page
 
     async def discover(self) -> Sequence[Proposal]:
         """All datasets of its catalogue that it shows to everybody."""
@@ -339,6 +341,13 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
     def _at(self, path: str, asked: Pairs | None = None) -> str:
         return with_parameters(below(self.settings.base, f"v1/{path}"), asked or [])
+
+
+async def _relayed(web: PlatformWeb, url: str) -> Relayed:
+    with _told_on():
+        async with web.get(url, bounds=PAGE, headers=_JSON, is_quick=True) as answer:
+            check_is_no_page(answer)
+            return linkage_page(answer.host, b"".join([piece async for piece in answer.pieces]))
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from app.connectors.documents import Document
 from app.connectors.errors import SourceChanged
-from app.kit import clock
+from app.connectors.linkage_page import stale_since
 from app.query.cql_writing import NotWritable, Writer
 from app.query.fields import Field, FieldType
 from app.query.geometry import boxes_around
@@ -20,7 +19,6 @@ MOST_FOLLOWED: Final = 2_000_000  # records whose keys are held while a feed is 
 MOST_HELD: Final = 50_000  # changed records that are held at once
 _LONGEST_FILTER: Final = 6_000  # characters of an address: many a proxy takes 8,192 in all
 _LONGEST_FIELDS: Final = 1_500  # beyond it all are asked for
-_OLDEST_S: Final = 10**9
 _MOST_PASSED_OVER: Final = 10_000
 Pairs = list[tuple[str, str]]
 
@@ -120,13 +118,7 @@ def records_of(page: Document) -> list[dict[str, Any]]:
 
 def as_of(page: Document) -> datetime | None:
     """Since when the other platform's own source has not been reached, where it says so."""
-    meta = page.body.get("meta")
-    if not isinstance(meta, Mapping) or meta.get("stale") is not True:
-        return None
-    age = meta.get("age_seconds")
-    if not isinstance(age, int | Decimal) or not 0 <= age <= _OLDEST_S:
-        return None
-    return clock.now() - timedelta(seconds=float(age))
+    return stale_since(page.body.get("meta"))
 
 
 def present_of(page: Document, seen: set[int]) -> tuple[list[dict[str, Any]], bool]:

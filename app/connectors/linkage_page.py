@@ -4,17 +4,21 @@ What stands around them is read and kept back; they come out as the bytes that t
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Relayed
+from app.kit import clock
 
 _OPENING: Final = re.compile(rb'"records"\s*:\s*\[')
 _CLOSING: Final = re.compile(rb'\]\s*,\s*"links"\s*:')
 _MOST_TAIL: Final = 64 << 10
+_OLDEST_S: Final = 10**9
 
 
 def linkage_page(host: str, body: bytes) -> Relayed:
@@ -40,7 +44,18 @@ def linkage_page(host: str, body: bytes) -> Relayed:
     more = isinstance(links, list) and any(
         isinstance(each, dict) and each.get("rel") == "next" for each in links
     )
-    return Relayed(count, _once(body[start:end]), more)
+    meta = tail.get("meta", head.get("meta"))
+    return Relayed(count, _once(body[start:end]), more, stale_since(meta))
+
+
+def stale_since(meta: object) -> datetime | None:
+    """Since when the other platform's own source has not been reached, where its answer says so."""
+    if not isinstance(meta, Mapping) or meta.get("stale") is not True:
+        return None
+    age = meta.get("age_seconds")
+    if not isinstance(age, int | float | Decimal) or not 0 <= age <= _OLDEST_S:
+        return None
+    return clock.now() - timedelta(seconds=float(age))
 
 
 def _read(host: str, part: bytes) -> dict[str, Any]:

@@ -164,15 +164,16 @@ class _Connection(asyncio.Protocol):
         if self._is_done:  # nobody has asked for more: it is no answer of ours
             self._fail("bytes behind the answer")
             return
-        self._has_begun = True
-        unread = 0 if self._has_head else len(data)
+        self._has_begun, had_head, before = True, self._has_head, self._waiting
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._fail("it is no HTTP")
             return
-        if not self._has_head:
-            self._head += unread
+        if had_head and self._waiting > before:
+            self._head = 0
+        elif had_head or not self._has_head:
+            self._head += len(data)  # a head, or what stands behind the body: both are held
         if self._is_second:
             self._fail("bytes behind the answer")
             return
@@ -197,6 +198,8 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value)
+        if self._has_head:
+            return  # behind the body: it says nothing of it that is believed (RFC 9110, 6.5.1)
         self.headers.add(name.decode("latin-1").lower(), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 _LARGEST_SHARE: Final = 4  # one copy may take this part of the room at most
 _ROW_BYTES: Final = 256
 _VALUE_BYTES: Final = 64
+_COPY_BYTES: Final = 4096  # of one of no record, with the question that it answers
 
 Record = dict[str, Any]
 
@@ -74,7 +75,7 @@ class Copies:
     def keep(self, key: Hashable, copy: Copy) -> None:
         """Hold an answer in place of the one before."""
         self.drop(key)
-        size = copy.size or copy.weigh()
+        size = copy.size or copy.weigh() + _COPY_BYTES + len(repr(copy.validators))
         if size * _LARGEST_SHARE > self._most_bytes:
             return
         copy.size = size

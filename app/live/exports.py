@@ -56,13 +56,13 @@ class Export:
 async def export(reader: LiveReader, ask: LiveAsk) -> Export:
     """All records of an answer; whoever has it closes its spool. Raises `LiveFailed`, `LiveTooMuch`."""
     question = ask.question
-    if question.limit is not None or question.order or question.near is not None:
+    if question.limit is not None or question.order or question.near is not None or ask.skip:
         found = await reader.select(ask)
         made = Export(told=found.told)
         _put(made, Writing(ask.opened.fields, ask.reading, ask.wording), found.records)
         made.spool.finish()
         return made
-    return await ask.opened.source.ask(ask.dataset, _SECONDS, lambda: _spooled(reader, ask))
+    return await ask.opened.source.ask_whole(ask.dataset, _SECONDS, lambda: _spooled(reader, ask))
 
 
 async def _spooled(reader: LiveReader, ask: LiveAsk) -> Export:

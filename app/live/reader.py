@@ -7,21 +7,21 @@ asks, and never from one reader to another whose columns or rows are bounded oth
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Known
 from app.formats.individual_number import holds_number
-from app.kit import clock
+from app.kit import clock, passage
 from app.live.copies import Copies, Copy, Record
 from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
 from app.live.judged import chosen, ordered, position
 from app.live.parted import Parted, parted
-from app.live.relayed import Look, can_pass, records_in
+from app.live.relayed import Look, can_pass, records_in, says_no_more
 from app.live.sources import LiveSources, Opened
 from app.live.typed import NumberFound, ShapeChanged, Typing
 from app.live.written import Writing
@@ -36,11 +36,13 @@ _MOST_BYTES: Final = 64 << 20  # about, of them in memory
 _MOST_BODY: Final = 32 << 20
 _SECONDS: Final = 10.0
 _IN_LOOP: Final = 200  # records that are made without a thread
+_ROW_BYTES: Final = 512  # of one, about
 _NO_OUTAGE: Final = frozenset(
     {"refused", "settings", NUMBER}
 )  # no outage: what was given may be meant
 
 _Done = TypeVar("_Done")
+Loads: TypeAlias = Callable[[Copy | None], Coroutine[Any, Any, Copy]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class LiveAsk:
     reading: Reading
     wording: Wording
     seen: Hashable
+    is_bounded: bool = False  # some rows are not for whoever asks, and nothing is told of them
 
     @property
     def question(self) -> Question:
@@ -121,23 +124,30 @@ class LiveReader:
         load = partial(self._loaded, ask, part, need)
         return await self._once(ask, key, load)
 
-    async def _once(
-        self, ask: LiveAsk, key: Hashable, load: "Callable[[Copy | None], Any]"
-    ) -> tuple[Copy, bool]:
+    async def _once(self, ask: LiveAsk, key: Hashable, load: Loads) -> tuple[Copy, bool]:
         held = self.copies.find(key)
         if held is not None and held.is_fresh(time.monotonic()):
             return held, False
         try:
-            copy = await self._flights.once(key, partial(load, held))
+            # By the way that it came: one that goes round in circles is refused, and no other with it.
+            asked = (key, passage.platforms())
+            work = partial(self._kept, ask, key, load, held)
+            return await self._flights.once(asked, work), False
         except LiveFailed as failure:
             held = self.copies.find(key)
             if held is None or not _may_be_stale(ask, held, failure):
+                if failure.named["told_as"] in _NO_OUTAGE:
+                    self.copies.drop(key)  # nor is it given once the source is away as well
                 raise
             return held, True
+
+    async def _kept(self, ask: LiveAsk, key: Hashable, load: Loads, held: Copy | None) -> Copy:
+        """What is loaded, kept before the question under way is over: who comes then finds it."""
+        copy = await load(held)
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
-        if copy.stored and keeps and self.copies.find(key) is not copy:
+        if copy.stored and keeps:
             self.copies.keep(key, copy)
-        return copy, False
+        return copy
 
     async def _loaded(
         self, ask: LiveAsk, part: Parted, need: int | None, held: Copy | None
@@ -169,7 +179,7 @@ class LiveReader:
         key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
         copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
         last = position({}, ask.question, copy.came) if copy.more else ()
-        told = _told(copy, [], is_stale=is_stale)
+        told = _told(ask, copy, [], is_stale=is_stale)
         if copy.body is not None:
             return Rows(copy.body, copy.came, copy.more, last, told=told)
         writing = Writing(ask.opened.fields, ask.reading, ask.wording)
@@ -191,8 +201,10 @@ class LiveReader:
                     body += piece
                     if len(body) > _MOST_BODY:
                         raise SourceBroken(source=connector.kind, at="too_long", detail=_MOST_BODY)
-            copy = Copy([], 0, came.count, asked_at, more=came.more)
-            return await _off_loop(came.count, partial(_looked_at, ask, copy, bytes(body)))
+            more = came.more and came.count > 0
+            copy = Copy([], 0, came.count, asked_at, more=more, as_of=came.as_of)
+            size = max(came.count, len(body) // _ROW_BYTES)  # what is announced may be less
+            return await _off_loop(size, partial(_looked_at, ask, copy, bytes(body)))
 
         return await opened.source.ask(ask.dataset, _SECONDS, relay)
 
@@ -241,7 +253,7 @@ def _need(ask: LiveAsk, part: Parted) -> int | None:
 def _selected(ask: LiveAsk, part: Parted, copy: Copy, *, is_stale: bool) -> Selected:
     question, skip = ask.question, ask.skip
     found = list(chosen(copy.records, question, ask.opened.fields))
-    told = _told(copy, part.done_here, is_stale=is_stale)
+    told = _told(ask, copy, part.done_here, is_stale=is_stale)
     if part.is_cut and question.limit is not None:
         return Selected(found[: question.limit], copy.came > question.limit, None, told)
     if not part.is_ordered:
@@ -263,7 +275,7 @@ def _written(ask: LiveAsk, found: Selected) -> Rows:
     )  # fmt: skip
 
 
-def _told(copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:
+def _told(ask: LiveAsk, copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:
     """What `meta` says of an answer: how fresh it is, and what the platform did itself."""
     age = max(time.monotonic() - copy.held_at, 0.0)
     told = {
@@ -276,7 +288,9 @@ def _told(copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]
     }
     if copy.as_of is not None:
         told["as_of"] = copy.as_of
-    return {**told, "rejected": copy.rejected} if copy.rejected else told
+    if copy.rejected and not ask.is_bounded:
+        told["rejected"] = copy.rejected
+    return told
 
 
 def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
@@ -294,7 +308,8 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
     records = records[: ask.question.limit]
     if holds_number(body):
         raise of_rows(ask.dataset, kind, NumberFound())
-    if len(records) == copy.came and Look(fields).passes(records):
+    is_whole = len(records) == copy.came
+    if is_whole and Look(fields).passes(records) and says_no_more(body, records):
         return replace(copy, body=body)
     gathered = _Gathered(ask, None, fields)
     gathered.take(records)

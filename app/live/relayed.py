@@ -15,6 +15,7 @@ from app.query.geojson import LATITUDES, LONGITUDES
 from app.query.question import Question
 from app.tables.encode import Form, Wording
 
+_ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _MOMENT: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[+-]\d\d:\d\d|Z)\Z", re.ASCII
@@ -42,6 +43,13 @@ def records_in(body: bytes) -> list[Any]:
     """The records of a page. Raises `ValueError`."""
     found: list[Any] = orjson.loads(b"[" + body + b"]")
     return found
+
+
+def says_no_more(body: bytes, records: Sequence[Any]) -> bool:
+    """Whether a page has no member that reading it has left out: of one that comes twice the last is
+    read, and another reader may take the first."""
+    colons = orjson.dumps(records).count(b":")
+    return body.count(b":") == colons and _ESCAPED_COLON.search(body) is None
 
 
 class Look:

@@ -10,14 +10,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from app.connectors.errors import CannotAnswer, SourceError, SourceSlow
+from app.connectors.errors import SourceError, SourceSlow
 from app.connectors.frame import AnyConnector
-from app.connectors.kinds import KindBroken, contained
+from app.connectors.kinds import contained
+from app.kit.errors import AppError
 from app.kit.outbound import OutboundRefused
+from app.kit.passage import FederationLoop
 from app.live.breaker import Breaker, State
-from app.live.errors import LiveBroken, LiveFailed, LiveUnavailable, failed
+from app.live.errors import LiveBroken, LiveFailed, LiveTooMuch, LiveUnavailable, failed
 
 _AT_ONCE: Final = 16  # questions that one source is asked; its connections are as many
+_MOST_WHOLE: Final = 4  # of them for whole answers, which may take minutes
 _MOST_WAITING: Final = 64
 _AGAIN_SECONDS: Final = (0.05, 0.15)
 # Nothing has been done by a question that found nobody, and asking is all that a question does.
@@ -52,6 +55,7 @@ class LiveSource:
         self.figures = figures or Figures()
         self.breaker = Breaker()
         self.waiting = 0
+        self.whole = 0  # answers that are had whole now
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     def state(self) -> State:
@@ -79,6 +83,20 @@ class LiveSource:
             return await self._asked(dataset, ends_at, question)
         finally:
             self._places.release()
+
+    async def ask_whole(
+        self, dataset: str, seconds: float, question: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer:
+        """The same for an answer that may take long: few of them at once, and none waits for its
+        turn, so that pages find places. Raises `LiveFailed`."""
+        if self.whole >= _MOST_WHOLE:
+            self.figures.failed["busy"] += 1
+            raise LiveUnavailable(dataset=dataset, told_as="busy")
+        self.whole += 1
+        try:
+            return await self.ask(dataset, seconds, question)
+        finally:
+            self.whole -= 1
 
     async def _place(self, dataset: str, ends_at: float) -> None:
         self._check(dataset)  # before it waits among those that nobody will answer
@@ -111,7 +129,9 @@ class LiveSource:
             raise failed(dataset, error) from error
         except OutboundRefused as error:  # what was allowed when it was set up is no more
             raise LiveBroken(dataset=dataset, told_as="refused") from error
-        except (CannotAnswer, KindBroken) as error:  # it does not do what it says that it does
+        except (LiveFailed, LiveTooMuch, FederationLoop):  # which are for readers
+            raise
+        except AppError as error:  # it does not do what it says that it does, or names a host
             raise LiveBroken(dataset=dataset, told_as="kind") from error
         finally:
             self.breaker.given_up()

@@ -6,6 +6,7 @@ It reads a value as the take-in reads a cell; a row with one that it does not ta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import orjson
@@ -15,7 +16,8 @@ from app.formats.guidance import FileRefused, MappingRefused
 from app.formats.individual_number import holds_number
 from app.formats.mapping import Source, plan
 from app.formats.text import BLANKS, NO_CODE, NULLS, CellError
-from app.formats.values import normaliser
+from app.formats.units import times
+from app.formats.values import decimal, normaliser
 from app.kit.clock import TOKYO
 from app.live.copies import Record
 from app.query.fields import Field, FieldType
@@ -25,6 +27,7 @@ Row = Mapping[str, Any]
 Read = Callable[[Any], Any]
 _CODES: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
 _INT64: Final = 2**63
+_MOST_NOUGHTS: Final = 2_000  # more than any number has that a field takes
 
 
 class NumberFound(Exception):
@@ -82,14 +85,14 @@ class Typing:
 
     def records(self, rows: Iterable[Row]) -> tuple[list[Record], int]:
         """The records, and how many rows are none. Raises `ShapeChanged`, `NumberFound`."""
-        rows = list(rows)
-        if holds_number(orjson.dumps(rows, default=str)):
+        rows, said, rejected = _sayable(list(rows))
+        if holds_number(said):
             raise NumberFound
         if self._reads is None:
             if not rows:
-                return [], 0
+                return [], rejected
             self._reads = self._planned(rows)
-        made, rejected = [], 0
+        made = []
         for row in rows:
             record: Record = {}
             try:
@@ -109,6 +112,8 @@ class Typing:
             sources, _ = plan(self._fields, self._mapping, labels)
         except (FileRefused, MappingRefused) as exc:
             raise ShapeChanged from exc
+        if any(each.pattern is not None or each.expression is not None for each in sources):
+            raise ShapeChanged  # set up since, for harvests alone
         return [
             (
                 each.field.name,
@@ -117,6 +122,28 @@ class Typing:
             )
             for each in sources
         ]
+
+
+def _sayable(rows: list[Row]) -> tuple[list[Row], bytes, int]:
+    """The rows that JSON can say, how it says them, and how many it cannot."""
+    try:
+        return rows, orjson.dumps(rows, default=str), 0
+    except TypeError:  # a whole number beyond 64 bits; half a character; too deep
+        pass
+    kept: list[Row] = []
+    said: list[bytes] = []
+    for row in rows:
+        plain = {name: _bounded(value) for name, value in row.items()}
+        try:
+            said.append(orjson.dumps(plain, default=str))
+        except TypeError:
+            continue
+        kept.append(plain)
+    return kept, b"\n".join(said), len(rows) - len(kept)
+
+
+def _bounded(value: Any) -> Any:
+    return Decimal(value) if type(value) is int and not -_INT64 <= value < _INT64 else value
 
 
 def _needed(field: Field, read: Read) -> Read:
@@ -138,6 +165,8 @@ def _read(source: Source) -> Read:
     if source.constant is not None:
         constant = plain(source.constant)
         return lambda _: constant
+    if source.unit is not None:
+        plain = _converted(plain, *source.unit)
     if source.codes is not None:
         codes, default = dict(source.codes), source.default
 
@@ -155,6 +184,16 @@ def _read(source: Source) -> Read:
     return plain
 
 
+def _converted(plain: Read, unit: str, factor: Fraction) -> Read:
+    """An amount in the field's own unit."""
+
+    def converted(value: Any) -> Any:
+        text = cell(value)
+        return None if text is None else plain(times(decimal(text, unit), factor))
+
+    return converted
+
+
 def cell(value: Any) -> str | None:
     """A value as the text of a cell, trimmed; None where it says nothing."""
     if value is None:
@@ -169,6 +208,8 @@ def _text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case Decimal():
+            if value.is_finite() and abs(value.adjusted()) > _MOST_NOUGHTS:
+                raise CellError("invalid_decimal")  # a few letters that would be a gigabyte of them
             return format(value, "f")
         case float():
             return format(Decimal(repr(value)), "f")

@@ -57,6 +57,7 @@ class Bundle:
     organization: str
     issuer: str
     items: tuple[Item, ...]
+    digest: str  # of all lines but the last
 
     def place(self, at: int) -> str:
         """What the pieces of an item are bound to."""
@@ -147,7 +148,8 @@ def proven(path: Path, key: ECKey, agent_id: UUID) -> Bundle:
         if (claims["iss"], claims["sha256"]) != (str(agent_id), digest.hexdigest()):
             raise WordRefused("it was changed", "書き換えられています")
         items = tuple(Item(**each) for each in claims["items"])
-        return Bundle(int(claims["number"]), str(claims["org"]), str(claims["aud"]), items)
+        names = (str(claims["org"]), str(claims["aud"]))
+        return Bundle(int(claims["number"]), *names, items, digest.hexdigest())
     except WordRefused as wrong:
         raise BundleRefused(path, str(wrong.named["why"]), str(wrong.named["why_ja"])) from None
     except (KeyError, TypeError, ValueError):
@@ -157,15 +159,21 @@ def proven(path: Path, key: ECKey, agent_id: UUID) -> Bundle:
 
 
 def pieces(path: Path, bundle: Bundle) -> Iterator[tuple[int, int, bytes]]:
-    """(item, position, sealed) of a bundle that was proven. Blocks."""
+    """(item, position, sealed) of a bundle that was proven. Blocks.
+
+    Raises `BundleRefused`, at the end too: who changed the file since shows there alone.
+    """
     lines = _lines(path)
-    next(lines)
+    digest = hashlib.sha256(next(lines, b""))
     for at, item in enumerate(bundle.items):
         for position in range(item.pieces):
             line = next(lines, None)
             if line is None:
                 raise BundleRefused(path, "it breaks off", "途中で切れています")
+            digest.update(line)
             yield at, position, line.strip()
+    if digest.hexdigest() != bundle.digest:
+        raise BundleRefused(path, "it was changed", "書き換えられています")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -6,14 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from app.agents import imports, registry
 from app.agents.registry import AgentNotFound
+from app.agents.relay import Relays
 from app.api.state import Platform
 from app.cli.key_files import new_key
+from app.connectors.errors import SourceUnreachable
+from app.connectors.relayed import Wanted
 from app.kit.errors import AppError
 from app.kit.settings import Settings
 from app.outpost import bundles
@@ -25,7 +30,13 @@ from tests.database import REPO
 from tests.world import KENKO, SAKAI, World
 
 ROWS = [{"no": "1", "name": "架空第一"}, {"no": "2", "name": "架空第二"}]
-SELECT = {"path": "facility.csv"}
+SELECT = {"path": "facility.csv", "settle_seconds": 0}
+
+
+def _source(bureau: Path) -> dict[str, Any]:
+    """A file of the closed network."""
+    serves = [{"agreement": AGREEMENT, "select": SELECT}]
+    return {"kind": "file", "settings": {"base": str(bureau)}, "serves": serves}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -35,11 +46,7 @@ async def agent(world: World, port: int, tmp_path: Path) -> Outpost:
     (tmp_path / "bureau").mkdir()
     rows = "".join(f"{row['no']},{row['name']}\n" for row in ROWS)
     (tmp_path / "bureau" / "facility.csv").write_text(f"no,name\n{rows}", "utf-8")
-    source = {
-        "kind": "file", "settings": {"base": str(tmp_path / "bureau")},
-        "serves": [{"agreement": AGREEMENT, "select": SELECT}],
-    }  # fmt: skip
-    its.allow({"kokuho": source}, folders=[str(tmp_path / "bureau")])
+    its.allow({"kokuho": _source(tmp_path / "bureau")}, folders=[str(tmp_path / "bureau")])
     return its
 
 
@@ -87,7 +94,7 @@ async def test_what_was_exported_there_is_loaded_here(
     exported = await command(there, "export", str(file), "--json")
     taken = await command(here, "import", "--org", KENKO, str(file), "--json")
     runs = (await farm.ask("GET", f"/{connector}/runs")).json()["items"]
-    harvest = await farm.make(connector, runs[0]["id"])
+    harvest = await farm.make(connector, UUID(runs[0]["id"]))
     unchanged = await farm.run(connector)
     found = await farm.ask("POST", f"/{connector}/discover")
 
@@ -141,6 +148,26 @@ async def test_a_bundle_that_was_changed_on_its_way_is_not_taken(
     assert await platform.database.pool.fetchval(kept, agent.id) == 0
 
 
+async def test_a_bundle_that_is_changed_while_it_is_taken_is_not_taken(agent: Outpost) -> None:
+    file = await _bundle(agent, agent.folder.path / "carried")
+    bundle = bundles.proven(file, agent.key, agent.id)
+    file.write_bytes(_changed(2)(file.read_bytes()))
+
+    with pytest.raises(BundleRefused):
+        list(bundles.pieces(file, bundle))
+
+
+async def test_a_bundle_brings_no_source_of_another_agent(
+    platform: Platform, agent: Outpost, tmp_path: Path
+) -> None:
+    bureau = tmp_path / "bureau"
+    agent.allow({"juki": _source(bureau)}, folders=[str(bureau)])
+    file = await _bundle(agent, tmp_path / "carried")
+
+    with pytest.raises(BundleRefused, match="not its agent's"):
+        await _take(platform, file)
+
+
 async def test_a_bundle_is_for_one_organisation_of_one_platform_by_one_agent_in_its_turn(
     platform: Platform, agent: Outpost, tmp_path: Path
 ) -> None:
@@ -165,3 +192,7 @@ async def test_a_bundle_is_for_one_organisation_of_one_platform_by_one_agent_in_
         its = await registry.get(session, agent.id, KENKO)
         await registry.revoke(session, its, by="test")
     assert await refused(last) is BundleRefused
+    wanted = Wanted("harvest", "kokuho", AGREEMENT, SELECT, by_file=True)
+    with pytest.raises(SourceUnreachable):  # nor is what was taken before harvested any more
+        async with Relays(platform.database, lambda: platform.sealer).of(KENKO)(wanted) as brought:
+            await anext(brought)

@@ -79,10 +79,13 @@ _WRONG: dict[str, tuple[Callable[[ECKey], str], str]] = {
 @pytest.mark.parametrize("name", _WRONG)
 async def test_a_request_without_the_agents_own_proof_is_refused(side: Side, name: str) -> None:
     make, code = _WRONG[name]
+    pool, used = side.world.platform.database.pool, "SELECT count(*) FROM used_assertion"
+    before = await pool.fetchval(used)
 
     got = await side.send("POST", POLL, BODY, proof=make(side.agent.key) or "none")
 
     assert (got.status_code, got.json()["code"]) == (401, code)
+    assert await pool.fetchval(used) == before  # a stranger leaves nothing behind
 
 
 async def test_a_proof_is_used_once_and_a_revoked_agent_is_nobody_at_once(side: Side) -> None:
@@ -110,9 +113,10 @@ async def test_a_proof_is_used_once_and_a_revoked_agent_is_nobody_at_once(side: 
 async def test_a_code_enrols_one_key_and_is_shown_once(world: World) -> None:
     told = await registered(world, "kokuho")
     agent_id, secret, _ = told["code"].split(".")
+    other_id, other_secret, _ = (await registered(world, "kokuho"))["code"].split(".")
     first, second = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
 
-    async def enrol(key: ECKey, word: str) -> Any:
+    async def enrol(key: ECKey, word: str, agent_id: str = agent_id) -> Any:
         public = key.as_dict(private=False)
         proof = hmac.new(word.encode(), key.thumbprint().encode(), hashlib.sha256).hexdigest()
         its = {name: public[name] for name in ("kty", "crv", "x", "y")}
@@ -121,10 +125,12 @@ async def test_a_code_enrols_one_key_and_is_shown_once(world: World) -> None:
 
     guessed, used = await enrol(first, "guess"), await enrol(first, secret)
     lost_answer, another = await enrol(first, secret), await enrol(second, secret)
+    same_key = await enrol(first, other_secret, other_id)
     shown = await world.client.get(f"/v1/agents/{agent_id}", headers=await steward(world))
 
     codes = [each.status_code for each in (guessed, used, lost_answer, another)]
     assert codes == [403, 200, 200, 403]
+    assert (same_key.status_code, same_key.json()["code"]) == (409, "agent_key_taken")
     assert shown.json()["kid"] == first.thumbprint()
     assert secret not in shown.text + repr(await world.log())
     assert len(await world.log(Event.AGENT_ENROLLED)) == 1

@@ -23,6 +23,7 @@ from app.connectors.agent import AgentConnector, AgentSelection, AgentSettings
 from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Means
 from app.kit.outbound import Outbound
+from app.outpost import serving
 from tests.agents.outposts import (
     AGREEMENT,
     Outpost,
@@ -136,6 +137,7 @@ async def test_what_an_agent_that_died_had_begun_another_does(
     dataset = await farm.dataset()
     connector = await _connector(farm, dataset)
     stuck = [True]
+    farm.harvester = replace(farm.harvester, patience=Patience(15.0, 1.0))
 
     async with web(lambda _: b"" if stuck[0] else reply(CSV, kind="text/csv")) as source:
         source.hang = True
@@ -191,8 +193,9 @@ async def test_a_large_answer_waits_for_its_reader_sealed_and_outlives_a_restart
 
 
 async def test_several_agents_of_one_source_take_each_job_once(
-    platform: Platform, world: World, port: int, tmp_path: Path
+    platform: Platform, world: World, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(serving, "_BEAT_S", 0.1)
     agents = [await outpost(world, tmp_path / name, port, "kokuho") for name in "ab"]
 
     async with web(lambda _: b"") as source:

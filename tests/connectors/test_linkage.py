@@ -161,7 +161,7 @@ async def test_a_token_that_was_revoked_before_its_time_is_asked_for_anew_once(
         if asked.path == "/token":
             told = {"access_token": f"t{next(given)}", "token_type": "DPoP", "expires_in": 900}
             return reply(told)
-        is_good = asked.headers["authorization"] in ("DPoP t1", "DPoP t3")
+        is_good = asked.headers["authorization"] in ("DPoP t1", "DPoP t3", "DPoP t5")
         return reply(page) if is_good else reply({}, "401 Unauthorized")
 
     async with web(answer) as server, means() as its:
@@ -173,8 +173,11 @@ async def test_a_token_that_was_revoked_before_its_time_is_asked_for_anew_once(
         assert [asked.path for asked in server.asked].count("/token") == 1
         connector._web(selection).forget()
         await connector.check(selection)
+        connector._web(selection).forget()
+        async with connector.relay(selection, Question((), limit=1)) as relayed:
+            assert relayed.count == 0
 
-    assert [asked.path for asked in server.asked].count("/token") == 3  # t2 was refused
+    assert [asked.path for asked in server.asked].count("/token") == 5  # t2 and t4 were refused
 
 
 # What is asked, in CQL2; the order; and how many of how many are sent at most.

@@ -11,6 +11,7 @@ from app.kit import lean
 from app.kit.outbound import (
     Allowed,
     Bounds,
+    Cause,
     Outbound,
     OutboundRefused,
     OutboundUnreachable,
@@ -107,6 +108,20 @@ async def test_what_is_no_whole_answer_is_none(says: bytes) -> None:
     async with served(says, says, says, closes=True) as (server, out):
         with pytest.raises(OutboundUnreachable):
             await got(out, server)
+
+
+async def test_what_stands_behind_a_body_says_nothing_of_it_and_is_bounded() -> None:
+    behind = CHUNKED[:-2] + b"Content-Type: text/html\r\n"
+    endless = behind + b"X-Long: " + b"x" * (4 << 20)
+    async with served(behind + b"\r\n", endless) as (server, out):
+        url = f"http://127.0.0.1:{server.port}/"
+        async with out.quick(url, headers={}, bounds=Bounds(seconds=2)) as answer:
+            assert b"".join([piece async for piece in answer.pieces]) == b"ok!"
+            assert "content-type" not in answer.headers
+        with pytest.raises(OutboundUnreachable) as refused:
+            await got(out, server)
+
+    assert refused.value.cause is not Cause.SILENCE
 
 
 async def test_what_is_compressed_or_silent_is_not_taken() -> None:

@@ -101,6 +101,16 @@ async def test_pages_lead_through_all_records_once(both: tuple[Stage, str]) -> N
     assert not following
 
 
+async def test_a_whole_answer_begins_where_its_cursor_says(both: tuple[Stage, str]) -> None:
+    live, _ = both
+    links = (await live.read(limit="3")).json()["links"]
+    [following] = [each["href"] for each in links if each["rel"] == "next"]
+
+    rest = await live.read(f="ndjson", fields="no", cursor=httpx.URL(following).params["cursor"])
+
+    assert rest.text == '{"no":"S-2"}\n{"no":"W-1"}\n'
+
+
 async def test_one_record_is_found_by_its_key_and_its_absence_is_logged(
     both: tuple[Stage, str], world: World
 ) -> None:

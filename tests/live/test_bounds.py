@@ -1,7 +1,12 @@
 """What may not leave a live dataset does not: columns, rows, names of people, whoever asks how."""
 
-import pytest
+from collections.abc import AsyncIterator
 
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.api.state import Platform
 from app.audit.events import Event
 from app.models.parties import Role
 from tests.connectors.sources import reply
@@ -17,6 +22,17 @@ from tests.world import SAKAI, World
 HIDDEN = ("S-1", "770033", "135.9", "south", "2019-01-05", "W-1")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def some(
+    platform: Platform, client: httpx.AsyncClient
+) -> AsyncIterator[tuple[Stage, dict[str, str]]]:
+    """A live dataset, and who may read some of it."""
+    world = World(platform, client)
+    async with stage_of(world) as stage:
+        _, bounded = await consumer_of(world, stage.dataset, "ward = 'north'")
+        yield stage, bounded
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -27,9 +43,9 @@ HIDDEN = ("S-1", "770033", "135.9", "south", "2019-01-05", "W-1")
     ids=str,
 )  # fmt: skip
 async def test_a_reader_of_some_rows_and_columns_gets_no_others(
-    stage: Stage, world: World, query: dict[str, str]
+    some: tuple[Stage, dict[str, str]], world: World, query: dict[str, str]
 ) -> None:
-    _, bounded = await consumer_of(world, stage.dataset, "ward = 'north'")
+    stage, bounded = some
 
     answer = await stage.read(who=bounded, **{"purpose": PURPOSE, **query})
 
@@ -40,6 +56,18 @@ async def test_a_reader_of_some_rows_and_columns_gets_no_others(
     [read] = await world.log(Event.RECORDS_READ)
     assert read["rows"] <= 2
     assert "ward" not in read["columns"]
+
+
+async def test_what_is_no_record_of_the_others_rows_is_not_counted_for_who_may_see_some(
+    stage: Stage, world: World
+) -> None:
+    _, bounded = await consumer_of(world, stage.dataset, "ward <> 'south'")
+    stage.rows[2]["size"] = "many"
+
+    own, other = await stage.read(), await stage.read(who=bounded, purpose=PURPOSE)
+
+    assert own.json()["meta"]["rejected"] == 1
+    assert "rejected" not in other.json()["meta"]
 
 
 async def test_hidden_columns_can_be_named_nowhere_and_a_hidden_record_is_none(

@@ -51,6 +51,21 @@ async def test_each_failure_has_its_class_and_is_told_without_the_sources_name(
     assert _tasks() - before == set()
 
 
+async def test_a_value_that_no_record_can_have_costs_its_row_alone(stage: Stage) -> None:
+    rows = [
+        b'{"no":"1","fee":1e999999999}', b'{"no":"2","name":"\\ud800"}', b'{"no":"3","size":1e99999999}',
+        b'{"no":"4","fee":' + b"9" * 30 + b"}", b'{"no":"5","size":' + b"9" * 30 + b"}",
+        b'{"no":"6","x":' + b"[" * 300 + b"]" * 300 + b"}",
+    ]  # fmt: skip
+    stage.says = reply(b'{"items":[' + b",".join(rows) + b"]}")
+
+    answer = await stage.read(fields="no,fee")
+
+    assert answer.status_code == 200, answer.text
+    assert b'{"no":"4","fee":' + b"9" * 30 + b"}" in answer.content
+    assert (answer.json()["numberReturned"], answer.json()["meta"]["rejected"]) == (1, 5)
+
+
 async def test_a_source_that_is_not_there_is_asked_twice_and_told_as_unreachable(
     stage: Stage,
 ) -> None:
@@ -88,6 +103,20 @@ async def test_who_goes_leaves_no_question_behind(stage: Stage) -> None:
 
     assert await stage.settled() == 0
     assert len(stage.world.platform.live_reader._flights) == 0
+
+
+async def test_a_question_does_not_share_the_way_of_another(stage: Stage) -> None:
+    stage.says, stage.source.hang = GOOD[:60], True
+    far = {**stage.reader, "Linkage-Via": "https://other.example"}
+    asking = [asyncio.create_task(stage.read(who=who)) for who in (stage.reader, far)]
+    await asyncio.sleep(0.3)
+
+    ways = [each.headers["linkage-via"] for each in stage.source.asked]
+    for each in asking:
+        each.cancel()
+    await asyncio.wait(asking)
+
+    assert sorted(ways) == ["http://urbanos.test", "https://other.example, http://urbanos.test"]
 
 
 async def test_a_source_that_fails_in_a_row_is_left_alone_until_one_question_succeeds(

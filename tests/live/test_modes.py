@@ -8,8 +8,8 @@ import pytest
 from app.tasks.harvest import Harvester
 from tests.connectors.farm import Farm
 from tests.connectors.sources import Asked, reply
-from tests.live.stage import SELECTION, Stage
-from tests.stock import declared
+from tests.live.stage import SELECTION, Stage, stage_of
+from tests.stock import Spec, declared
 from tests.versioned import base
 from tests.world import World
 
@@ -61,6 +61,7 @@ async def test_a_live_feed_is_not_harvested_and_its_schedule_rests(stage: Stage)
         ("http_json", {}, False, "live_without_fields"),
         ("http_json", {"mapping": [{"to": "no", "from": ["id"], "pattern": "a"}]}, True,
          "live_pattern"),
+        ("http_json", {"mapping": [{"to": "no", "expression": "id"}]}, True, "live_pattern"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_live_is_refused_when_it_is_set_up(
@@ -112,6 +113,17 @@ async def test_a_mapping_names_and_codes_what_the_source_has(stage: Stage) -> No
          "is_open": None},
     ]  # fmt: skip
     assert all_of_it["meta"]["rejected"] == 1
+
+
+async def test_an_amount_comes_in_the_unit_of_its_field(world: World) -> None:
+    specs: tuple[Spec, ...] = (("no", "code", {"key": True}), ("fee", "integer", {"unit": "円"}))
+    mapping = [{"to": "fee", "from": ["price"], "unit": "千円"}]
+    async with stage_of(world, specs, selection=SELECTION, mapping=mapping) as stage:
+        stage.rows = [{"no": "1", "price": 1.5}, {"no": "2", "price": "2千円"}, {"no": "3"}]
+
+        answer = (await stage.read()).json()
+
+    assert [each["fee"] for each in answer["records"]] == [1500, 2000, None]
 
 
 async def test_a_member_that_comes_late_is_one_all_the_same(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Pages in the very words of their source: passed on as they stand, and only where they may."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -71,8 +72,13 @@ async def test_only_the_fields_that_are_asked_for_are_asked_for(linked: Stage) -
         (b'{"no":"A-1","name":"a","fee":1,"ward":"n","secret":"x"}', {"name": "a", "fee": 1}),
         (b'{"no":"A-1","name":"a","fee":"\xef\xbc\x91","ward":"n"}', {"name": "a", "fee": 1}),
         (b'{"no":"A-1","name":"a","ward":"n"}', {"name": "a", "fee": None}),
+        (b'{"no":"A-1","name":"a","fee" :"secret","fee":1,"ward":"n"}', {"name": "a", "fee": 1}),
+        (
+            b'{"no":"A-1","name":"\\u003a","fee":{"secret":1},"fee":1,"ward":"n"}',
+            {"name": ":", "fee": 1},
+        ),
     ],
-    ids=["a field too many", "another type", "a field too few"],
+    ids=["a field too many", "another type", "a field too few", "one twice", "one twice, hidden"],
 )
 async def test_what_is_not_of_the_datasets_shape_is_made_so_and_nothing_else_leaves(
     linked: Stage, records: bytes, shown: dict[str, Any]
@@ -84,6 +90,25 @@ async def test_what_is_not_of_the_datasets_shape_is_made_so_and_nothing_else_lea
     assert answer.json()["records"] == [{"no": "A-1", **shown, "ward": "n"}]
     assert "secret" not in answer.text
     assert len(linked.source.asked) == 1
+
+
+async def test_a_page_that_is_not_of_now_says_since_when(linked: Stage) -> None:
+    stale = reply({"numberReturned": 0, "records": [], "links": [],
+                   "meta": {"stale": True, "age_seconds": 90.5}})  # fmt: skip
+    linked.source.answer = lambda _: stale
+
+    told = (await linked.read()).json()["meta"]
+
+    age = datetime.fromisoformat(told["answered_at"]) - datetime.fromisoformat(told["as_of"])
+    assert 90 <= age.total_seconds() < 100
+
+
+async def test_a_page_of_no_record_leads_to_no_other(linked: Stage) -> None:
+    linked.source.answer = lambda _: page(b"", 0, more=True)
+
+    answer = (await linked.read()).json()
+
+    assert [each["rel"] for each in answer["links"]] == ["self"]
 
 
 async def test_who_may_not_have_all_of_it_is_not_given_the_sources_words(

@@ -15,7 +15,7 @@ from app.connectors.errors import (
 )
 from app.connectors.frame import Means
 from app.connectors.scripted import ScriptedConnector, ScriptedSettings
-from app.kit.outbound import Outbound
+from app.kit.outbound import Outbound, OutboundUnreachable
 from app.live import source
 from app.live.breaker import Breaker, State
 from app.live.errors import LiveFailed
@@ -61,6 +61,20 @@ async def test_questions_that_hang_take_the_places_of_their_own_source_alone(
     assert (made.waiting, made.figures.asked) == (0, 20)
 
 
+async def test_whole_answers_leave_places_to_pages() -> None:
+    made, let = source_of(), asyncio.Event()
+
+    asking = [asyncio.create_task(made.ask_whole("d", 5.0, let.wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(LiveFailed, match="busy"):
+        await made.ask_whole("d", 5.0, let.wait)
+    assert await made.ask("d", 5.0, lambda: asyncio.sleep(0, "page")) == "page"
+    let.set()
+
+    assert len(await asyncio.gather(*asking)) == 4
+    assert made.whole == 0
+
+
 @pytest.mark.parametrize(
     ("error", "times"),
     [
@@ -90,9 +104,12 @@ async def test_only_what_is_safe_and_may_help_is_asked_again(
     assert asked == times
 
 
-async def test_a_kind_that_breaks_is_told_without_its_words() -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a secret"), OutboundUnreachable(host="secret.example")]
+)
+async def test_a_kind_that_breaks_is_told_without_its_words(error: Exception) -> None:
     async def question() -> Any:
-        raise RuntimeError("a secret")
+        raise error
 
     with pytest.raises(LiveFailed) as refused:
         await source_of().ask("d", 2.0, question)
