@@ -47,6 +47,9 @@ def test_every_file_of_the_spectrum_is_read_as_its_json_says(name: str) -> None:
 
     rows = as_published(take((SPECTRUM / f"csvs/{name}.csv").read_bytes()))
 
+    # One line end within a text, whatever the file's own (app/DECISIONS.md).
+    expected = [{k: v.replace("\r\n", "\n") if isinstance(v, str) else v for k, v in row.items()}
+                for row in expected]  # fmt: skip
     for contradicted in filter(None, [CONTRADICTED.get(name)]):
         rows = [{**row, contradicted: ""} for row in rows]
         expected = [{**row, contradicted: ""} for row in expected]
