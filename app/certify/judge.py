@@ -124,7 +124,14 @@ async def judge(
 
     Raises `ClassUnknown`, `ClassNotJudged`, and `NoAnswer` where the server cannot be asked at all.
     """
-    from app.certify.cases import core, query  # noqa: F401, PLC0415 - they make themselves known
+    from app.certify.cases import (  # noqa: F401, PLC0415 - they make themselves known
+        caches,
+        codes,
+        errors,
+        pages,
+        query,
+        schema,
+    )
 
     wanted = standard.checked(classes)
     for name in wanted:

@@ -4,19 +4,18 @@ A number keeps its digits, text that is not what it says it is is refused, and n
 """
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
 from app.connectors.errors import SourceBroken, SourceChanged, SourceSlow
 from app.connectors.frame import SILENT_SECONDS
+from app.connectors.json_texts import EXACT, parsed
 from app.connectors.web import Web, check_is_no_page, host_of
-from app.formats.individual_number import holds_number
-from app.kit.outbound import Bounds, Streamed
+from app.kit.outbound import Bounds
 
 MOST_PAGE: Final = 64 << 20
 MOST_PAGES: Final = 100_000
@@ -25,11 +24,6 @@ _LONGEST_WAIT: Final = 60.0  # within one piece of work; longer ones are for the
 _MOST_WAITS: Final = 5
 _SHAPED: Final = frozenset({"coordinates", "geometries"})  # RFC 7946, 3.1
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
-# RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
-_CHARSETS: Final = {
-    "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
-    "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +82,8 @@ async def _asked(web: Web, url: str, headers: Mapping[str, str]) -> Document | N
         async for piece in got.pieces:
             body += piece
     if len(body) < _IN_LOOP:
-        return Document(got.host, _parsed(got, bytes(body)), got.headers)
-    return Document(got.host, await asyncio.to_thread(_parsed, got, bytes(body)), got.headers)
-
-
-def _parsed(answer: Streamed, body: bytes) -> Any:
-    _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
-    charset = named.partition(";")[0].strip('" ') or "utf-8"
-    codec = _CHARSETS.get(charset)
-    if codec is None:
-        said = "?" if holds_number(charset.encode()) else charset[:20]
-        raise SourceBroken(source=answer.host, at="charset", detail=said)
-    try:
-        text = body.decode(codec)
-    except UnicodeDecodeError as exc:
-        raise SourceBroken(source=answer.host, at="charset", detail=charset) from exc
-    if text.lstrip()[:1] == "<":
-        raise SourceBroken(source=answer.host, at="html")
-    try:
-        return json.loads(text, parse_float=Decimal, parse_int=_whole, parse_constant=_refused)
-    except (ValueError, RecursionError, InvalidOperation) as exc:
-        raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
-
-
-def _whole(number: str) -> int | Decimal:
-    return int(number) if len(number) < 19 else Decimal(number)
-
-
-def _refused(word: str) -> None:
-    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
+        return Document(got.host, parsed(got, bytes(body), EXACT), got.headers)
+    return Document(got.host, await asyncio.to_thread(parsed, got, bytes(body), EXACT), got.headers)
 
 
 def encoded(rows: Iterable[Mapping[str, Any]], host: str) -> bytes:

@@ -5,10 +5,8 @@ A number keeps its digits, an answer is a whole one or none, and no page leads t
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -44,6 +42,7 @@ from app.connectors.json_pages import (
     following,
     found_at,
 )
+from app.connectors.json_texts import KEPT, PLAIN, parsed
 from app.connectors.linkage_page import linkage_page
 from app.connectors.web import (
     Address,
@@ -58,7 +57,6 @@ from app.connectors.web import (
     is_same_origin,
     validators,
 )
-from app.formats.individual_number import holds_number
 from app.kit.outbound import Bounds, Streamed
 from app.query.question import Question
 
@@ -71,11 +69,6 @@ _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker 
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
 _SAMPLE: Final = 20
-# RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
-_CHARSETS: Final = {
-    "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
-    "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
-}  # fmt: skip
 
 
 class HttpJsonSettings(Shape):
@@ -314,7 +307,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
 
 
 def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
-    document = _parsed(answer, body, _PLAIN if is_plain else _KEPT)
+    document = parsed(answer, body, PLAIN if is_plain else KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:
         found = found_at(document, rows)
@@ -322,42 +315,6 @@ def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) ->
             raise SourceChanged(source=answer.host, at="shape", detail=rows or "/")
         records = found
     return Page(document, records, answer.headers, hashlib.sha256(body).digest())
-
-
-def _parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
-    _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
-    charset = named.partition(";")[0].strip('" ') or "utf-8"
-    codec = _CHARSETS.get(charset)
-    if codec is None:
-        said = "?" if holds_number(charset.encode()) else charset[:20]
-        raise SourceBroken(source=answer.host, at="charset", detail=said)
-    try:
-        text = body.decode(codec)
-    except UnicodeDecodeError as exc:
-        raise SourceBroken(source=answer.host, at="charset", detail=charset) from exc
-    if text.lstrip()[:1] == "<":
-        raise SourceBroken(source=answer.host, at="html")
-    try:
-        return json.loads(text, parse_constant=_refused, **numbers)
-    except (ValueError, RecursionError) as exc:
-        raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
-
-
-def _kept(number: str) -> orjson.Fragment:
-    """A number with all its digits, whatever a float would make of them."""
-    return orjson.Fragment(number.encode())
-
-
-def _whole(number: str) -> int | orjson.Fragment:
-    return int(number) if len(number) < 19 else orjson.Fragment(number.encode())
-
-
-_KEPT: Final[Mapping[str, Any]] = {"parse_float": _kept, "parse_int": _whole}
-_PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal}  # a number as Python has one
-
-
-def _refused(word: str) -> None:
-    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
 
 
 def _encoded(records: list[dict[str, Any]]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from app.connectors.errors import UNUSABLE, SourceBroken
+from app.connectors.json_texts import KEPT
 
 
 class Unusable(ValueError):
@@ -20,9 +21,7 @@ class Unusable(ValueError):
 def parsed(body: bytes) -> Any:
     """A body as JSON (RFC 8259). Raises `Unusable`."""
     try:
-        return json.loads(
-            text_of(body), parse_float=_kept, parse_int=_whole, parse_constant=_refused
-        )
+        return json.loads(text_of(body), **KEPT)
     except (ValueError, RecursionError) as exc:
         if isinstance(exc, Unusable):
             raise
@@ -43,16 +42,3 @@ def text_of(body: bytes) -> str:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise Unusable("message_not_text") from exc
-
-
-def _kept(number: str) -> orjson.Fragment:
-    """A number with all its digits, whatever a float would make of them."""
-    return orjson.Fragment(number.encode())
-
-
-def _whole(number: str) -> int | orjson.Fragment:
-    return int(number) if len(number) < 19 else orjson.Fragment(number.encode())
-
-
-def _refused(word: str) -> None:
-    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)

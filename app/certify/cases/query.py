@@ -5,14 +5,14 @@ What a question must find is reckoned from all the records that the server gave 
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
-from app.certify.cases.core import code_of, expect, records_of, wrong
+from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
 from app.certify.cases.values import folded
 from app.certify.client import Exchange, Server
 from app.certify.judge import CASES, Wrong, not_unless
@@ -21,7 +21,6 @@ from app.certify.stage import Record, Stage
 _EARTH_M: Final = 6_371_008.8
 _MOST: Final = 10_000
 _SETTLED_S: Final = 2.1
-Findings = AsyncIterator[Wrong]
 Test = Callable[[Record], bool]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from decimal import Decimal
 from typing import Any, Final
 
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -34,3 +35,8 @@ def folded(text: str) -> str:
     """As a search folds it: width, case, and hiragana for katakana."""
     wide = unicodedata.normalize("NFKC", text).casefold()
     return "".join(chr(ord(sign) - 0x60) if "\u30a1" <= sign <= "\u30f6" else sign for sign in wide)
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON gave a number."""
+    return isinstance(value, int | float | Decimal)

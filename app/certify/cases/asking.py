@@ -1,0 +1,46 @@
+"""What every case does with a server: a page, its records, a refusal, a finding in words."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from app.certify.client import Exchange, Server
+from app.certify.judge import Wrong
+from app.certify.stage import Stage
+
+Findings = AsyncIterator[Wrong]
+
+
+def wrong(exchange: Exchange, expected: str, seen: object) -> Wrong:
+    """A finding whose words are cut to what a person reads."""
+    return Wrong(exchange, expected, str(seen)[:500])
+
+
+def code_of(exchange: Exchange) -> str:
+    """The status and the code of a refusal, as it is compared."""
+    return f"{exchange.status} {exchange.member('code')}"
+
+
+def expect(exchange: Exchange, status: int, code: str) -> Iterator[Wrong]:
+    """That it was refused so."""
+    if code_of(exchange) != f"{status} {code}":
+        yield wrong(exchange, f"{status} with code {code}", code_of(exchange))
+
+
+async def one_page(server: Server, stage: Stage, **query: Any) -> Exchange:
+    """A page of records."""
+    return await server.get(stage.path, query)
+
+
+def records_of(page: Exchange) -> list[Any]:
+    """The records of a page, none where it holds none."""
+    records = page.member("records")
+    return records if isinstance(records, list) else []
+
+
+async def refusals(server: Server, stage: Stage) -> list[Exchange]:
+    """Refusals of several sorts, each of which the other rules look at."""
+    return [
+        await server.get(stage.path, {"limit": "0"}),
+        await server.get("/v1/datasets/no-such-dataset-here/records"),
+        await server.get(stage.path, {"cursor": "?"}),
+    ]

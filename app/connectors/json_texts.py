@@ -1,0 +1,65 @@
+"""JSON as sources write it: a number keeps its digits, and text that is not what it says is refused."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+
+from app.connectors.errors import SourceBroken
+from app.formats.individual_number import holds_number
+from app.kit.outbound import Streamed
+
+# RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
+_CHARSETS: Final = {
+    "utf-8": "utf-8-sig", "utf8": "utf-8-sig", "us-ascii": "ascii", "shift_jis": "cp932",
+    "windows-31j": "cp932", "cp932": "cp932", "sjis": "cp932", "euc-jp": "euc_jp",
+}  # fmt: skip
+_SAFE_DIGITS: Final = 19  # from so many on an integer is kept as it is written
+
+
+def _refused(word: str) -> None:
+    raise ValueError(word)  # NaN and Infinity are no JSON (RFC 8259, 6)
+
+
+def _kept(number: str) -> orjson.Fragment:
+    return orjson.Fragment(number.encode())
+
+
+def _whole_kept(number: str) -> int | orjson.Fragment:
+    return int(number) if len(number) < _SAFE_DIGITS else _kept(number)
+
+
+def _whole(number: str) -> int | Decimal:
+    return int(number) if len(number) < _SAFE_DIGITS else Decimal(number)
+
+
+# How numbers are read: written again as they came, reckoned with exactly, or as Python has them.
+KEPT: Final[Mapping[str, Any]] = {
+    "parse_float": _kept, "parse_int": _whole_kept, "parse_constant": _refused,
+}  # fmt: skip
+EXACT: Final[Mapping[str, Any]] = {
+    "parse_float": Decimal, "parse_int": _whole, "parse_constant": _refused,
+}  # fmt: skip
+PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal, "parse_constant": _refused}
+
+
+def parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
+    """The JSON of an answer whose whole body is given. Raises `SourceBroken`."""
+    _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
+    charset = named.partition(";")[0].strip('" ') or "utf-8"
+    codec = _CHARSETS.get(charset)
+    if codec is None:
+        said = "?" if holds_number(charset.encode()) else charset[:20]
+        raise SourceBroken(source=answer.host, at="charset", detail=said)
+    try:
+        text = body.decode(codec)
+    except UnicodeDecodeError as exc:
+        raise SourceBroken(source=answer.host, at="charset", detail=charset) from exc
+    if text.lstrip()[:1] == "<":
+        raise SourceBroken(source=answer.host, at="html")
+    try:
+        return json.loads(text, **numbers)
+    except (ValueError, RecursionError, InvalidOperation) as exc:
+        raise SourceBroken(source=answer.host, at="format", detail="JSON") from exc
