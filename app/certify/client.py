@@ -90,6 +90,7 @@ class Server:
     base: str
     http: httpx.AsyncClient
     per_second: float = 20.0
+    settle_seconds: float = 1.2  # until what was written before the run is past, at whole seconds
     asked: int = 0
     last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
     _next_at: float = 0.0
