@@ -3,12 +3,12 @@
 Says nothing of findings and judges no caller; commits nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -136,33 +136,57 @@ async def _check(
     session: AsyncSession, organization_id: str, said: Description, own: UUID | None
 ) -> None:
     """A dataset has one source of truth, and the proof of an export is a load of one's own."""
-    faults: list[Fault] = []
-    for number, dataset_id in enumerate(said.datasets):
-        at = f"/description/datasets/{number}"
-        dataset = await session.get(Dataset, dataset_id)
-        if dataset is None or not await _is_of(session, dataset.publisher_id, organization_id):
-            faults.append(_not_yours(at, "dataset"))
-            continue
-        claims = select(System.name).where(System.description.contains({"datasets": [dataset_id]}))
-        if own is not None:
-            claims = claims.where(System.id != own)
-        other = await session.scalar(claims.limit(1))
-        if other is not None:
-            faults.append(_claimed(at, other))
+    faults = await _wrong_datasets(session, organization_id, said.datasets, own)
     if said.export and said.export.run:
         run = await session.get(Run, said.export.run)
         dataset = await session.get(Dataset, run.dataset_id) if run else None
-        if dataset is None or not await _is_of(session, dataset.publisher_id, organization_id):
+        publishers = {dataset.publisher_id} if dataset is not None else set()
+        if not await _in_line(session, organization_id, publishers):
             faults.append(_not_yours("/description/export/run", "run"))
     if faults:
         raise SystemInvalid(faults=faults)
 
 
-async def _is_of(session: AsyncSession, publisher_id: str, organization_id: str) -> bool:
-    """Whether one of the two is, or is above, the other."""
-    lines = await session.execute(select(func.line_of(publisher_id), func.line_of(organization_id)))
-    above_publisher, above_organization = lines.one()
-    return organization_id in above_publisher or publisher_id in above_organization
+async def _wrong_datasets(
+    session: AsyncSession, organization_id: str, named: Sequence[str], own: UUID | None
+) -> list[Fault]:
+    """Those that are another's, or whose source of truth is another system."""
+    # Locked in one order: of two systems that claim a dataset at once the later one is told.
+    asked = select(Dataset).where(Dataset.id.in_(named)).order_by(Dataset.id)
+    found = (await session.scalars(asked.with_for_update(key_share=True))).all()
+    publishers = {each.id: each.publisher_id for each in found}
+    ours = await _in_line(session, organization_id, set(publishers.values()))
+    claimed = await _claims(session, named, own)
+    faults = []
+    for number, dataset_id in enumerate(named):
+        at = f"/description/datasets/{number}"
+        if publishers.get(dataset_id) not in ours:
+            faults.append(_not_yours(at, "dataset"))
+        elif dataset_id in claimed:
+            faults.append(_claimed(at, claimed[dataset_id]))
+    return faults
+
+
+async def _claims(session: AsyncSession, named: Sequence[str], own: UUID | None) -> dict[str, str]:
+    """The other systems' names, by the datasets that they say to be the source of truth of."""
+    said = System.description["datasets"]
+    others = select(System.name, said).where(said.has_any(cast(list(named), ARRAY(Text))))
+    if own is not None:
+        others = others.where(System.id != own)
+    return {each: name for name, datasets in await session.execute(others) for each in datasets}
+
+
+async def _in_line(
+    session: AsyncSession, organization_id: str, publishers: Collection[str]
+) -> frozenset[str]:
+    """Those publishers that are the organisation, or above or below it."""
+    line = func.line_of(Organization.id)
+    asked = select(Organization.id, line).where(Organization.id.in_({organization_id, *publishers}))
+    lines = {row[0]: row[1] for row in await session.execute(asked)}
+    return frozenset(
+        each for each in publishers
+        if organization_id in lines[each] or each in lines[organization_id]
+    )  # fmt: skip
 
 
 def _not_yours(at: str, code: str) -> Fault:
@@ -186,8 +210,8 @@ def _claimed(at: str, other: str) -> Fault:
     )  # fmt: skip
 
 
-async def _note(session: AsyncSession, event: Event, system: System, **more: Any) -> None:
+async def _note(session: AsyncSession, event: Event, system: System) -> None:
     await log.append(
         session, event, system=str(system.id), organization=system.organization_id,
-        revision=system.revision, **more, by=system.changed_by,
+        revision=system.revision, by=system.changed_by,
     )  # fmt: skip

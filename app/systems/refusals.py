@@ -30,15 +30,6 @@ class SystemChanged(AppError):
     en = "The system {id} is at revision {now}, not {given}. Read it again and repeat your change."
 
 
-class NotDiagnosed(AppError):
-    """A karte of lock-in stands on a diagnosis."""
-
-    kind = Kind.NOT_FOUND
-    code = "system_not_diagnosed"
-    ja = "システム {id} は未診断です。POST /v1/systems/{id}/diagnoses で診断してください。"
-    en = "The system {id} was never diagnosed. POST /v1/systems/{id}/diagnoses does it."
-
-
 class WeightsInvalid(AppError):
     """The weights are not those of all parts, or do not make 100."""
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import secrets
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from app.models.parties import Role
@@ -120,6 +122,45 @@ async def test_what_cannot_be_is_named(world: World, wrong: dict[str, Any], wher
 
     assert answer.status_code == 422
     assert where in [each["pointer"] for each in answer.json()["errors"]]
+
+
+async def test_of_two_systems_that_claim_a_dataset_at_once_one_is_its_source(world: World) -> None:
+    dataset, own = await stocked(world, []), await acting(world, KENKO, Role.STEWARD)
+
+    async def claim(name: str) -> int:
+        told = {"name": name, "function": function(), "datasets": [dataset]}
+        answer = await world.client.post(SYSTEMS, json={"description": told}, headers=own)
+        return answer.status_code
+
+    answers = await asyncio.gather(*(claim(f"正本{number}") for number in range(6)))
+
+    assert sorted(answers) == [201, 422, 422, 422, 422, 422]
+
+
+async def test_a_workbook_is_read_as_a_sheet_is(
+    world: World, database_url: str, tmp_path: Path
+) -> None:
+    book, named = openpyxl.Workbook(), function()
+    assert book.active is not None
+    book.active.append(["システム名", "機能", "組織", "費用", "契約開始日", "契約更新回数"])
+    book.active.append(
+        ["予約", named, SAKAI, "2019=100\n2020=5 revision 様式改訂", date(2016, 4, 1), 2]
+    )
+    book.active.append([None] * 6)
+    book.save(tmp_path / "台帳.xlsx")
+    home = Home(tmp_path, 1, database_url)
+
+    done = await asyncio.to_thread(home.run, "system", "import", str(tmp_path / "台帳.xlsx"))
+
+    assert done.returncode == 0, done.stderr
+    own = await acting(world, SAKAI, Role.STEWARD)
+    listed = await world.client.get(SYSTEMS, params={"function": named}, headers=own)
+    (system,) = listed.json()["items"]
+    assert system["description"]["contract"] == {"since": "2016-04-01", "renewals": 2}
+    assert system["description"]["costs"] == [
+        {"year": 2019, "yen": 100},
+        {"year": 2020, "yen": 5, "kind": "revision", "note": "様式改訂"},
+    ]
 
 
 async def test_a_place_passed_over_in_silence_is_a_finding_until_it_is_explained(

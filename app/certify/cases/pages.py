@@ -1,5 +1,7 @@
 """Cases of the class `core`: limits, next links, cursors, orders, parameters and versions."""
 
+from urllib.parse import parse_qs, urlsplit
+
 from app.certify.cases.asking import Findings, expect, one_page, records_of, wrong
 from app.certify.client import Server
 from app.certify.judge import CASES, not_unless
@@ -61,8 +63,6 @@ async def cursors_are_of_one_question(server: Server, stage: Stage) -> Findings:
 
 
 def _cursor_in(href: str | None) -> str | None:
-    from urllib.parse import parse_qs, urlsplit  # noqa: PLC0415 - of this one case
-
     return parse_qs(urlsplit(href or "").query).get("cursor", [None])[0]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
-from app.certify.cases.values import folded
+from app.certify.cases.values import cased, folded
 from app.certify.client import Exchange, Server
 from app.certify.judge import CASES, Wrong, not_unless
 from app.certify.stage import Record, Stage
@@ -97,14 +97,8 @@ def _texts(stage: Stage) -> list[tuple[str, Test]]:
         (f"{name} LIKE {_quoted(start + '%')}", lambda each: str(each.get(name) or "").startswith(start)),
         (f"{name} IN ({_quoted(value)}, 'no such value')", lambda each: each.get(name) == value),
         (f"CASEI({name}) = CASEI({_quoted(value)})",
-         lambda each: each.get(name) is not None and _case(each[name]) == _case(value)),
+         lambda each: each.get(name) is not None and cased(each[name]) == cased(value)),
     ]  # fmt: skip
-
-
-def _case(text: str) -> str:
-    import unicodedata  # noqa: PLC0415 - of this one rule
-
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _numbers(stage: Stage) -> list[tuple[str, Test]]:

@@ -31,9 +31,14 @@ def is_code(value: Any) -> bool:
     )  # fmt: skip
 
 
+def cased(text: str) -> str:
+    """As CASEI folds it: case and width."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def folded(text: str) -> str:
     """As a search folds it: width, case, and hiragana for katakana."""
-    wide = unicodedata.normalize("NFKC", text).casefold()
+    wide = cased(text)
     return "".join(chr(ord(sign) - 0x60) if "\u30a1" <= sign <= "\u30f6" else sign for sign in wide)
 
 
