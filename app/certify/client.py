@@ -85,12 +85,18 @@ class Exchange:
 
 @dataclass(slots=True)
 class Server:
-    """The server that is judged. `base` is the address before `/v1`."""
+    """The server that is judged. `base` is the address before `/v1`.
+
+    `token`: an access token that goes with each request but those that say otherwise. `prefix`: with
+    what the keys of all that the judge writes begin; without one it writes nothing.
+    """
 
     base: str
     http: httpx.AsyncClient
     per_second: float = 20.0
     settle_seconds: float = 1.2  # until what was written before the run is past, at whole seconds
+    token: str | None = field(default=None, repr=False)
+    prefix: str | None = None
     asked: int = 0
     last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
     _next_at: float = 0.0
@@ -111,7 +117,11 @@ class Server:
     async def send(
         self, method: str, url: str, sent: Mapping[str, str], given: bytes = b""
     ) -> Exchange:
-        """One request. Raises `NoAnswer`."""
+        """One request, with the token unless `sent` has an `Authorization`; an empty one is not sent.
+
+        Raises `NoAnswer`.
+        """
+        sent = self._authorised(sent)
         await self._wait()
         self.asked += 1
         told: dict[str, Any] = {"method": method, "url": url, "sent": sent, "given": given}
@@ -124,6 +134,14 @@ class Server:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             error = f"{type(exc).__name__}: {exc}"[:500]
         raise NoAnswer(Exchange(**told, error=error))
+
+    def _authorised(self, sent: Mapping[str, str]) -> Mapping[str, str]:
+        told = {name.lower(): value for name, value in sent.items()}
+        if self.token is not None:
+            told = {"authorization": f"Bearer {self.token}", **told}
+        return {
+            name: value for name, value in told.items() if (name, value) != ("authorization", "")
+        }
 
     async def _answer(self, told: Mapping[str, Any]) -> Exchange:
         asking = self.http.stream(

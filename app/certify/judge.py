@@ -6,6 +6,7 @@ A rule is kept, broken, or not shown: where the server's data gave no occasion, 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib import import_module
 from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
@@ -17,7 +18,12 @@ _GIVE_UP_AFTER: Final = 3  # cases in a row without any answer
 _MOST_A_RULE: Final = 5  # findings that are shown
 
 
-JUDGED: Final = ("core", "query")  # of which there are cases
+# The rooms of `app.certify.cases` that hold the cases of a class; a class without one is not judged.
+_ROOMS: Final[Mapping[str, Sequence[str]]] = {
+    "core": ("caches", "codes", "errors", "pages", "schema"),
+    "query": ("query",),
+}
+JUDGED: Final = tuple(_ROOMS)
 
 
 class ClassNotJudged(AppError):
@@ -124,19 +130,12 @@ async def judge(
 
     Raises `ClassUnknown`, `ClassNotJudged`, and `NoAnswer` where the server cannot be asked at all.
     """
-    from app.certify.cases import (  # noqa: F401, PLC0415 - they make themselves known
-        caches,
-        codes,
-        errors,
-        pages,
-        query,
-        schema,
-    )
-
     wanted = standard.checked(classes)
     for name in wanted:
         if name not in JUDGED:
             raise ClassNotJudged(name=name, known=", ".join(JUDGED))
+        for room in _ROOMS[name]:
+            import_module(f"app.certify.cases.{room}")  # its cases make themselves known
     rules = [
         each for each in standard.document.root["x-rules"]
         if each["class"] in wanted and (only is None or each["id"] in only)

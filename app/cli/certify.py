@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,7 +15,7 @@ _NOT_PASSED: Final = 4
 _UNREACHABLE: Final = 1
 
 
-def certify(
+def certify(  # noqa: PLR0913, PLR0917 - one option each
     url: Annotated[str, typer.Argument(metavar="URL", help="The address before /v1")],
     classes: Annotated[
         str, typer.Option("--class", help="Conformance classes, parted by commas")
@@ -27,6 +27,13 @@ def certify(
     output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     seed: Annotated[int, typer.Option(help="The same seed asks the same")] = 0,
     per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second")] = 20.0,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="An access token of the sandbox"),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--sandbox-prefix", help="Keys of what may be written begin so")
+    ] = None,
 ) -> None:
     """Judge a server; exit 4 if a rule is broken. サーバの適合を試験する。"""
     from app.certify import reports  # noqa: PLC0415
@@ -36,7 +43,9 @@ def certify(
         raise typer.BadParameter(", ".join(reports.FORMS), param_hint="--format")
     wanted = [name.strip() for name in classes.split(",") if name.strip()]
     try:
-        report = asyncio.run(_judged(url, wanted, dataset, seed, per_second))
+        token = token_file.read_text("utf-8").strip() if token_file else None
+        lent = {"token": token, "prefix": prefix, "per_second": per_second}
+        report = asyncio.run(_judged(url, wanted, dataset, seed, lent))
     except NoAnswer as none:
         error = none.exchange.error
         note(f"判定できません（{error}）。\n  {none.exchange.curl()}",
@@ -53,7 +62,7 @@ def certify(
 
 
 async def _judged(
-    url: str, classes: list[str], dataset: str | None, seed: int, per_second: float
+    url: str, classes: list[str], dataset: str | None, seed: int, lent: dict[str, Any]
 ) -> "Report":
     import httpx  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
@@ -70,7 +79,7 @@ async def _judged(
             progress.update(bar, completed=done, total=of)
 
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as http:
-            server = Server(url, http, per_second)
+            server = Server(url, http, **lent)
             return await judge(
                 server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen
             )
