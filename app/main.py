@@ -5,80 +5,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app import doors
 from app.agents.desk import Desk
 from app.agents.relay import Relays
-from app.api import (
-    access_requests,
-    agent_side,
-    agents,
-    aggregate,
-    agreements,
-    alert_channels,
-    alert_rules,
-    certified,
-    changes,
-    citizen_providers,
-    client_keys,
-    clients,
-    conformance,
-    connectors,
-    consents,
-    datasets,
-    decisions,
-    files,
-    findings,
-    groups,
-    identity_providers,
-    invitations,
-    keys,
-    log,
-    log_proofs,
-    me,
-    my_datasets,
-    needs,
-    notifications,
-    onboarding,
-    openid,
-    operations,
-    organizations,
-    parameters,
-    profile_tools,
-    profiles,
-    quality,
-    quotas,
-    records,
-    registrations,
-    repairs,
-    resumable,
-    subjects,
-    system_reports,
-    systems,
-    terms,
-    uploads,
-    usage,
-    users,
-    versions,
-    views,
-    writing,
-)
-from app.api.access import count_request
-from app.api.ckan import door as ckan
-from app.api.docs import router as docs_router
 from app.api.entrance import Entrance
 from app.api.envelope import Envelope, Traffic
 from app.api.handlers import install
 from app.api.number_guard import NumberGuard
-from app.api.oauth import router as oauth_router
-from app.api.ogc import doors as ogc
-from app.api.opendata import descriptions, harvests
 from app.api.operations import Metrics
 from app.api.other_origins import let_pages_ask
-from app.api.records_described import describe_records
 from app.api.state import Platform
-from app.api.token_status import router as token_status_router
 from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.cosignatures import witnesses_of
 from app.audit.log import Log
@@ -124,98 +63,12 @@ from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
 from app.parties.quotas import Quotas, load_quotas
 from app.policy.assurance import Level
-from app.portal import (
-    account,
-    authorize,
-    citizen_consent,
-    citizens,
-    conformance_reports,
-    federation,
-    karte,
-    my_consent,
-    my_page,
-    set_up,
-    sign_in,
-    standard,
-)
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (
-    oauth_router,
-    token_status_router,
-    client_keys.router,
-    openid.router,
-    keys.router,
-    datasets.router,
-    uploads.router,
-    resumable.router,
-    connectors.kinds_router,
-    connectors.router,
-    notifications.router,
-    agents.router,
-    agent_side.router,
-    versions.router,
-    views.router,
-    consents.router,
-    files.router,
-    changes.router,
-    writing.router,
-    profiles.router,
-    profile_tools.router,
-    quality.router,
-    repairs.router,
-    needs.router,
-    organizations.router,
-    clients.router,
-    identity_providers.router,
-    citizen_providers.router,
-    users.router,
-    invitations.router,
-    registrations.router,
-    terms.router,
-    quotas.router,
-    subjects.router,
-    groups.router,
-    onboarding.router,
-    descriptions.router,
-    ckan.router,
-    harvests.router,
-    access_requests.router,
-    agreements.router,
-    decisions.router,
-    my_datasets.router,
-    me.router,
-    findings.router,
-    alert_channels.router,
-    systems.router,
-    system_reports.router,
-    karte.router,
-    conformance.router,
-    conformance_reports.router,
-    certified.router,
-    standard.router,
-    alert_rules.router,
-    log.router,
-    usage.router,
-    usage.own_router,
-    log.readers_router,
-    log_proofs.router,
-    operations.router,
-    docs_router,
-    federation.router,
-    sign_in.router,
-    set_up.router,
-    account.router,
-    authorize.router,
-    citizens.router,
-    citizen_consent.router,
-    my_consent.router,
-    my_page.router,
-)
 _SHARE_OF_AGGREGATES: Final = 4  # of the room for answers
 _DESCRIPTION: Final = """\
 都市OS・広域データ連携基盤。自治体のデータセットを、OAuthのスコープと利用協定のもとで仲介します。
@@ -412,7 +265,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(count_request), Depends(parameters.refuse_unknown_parameters)],
+        dependencies=doors.AT_EACH,
         redirect_slashes=False,
         # Looked up in the environment at each request otherwise; the figures are Prometheus's.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -422,12 +275,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
     if settings.zone == "internet":
         let_pages_ask(app)
     app.add_middleware(Envelope, traffic=traffic, issuer=settings.issuer)
-    app.router.routes.extend(records.ROUTES)  # first: the hottest path is matched at once
-    ogc.mount(app)
-    app.router.routes.extend(aggregate.ROUTES)
-    for router in ROUTERS:
-        app.include_router(router)
-    describe_records(app)
+    doors.mount(app)
     return app
 
 

@@ -1,9 +1,11 @@
 """Servers that are there in a moment: forked, as processes of their own, from one that has read the
-code before. For whoever kills many."""
+code before. For whoever kills many, and for commands."""
 
 import multiprocessing
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -44,12 +46,41 @@ class Child:
         self._process.join(timeout)
 
 
-def _run(words: list[str], environment: dict[str, str], said: Path) -> None:
+def done(
+    words: list[str], environment: Mapping[str, str], *, told: str | None, patience_s: float
+) -> subprocess.CompletedProcess[str]:
+    """What a command says and how it ends, as `subprocess.run` gives it: without the second that a
+    new Python takes to read the code. `environment` is all that it finds there."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, said, noted = (Path(folder) / name for name in ("given", "said", "noted"))
+        given.write_text(told or "", "utf-8")
+        process = _MOTHER.Process(
+            target=_run,
+            args=(words, dict(environment), said),
+            kwargs={"noted": noted, "given": given},
+        )
+        process.start()
+        process.join(patience_s)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(words, patience_s)
+        out, error = (each.read_text("utf-8", "replace") for each in (said, noted))
+        return subprocess.CompletedProcess(words, process.exitcode, out, error)
+
+
+def _run(
+    words: list[str], environment: dict[str, str], said: Path, *,
+    noted: Path | None = None, given: Path | None = None,
+) -> None:  # fmt: skip
+    if given is not None:
+        os.environ.clear()
+        os.dup2(os.open(given, os.O_RDONLY), 0)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as it lives
     os.environ.update(environment)
-    with said.open("ab") as log:
+    with said.open("ab") as log, (noted or said).open("ab") as notes:
         os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    sys.argv = ["urbanos", *words]
+        os.dup2(notes.fileno(), 2)
+    sys.argv = [str(Path(sys.executable).with_name("urbanos")), *words]
     from app.cli.main import main  # noqa: PLC0415 - in the child alone
 
     main()

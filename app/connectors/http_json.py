@@ -162,7 +162,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
                               selection.paging.size_parameter: str(size)})  # fmt: skip
             skip = 0
         is_one = isinstance(selection.paging, OnePage)
-        page = await self._asked(url, selection.rows, known if is_one else None, _LIVE)
+        page = await self._asked(url, selection.rows, known if is_one else None, is_live=True)
         if page is None:
             yield None
             return
@@ -195,7 +195,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
             if onward == url or not is_same_origin(onward, self.settings.base):
                 raise SourceBroken(source=host_of(url), at="redirect")
             url = onward
-            found = await self._asked(url, selection.rows, None, _LIVE)
+            found = await self._asked(url, selection.rows, None, is_live=True)
             if found is None:
                 break
             page = found
@@ -290,10 +290,10 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         return None
 
     async def _asked(
-        self, url: str, rows: str | None, known: Known | None, bounds: Bounds = _PAGE
+        self, url: str, rows: str | None, known: Known | None, *, is_live: bool = False
     ) -> Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        is_live = bounds is _LIVE
+        bounds = _LIVE if is_live else _PAGE
         async with self._web.get(url, bounds=bounds, headers=headers, is_quick=is_live) as answer:
             if answer.status == 304:
                 return None

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests import nursery
 from tests.database import REPO
 
 pytestmark = pytest.mark.long
@@ -50,10 +51,8 @@ class Home:
     def run(
         self, *words: str, told: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*URBANOS, *words], env={**self.environment, **environment}, cwd=REPO, input=told,
-            capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
-        )  # fmt: skip
+        all_of_it = {**self.environment, **environment}
+        return nursery.done(list(words), all_of_it, told=told, patience_s=_PATIENCE_S)
 
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Start a serving command and wait for its first answer."""
@@ -112,9 +111,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         left.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def demo(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
-    """The demo, running; stopped as Ctrl-C does."""
+    """The demo, running for the tests that leave it running; stopped as Ctrl-C does."""
     process = home.start("demo")
     yield process
     if process.poll() is None:
@@ -162,49 +161,6 @@ def test_private_keys_are_for_their_owner_alone(home: Home) -> None:
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
-def test_ctrl_c_stops_everything(home: Home) -> None:
-    process = home.start("demo")
-    assert home.workers()
-
-    process.send_signal(signal.SIGINT)
-
-    assert process.wait(20) == 0
-    assert home.workers() == []
-    assert home.postmasters() == []
-    assert "Traceback" not in home.said
-
-
-def test_what_was_acknowledged_survives_kill_and_the_next_start_is_quick(
-    home: Home, tmp_path: Path
-) -> None:
-    process = home.start("demo")
-    file = tmp_path / "架空.csv"
-    file.write_text("管理番号,品名,数量\nZ1,架空,1\n", "utf-8")
-    acknowledged = json.loads(
-        home.run("load", str(file), "--dataset", "demo-stock", "--json").stdout
-    )
-    process.kill()
-    process.wait()
-    give_up_at = time.monotonic() + 15
-    while home.workers() and time.monotonic() < give_up_at:
-        time.sleep(0.1)
-    orphans = home.workers()
-
-    began = time.monotonic()
-    again = home.start("demo")
-    took_s = time.monotonic() - began
-    shown = json.loads(home.run("dataset", "show", "demo-stock", "--json").stdout)
-    organizations = json.loads(home.run("org", "list", "--json").stdout)
-    again.send_signal(signal.SIGTERM)
-
-    assert orphans == []
-    assert acknowledged["state"] in ("queued", "running", "ok")
-    assert took_s < 60  # 1.2 s alone on two cores; other work may go on beside a test
-    assert shown["current_version"] == 1
-    assert len(organizations) > 44
-    assert again.wait(20) == 0
-
-
 def test_a_worker_that_dies_is_replaced(home: Home, demo: "subprocess.Popen[bytes]") -> None:
     (first,) = home.workers()
 
@@ -217,18 +173,6 @@ def test_a_worker_that_dies_is_replaced(home: Home, demo: "subprocess.Popen[byte
             return
         time.sleep(0.05)
     raise AssertionError("no new worker")
-
-
-def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
-    process = home.start("serve", "--no-worker")
-    (postmaster, *_) = (each for each in home.postmasters())
-
-    postmaster.send_signal(signal.SIGKILL)
-
-    assert process.wait(30) == 3
-    assert "[embedded_database_ended]" in home.said.splitlines()[-1]
-    assert "Traceback" not in home.said
-    assert home.said.count("live.lost") <= 1
 
 
 def test_a_taken_port_is_told_in_words(home: Home, demo: "subprocess.Popen[bytes]") -> None:
@@ -353,3 +297,61 @@ def test_the_figures_tell_what_waits_for_a_worker(
     for name in ("jobs_waiting", "files_waiting", "files_failed", "words_waiting"):
         assert float(figures[f"urbanos_{name}"]) >= 0, name
     assert figures["urbanos_files_overdue"] == "0.0"
+
+
+# From here on nobody is served by the demo above.
+
+
+def test_ctrl_c_stops_everything(home: Home, demo: "subprocess.Popen[bytes]") -> None:
+    assert home.workers()
+
+    demo.send_signal(signal.SIGINT)
+
+    assert demo.wait(20) == 0
+    assert home.workers() == []
+    assert home.postmasters() == []
+    assert "Traceback" not in home.said
+
+
+def test_what_was_acknowledged_survives_kill_and_the_next_start_is_quick(
+    home: Home, tmp_path: Path
+) -> None:
+    process = home.start("demo")
+    file = tmp_path / "架空.csv"
+    file.write_text("管理番号,品名,数量\nZ1,架空,1\n", "utf-8")
+    acknowledged = json.loads(
+        home.run("load", str(file), "--dataset", "demo-stock", "--json").stdout
+    )
+    before = json.loads(home.run("dataset", "show", "demo-stock", "--json").stdout)
+    process.kill()
+    process.wait()
+    give_up_at = time.monotonic() + 15
+    while home.workers() and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+    orphans = home.workers()
+
+    began = time.monotonic()
+    again = home.start("demo")
+    took_s = time.monotonic() - began
+    shown = json.loads(home.run("dataset", "show", "demo-stock", "--json").stdout)
+    organizations = json.loads(home.run("org", "list", "--json").stdout)
+    again.send_signal(signal.SIGTERM)
+
+    assert orphans == []
+    assert acknowledged["state"] in ("queued", "running", "ok")
+    assert took_s < 60  # 1.2 s alone on two cores; other work may go on beside a test
+    assert shown["current_version"] == before["current_version"] is not None
+    assert len(organizations) > 44
+    assert again.wait(20) == 0
+
+
+def test_serving_ends_when_its_embedded_database_is_killed(home: Home) -> None:
+    process = home.start("serve", "--no-worker")
+    (postmaster, *_) = (each for each in home.postmasters())
+
+    postmaster.send_signal(signal.SIGKILL)
+
+    assert process.wait(30) == 3
+    assert "[embedded_database_ended]" in home.said.splitlines()[-1]
+    assert "Traceback" not in home.said
+    assert home.said.count("live.lost") <= 1
