@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What a virtual environment depends on; a stamp is older when one of them changed.
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help venv demo test check bench soak openapi clean
+.PHONY: help venv demo test check types imports tools bench soak openapi clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,11 +26,17 @@ venv: .venv/.installed-dev
 check: .venv/.installed-dev
 	@echo "== ruff format" && $(BIN)/ruff format --check .
 	@echo "== ruff check" && $(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j2 types imports
+
+types: .venv/.installed-dev
 	@echo "== mypy" && $(BIN)/mypy
+
+imports: .venv/.installed-dev
 	@echo "== lint-imports" && $(BIN)/lint-imports
 	@echo "== openapi drift" && $(BIN)/urbanos openapi --check
 
-test: check
+# What the tests need beside Python; installed while the types are checked.
+tools:
 	@command -v npm >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; \
 	  then apt-get install -y -qq --no-install-recommends nodejs npm; \
@@ -56,6 +62,9 @@ test: check
 	  then apt-get install -y -qq --no-install-recommends iproute2; \
 	  else echo "make test needs ip, and to be root: apt install iproute2 (Debian)" >&2; exit 1; \
 	  fi; }
+
+test: .venv/.installed-dev
+	@$(MAKE) --no-print-directory -j2 check tools
 	# One more than cores: many tests wait for a process or a database.
 	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile --no-loadscope-reorder
 

@@ -17,7 +17,7 @@ LARGEST: Final = 16 * 1024 * 1024
 _LONGEST_CHAIN: Final = 50
 _DEEPEST: Final = 200
 _MOST_EVENTS: Final = 4_000_000
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where there is one: 8 x faster
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 Node = Any
 
@@ -105,7 +105,7 @@ def _parsed(text: bytes) -> Any:
         pass
     try:
         _check_depth(text)
-        return yaml.load(text, Loader=_LOADER)  # noqa: S506 - the safe loader, or the same in C
+        return yaml.load(text, Loader=LOADER)  # noqa: S506 - the safe loader, or the same in C
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as exc:
         why = str(getattr(exc, "problem", None) or type(exc).__name__)[:200]
         raise DocumentUnreadable(why=why, why_ja=why) from None
@@ -114,7 +114,7 @@ def _parsed(text: bytes) -> Any:
 def _check_depth(text: bytes) -> None:
     """The loader in C calls itself for each level, and falls out of its stack."""
     depth = 0
-    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    for number, event in enumerate(yaml.parse(text, Loader=LOADER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -35,7 +35,7 @@ def document_text() -> str:
 def _without_anchors() -> type:
     import yaml  # noqa: PLC0415
 
-    class Plain(yaml.SafeDumper):  # type: ignore[misc]
+    class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         """Writes shared parts out: an anchor would make a small change look large."""
 
         def ignore_aliases(self, data: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from app.certify.document import Document, DocumentUnreadable
+from app.certify.document import LOADER, Document, DocumentUnreadable
 from app.certify.lint import STANDARD, ClassUnknown, Standard, lint
 from tests.cli.test_demo import Home
 
@@ -22,7 +22,7 @@ Change = Callable[[dict[str, Any]], None]
 
 def told() -> dict[str, Any]:
     """The standard as a document without shared parts: a change is of one place alone."""
-    loaded: dict[str, Any] = yaml.safe_load(STANDARD.read_text("utf-8"))
+    loaded: dict[str, Any] = yaml.load(STANDARD.read_text("utf-8"), LOADER)
     return copy.deepcopy(json.loads(json.dumps(loaded)))
 
 

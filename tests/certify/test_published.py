@@ -10,12 +10,12 @@ import orjson
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from app.certify.document import Document
+from app.certify.document import LOADER, Document
 from app.certify.lint import STANDARD, Standard, lint
 
 RELEASED = sorted((STANDARD.parent / "released").glob("linkage-*.yaml"))
 TEXT = STANDARD.read_text("utf-8")
-DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT)
+DOCUMENT: dict[str, Any] = yaml.load(TEXT, LOADER)
 
 
 def test_there_is_a_release_to_be_compared_with() -> None:

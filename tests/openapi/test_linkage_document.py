@@ -11,6 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from schemathesis.specs.openapi import definitions
 
+from app.certify.document import LOADER
 from app.policy.verdicts import Reason
 from app.query.fields import FieldType, Visibility
 from app.query.params import DEFAULT_LIMIT, MOST_RADIUS_METRES, MOST_ROWS
@@ -41,7 +42,7 @@ OPERATIONS: Final = {
 }
 
 
-class _OnceOnly(yaml.SafeLoader):  # type: ignore[misc]
+class _OnceOnly(LOADER):  # type: ignore[misc]
     """PyYAML keeps the last of two equal keys in silence: a response could be lost that way."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

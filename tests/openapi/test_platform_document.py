@@ -24,6 +24,7 @@ from sqlalchemy import delete
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs, streams
+from app.certify.document import LOADER
 from app.certify.judge import Report
 from app.certify.kept import packed
 from app.cli.openapi import document_text
@@ -50,7 +51,7 @@ from tests.subjects.consenting import register
 from tests.world import KENKO, SAKAI, Party, World
 
 PATH: Final = Path(__file__).parents[2] / "openapi" / "platform-v1.yaml"
-DOCUMENT: Final[dict[str, Any]] = yaml.safe_load(PATH.read_text("utf-8"))
+DOCUMENT: Final[dict[str, Any]] = yaml.load(PATH.read_text("utf-8"), LOADER)
 OPERATIONS: Final = {
     f"{method.upper()} {path}": operation
     for path, operations in DOCUMENT["paths"].items()
