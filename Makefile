@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What a virtual environment depends on; a stamp is older when one of them changed.
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help venv demo test check types imports tools bench soak openapi clean
+.PHONY: help venv demo test check style types imports tools bench soak openapi clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,10 +23,11 @@ demo: .venv/.installed
 
 venv: .venv/.installed-dev
 
-check: .venv/.installed-dev
+check: style types imports
+
+style: .venv/.installed-dev
 	@echo "== ruff format" && $(BIN)/ruff format --check .
 	@echo "== ruff check" && $(BIN)/ruff check .
-	@$(MAKE) --no-print-directory -j2 types imports
 
 types: .venv/.installed-dev
 	@echo "== mypy" && $(BIN)/mypy
