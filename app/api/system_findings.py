@@ -1,5 +1,5 @@
 """What a change or a diagnosis of a system lets be found, and what it mends. The door's own glue:
-the inventory knows no findings, and findings know no systems."""
+the inventory knows no findings and no certificates, and they know no systems."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -7,11 +7,14 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.conformance import certificates
 from app.findings import findings
 from app.findings.findings import Sighting
 from app.models.findings import Severity
 from app.models.systems import System
+from app.systems import diagnoses, inventory
 from app.systems.description import Description, Hosting
+from app.systems.diagnoses import Scored
 from app.systems.lock_in import Score
 
 SUBJECT: Final = "system"
@@ -47,7 +50,18 @@ async def tell_of_plan(
     )  # fmt: skip
 
 
-async def tell_of_score(session: AsyncSession, system: System, score: Score, *, by: str) -> None:
+async def diagnosed(session: AsyncSession, system: System, *, by: str) -> Scored:
+    """The system as it is found now; a high score opens a finding, a lower one settles it."""
+    named = inventory.said_of(system).services()
+    certified = bool(named and await certificates.in_force(session, named))
+    await diagnoses.diagnose(session, system, certified=certified, by=by)
+    weights = await diagnoses.weights_of(session)
+    newest = (await diagnoses.history_of(session, [system.id], weights, newest=True))[system.id][0]
+    await _tell_of_score(session, system, newest.score, by=by)
+    return newest
+
+
+async def _tell_of_score(session: AsyncSession, system: System, score: Score, *, by: str) -> None:
     """A score that is high is a finding, with where to begin."""
     if score.score < HIGH:
         await findings.settle(session, LOCKED_IN, SUBJECT, str(system.id), by=by)

@@ -1,8 +1,8 @@
 """What the inventory shows over all systems: lock-in, duplicates, and the migration board."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
 from app.api.problem import problems
@@ -14,10 +14,12 @@ from app.api.system_shapes import (
     DuplicateDecisionOut,
     DuplicateGroupOut,
     LockInOut,
+    SimilarDatasetOut,
     WeightsIn,
     WeightsOut,
 )
 from app.api.systems import brief
+from app.catalogue.similar import Similar, similar_to
 from app.models.systems import DuplicateDecision
 from app.systems import board, diagnoses, duplicates, inventory
 from app.systems.board import Cell, Row
@@ -27,6 +29,7 @@ from app.systems.inventory import Wanted
 from app.systems.refusals import NoSuchGroup
 
 router = APIRouter(prefix="/v1", tags=["Systems"], max_body_size=LONGEST_BODY)
+DatasetNamed = Annotated[str, Query(max_length=63, description="the id of a dataset")]
 
 
 @router.get(
@@ -87,6 +90,18 @@ async def decide_duplicates(
     return await duplicates.decide(
         session, function, body.members, reason=body.reason, by=caller.client.actor
     )
+
+
+@router.get(
+    "/similar-datasets", response_model=list[SimilarDatasetOut],
+    summary="Datasets that may hold the same", responses=problems(*SCOPED_CODES, "dataset_not_found"),
+)  # fmt: skip
+async def list_similar_datasets(
+    dataset: DatasetNamed, caller: SystemsReader, session: Reading
+) -> list[Similar]:
+    """Public and internal datasets of the same standard layout whose keys or places overlap with
+    those of the one that is named, most shared keys first; at most 50 are compared."""
+    return await similar_to(session, dataset)
 
 
 @router.get(

@@ -128,12 +128,14 @@ class CostOut(OutShape):
 
 
 class DependantOut(OutShape):
-    """Who reads a dataset of the system's under an agreement that stands."""
+    """Who reads a dataset of the system's: under an agreement that stands, or without one."""
 
     dataset: str
     consumer: str
-    agreement: UUID
-    purpose: str
+    agreement: UUID | None = Field(description="null: its reads alone tell of it")
+    purpose: str | None
+    reads: int = Field(description="of the dataset by the consumer, within 90 days")
+    last_read_at: Time | None
 
 
 class KarteFindingOut(OutShape):
@@ -245,6 +247,19 @@ class DuplicateGroupOut(OutShape):
     members: list[SimilarOut]
     reasons: list[LikenessOut]
     decision: DuplicateDecisionOut | None
+
+
+class SimilarDatasetOut(OutShape):
+    """A dataset that may hold the same things. `area` and `keys` are shares, 0 to 1."""
+
+    dataset: str
+    title: str
+    publisher: str
+    layout: str
+    area: float | None = Field(description="of the smaller extent; null: one has no places")
+    keys: float | None = Field(
+        description="of the smaller one's first 1,000 keys; null: the key fields differ"
+    )
 
 
 class CellOut(OutShape):

@@ -18,7 +18,7 @@ from app.api.system_access import (
     owner_of,
     owners_for,
 )
-from app.api.system_findings import SUBJECT, tell_of_plan, tell_of_score
+from app.api.system_findings import SUBJECT, diagnosed, tell_of_plan
 from app.api.system_shapes import (
     DiagnosisOut,
     KarteOut,
@@ -152,11 +152,7 @@ async def diagnose_system(
     """Looks at what is described and proven now, and keeps it; a high score opens a finding."""
     mine, by = await acting_for(session, caller), caller.client.actor
     system = await inventory.get(session, system_id, mine, lock=True)
-    await diagnoses.diagnose(session, system, by=by)
-    weights = await diagnoses.weights_of(session)
-    newest = (await diagnoses.history_of(session, [system.id], weights, newest=True))[system.id][0]
-    await tell_of_score(session, system, newest.score, by=by)
-    return newest
+    return await diagnosed(session, system, by=by)
 
 
 @router.get(

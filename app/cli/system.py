@@ -89,15 +89,12 @@ def diagnose(system: Id, as_json: Json = False) -> None:
     """Diagnose a system and show its lock-in score. システムを診断する。"""
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.systems import diagnoses, inventory  # noqa: PLC0415
+        from app.api.system_findings import diagnosed  # noqa: PLC0415
+        from app.systems import inventory  # noqa: PLC0415
 
         async with shell.database.writing() as session:
             found = await inventory.get(session, system, None, lock=True)
-            await diagnoses.diagnose(session, found, by=shell.by)
-            weights = await diagnoses.weights_of(session)
-            (newest,) = (
-                await diagnoses.history_of(session, [system], weights, newest=True)
-            )[system]  # fmt: skip
+            newest = await diagnosed(session, found, by=shell.by)
         parts = {part.name: float(part.points) for part in newest.score.parts}
         return {"score": float(newest.score.score), **parts}
 

@@ -41,7 +41,8 @@ def karte_page(karte: dict[str, Any]) -> Response:
         history=both("診断の履歴", "Diagnoses"), diagnoses=_history(karte["diagnoses"]),
         who=both("データの利用者", "Who depends on its data"),
         dependants=_list(
-            f"{each.dataset}: {each.consumer} ({each.purpose})" for each in karte["dependants"]
+            f"{each.dataset}: {each.consumer} ({each.purpose or '－'}, {each.reads:,}/90d)"
+            for each in karte["dependants"]
         ),
         found=both("指摘", "Findings"),
         findings=_list(

@@ -168,10 +168,14 @@ class Export(_Said):
 
 
 class Certificate(_Said):
-    """That somebody has certified it against a published standard."""
+    """That somebody has certified it against a published standard.
+
+    `service`: the service of this platform's list whose certificate proves it.
+    """
 
     name: Words
     until: date
+    service: UUID | None = None
 
 
 class Plan(_Said):
@@ -216,3 +220,7 @@ class Description(_Said):
     documentation: Amount | None = None
     succession: Risk | None = None
     note: Story | None = None
+
+    def services(self) -> list[UUID]:
+        """The certified services that it names."""
+        return [each.service for each in self.certificates if each.service]

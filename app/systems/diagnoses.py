@@ -43,11 +43,14 @@ class Scored:
     score: Score
 
 
-async def diagnose(session: AsyncSession, system: System, *, by: str) -> Diagnosis:
-    """Look at a system as it is described and proven now, and keep what was found."""
+async def diagnose(session: AsyncSession, system: System, *, certified: bool, by: str) -> Diagnosis:
+    """Look at a system as it is described and proven now, and keep what was found.
+
+    `certified`: a service that it names has a certificate that is in force.
+    """
     said, now = inventory.said_of(system), clock.now()
     proof = await inventory.proof_of(session, said)
-    signs = lock_in.signs_of(said, proof, now.astimezone(TOKYO).date())
+    signs = lock_in.signs_of(said, proof, now.astimezone(TOKYO).date(), certified=certified)
     found = Diagnosis(
         system_id=system.id, revision=system.revision, signs=signs.as_json(), at=now, by=by
     )

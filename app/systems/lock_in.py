@@ -39,11 +39,13 @@ class Signs:
     standard_interfaces: int | None
     export_formats: int | None
     export_proven: bool
-    certified: bool
+    certified: bool  # somebody says so
     bidders: int | None
     customisation: str | None
     documentation: str | None
     succession: str | None
+    # Whether this platform knows the certificate. None: of a diagnosis from before it asked.
+    certificate_proven: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As it is kept."""
@@ -86,8 +88,11 @@ class _Rule:
     mend_en: str
 
 
-def signs_of(said: Description, proof: Proof | None, today: date) -> Signs:
-    """The signs that a description, and what proves it, show on a day."""
+def signs_of(
+    said: Description, proof: Proof | None, today: date, *, certified: bool = False
+) -> Signs:
+    """The signs that a description, and what proves it, show on a day. `certified`: a service that
+    it names has a certificate of this platform that is valid now."""
     contract, listed = said.contract, said.interfaces
     return Signs(
         years=round((today - contract.since).days / 365.25, 1) if contract else None,
@@ -96,11 +101,12 @@ def signs_of(said: Description, proof: Proof | None, today: date) -> Signs:
         standard_interfaces=sum(each.standard for each in listed) if listed is not None else None,
         export_formats=len(said.export.formats) if said.export else None,
         export_proven=proof is not None and proof.rows > 0 and today - proof.on <= _PROOF_LASTS,
-        certified=any(each.until >= today for each in said.certificates),
+        certified=certified or any(each.until >= today for each in said.certificates),
         bidders=contract.bidders if contract else None,
         customisation=said.customisation,
         documentation=said.documentation,
         succession=said.succession,
+        certificate_proven=certified,
     )
 
 
@@ -152,6 +158,12 @@ def _export(signs: Signs) -> float | None:
     return None if signs.export_formats is None else 0.5 if signs.export_formats else 1.0
 
 
+def _certificate(signs: Signs) -> float:
+    if not signs.certified:
+        return 1.0
+    return 0.5 if signs.certificate_proven is False else 0.0
+
+
 def _bidders(signs: Signs) -> float | None:
     return None if signs.bidders is None else {0: 1.0, 1: 1.0, 2: 0.5}.get(signs.bidders, 0.0)
 
@@ -183,9 +195,11 @@ _RULES: Final[Mapping[str, _Rule]] = {
         "Export everything, load it here, and record the load's id as export.run.",
     ),
     "certificate": _Rule(
-        "適合証明", 10, lambda signs: 0.0 if signs.certified else 1.0,
-        "有効な適合証明: {certified}。", "A valid certificate: {certified}.",
-        "事業者に適合試験の受験を求めてください。", "Ask the vendor to be certified.",
+        "適合証明", 10, _certificate,
+        "適合証明の申告: {certified}、公開一覧での確認: {certificate_proven}。",
+        "A certificate is told of: {certified}; it is on the public list: {certificate_proven}.",
+        "事業者に適合試験の受験を求め、一覧のサービスを certificates[].service に記録してください。",
+        "Have the vendor certified, and record its service as certificates[].service.",
     ),
     "bidders": _Rule(
         "競争性", 15, _bidders,

@@ -59,6 +59,20 @@ def _pairs(cell: str) -> list[tuple[str, str]]:
     return found
 
 
+def _certificate(told: dict[str, Any]) -> str:
+    service = f" {told['service']}" if told.get("service") else ""
+    return f"{told['name']}={told['until']}{service}"
+
+
+def _certificates(cell: str) -> list[dict[str, Any]]:
+    """Each `name=until`, or `name=until service`."""
+    names = ("until", "service")
+    return [
+        {"name": name, **dict(zip(names, told.split(maxsplit=1), strict=False))}
+        for name, told in _pairs(cell)
+    ]
+
+
 def _costs(cell: str) -> list[dict[str, Any]]:
     found = []
     for year, told in _pairs(cell):
@@ -116,8 +130,7 @@ _COLUMNS: Final = (
     _list("書き出し形式", "export.formats"),
     _text("書き出しの取込番号", "export.run"),
     _Column("適合証明", "certificates",
-            lambda told: _joined(f"{each['name']}={each['until']}" for each in told),
-            lambda cell: [{"name": name, "until": until} for name, until in _pairs(cell)]),
+            lambda told: _joined(map(_certificate, told)), _certificates),
     _text("個別改修", "customisation"),
     _text("文書", "documentation"),
     _text("承継のおそれ", "succession"),

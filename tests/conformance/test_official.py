@@ -40,7 +40,8 @@ from tests.conformance.vendor import (
     sandbox,
 )
 from tests.conftest import ISSUER
-from tests.world import KENKO, World
+from tests.systems import inventory
+from tests.world import KENKO, SAKAI, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -566,3 +567,28 @@ async def _issue_refused(office: Office, run: str) -> str:
 
 async def _log(office: Office, event: Event) -> list[dict[str, Any]]:
     return await office.world.log(event)
+
+
+async def test_the_karte_of_a_system_knows_whether_its_service_is_certified_now(
+    office: Office, vendor: Sandbox
+) -> None:
+    service = await office.service(vendor.base)
+    headers = await inventory.operator(office.world)
+    certificates = [{"name": "core", "until": "2099-03-31", "service": service}]
+    system = await inventory.keep(
+        office.world, headers, SAKAI, name="予約", function="f-certified", certificates=certificates
+    )
+
+    async def points() -> float:
+        where = f"{inventory.SYSTEMS}/{system['id']}/diagnoses"
+        told = (await office.world.client.post(where, headers=headers)).json()
+        (part,) = [each for each in told["score"]["parts"] if each["name"] == "certificate"]
+        return float(part["points"])
+
+    told_of = await points()
+    certificate = await office.certify(service)
+    proven = await points()
+    reason = {"reason": "試験"}
+    await office.send(f"{CERTIFICATES}/{certificate['id']}/revoke", reason, by_operator=True)
+
+    assert (told_of, proven, await points()) == (5, 0, 5)

@@ -798,6 +798,7 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/lock-in": _as("own"),
     "GET /v1/duplicates": _as("own"),
     "POST /v1/duplicates/{function}/decisions": _alike,
+    "GET /v1/similar-datasets": _as("own"),
     "GET /v1/migration-board": _as("own"),
     "GET /v1/admin/lock-in-weights": _as("admin"),
     "PUT /v1/admin/lock-in-weights": _as("admin"),
@@ -1032,6 +1033,7 @@ READY: Final[dict[str, Ready]] = {
 
 # What these operations cannot be asked without, by name, by address or by its last part.
 _ASKED: Final = {
+    "/v1/similar-datasets": {"dataset": "shelters"},
     "DELETE /v1/admin/quotas": {"dataset_id": "shelters"},
     "/v1/admin/audit/export": {"from": "1"},
     "/v1/log/proofs/inclusion": {"index": "0"},

@@ -6,15 +6,17 @@ import secrets
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import openpyxl
 import pytest
 
+from app.audit import metering
 from app.models.parties import Role
 from app.systems.sheet import HEADINGS
 from tests.cli.test_demo import Home
 from tests.number.searched import PROBE
-from tests.stock import stocked
+from tests.stock import PURPOSE, agreed, stocked
 from tests.systems.inventory import SYSTEMS, acting, keep, operator
 from tests.world import KENKO, SAKAI, World
 
@@ -27,7 +29,8 @@ FULL: dict[str, Any] = {
     "costs": [{"year": 2019, "yen": 100}, {"year": 2020, "yen": 5, "kind": "revision", "note": "様式 改訂"}],
     "data_held": ["予約", "空き枠"], "interfaces": [{"name": "日次CSV", "standard": False}],
     "export": {"formats": ["csv", "xlsx"]},
-    "certificates": [{"name": "linkage-v1 core", "until": "2027-03-31"}],
+    "certificates": [{"name": "linkage-v1 core", "until": "2027-03-31"},
+                     {"name": "一覧", "until": "2027-03-31", "service": str(UUID(int=7))}],
     "customisation": "some", "documentation": "none", "succession": "high", "note": "一行目\n二行目",
 }  # fmt: skip
 
@@ -296,3 +299,33 @@ async def test_the_sheet_is_read_back_as_it_was_written(
     assert '"added": 1' in added.stdout, added.stderr
     assert refused.returncode == 1
     assert "1/費用" in refused.stderr
+
+
+async def test_who_depends_on_a_system_is_told_by_agreements_and_by_what_was_really_read(
+    world: World,
+) -> None:
+    rows = [{"no": "1", "name": "架空"}]
+    internal, public = await stocked(world, rows, data_class="internal"), await stocked(world, rows)
+    agreed_with, reads_only = await world.party(SAKAI, Role.STEWARD), await world.party("272027")
+    agreement, _ = await agreed(world, internal, agreed_with)
+    for party, dataset, times in (
+        (agreed_with, internal, 2), (reads_only, public, 1), (await world.party(KENKO), public, 1),
+    ):  # fmt: skip
+        headers = await world.token(party, f"dataset:{dataset}:read")
+        for _ in range(times):
+            where = f"/v1/datasets/{dataset}/records?purpose={PURPOSE}"
+            assert (await world.client.get(where, headers=headers)).status_code == 200
+    await world.platform.broker._recorder._usage.flush()
+    await metering.count(world.platform.database.pool)
+    own = await acting(world, KENKO, Role.STEWARD)
+    system = await keep(
+        world, own, KENKO, name="甲", function=function(), datasets=[internal, public]
+    )
+
+    karte = await world.client.get(f"{SYSTEMS}/{system['id']}/karte", headers=own)
+
+    told = {each["consumer"]: each for each in karte.json()["dependants"]}
+    assert [(name, told[name]["agreement"], told[name]["reads"]) for name in sorted(told)] == [
+        (SAKAI, agreement, 2), ("272027", None, 1),
+    ]  # fmt: skip
+    assert told["272027"]["last_read_at"] is not None

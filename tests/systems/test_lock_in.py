@@ -28,8 +28,11 @@ BEST: dict[str, Any] = {
 }  # fmt: skip
 
 
-def scored(told: dict[str, Any], proof: Proof | None = None) -> lock_in.Score:
-    return score_of(signs_of(Description.model_validate(told), proof, TODAY), BUILT_IN)
+def scored(
+    told: dict[str, Any], proof: Proof | None = None, *, certified: bool = False
+) -> lock_in.Score:
+    said = Description.model_validate(told)
+    return score_of(signs_of(said, proof, TODAY, certified=certified), BUILT_IN)
 
 
 def part(score: lock_in.Score, name: str) -> lock_in.Part:
@@ -38,7 +41,7 @@ def part(score: lock_in.Score, name: str) -> lock_in.Part:
 
 
 def test_who_can_leave_scores_nothing_and_who_cannot_scores_all() -> None:
-    free, held = scored(BEST, Proof(TODAY, 10)), scored(WORST)
+    free, held = scored(BEST, Proof(TODAY, 10), certified=True), scored(WORST)
 
     assert (free.score, held.score) == (Decimal(0), Decimal(100))
     assert all(each.mend_ja is None for each in free.parts)
@@ -70,12 +73,20 @@ def test_an_export_is_proven_by_rows_that_were_loaded_lately(
     assert part(score, "export").points == Decimal(points)
 
 
-def test_a_certificate_counts_to_its_last_day() -> None:
+def test_a_certificate_that_is_told_of_counts_half_to_its_last_day_and_a_proven_one_whole() -> None:
     day = {**BEST, "certificates": [{"name": "core", "until": "2026-11-29"}]}
     over = {**BEST, "certificates": [{"name": "core", "until": "2026-11-28"}]}
 
-    assert part(scored(day), "certificate").points == 0
+    assert part(scored(day), "certificate").points == 5
     assert part(scored(over), "certificate").points == 10
+    assert part(scored(over, certified=True), "certificate").points == 0
+
+
+def test_a_diagnosis_from_before_certificates_were_proven_keeps_its_score() -> None:
+    kept = signs_of(Description.model_validate(BEST), None, TODAY).as_json()
+    del kept["certificate_proven"]
+
+    assert part(score_of(Signs(**kept), BUILT_IN), "certificate").points == 0
 
 
 _SIGNS = st.builds(
@@ -87,6 +98,7 @@ _SIGNS = st.builds(
     export_formats=st.none() | st.integers(0, 20),
     export_proven=st.booleans(),
     certified=st.booleans(),
+    certificate_proven=st.sampled_from([None, True, False]),
     bidders=st.none() | st.integers(0, 10),
     customisation=st.sampled_from([None, "none", "some", "full"]),
     documentation=st.sampled_from([None, "none", "some", "full"]),
