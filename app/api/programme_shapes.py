@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from app.api.shapes import InShape, Name, OutShape, Slug, Text, Time
 from app.conformance.services import Class
 from app.models.programmes import ProgrammeKind, ProjectState
-from app.programmes.description import Description, ThousandYen
+from app.programmes.description import ProjectDescription, ThousandYen
 from app.programmes.programmes import Said
 from app.programmes.projects import Move
 from app.systems.description import Year
@@ -64,6 +64,16 @@ class ProgrammeIn(ProgrammeSaid):
 class ProgrammePut(ProgrammeSaid):
     """What it is, said anew and whole. `revision`: the one that you read."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                **_PROGRAMME,
+                "title": "公共施設案内サービス導入支援（改定）",
+                "revision": 1,
+            }
+        }
+    )
+
     revision: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -97,7 +107,7 @@ class ProjectIn(InShape):
 
     programme: UUID
     organization: Slug | None = None
-    description: Description
+    description: ProjectDescription
 
 
 class ProjectPut(InShape):
@@ -108,7 +118,7 @@ class ProjectPut(InShape):
     )
 
     revision: Annotated[int, Field(ge=1)] | None = None
-    description: Description
+    description: ProjectDescription
 
 
 class ProjectMove(InShape):

@@ -12,7 +12,7 @@ from app.kit import clock
 from app.kit.clock import TOKYO
 from app.models.conformance import ConformanceService
 from app.models.programmes import Programme, Project
-from app.programmes.description import Description
+from app.programmes.description import ProjectDescription
 from app.programmes.gate import Ended, Lack, Service, lacks
 
 
@@ -25,7 +25,9 @@ async def services_of(session: AsyncSession, named: Collection[UUID]) -> dict[UU
     return {each.id: _service(each, held.get(each.id, [])) for each in found}
 
 
-async def lacks_of(session: AsyncSession, programme: Programme, said: Description) -> list[Lack]:
+async def lacks_of(
+    session: AsyncSession, programme: Programme, said: ProjectDescription
+) -> list[Lack]:
     """What is missing of what the programme requires, whether its gate is on or off."""
     services = await services_of(session, said.services)
     return _lacks(programme, said, services)
@@ -35,14 +37,16 @@ async def lacks_of_all(
     session: AsyncSession, projects: Sequence[tuple[Project, Programme]]
 ) -> list[list[Lack]]:
     """The same of many, in their order."""
-    said = [Description.model_validate(project.description) for project, _ in projects]
+    said = [ProjectDescription.model_validate(project.description) for project, _ in projects]
     services = await services_of(session, {each for one in said for each in one.services})
     return [
         _lacks(programme, one, services) for one, (_, programme) in zip(said, projects, strict=True)
     ]
 
 
-def _lacks(programme: Programme, said: Description, services: dict[UUID, Service]) -> list[Lack]:
+def _lacks(
+    programme: Programme, said: ProjectDescription, services: dict[UUID, Service]
+) -> list[Lack]:
     named = [services[each] for each in said.services]
     required = (*programme.classes, *programme.profiles)
     return lacks(required, said, named, clock.now().astimezone(TOKYO).date())

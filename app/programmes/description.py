@@ -25,7 +25,7 @@ class CoveragePlan(_Said):
     note: Story | None = None
 
 
-class Description(_Said):
+class ProjectDescription(_Said):
     """Everything that is said of a project."""
 
     title: Words

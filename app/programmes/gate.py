@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.kit.clock import TOKYO
 from app.kit.errors import Fault
-from app.programmes.description import CoveragePlan, Description
+from app.programmes.description import CoveragePlan, ProjectDescription
 
 _MEND: Final = (
     "適合試験に合格して証明書の発行を受けるか、plans に今日以降の期日（until）と担当（responsible）を"
@@ -51,7 +51,7 @@ class Lack:
 
 
 def lacks(
-    required: Sequence[str], said: Description, services: Sequence[Service], today: date
+    required: Sequence[str], said: ProjectDescription, services: Sequence[Service], today: date
 ) -> list[Lack]:
     """What is missing, requirement by requirement and service by service."""
     found = []

@@ -21,7 +21,7 @@ from app.models.programmes import Programme, Project, ProjectRevision, ProjectSt
 from app.models.systems import System
 from app.parties import organizations
 from app.programmes import coverage
-from app.programmes.description import Description
+from app.programmes.description import ProjectDescription
 from app.programmes.refusals import (
     ProjectChanged,
     ProjectExists,
@@ -67,7 +67,7 @@ class Wanted:
 
 
 async def add(
-    session: AsyncSession, programme: Programme, organization_id: str, said: Description, *,
+    session: AsyncSession, programme: Programme, organization_id: str, said: ProjectDescription, *,
     by: str, state: ProjectState = ProjectState.DRAFT,
 ) -> Project:  # fmt: skip
     """Raises `OrganizationNotFound`, `ProjectExists`, `ProjectInvalid`."""
@@ -85,7 +85,12 @@ async def add(
 
 
 async def change(
-    session: AsyncSession, project: Project, said: Description, *, revision: int | None, by: str
+    session: AsyncSession,
+    project: Project,
+    said: ProjectDescription,
+    *,
+    revision: int | None,
+    by: str,
 ) -> None:
     """Say it anew and whole; the same as before makes no revision. Of what was approved only the
     services and plans may change, and the gate stays shut for them.
@@ -207,12 +212,12 @@ async def revisions_of(session: AsyncSession, project: Project) -> Sequence[Proj
     return (await session.scalars(its.order_by(ProjectRevision.revision.desc()))).all()
 
 
-def said_of(project: Project) -> Description:
+def said_of(project: Project) -> ProjectDescription:
     """What is said of it now."""
-    return Description.model_validate(project.description)
+    return ProjectDescription.model_validate(project.description)
 
 
-def _check_open(project: Project, said: Description) -> None:
+def _check_open(project: Project, said: ProjectDescription) -> None:
     if project.state in _OPEN:
         return
     before = said_of(project)
@@ -224,7 +229,7 @@ def _check_open(project: Project, said: Description) -> None:
 
 
 async def _check_gate(
-    session: AsyncSession, programme: Programme, project: Project, said: Description
+    session: AsyncSession, programme: Programme, project: Project, said: ProjectDescription
 ) -> None:
     if not programme.gated:
         return
@@ -235,7 +240,7 @@ async def _check_gate(
 
 
 async def _check(
-    session: AsyncSession, programme: Programme, project: Project, said: Description
+    session: AsyncSession, programme: Programme, project: Project, said: ProjectDescription
 ) -> None:
     """Services of the public list, systems of one's own, plans for what is required."""
     other = await find(session, programme.id, project.organization_id, said.title)
@@ -253,7 +258,7 @@ async def _check(
 
 
 async def _unknown_services(
-    session: AsyncSession, said: Description, before: Collection[UUID]
+    session: AsyncSession, said: ProjectDescription, before: Collection[UUID]
 ) -> list[Fault]:
     """What was named before may have been withdrawn since: the gate says so."""
     there = set(await session.scalars(
@@ -271,7 +276,7 @@ async def _unknown_services(
 
 
 async def _foreign_systems(
-    session: AsyncSession, organization_id: str, said: Description
+    session: AsyncSession, organization_id: str, said: ProjectDescription
 ) -> list[Fault]:
     """Of the organisation, or above or below it; what it may not know of is not there."""
     if not said.systems:
@@ -295,7 +300,7 @@ async def _foreign_systems(
     ]  # fmt: skip
 
 
-def _wrong_plans(programme: Programme, said: Description) -> list[Fault]:
+def _wrong_plans(programme: Programme, said: ProjectDescription) -> list[Fault]:
     required = (*programme.classes, *programme.profiles)
     known = ", ".join(required) or "-"
     faults = []
@@ -314,7 +319,7 @@ def _wrong_plans(programme: Programme, said: Description) -> list[Fault]:
     return faults
 
 
-def _told(said: Description) -> dict[str, object]:
+def _told(said: ProjectDescription) -> dict[str, object]:
     return said.model_dump(mode="json", exclude_defaults=True)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.kit.errors import Fault
-from app.programmes.description import Description
+from app.programmes.description import ProjectDescription
 from app.programmes.refusals import SheetInvalid
 from app.query.codes import CodeError, local_government_code
 
@@ -26,7 +26,7 @@ class Line:
 
     number: int
     organization_id: str
-    said: Description
+    said: ProjectDescription
 
 
 def read(content: bytes) -> list[Line]:
@@ -92,7 +92,7 @@ def _line(number: int, row: dict[str, str], faults: list[Fault]) -> Line | None:
         "title": title, "requested_thousand_yen": asked, "total_cost_thousand_yen": total,
         "linkage_needed": row.get("linkage_needed", "").strip()[:4000] or None,
     }  # fmt: skip
-    said = Description.model_validate(told)
+    said = ProjectDescription.model_validate(told)
     return Line(number, code, said)
 
 
