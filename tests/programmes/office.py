@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from tests.world import World
 PROGRAMMES = "/v1/programmes"
 PROJECTS = "/v1/projects"
 VENDOR = "271403"
+FY2020 = Path(__file__).parents[2] / "examples" / "subsidised_projects_fy2020.csv"
 SCOPE = "programmes:read programmes:write"
 Headers = dict[str, str]
 

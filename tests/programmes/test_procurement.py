@@ -51,7 +51,7 @@ async def test_three_towns_buy_together_and_a_fourth_joins_later(world: World) -
     body = {"organization": SHIMAMOTO, "since": "2028-04-01"}
 
     async def seen() -> list[int]:
-        who = (lead, village, later, other, {})
+        who: tuple[dict[str, str], ...] = (lead, village, later, other, {})
         return [(await world.client.get(path, headers=each)).status_code for each in who]
 
     before = await seen()

@@ -1,7 +1,6 @@
 """Programmes and projects over HTTP: the gate, who may do what, and what is found afterwards."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,9 @@ from app.parties.seed import OPERATOR
 from app.programmes import intake, programmes, projects, sheet
 from app.programmes.refusals import SheetInvalid
 from app.programmes.watch import RULE, SUBJECT, look_at_projects
-from tests.programmes.office import PROGRAMMES, PROJECTS, Office, acting, title
+from tests.programmes.office import FY2020, PROGRAMMES, PROJECTS, Office, acting, title
 from tests.world import KENKO, SAKAI, World
 
-FY2020 = Path(__file__).parents[2] / "examples" / "subsidised_projects_fy2020.csv"
 TOMORROW = (clock.now().astimezone(clock.TOKYO).date() + timedelta(days=1)).isoformat()
 
 
