@@ -31,17 +31,26 @@ class Requirements:
 
 
 async def checked(
-    session: AsyncSession, classes: Collection[str], profiles: Sequence[str]
+    session: AsyncSession, classes: Collection[str], profiles: Sequence[str], *, within: str = ""
 ) -> Requirements:
     """The requirements, `core` among the classes: all others stand on it, and so does a layout.
+    `within`: where in the body they were said.
 
     Raises `RequirementsInvalid`, for a layout too that no certificate can be issued for now.
     """
     wanted = tuple(dict.fromkeys(profiles))
     known = await _in_force(session)
     faults = [
-        *(_no_class(at, each) for at, each in enumerate(classes) if each not in CLASSES),
-        *(_unknown(at, each, known) for at, each in enumerate(wanted) if each not in known),
+        *(
+            _no_class(f"{within}/classes/{at}", each)
+            for at, each in enumerate(classes)
+            if each not in CLASSES
+        ),
+        *(
+            _unknown(f"{within}/profiles/{at}", each, known)
+            for at, each in enumerate(wanted)
+            if each not in known
+        ),
     ]
     if faults:
         raise RequirementsInvalid(faults=faults)
@@ -57,20 +66,20 @@ async def _in_force(session: AsyncSession) -> list[str]:
     return [f"{name}/{version}" for name, version, end in found if end is None or end > now]
 
 
-def _no_class(at: int, named: str) -> Fault:
+def _no_class(pointer: str, named: str) -> Fault:
     known = ", ".join(CLASSES)
     return Fault(
-        f"/classes/{at}", "conformance_class_unknown",
+        pointer, "conformance_class_unknown",
         f"適合クラス {named} はありません。使えるのは {known} です。",
         f"There is no conformance class {named}. There are {known}.",
     )  # fmt: skip
 
 
-def _unknown(at: int, named: str, known: Sequence[str]) -> Fault:
+def _unknown(pointer: str, named: str, known: Sequence[str]) -> Fault:
     near = difflib.get_close_matches(named, known, n=1, cutoff=0.5)
     ja = f"{near[0]} のことですか。" if near else "GET /v1/profiles で確認してください。"
     en = f"Did you mean {near[0]}?" if near else "GET /v1/profiles lists them."
     return Fault(
-        f"/profiles/{at}", "profile_not_in_force", f"有効なレイアウト {named} はありません。{ja}",
+        pointer, "profile_not_in_force", f"有効なレイアウト {named} はありません。{ja}",
         f"There is no layout {named} in force. {en}",
     )  # fmt: skip

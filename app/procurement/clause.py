@@ -4,8 +4,9 @@ Pure. The numbers of rules and the version are the standard's own: nothing of th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import count
 from typing import Any, Final, Literal
 
 Style = Literal["title", "heading", "text", "item"]
@@ -45,9 +46,7 @@ class Wanted:
 
 def blocks(standard: Mapping[str, Any], wanted: Wanted) -> list[Block]:
     """The clause, in Japanese: `standard` is the standard's document."""
-    return [
-        Block("title", "調達仕様書 記載例（データ連携標準インタフェースへの適合）"),
-        *([Block("text", f"対象: {wanted.subject}")] if wanted.subject else ()),
+    parts = [
         *_standard(standard, wanted),
         *_layouts(wanted),
         *_evidence(wanted),
@@ -55,6 +54,9 @@ def blocks(standard: Mapping[str, Any], wanted: Wanted) -> list[Block]:
         *_disclosure(standard),
         *_change(standard),
     ]
+    subject = [Block("text", f"対象: {wanted.subject}")] if wanted.subject else []
+    title = Block("title", "調達仕様書 記載例（データ連携標準インタフェースへの適合）")
+    return [title, *subject, *_numbered(parts)]
 
 
 def text_of(clause: Sequence[Block]) -> str:
@@ -67,10 +69,17 @@ def text_of(clause: Sequence[Block]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _numbered(parts: Sequence[Block]) -> Iterator[Block]:
+    numbers = count(1)
+    for block in parts:
+        is_heading = block.style == "heading"
+        yield replace(block, text=f"第{next(numbers)} {block.text}") if is_heading else block
+
+
 def _standard(standard: Mapping[str, Any], wanted: Wanted) -> Iterator[Block]:
     info, published = standard["info"], standard.get("x-published-on")
     on = f"（{published} 公表）" if published else ""
-    yield Block("heading", "第1 適用する規格と適合クラス")
+    yield Block("heading", "適用する規格と適合クラス")
     yield Block(
         "text",
         f"受注者が納入するシステム（以下「本システム」という。）は、データ連携標準インタフェース 第{info['version']}版"
@@ -86,7 +95,7 @@ def _standard(standard: Mapping[str, Any], wanted: Wanted) -> Iterator[Block]:
 def _layouts(wanted: Wanted) -> Iterator[Block]:
     if not wanted.layouts:
         return
-    yield Block("heading", "第2 標準レイアウト")
+    yield Block("heading", "標準レイアウト")
     yield Block(
         "text",
         "本システムは、次の標準レイアウトの版のとおりにデータを提供すること。項目名・型・コードを独自に変更しないこと。",
@@ -104,7 +113,7 @@ def _evidence(wanted: Wanted) -> Iterator[Block]:
     required = "、".join(
         (*wanted.classes, *(f"{one.name}/{one.version}" for one in wanted.layouts))
     )
-    yield Block("heading", "第3 適合の証明")
+    yield Block("heading", "適合の証明")
     yield Block("text", "応札者は、提案書とともに次の書類を電子ファイルで提出すること。")
     yield Block(
         "item",
@@ -135,7 +144,7 @@ def _return(wanted: Wanted) -> Iterator[Block]:
         if wanted.layouts
         else "標準レイアウト（定めのないものは CSV（UTF-8）と項目定義書）"
     )
-    yield Block("heading", "第4 契約終了時のデータ返還")
+    yield Block("heading", "契約終了時のデータ返還")
     yield Block(
         "text",
         "本システムに蓄積されたデータに関する権利は発注者に帰属する。受注者は、契約の終了時、及び契約期間中に発注者が求めたとき、"
@@ -159,7 +168,7 @@ def _return(wanted: Wanted) -> Iterator[Block]:
 
 
 def _disclosure(standard: Mapping[str, Any]) -> Iterator[Block]:
-    yield Block("heading", "第5 知的財産権とインタフェースの開示")
+    yield Block("heading", "知的財産権とインタフェースの開示")
     yield Block(
         "item",
         "本システムのすべての外部インタフェースの仕様を OpenAPI 3.1 の文書として発注者に提出し、発注者が公開し、第三者に"
@@ -180,7 +189,7 @@ def _disclosure(standard: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _change(standard: Mapping[str, Any]) -> Iterator[Block]:
-    yield Block("heading", "第6 標準の改定への対応")
+    yield Block("heading", "標準の改定への対応")
     yield Block("text", " ".join(standard["x-change-policy"]["ja"].split()))
     yield Block(
         "text",

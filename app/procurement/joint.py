@@ -208,7 +208,7 @@ async def _say(
             "/description/ends_on", "date_order", "ends_on は starts_on より後の日付です。",
             "ends_on must be after starts_on.",
         )])  # fmt: skip
-    held = await requirements.checked(session, said.classes, said.profiles)
+    held = await requirements.checked(session, said.classes, said.profiles, within="/description")
     for each in participants:
         if not said.starts_on <= each.since <= said.ends_on:
             at = "/description/starts_on"

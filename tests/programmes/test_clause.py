@@ -36,6 +36,9 @@ async def test_the_clause_names_every_rule_of_a_class_and_none_of_another(
     for rule in ROOT["x-rules"]:
         assert (f"{rule['id']}" in answer.text) == (rule["class"] in wanted), rule["id"]
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert [line[:2] for line in answer.text.splitlines() if line[:1] == "第"] == [
+        f"第{number}" for number in range(1, 6)
+    ]
     assert f"第{ROOT['info']['version']}版（{ROOT['x-published-on']} 公表）" in answer.text
 
 

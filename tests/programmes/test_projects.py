@@ -1,5 +1,6 @@
 """Programmes and projects over HTTP: the gate, who may do what, and what is found afterwards."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -205,6 +206,16 @@ async def test_what_was_approved_stays_as_it_was_approved(world: World) -> None:
     assert [each["state"] for each in history.json()] == [
         "completed", "approved", "approved", "submitted", "draft",
     ]  # fmt: skip
+
+
+async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: World) -> None:
+    office = await Office.of(world)
+    project = await office.project(await office.programme())
+
+    answers = await asyncio.gather(*(office.move(project, "approved") for _ in range(3)))
+
+    assert sorted(each.status_code for each in answers) == [200, 409, 409]
+    assert len(await world.log(Event.PROJECT_MOVED)) == 2  # submitted, and approved once
 
 
 @pytest.mark.parametrize(
