@@ -16,6 +16,7 @@ from app.parties.seed import OPERATOR
 from app.programmes import intake, programmes, projects, sheet
 from app.programmes.refusals import SheetInvalid
 from app.programmes.watch import RULE, SUBJECT, look_at_projects
+from app.tasks.alerts import watch_log
 from tests.programmes.office import FY2020, PROGRAMMES, PROJECTS, Office, acting, title
 from tests.world import KENKO, SAKAI, World
 
@@ -98,7 +99,8 @@ async def test_what_runs_out_after_the_approval_is_a_finding_that_ends_by_itself
 
     well = await states()
     await office.revoke(first)
-    revoked = await states()
+    await watch_log(world.platform.database)  # as a worker does each minute
+    revoked = [each.state for each in await _findings(world, project)]
     again = await states()
     await office.certify(service)
     renewed = await states()
@@ -273,13 +275,16 @@ async def test_the_six_projects_of_fiscal_2020_load_once_and_no_gate_is_before_t
 
 def test_a_sheet_names_every_wrong_cell_by_its_line() -> None:
     head = "local_government_code,project,subsidy_thousand_yen\n"
-    wrong = f"{head}271004,正しい,5000\n271005,検査数字,5000\n271004,,五千\n"
+    wrong = f"{head}271004,正しい,5000\n271005,検査数字,5000\n271004,\x01,五千\n"
 
     with pytest.raises(SheetInvalid) as cells:
         sheet.read(wrong.encode())
     with pytest.raises(SheetInvalid) as columns:
         sheet.read("local_government_code,projects\n".encode("cp932"))
 
+    for unreadable in (b"\xff\xfe\x00", f"{head}271004,{'長' * 200_000},1\n".encode()):
+        with pytest.raises(SheetInvalid):
+            sheet.read(unreadable)
     assert [each.pointer for each in cells.value.faults] == [
         "3/local_government_code", "4/project", "4/subsidy_thousand_yen",
     ]  # fmt: skip
