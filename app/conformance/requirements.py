@@ -39,7 +39,7 @@ async def checked(
     Raises `RequirementsInvalid`, for a layout too that no certificate can be issued for now.
     """
     wanted = tuple(dict.fromkeys(profiles))
-    known = await _in_force(session)
+    known = await in_force(session)
     faults = [
         *(
             _no_class(f"{within}/classes/{at}", each)
@@ -59,7 +59,8 @@ async def checked(
     return Requirements(held, wanted)
 
 
-async def _in_force(session: AsyncSession) -> list[str]:
+async def in_force(session: AsyncSession) -> list[str]:
+    """The layouts that a certificate can be issued for now, as name/version."""
     now = clock.now()
     its = select(Profile.name, Profile.version, Profile.sunset_at)
     found = await session.execute(its.where(Profile.published_at <= now))

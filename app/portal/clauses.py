@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -30,7 +31,7 @@ from app.conformance import requirements
 from app.kit.clock import TOKYO
 from app.models.profiles import Profile
 from app.models.programmes import Programme
-from app.portal.layout import Html, html, joined, page
+from app.portal.layout import Html, both, html, joined, page
 from app.procurement import clause, docx
 from app.procurement.clause import Block, Layout, Wanted
 from app.programmes import programmes, projects
@@ -38,11 +39,11 @@ from app.programmes import programmes, projects
 router = APIRouter(tags=["Procurement"])
 _TEXT: Final = "text/plain; charset=utf-8"
 _FILES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}, docx.MEDIA_TYPE: {}, "text/html": {}}}
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}, docx.MEDIA_TYPE: {}}}
 }  # fmt: skip
-Form = Annotated[
-    Literal["text", "docx", "html"], Query(alias="f", description="As text, DOCX or a page")
-]
+Form = Annotated[Literal["text", "docx"], Query(alias="f", description="As text or as DOCX")]
+Chosen = Annotated[Classes, Query(alias="class", default_factory=list)]
+ChosenLayouts = Annotated[Layouts, Query(alias="profile", default_factory=list)]
 
 
 @router.get(
@@ -51,15 +52,23 @@ Form = Annotated[
 )  # fmt: skip
 async def show_clause(
     request: Request, session: Reading, platform: PlatformDep,
-    classes: Annotated[Classes, Query(alias="class", default_factory=list)],
-    layouts: Annotated[Layouts, Query(alias="profile", default_factory=list)],
-    form: Form = "text",
+    classes: Chosen, layouts: ChosenLayouts, form: Form = "text",
 ) -> Response:  # fmt: skip
     """In Japanese, for a specification: which rules of which version, what a bidder hands in, how
     data come back at the end. Needs no token. `class` and `profile` may be given several times."""
-    held = await requirements.checked(session, classes or ["core"], layouts)
-    wanted = await _wanted(session, held.classes, held.profiles, platform.issuer, None)
-    return await _answer(request, wanted, form)
+    return await _answer(request, await _chosen(session, platform, classes, layouts), form)
+
+
+@router.get("/standard/clause", include_in_schema=False)
+async def show_page(
+    session: Reading, platform: PlatformDep, classes: Chosen, layouts: ChosenLayouts
+) -> Response:
+    """The same to read and to choose by, for whoever writes a specification in a browser."""
+    wanted = await _chosen(session, platform, classes, layouts)
+    blocks, _ = await asyncio.to_thread(_made, wanted, "text")
+    known = await requirements.in_force(session)
+    body = html("{choice}{clause}", choice=_choice(wanted, known), clause=_body(blocks))
+    return page("調達仕様書 記載例", "Clause for a specification", body)
 
 
 @router.get(
@@ -90,6 +99,13 @@ async def show_clause_of_project(
     subject = f"{programme.title}　{project.title}"
     wanted = await _of_programme(session, programme, platform.issuer, subject)
     return await _answer(request, wanted, form)
+
+
+async def _chosen(
+    session: Reading, platform: PlatformDep, classes: Sequence[str], layouts: Sequence[str]
+) -> Wanted:
+    held = await requirements.checked(session, classes or ["core"], layouts)
+    return await _wanted(session, held.classes, held.profiles, platform.issuer, None)
 
 
 async def _of_programme(
@@ -126,8 +142,6 @@ async def _answer(request: Request, wanted: Wanted, form: Form) -> Response:
     if form == "docx":
         headers = {"Content-Disposition": 'attachment; filename="clause.docx"'}
         return tagged(request, packed, media_type=docx.MEDIA_TYPE, headers=headers)
-    if form == "html":
-        return page("調達仕様書 記載例", "Clause for a specification", _body(blocks))
     return tagged(request, clause.text_of(blocks).encode(), media_type=_TEXT)
 
 
@@ -139,6 +153,44 @@ def _made(wanted: Wanted, form: Form) -> tuple[list[Block], bytes]:
 @cache
 def _standard() -> Any:
     return Standard.read().document.root
+
+
+def _choice(wanted: Wanted, layouts: Sequence[str]) -> Html:
+    """What can be chosen, and the file of what is chosen."""
+    named = [f"{each.name}/{each.version}" for each in wanted.layouts]
+    query = urlencode(
+        [*(("class", each) for each in wanted.classes), *(("profile", each) for each in named)]
+    )
+    known = _standard()["x-conformance-classes"].items()
+    return html(
+        '<form action="/standard/clause">{classes}{layouts}<button>{label}</button></form>'
+        '<p><a href="/v1/procurement/clause?{query}&amp;f=docx">DOCX</a>'
+        ' <a href="/v1/procurement/clause?{query}">{text}</a></p>',
+        classes=_select(
+            "class", "適合クラス", "Conformance classes",
+            [(name, f"{name} {told['ja']}", name in wanted.classes) for name, told in known],
+        ),
+        layouts=_select(
+            "profile", "標準レイアウト", "Standard layouts",
+            [(each, each, each in named) for each in sorted(layouts)],
+        ),
+        label=both("表示", "Show"), query=query, text=both("テキスト", "Text"),
+    )  # fmt: skip
+
+
+def _select(name: str, ja: str, en: str, options: Sequence[tuple[str, str, bool]]) -> Html:
+    listed = joined(
+        html(
+            '<option value="{value}"{chosen}>{words}</option>',
+            value=value, words=words, chosen=Html(" selected" if is_chosen else ""),
+        )
+        for value, words, is_chosen in options
+    )  # fmt: skip
+    return html(
+        '<label for="{name}">{label}</label><select id="{name}" name="{name}" multiple size="6">'
+        "{listed}</select>",
+        name=name, label=both(ja, en), listed=listed,
+    )  # fmt: skip
 
 
 def _body(blocks: Sequence[Block]) -> Html:

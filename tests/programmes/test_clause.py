@@ -3,6 +3,7 @@
 import io
 import zipfile
 from typing import Final
+from urllib.parse import quote
 
 import docx
 import pytest
@@ -58,7 +59,7 @@ async def test_the_clause_of_a_programme_tells_a_bidder_what_to_hand_in_and_what
     of_project = await world.client.get(path, headers=office.city)
     unseen = await world.client.get(path, headers=other)
     chosen = await world.client.get(CLAUSE, params={"class": "query", "profile": layout})
-    page = await world.client.get(path, params={"f": "html"}, headers=office.city)
+    page = await world.client.get("/standard/clause", params={"profile": layout})
 
     issuer = world.platform.issuer
     name = layout.partition("/")[0]
@@ -73,7 +74,9 @@ async def test_the_clause_of_a_programme_tells_a_bidder_what_to_hand_in_and_what
     assert [each for each in of_programme.text.splitlines() if each not in lines] == [
         f"対象: {programme['title']}"
     ]
-    assert "<script" not in page.text and "第4 契約終了時のデータ返還" in page.text
+    assert f'<option value="{layout}" selected>' in page.text
+    assert f"?class=core&amp;profile={quote(layout, safe='')}&amp;f=docx" in page.text
+    assert "第4 契約終了時のデータ返還" in page.text
 
 
 async def test_a_layout_that_nobody_can_be_certified_for_is_in_no_clause(world: World) -> None:
