@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.api.access import Reading, StepUp, Writing
+from app.api.access import PlatformDep, Reading, Writing, second_factor_of
 from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
 from app.api.programme_access import (
@@ -29,7 +29,7 @@ from app.api.shapes import LONGEST_BODY, Slug
 from app.models.programmes import Project, ProjectState
 from app.programmes import coverage, programmes, projects
 from app.programmes.gate import Lack
-from app.programmes.projects import Wanted
+from app.programmes.projects import DECIDED, Wanted
 
 router = APIRouter(prefix="/v1/projects", tags=["Programmes"], max_body_size=LONGEST_BODY)
 _SAID = ("project_invalid", "project_exists")
@@ -125,21 +125,27 @@ async def show_gate(project_id: UUID, caller: ProgrammesReader, session: Reading
 
 @router.post(
     "/{project_id}/state", response_model=ProjectOut, summary="Bring a project to another state",
-    dependencies=[StepUp],
     responses=problems(
         *PROJECT_CODES, "insufficient_user_authentication", "project_not_yours", "project_move_refused",
         "project_invalid", "project_not_covered",
     ),
 )  # fmt: skip
 async def move_project(
-    project_id: UUID, body: ProjectMove, caller: ProgrammesWriter, session: Writing
+    project_id: UUID,
+    body: ProjectMove,
+    caller: ProgrammesWriter,
+    session: Writing,
+    platform: PlatformDep,
 ) -> Project:
     """draft → submitted → approved → completed. The owner submits and withdraws; whoever runs the
     programme approves, rejects, sends back (`draft`) and completes. With the gate on, `approved`
-    needs a valid certificate or a dated plan for everything that the programme requires."""
+    needs a valid certificate or a dated plan for everything that the programme requires. Whoever
+    decides in person proves both factors."""
     mine, move = await acting_for(session, caller), body.told()
     project, programme = await projects.get(session, project_id, mine, lock=True)
     check_may_move(project, programme, move, mine)
+    if move.to in DECIDED:
+        await second_factor_of(caller, platform)
     await projects.move(session, project, move, by=caller.client.actor)
     return project
 

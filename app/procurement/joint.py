@@ -31,6 +31,8 @@ from app.systems.description import Function, Story, Words
 
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=1000)]
 
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 12, 31))]
+
 
 class _Said(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
@@ -55,8 +57,8 @@ class JointDescription(_Said):
     """Everything that the lead says of it. `ends_on`: the last day of the contract."""
 
     title: Words
-    starts_on: date
-    ends_on: date
+    starts_on: Day
+    ends_on: Day
     lots: Annotated[list[Lot], Field(min_length=1, max_length=50)]
     classes: Annotated[list[Words], Field(max_length=6, default_factory=list)]
     profiles: Annotated[list[Words], Field(max_length=100, default_factory=list)]

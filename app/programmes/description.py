@@ -20,7 +20,7 @@ class CoveragePlan(_Said):
 
     requirement: Words = Field(description="A class, or a layout as name/version")
     service: UUID | None = None
-    until: date
+    until: Annotated[date, Field(ge=date(2000, 1, 1))]
     responsible: Words = Field(description="Who sees to it: a unit or a company")
     note: Story | None = None
 

@@ -3,24 +3,21 @@
 A state changes under the lock of the project's row. It judges no caller and commits nothing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
 from app.kit import clock
 from app.kit.errors import Fault
-from app.models.conformance import ConformanceService
-from app.models.parties import Organization
 from app.models.programmes import Programme, Project, ProjectRevision, ProjectState
-from app.models.systems import System
 from app.parties import organizations
-from app.programmes import coverage
+from app.programmes import checks, coverage
 from app.programmes.description import ProjectDescription
 from app.programmes.refusals import (
     ProjectChanged,
@@ -245,81 +242,14 @@ async def _check_gate(
 async def _check(
     session: AsyncSession, programme: Programme, project: Project, said: ProjectDescription
 ) -> None:
-    """Services of the public list, systems of one's own, plans for what is required."""
     other = await find(session, programme.id, project.organization_id, said.title)
     if other is not None and other.id != project.id:
         raise ProjectExists(organization=project.organization_id, title=said.title, id=other.id)
     before = set(said_of(project).services) if project.revision else set()
-    faults = [
-        *await _unknown_services(session, said, before),
-        *await _foreign_systems(session, project.organization_id, said),
-        *_wrong_plans(programme, said),
-    ]
+    faults = await checks.faults_of(session, programme, project.organization_id, said, before)
     if faults:
         raise ProjectInvalid(faults=faults)
     project.title = said.title
-
-
-async def _unknown_services(
-    session: AsyncSession, said: ProjectDescription, before: Collection[UUID]
-) -> list[Fault]:
-    """What was named before may have been withdrawn since: the gate says so."""
-    there = set(await session.scalars(
-        select(ConformanceService.id).where(
-            ConformanceService.id.in_(said.services), ConformanceService.withdrawn_at.is_(None)
-        )
-    ))  # fmt: skip
-    return [
-        Fault(f"/description/services/{at}", "certified_service_not_found",
-              "GET /v1/certified-services（state=certified または declared）のidを指定してください。",
-              "Give an id that GET /v1/certified-services lists, certified or declared.")
-        for at, each in enumerate(said.services)
-        if each not in there and each not in before
-    ]  # fmt: skip
-
-
-async def _foreign_systems(
-    session: AsyncSession, organization_id: str, said: ProjectDescription
-) -> list[Fault]:
-    """Of the organisation, or above or below it; what it may not know of is not there."""
-    if not said.systems:
-        return []
-    above = await organizations.line_of(session, organization_id)
-    line = func.line_of(Organization.id)
-    asked = select(System.id, System.organization_id, line).join(
-        Organization, Organization.id == System.organization_id
-    )
-    ours = {
-        row[0]
-        for row in await session.execute(asked.where(System.id.in_(said.systems)))
-        if row[1] in above or organization_id in row[2]
-    }
-    return [
-        Fault(f"/description/systems/{at}", "system_not_of_organization",
-              "この組織の情報システム台帳（GET /v1/systems）のidを指定してください。",
-              "Give the id of a system of the same organisation (GET /v1/systems).")
-        for at, each in enumerate(said.systems)
-        if each not in ours
-    ]  # fmt: skip
-
-
-def _wrong_plans(programme: Programme, said: ProjectDescription) -> list[Fault]:
-    required = (*programme.classes, *programme.profiles)
-    known = ", ".join(required) or "-"
-    faults = []
-    for at, plan in enumerate(said.plans):
-        if plan.requirement not in required:
-            faults.append(Fault(
-                f"/description/plans/{at}/requirement", "requirement_unknown",
-                f"この事業が求めるのは {known} です。", f"The programme requires: {known}.",
-            ))  # fmt: skip
-        if plan.service is not None and plan.service not in said.services:
-            faults.append(Fault(
-                f"/description/plans/{at}/service", "service_not_of_project",
-                "services にあるidを指定するか、省略してください。",
-                "Give one of services, or leave it out.",
-            ))  # fmt: skip
-    return faults
 
 
 def _told(said: ProjectDescription) -> dict[str, object]:

@@ -124,6 +124,7 @@ async def test_the_next_candidates_are_those_whose_contract_ends_about_then(worl
     [
         ({"ends_on": "2027-04-01"}, "joint_procurement_invalid"),
         ({"classes": ["cores"]}, "requirements_invalid"),
+        ({"starts_on": "2027-04-01", "ends_on": "9999-12-31"}, "invalid_input"),
         ({"documents": [{"title": "偽", "url": "javascript:alert(1)"}]}, "invalid_input"),
         ({"starts_on": "2028-04-01", "ends_on": "2031-03-31"}, "joint_procurement_invalid"),
     ],

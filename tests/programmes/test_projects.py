@@ -226,6 +226,7 @@ async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: W
         ({"services": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "certified_service_not_found"),
         ({"systems": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "system_not_of_organization"),
         ({"plans": [{"requirement": "push", "until": TOMORROW, "responsible": "誰か"}]}, "requirement_unknown"),
+        ({"plans": [{"requirement": "core", "until": "9999-12-31", "responsible": "誰か"}]}, "plan_too_far"),
     ],
 )  # fmt: skip
 async def test_what_a_project_names_is_there(
