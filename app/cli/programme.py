@@ -6,9 +6,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli.shell import Shell, run, told_in
+from app.cli.shell import Shell, one_of, run, told_in
 from app.cli.words import Json, show_many, show_one
-from app.models.programmes import ProgrammeKind
 
 app = typer.Typer(no_args_is_help=True, help="Support and subsidy programmes. 支援・補助事業。")
 _COLUMNS = ("id", "organization", "fiscal_year", "kind", "title", "requires", "gated")
@@ -46,7 +45,7 @@ def import_sheet(  # noqa: PLR0913, PLR0917 - each is an option of the command
     title: Annotated[str, typer.Option(help="Of the programme")],
     year: Annotated[int, typer.Option(min=1980, max=2100, help="Fiscal year")],
     owner: Owner,
-    kind: Annotated[ProgrammeKind, typer.Option()] = ProgrammeKind.SUBSIDY,
+    kind: Annotated[str, typer.Option(help="support or subsidy")] = "subsidy",
     classes: Classes = "",
     layouts: Layouts = "",
     gate: Gate = None,
@@ -59,10 +58,12 @@ def import_sheet(  # noqa: PLR0913, PLR0917 - each is an option of the command
     content = told_in(file)
 
     async def act(shell: Shell) -> dict[str, Any]:
+        from app.models.programmes import ProgrammeKind  # noqa: PLC0415
         from app.programmes import intake, programmes, sheet  # noqa: PLC0415
 
+        gives = one_of(ProgrammeKind, kind, "--kind")
         lines = sheet.read(content)
-        said = programmes.Said(title, kind, year, _words(classes), _words(layouts), gate)
+        said = programmes.Said(title, gives, year, _words(classes), _words(layouts), gate)
         async with shell.database.writing() as session:
             programme = await programmes.find(session, owner, said)
             if programme is None:
