@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models.parties import Organization
 from app.models.systems import System
 from app.procurement.joint import Joint, Lot, members, said_of
 from app.systems.description import State
@@ -46,7 +45,6 @@ async def candidates(session: AsyncSession, joint: Joint, window: timedelta) -> 
     line = func.line_of(System.organization_id)
     asked = (
         select(System, line)
-        .join(Organization, Organization.id == System.organization_id)
         .where(
             System.function.in_(lots),
             System.state != State.RETIRED,
