@@ -661,13 +661,17 @@ async def _project(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"project_id": (await stage.send("/v1/projects", body, stage.own))["id"]}
 
 
-async def _joint(stage: Stage, *joined: str) -> tuple[dict[str, str], Path_]:
+async def _joint(stage: Stage) -> tuple[dict[str, str], Path_]:
     body = DOCUMENT["components"]["schemas"]["JointIn"]["example"]
     made = await stage.send("/v1/joint-procurements", body, stage.own)
-    path = f"/v1/joint-procurements/{made['id']}/participants"
-    for each in joined:
-        await stage.send(path, {"organization": each}, stage.own)
-    return stage.own, {"joint_id": made["id"], **{"organization": each for each in joined}}
+    return stage.own, {"joint_id": made["id"]}
+
+
+async def _joined(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _joint(stage)
+    where = f"/v1/joint-procurements/{path['joint_id']}/participants"
+    await stage.send(where, {"organization": SAKAI}, headers)
+    return headers, {**path, "organization": SAKAI}
 
 
 async def _shared(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -833,9 +837,7 @@ READY: Final[dict[str, Ready]] = {
     "PUT /v1/joint-procurements/{joint_id}": _joint,
     "GET /v1/joint-procurements/{joint_id}/candidates": _joint,
     "POST /v1/joint-procurements/{joint_id}/participants": _joint,
-    "DELETE /v1/joint-procurements/{joint_id}/participants/{organization}": lambda stage: _joint(
-        stage, SAKAI
-    ),
+    "DELETE /v1/joint-procurements/{joint_id}/participants/{organization}": _joined,
     "GET /v1/shared-solutions": _as("nobody"),
     "POST /v1/shared-solutions": _as("own"),
     "GET /v1/shared-solutions/{solution_id}": _shared,
