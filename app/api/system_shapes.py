@@ -75,10 +75,20 @@ class SystemOut(OutShape):
     changed_by: str
 
 
+class ReusableOut(OutShape):
+    """A shared solution that does the same, which could be used instead."""
+
+    id: UUID
+    name: str
+    organization: str = Field(validation_alias="organization_id")
+    how_to_join: str
+
+
 class NewSystemOut(SystemOut):
-    """A system with a warning of those that do the same already."""
+    """A system with a warning of those that do the same already, and what could be used instead."""
 
     similar: list[SimilarOut]
+    shared: list[ReusableOut]
 
 
 class RevisionOut(OutShape):

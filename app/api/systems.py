@@ -30,6 +30,7 @@ from app.api.system_shapes import (
 )
 from app.findings import findings
 from app.models.systems import System
+from app.procurement import solutions
 from app.systems import diagnoses, duplicates, inventory, sheet
 from app.systems.description import Business, Function, State
 from app.systems.inventory import Wanted
@@ -67,12 +68,17 @@ def _filter(
     responses=problems(*_CHANGING, "system_not_of_organization"),
 )  # fmt: skip
 async def add_system(body: SystemIn, caller: SystemsWriter, session: Writing) -> dict[str, Any]:
-    """Whether it is connected or not. `similar` warns of systems that do the same already."""
+    """Whether it is connected or not. `similar` warns of systems that do the same already; `shared`
+    names what others let you use instead."""
     owner, by = await owner_of(session, caller, body.organization), caller.client.actor
     system = await inventory.add(session, owner, body.description, by=by)
     await tell_of_plan(session, system, body.description, by=by)
     similar = await duplicates.similar_to(session, system)
-    return {**shown(system), "similar": [brief(each) for each in similar]}
+    shared = await solutions.list_solutions(session, system.function)
+    return {
+        **shown(system), "similar": [brief(each) for each in similar],
+        "shared": [each.row for each in shared],
+    }  # fmt: skip
 
 
 @router.get(

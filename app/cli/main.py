@@ -25,6 +25,7 @@ from app.cli import (
     openapi,
     org,
     profile,
+    programme,
     provider,
     quality,
     runs,
@@ -87,6 +88,7 @@ for made, name in (
     (keys.app, "keys"),
     (subject.app, "subject"),
     (system.app, "system"),
+    (programme.app, "programme"),
 ):
     app.add_typer(made, name=name)
 for command in (

@@ -3,7 +3,7 @@
 What is in force follows from the rows and the clock, so that nothing is listed a moment too long.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -129,6 +129,18 @@ async def list_certificates(
         statement = statement.where(ConformanceCertificate.id > after)
     ends = await _ends(session)
     return [_held(row, ends) for row in await session.scalars(statement)]
+
+
+async def of_services(session: AsyncSession, services: Collection[UUID]) -> dict[UUID, list[Held]]:
+    """Every certificate of each service, the oldest first."""
+    ends = await _ends(session)
+    statement = select(ConformanceCertificate).where(
+        ConformanceCertificate.service_id.in_(services)
+    )
+    found: dict[UUID, list[Held]] = {}
+    for row in await session.scalars(statement.order_by(ConformanceCertificate.issued_at)):
+        found.setdefault(row.service_id, []).append(_held(row, ends))
+    return found
 
 
 async def in_force(

@@ -174,3 +174,12 @@ class CertificateInvalid(AppError):
         "証明書は有効ではありません（{why_ja}）。発行元から取得し直すか、発行者に確認してください。"
     )
     en = "The certificate is not valid: {why}. Get it anew where it was issued, or ask the issuer."
+
+
+class RequirementsInvalid(AppError):
+    """What is required cannot be met by anybody; `faults` says what."""
+
+    kind = Kind.INVALID
+    code = "requirements_invalid"
+    ja = "要求する適合クラス・レイアウトに誤りがあります。errors を確認してください。"
+    en = "What is required of the standard is wrong. See errors."

@@ -317,5 +317,18 @@ RULES: Final[Mapping[str, Rule]] = {
             " /v1/connectors/{connector}/runs shows its history.",
             owner="publisher",
         ),
+        Rule(
+            "project_uncovered",
+            Severity.HIGH,
+            due_days=30,
+            values={},
+            about_ja="承認されたプロジェクトが、事業の求める適合を満たさなくなった",
+            about_en="An approved project no longer has what its programme requires",
+            ja="承認済みのプロジェクト「{title}」（事業「{programme}」）で、求められる適合が{count}件欠けています。"
+            "{first_ja} 全件は GET /v1/projects/{project}/gate で確認できます。",
+            en="The approved project “{title}” (programme “{programme}”) lacks {count} of what is required."
+            " {first_en} GET /v1/projects/{project}/gate lists all.",
+            owner="organization",
+        ),
     )
 }

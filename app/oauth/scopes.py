@@ -20,6 +20,8 @@ FIXED: Final[dict[str, frozenset[str]]] = {
     "findings:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
     "systems:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
     "systems:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
+    "programmes:read": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD, Role.AUDITOR}),
+    "programmes:write": frozenset({Role.OPERATOR, Role.COORDINATOR, Role.STEWARD}),
     "conformance:write": frozenset({Role.DEVELOPER, Role.STEWARD, Role.OPERATOR}),
 }
 MEANINGS: Final[dict[str, str]] = {
@@ -36,6 +38,10 @@ MEANINGS: Final[dict[str, str]] = {
     "systems:read": "read the system inventory and kartes of one's own organisation and those below"
     " it; operators and auditors all",
     "systems:write": "keep those systems, diagnose them and decide on duplicates",
+    "programmes:read": "read programmes, and the projects and joint procurements of one's own"
+    " organisation and those below it; operators and auditors all",
+    "programmes:write": "keep those programmes, projects, joint procurements and shared solutions,"
+    " and decide on projects of one's own programmes",
     "conformance:write": "register services of one's own organisation and have them judged; as an"
     " operator issue and revoke certificates",
     "findings:write": "answer those findings, and say where one is told of them",

@@ -84,10 +84,11 @@ def _page() -> Response:
     policy = root["x-change-policy"]
     body = html(
         "<p>{about}</p><p><a href=\"/standard/linkage-v1.yaml\">linkage-v1.yaml</a>"
-        " <a href=\"/standard/{bundle}\">{bundle}</a></p><h2>{classes_head}</h2><dl>{classes}</dl>"
+        " <a href=\"/standard/{bundle}\">{bundle}</a> <a href=\"/standard/clause\">{clause}</a></p><h2>{classes_head}</h2><dl>{classes}</dl>"
         "<h2>{rules_head}</h2>{rules}<h2>{operations_head}</h2>{operations}"
         "<h2>{policy_head}</h2><p>{policy}</p>",
         about=root["info"]["description"], bundle=BUNDLE,
+        clause=both("調達仕様書 記載例", "Clause for a specification"),
         classes_head=both("適合クラス", "Conformance classes"),
         classes=joined(_class(name, each) for name, each in root["x-conformance-classes"].items()),
         rules_head=both("規則", "Rules"), rules=joined(_rules(root)),

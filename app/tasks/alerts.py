@@ -11,6 +11,7 @@ from app.catalogue.schedules import next_after
 from app.findings import deliveries, feeds, looks, watch
 from app.findings.rules import RULES
 from app.kit.db import Database
+from app.programmes.watch import look_at_projects
 
 log = structlog.get_logger()
 _MOST_SECONDS: Final = 50.0
@@ -21,6 +22,7 @@ async def watch_log(database: Database, certificate_until: datetime | None = Non
     turns: dict[str, Awaitable[None]] = {
         "expiring_key": looks.look_at_keys(database, certificate_until),
         "log_backlog": looks.look_at_log(database),
+        "projects": look_at_projects(database),
         "sources": feeds.look_at_feeds(database, next_after),
         **{name: watch.judge_log(database, name) for name, rule in RULES.items() if rule.events},
     }

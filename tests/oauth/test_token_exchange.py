@@ -312,7 +312,9 @@ async def test_a_role_taken_away_since_the_sign_in_is_not_handed_on(world: World
 
     sender = await exchanged(world, party, signed_in, ALL)
 
-    assert sender.answer["scope"].split() == ["audit:read", "findings:read", "systems:read"]
+    assert sender.answer["scope"].split() == [
+        "audit:read", "findings:read", "programmes:read", "systems:read",
+    ]  # fmt: skip
 
 
 async def test_an_exchanged_token_ends_no_later_than_the_one_it_came_from(world: World) -> None:

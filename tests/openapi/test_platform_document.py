@@ -160,7 +160,7 @@ async def stage(
     scope = (
         "catalogue:write agreements:write organization:write dataset:shelters:read"
         " dataset:stock:read dataset:stock:write findings:read findings:write"
-        " systems:read systems:write conformance:write"
+        " systems:read systems:write conformance:write programmes:read programmes:write"
     )
     own = await world.token(steward, scope)
     other = await world.token(asker, "agreements:write")
@@ -639,6 +639,48 @@ async def _alike(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"function": "chatbot"}
 
 
+async def _programme(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = {"title": f"p-{secrets.token_hex(5)}", "kind": "support", "fiscal_year": 2027}
+    made = await stage.send("/v1/programmes", body, stage.own)
+    return stage.own, {"programme_id": made["id"]}
+
+
+async def _programme_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """The programme that the example names."""
+    _, path = await _programme(stage)
+    wanted = DOCUMENT["components"]["schemas"]["ProjectIn"]["example"]["programme"]
+    await stage.world.platform.database.pool.execute(
+        "UPDATE programme SET id = $2 WHERE id = $1", uuid.UUID(path["programme_id"]),
+        uuid.UUID(wanted),
+    )  # fmt: skip
+    return stage.own, {}
+
+
+async def _project(stage: Stage) -> tuple[dict[str, str], Path_]:
+    _, path = await _programme(stage)
+    body = {"programme": path["programme_id"], "description": {"title": "試験"}}
+    return stage.own, {"project_id": (await stage.send("/v1/projects", body, stage.own))["id"]}
+
+
+async def _joint(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = DOCUMENT["components"]["schemas"]["JointIn"]["example"]
+    made = await stage.send("/v1/joint-procurements", body, stage.own)
+    return stage.own, {"joint_id": made["id"]}
+
+
+async def _joined(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _joint(stage)
+    where = f"/v1/joint-procurements/{path['joint_id']}/participants"
+    await stage.send(where, {"organization": SAKAI}, headers)
+    return headers, {**path, "organization": SAKAI}
+
+
+async def _shared(stage: Stage) -> tuple[dict[str, str], Path_]:
+    body = DOCUMENT["components"]["schemas"]["SolutionIn"]["example"]
+    made = await stage.send("/v1/shared-solutions", body, stage.own)
+    return stage.own, {"solution_id": made["id"]}
+
+
 async def _service(stage: Stage) -> tuple[dict[str, str], Path_]:
     body = OPERATIONS["POST /v1/conformance/services"]["requestBody"]["content"]["application/json"]
     made = await stage.send("/v1/conformance/services", _example(body), stage.own)
@@ -776,6 +818,32 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/systems/{system_id}/revisions": _system,
     "POST /v1/systems/{system_id}/diagnoses": _system,
     "GET /v1/systems/{system_id}/karte": _system,
+    "GET /v1/programmes": _as("own"),
+    "POST /v1/programmes": _as("own"),
+    "GET /v1/programmes/{programme_id}": _programme,
+    "PUT /v1/programmes/{programme_id}": _programme,
+    "GET /v1/programmes/{programme_id}/clause": _programme,
+    "GET /v1/projects": _as("own"),
+    "POST /v1/projects": _programme_named,
+    "GET /v1/projects/{project_id}": _project,
+    "PUT /v1/projects/{project_id}": _project,
+    "GET /v1/projects/{project_id}/revisions": _project,
+    "GET /v1/projects/{project_id}/gate": _project,
+    "GET /v1/projects/{project_id}/clause": _project,
+    "POST /v1/projects/{project_id}/state": _project,
+    "GET /v1/procurement/clause": _as("nobody"),
+    "GET /v1/joint-procurements": _as("own"),
+    "POST /v1/joint-procurements": _as("own"),
+    "GET /v1/joint-procurements/{joint_id}": _joint,
+    "PUT /v1/joint-procurements/{joint_id}": _joint,
+    "GET /v1/joint-procurements/{joint_id}/candidates": _joint,
+    "POST /v1/joint-procurements/{joint_id}/participants": _joint,
+    "DELETE /v1/joint-procurements/{joint_id}/participants/{organization}": _joined,
+    "GET /v1/shared-solutions": _as("nobody"),
+    "POST /v1/shared-solutions": _as("own"),
+    "GET /v1/shared-solutions/{solution_id}": _shared,
+    "PUT /v1/shared-solutions/{solution_id}": _shared,
+    "DELETE /v1/shared-solutions/{solution_id}": _shared,
     "GET /v1/conformance/services": _as("own"),
     "POST /v1/conformance/services": _as("own"),
     "GET /v1/conformance/services/{service_id}": _service,

@@ -38,7 +38,11 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 3  # of each operation, mode and caller
-for media_type in ("application/offset+octet-stream", "application/jose"):
+for media_type in (
+    "application/offset+octet-stream",
+    "application/jose",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+):
     schemathesis.serializer.alias(media_type, "application/octet-stream")
 
 
@@ -64,11 +68,11 @@ async def running(app: FastAPI, platform: Any, client: httpx.AsyncClient) -> Asy
         await world.token(
             operator,
             "admin:read admin:write invitations:write findings:read findings:write systems:read"
-            " systems:write",
+            " systems:write programmes:read programmes:write",
         ),
         await world.token(
             steward,
-            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write findings:read findings:write systems:read systems:write",
+            f"catalogue:write agreements:write organization:write dataset:{dataset}:read dataset:{dataset}:write findings:read findings:write systems:read systems:write programmes:read programmes:write",
         ),
     )
     async with served(app) as port:

@@ -1,10 +1,12 @@
-"""Story 4: a vendor certifies its reservation system and is listed. Rows R14, R04."""
+"""Story 4: a vendor certifies its reservation system, is listed, and a project stands on it. Rows
+R14, R15, R04."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -12,8 +14,13 @@ import pytest_asyncio
 from app.api.state import Platform
 from app.conformance.refusals import CertificateInvalid
 from app.conformance.signed import CERTIFICATE, opened
+from app.findings import findings
 from app.kit import clock
 from app.kit.settings import Settings
+from app.models.programmes import ProgrammeKind
+from app.parties.seed import OPERATOR
+from app.programmes import intake, programmes, sheet
+from app.programmes.watch import SUBJECT, look_at_projects
 from app.tasks.worker import work
 from tests.cli.test_demo import Home
 from tests.conformance.vendor import (
@@ -25,6 +32,8 @@ from tests.conformance.vendor import (
     sandbox,
 )
 from tests.conftest import ISSUER
+from tests.programmes.office import FY2020, PROJECTS, title
+from tests.programmes.office import Office as Funding
 from tests.world import World
 
 FAULTS = ("ERROR-01", "TIME-01", "CODE-01")
@@ -64,6 +73,13 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
         refused = await office.send(CERTIFICATES, {"run": first["id"]}, by_operator=True)
         assert refused.json()["code"] == "conformance_run_not_passed"
 
+        # The city's subsidised project names the service, and cannot be approved with it yet.
+        funding = await Funding.of(world)
+        project = await _project(world, funding, service)
+        shut = await funding.move(project, "approved")
+        assert (shut.status_code, shut.json()["code"]) == (409, "project_not_covered")
+        assert len(shut.json()["errors"]) == 2  # core and query
+
         # Mended, it passes, and an operator certifies it; the vendor cannot itself.
         vendor.faults = ()
         second = await office.ended(await office.run(service))
@@ -73,6 +89,11 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
         made = await office.send(CERTIFICATES, {"run": second["id"]}, by_operator=True)
         assert made.status_code == 201, made.text
         certificate = made.json()
+
+    # With the certificate, the project is approved with what it asked for.
+    approved = (await funding.move(project, "approved")).json()
+    assert (approved["state"], approved["granted_thousand_yen"]) == ("approved", 5_000)
+    assert await _found(world, project) == []
 
     # Everybody sees who is certified for what, until when, and for whom.
     (entry,) = (await world.client.get(LISTED)).json()["items"]
@@ -101,6 +122,7 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
         moved.setattr(clock, "now", lambda: later)
         assert await office.listed() == []
         assert service in await office.listed(state="declared")
+        assert await _found(world, project) == ["open"]
 
     # Revoked, it drops out at once, and the kept list says so to whoever verifies offline.
     where = f"{CERTIFICATES}/{certificate['id']}/revoke"
@@ -110,6 +132,29 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
     files = await _files(world, certificate["id"], tmp_path)
     gone = await asyncio.to_thread(shell.run, "verify-certificate", *files)
     assert gone.returncode == 4 and "revoked" in gone.stderr
+
+
+async def _project(world: World, funding: Funding, service: str) -> dict[str, Any]:
+    """The one of Osaka City among those of fiscal 2020, in a programme whose gate is switched on."""
+    said = programmes.Said(
+        title("補助"), ProgrammeKind.SUBSIDY, 2020, ["core", "query"], gated=True
+    )
+    async with world.platform.database.writing() as session:
+        programme = await programmes.add(session, OPERATOR, said, by="test")
+        await intake.take_in(session, programme, sheet.read(FY2020.read_bytes()), by="test")
+    query = {"programme": str(programme.id), "organization": "271004"}
+    listed = await world.client.get(PROJECTS, params=query, headers=funding.city)
+    (project,) = listed.json()["items"]
+    assert project["description"]["title"] == "行政手続きのオンライン化事業"
+    named = await funding.put(project, services=[service])
+    told: dict[str, Any] = named.json()
+    return told
+
+
+async def _found(world: World, project: dict[str, Any]) -> list[str]:
+    await look_at_projects(world.platform.database)
+    async with world.platform.database.reading() as session:
+        return [each.state for each in await findings.about(session, SUBJECT, project["id"])]
 
 
 async def _check_report(office: Office, run: str) -> None:
