@@ -3,12 +3,17 @@
 Reads only `usage_day`, so a log of any length costs the same; says up to which entry it counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models.log import UsageDay
 
 
 class Period(StrEnum):
@@ -105,3 +110,25 @@ async def used(
 async def counted(pool: "asyncpg.Pool[Any]") -> int:
     """The number of the last entry of the log that the counts hold."""
     return int(await pool.fetchval("SELECT counted FROM usage_state"))
+
+
+async def read_by(
+    session: AsyncSession, datasets: Sequence[str], *, since: date
+) -> list[tuple[str, str, int, datetime]]:
+    """Which consumers have read these since a day: dataset, consumer, reads, and the last of them.
+
+    Nobody is named who showed no token, and no owner who read its own.
+    """
+    reads = ("records.read", "public.read")
+    asked = (
+        select(
+            UsageDay.dataset_id, UsageDay.consumer_id,
+            func.sum(UsageDay.entries), func.max(UsageDay.last_at),
+        )
+        .where(
+            UsageDay.dataset_id.in_(datasets), UsageDay.day >= since, UsageDay.event.in_(reads),
+            UsageDay.consumer_id.not_in(("", UsageDay.provider_id)),
+        )
+        .group_by(UsageDay.dataset_id, UsageDay.consumer_id)
+    )  # fmt: skip
+    return [(row[0], row[1], int(row[2]), row[3]) for row in await session.execute(asked)]

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.audit.events import Event
+from app.audit import report
 from app.kit import clock
 from app.kit.clock import TOKYO
 from app.models.agreements import Agreement, AgreementState
-from app.models.log import UsageDay
 
 DAYS: Final = 90  # that a read counts as use
-_READS: Final = (Event.RECORDS_READ.value, "public.read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +72,5 @@ async def _standing(session: AsyncSession, datasets: Sequence[str]) -> Sequence[
 
 async def _uses(session: AsyncSession, datasets: Sequence[str]) -> dict[tuple[str, str], _Use]:
     since = clock.now().astimezone(TOKYO).date() - timedelta(days=DAYS)
-    asked = (
-        select(
-            UsageDay.dataset_id, UsageDay.consumer_id,
-            func.sum(UsageDay.entries), func.max(UsageDay.last_at),
-        )
-        .where(
-            UsageDay.dataset_id.in_(datasets), UsageDay.day >= since, UsageDay.event.in_(_READS),
-            UsageDay.consumer_id.not_in(("", UsageDay.provider_id)),
-        )
-        .group_by(UsageDay.dataset_id, UsageDay.consumer_id)
-    )  # fmt: skip
-    return {(row[0], row[1]): _Use(int(row[2]), row[3]) for row in await session.execute(asked)}
+    found = await report.read_by(session, datasets, since=since)
+    return {(dataset, consumer): _Use(reads, at) for dataset, consumer, reads, at in found}
