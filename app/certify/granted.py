@@ -128,7 +128,7 @@ async def revoke(server: Server, token: Token) -> None:
 
 async def issuer_of(server: Server) -> Issuer:
     """Who gives tokens. Raises `NotShown`."""
-    _client_of(server)  # nobody is asked in vain
+    client_of(server)  # nobody is asked in vain
     issuer: Issuer = await server.once("issuer", lambda: _issuer(server))
     return issuer
 
@@ -180,7 +180,8 @@ def _within(server: Server, url: Any) -> str:
     return url
 
 
-def _client_of(server: Server) -> Client:
+def client_of(server: Server) -> Client:
+    """The client that was lent. Raises `NotShown`."""
     if server.lent.client is None:
         raise NotShown(
             "no client was lent (--client-id with --client-key or --client-secret-file)",
@@ -204,7 +205,7 @@ async def _proven(
 async def _sent(
     server: Server, url: str, form: Mapping[str, str], bond: ECKey | None, nonce: str | None
 ) -> Exchange:
-    client, told = _client_of(server), dict(form)
+    client, told = client_of(server), dict(form)
     sent = {"content-type": _FORM, "authorization": ""}
     if bond is not None:
         sent["dpop"] = proof(bond, "POST", url, nonce=nonce)

@@ -159,9 +159,7 @@ async def receiving(callback: Callback, hang_s: float) -> AsyncIterator[Receiver
         finally:
             running.discard(task)
 
-    listening = await asyncio.start_server(
-        serve, callback.host, callback.port, limit=_PIECE, backlog=_AT_ONCE
-    )
+    listening = await asyncio.start_server(serve, callback.host, callback.port, limit=_PIECE)
     try:
         yield receiver
     finally:

@@ -223,7 +223,7 @@ class SecureProvider(httpx.AsyncBaseTransport):
             }  # fmt: skip
             held = bound is not None and key.thumbprint() == bound["jkt"]
             told = {name: said.get(name) for name in right}
-            if told != right and not self.does("any proof is good") or not held:
+            if (told != right and not self.does("any proof is good")) or not held:
                 raise Refused(401, "invalid_dpop_proof")
         except (JoseError, ValueError, KeyError):
             raise Refused(401, "invalid_dpop_proof") from None
@@ -239,12 +239,18 @@ class SecureProvider(httpx.AsyncBaseTransport):
             if self.does("guarded needs no token"):
                 return self._visits(SEEN)
             raise Refused(401, "token_required")
-        query = request.url.params
+        self._check_right(claims)
+        self._check_question(request.url.params)
+        return self._visits(FIELDS if self.does("hidden fields are given") else SEEN)
+
+    def _check_right(self, claims: dict[str, Any]) -> None:
         if f"dataset:{GUARDED}:read" not in claims["scope"].split():
             if not self.does("any scope will do"):
                 raise Refused(403, "insufficient_scope")
         elif "cnf" not in claims and not self.does("no bond is needed"):
             raise Refused(403, "token_not_bound")
+
+    def _check_question(self, query: httpx.QueryParams) -> None:
         if not self.does("any purpose will do"):
             if "purpose" not in query:
                 raise Refused(403, "purpose_required")
@@ -254,7 +260,6 @@ class SecureProvider(httpx.AsyncBaseTransport):
         named = {*query, query.get("fields"), query.get("sort"), *query.get("filter", "").split()}
         if "remark" in named and not self.does("hidden fields sort"):
             raise Refused(403, "column_not_visible")
-        return self._visits(FIELDS if self.does("hidden fields are given") else SEEN)
 
     def _visits(self, names: tuple[str, ...]) -> httpx.Response:
         records = [{name: each.get(name) for name in names} for each in VISITS]
@@ -293,7 +298,11 @@ class SecureProvider(httpx.AsyncBaseTransport):
                 self._notify(each, value)
 
     def _notify(self, to: Subscription, value: str) -> None:
-        data = {"subscription": to.id, "dataset": PUBLIC, "since": _encoded(str(self.position).encode())}
+        data = {
+            "subscription": to.id,
+            "dataset": PUBLIC,
+            "since": _encoded(str(self.position).encode()),
+        }
         if self.does("notices carry records"):
             data["record"] = value
         body = json.dumps({"type": "dataset.changed", "timestamp": "2026-04-01T09:00:00+09:00",
@@ -357,15 +366,17 @@ class SecureProvider(httpx.AsyncBaseTransport):
                 del self.subscriptions[found.id]
             return httpx.Response(204)
         if parts[1:] == ["replay"]:
-            since = int(_decoded(json.loads(request.content)["since"]))
-            for name, body, position in found.sent:
-                if position >= since and not self.does("nothing is replayed"):
-                    self._send(found, name, body)
+            self._replay(found, int(_decoded(json.loads(request.content)["since"])))
             return httpx.Response(202)
         told = found.told()
         if self.does("the secret is shown again"):
             told["secret"] = _secret(found)
         return httpx.Response(200, json=told)
+
+    def _replay(self, to: Subscription, since: int) -> None:
+        for name, body, position in to.sent:
+            if position >= since and not self.does("nothing is replayed"):
+                self._send(to, name, body)
 
     def _subscribe(self, request: httpx.Request) -> httpx.Response:
         url = urlsplit(json.loads(request.content)["url"])

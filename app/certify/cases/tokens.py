@@ -20,6 +20,7 @@ from app.certify.client import Exchange, Server
 from app.certify.granted import (
     Token,
     call,
+    client_of,
     encoded,
     new_token,
     proof,
@@ -95,9 +96,10 @@ async def _read(server: Server, token: Token | None, guarded: Guarded, **query: 
 
 
 async def _good(server: Server) -> tuple[Guarded, Token]:
-    guarded = await _guarded(server)
     if server.lent.client is None and server.token is not None:
-        return guarded, Token(server.token, ())
+        return await _guarded(server), Token(server.token, ())
+    client_of(server)  # nobody is asked in vain
+    guarded = await _guarded(server)
     return guarded, await token_for(server, guarded.scope)
 
 
