@@ -19,6 +19,7 @@ from app.certify.judge import Outcome, Report, judge
 from app.certify.kept import packed
 from app.certify.lent import Callback, Client, Lent
 from app.certify.lint import Standard
+from app.models.parties import Role
 from tests.certify.mutants import BASE
 from tests.certify.mutants_secure import MUTANTS
 from tests.certify.secure_provider import (
@@ -28,8 +29,14 @@ from tests.certify.secure_provider import (
     lent,
     quiet,
 )
+from tests.stock import PURPOSE, Spec, agreed, stocked
+from tests.world import KENKO, SAKAI, World
 
 STANDARD = Standard.read()
+SPECS: tuple[Spec, ...] = (
+    ("no", "code", {"key": True}), ("name", "text", {}), ("note", "text", {}),
+)  # fmt: skip
+ROWS = [{"no": str(number), "name": f"架空 {number}", "note": "備考"} for number in range(3)]
 PREFIX = "judge-"
 # Rules of `core` that tokens show as well.
 ALSO = {"CACHE-03", "ERROR-06"}
@@ -100,14 +107,16 @@ async def test_a_provider_with_one_fault_is_told_its_rule_and_no_other(
     assert wrong.expected and wrong.seen and wrong.exchange.curl().startswith("curl -i ")
 
 
-async def test_what_was_made_is_taken_away_whatever_happens(monkeypatch: Any) -> None:
-    provider = SecureProvider()
-
+async def test_what_was_made_is_taken_away_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def fails(*_: Any) -> None:
         raise RuntimeError
 
     monkeypatch.setattr("app.certify.drill._Course._replay", fails)
-    report = await judged(provider, "push", only=rules("push"))
+    async with httpx.AsyncClient() as out:
+        provider = SecureProvider(out=out)
+        report = await judged(provider, "push", only=rules("push"))
 
     assert report.broken
     assert (provider.subscriptions, provider.written) == ({}, {})
@@ -185,7 +194,10 @@ TOKEN, METADATA = "/oauth/token", "/.well-known/oauth-authorization-server"
     ],
 )
 async def test_a_token_endpoint_that_means_ill_is_told_and_gets_no_secret_away(
-    path: str, does: Callable[[httpx.Request], httpx.Response], said: str, monkeypatch: Any
+    path: str,
+    does: Callable[[httpx.Request], httpx.Response],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asking, "LONGEST_S", 0.3)
     provider, asked = SecureProvider(), list[httpx.Request]()
@@ -291,3 +303,26 @@ async def _raw(port: int, said: bytes) -> bytes:
     told = await reader.read()
     writer.close()
     return told
+
+
+# --- the platform itself --------------------------------------------------------------------------
+
+
+async def test_the_platform_keeps_every_rule_of_secure(world: World) -> None:
+    public = await stocked(world, ROWS, SPECS, data_class="public")
+    guarded = await stocked(world, ROWS, SPECS, data_class="restricted")
+    hidden = await world.dataset(publisher=KENKO, hidden=True)
+    vendor = await world.party(SAKAI, Role.DEVELOPER)
+    await agreed(world, guarded, vendor, columns=["no", "name"])
+    given = Lent(
+        Client(vendor.id, vendor.key), world.platform.issuer, guarded, hidden=hidden,
+        purpose=PURPOSE, other_purpose="statistics",
+    )  # fmt: skip
+    transport = httpx.ASGITransport(app=world.client._transport.app)  # type: ignore[attr-defined]
+    async with httpx.AsyncClient(transport=transport) as http:
+        server = Server(str(world.client.base_url), http, 1e6, lent=given)
+        only = rules("secure") | ALSO
+        report = await judge(server, STANDARD, ["secure"], dataset=public, only=only)
+
+    told = [(each.rule, each.outcome, each.why, each.wrong) for each in report.verdicts]
+    assert [each for each in told if each[1] is not Outcome.KEPT] == []

@@ -6,22 +6,20 @@ Forged tokens are made of nothing but what the judge was given, and no case writ
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
-from joserfc import jws
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
 from app.certify.client import Exchange, Server
+from app.certify.forged import forged
 from app.certify.granted import (
     Token,
     call,
     client_of,
-    encoded,
     new_token,
     proof,
     revoke,
@@ -147,10 +145,10 @@ async def public_data_need_no_token(server: Server, stage: Stage) -> Findings:
 async def a_forged_token_is_refused_even_for_public_data(server: Server, stage: Stage) -> Findings:
     guarded = await _guarded_or_none(server)
     paths = ["/v1/datasets", stage.path, *([guarded.path] if guarded else [])]
-    for what, forged in _forged(server, stage, await _good_or_none(server)):
+    for what, token in forged(server, stage, await _good_or_none(server)):
         for path in paths:
             query = {"purpose": server.lent.purpose} if guarded and path == guarded.path else None
-            answer = await call(server, forged, "GET", path, query)
+            answer = await call(server, token, "GET", path, query)
             if code_of(answer) != "401 invalid_token":
                 yield wrong(answer, f"401 with code invalid_token for {what}", code_of(answer))
                 break
@@ -168,45 +166,6 @@ async def _good_or_none(server: Server) -> Token | None:
         return (await _good(server))[1]
     except NotShown:
         return None
-
-
-def _forged(server: Server, stage: Stage, good: Token | None) -> Iterator[tuple[str, Token]]:
-    """Tokens that nobody gave: as like a good one as can be, with no signature that counts."""
-    told, bond = _claims(good, server, stage), good.bond if good else None
-    own = ECKey.generate_key("P-256")
-    head = {"typ": "at+jwt", "alg": "ES256", "kid": own.thumbprint()}
-    signed = jws.serialize_compact(head, orjson.dumps(told), own, ["ES256"])
-    none = {"typ": "at+jwt", "alg": "none"}
-    unsigned = f"{encoded(orjson.dumps(none))}.{encoded(orjson.dumps(told))}."
-    scope = good.scope if good else ()
-    yield "a token that another key signed", Token(signed, scope, bond)
-    yield "a token with alg none", Token(unsigned, scope, bond)
-    if good is not None and good.text.count(".") == 2:
-        front, body, signature = good.text.split(".")
-        middle = len(signature) // 2
-        other = "A" if signature[middle] != "A" else "B"
-        changed = f"{signature[:middle]}{other}{signature[middle + 1 :]}"
-        yield "a changed signature", Token(f"{front}.{body}.{changed}", scope, bond)
-        more = encoded(orjson.dumps({**told, "scope": f"dataset:{stage.id}:write"}))
-        yield "a changed scope", Token(f"{front}.{more}.{signature}", scope, bond)
-    if server.lent.expired_token:
-        yield "a token that has expired", Token(server.lent.expired_token, scope)
-
-
-def _claims(good: Token | None, server: Server, stage: Stage) -> dict[str, Any]:
-    """What a token of the server says, read from a good one; else what RFC 9068 asks for."""
-    now = int(time.time())
-    made = {
-        "iss": server.base, "aud": server.base, "sub": "judge", "client_id": "judge", "iat": now,
-        "exp": now + 300, "jti": secrets.token_hex(8), "scope": f"dataset:{stage.id}:read",
-    }  # fmt: skip
-    if good is None or good.text.count(".") != 2:
-        return made
-    try:
-        told = orjson.loads(jws.extract_compact(good.text.encode()).payload)
-    except (JoseError, ValueError):
-        return made
-    return {**told, "exp": now + 300, "jti": secrets.token_hex(8)}
 
 
 @CASES.of("AUTH-03")
@@ -394,14 +353,25 @@ async def above_internal_a_token_is_bound(server: Server, stage: Stage) -> Findi
             await _read(server, token, guarded), "403 with code token_not_bound", "200: it was read"
         )
         return
-    plain = await token_for(server, guarded.scope, bound=False)
-    answer = await _read(server, plain, guarded)
+    answer = await _read(server, await _unbound(server, stage, guarded), guarded)
+    not_unless(
+        code_of(answer) != "403 insufficient_scope", f"no token without a bond leads to {guarded.id}",
+        f"結び付きのないトークンでは {guarded.id} に届きません",
+    )  # fmt: skip
     for each in expect(answer, 403, "token_not_bound"):
         yield each
     if answer.status == 403 and not any(
         each in str(answer.member("detail")) for each in ("DPoP", "RFC 9449", "RFC 8705", "mTLS")
     ):
         yield wrong(answer, "how a bound token is got, in the words", answer.member("detail"))
+
+
+async def _unbound(server: Server, stage: Stage, guarded: Guarded) -> Token:
+    """A token without a bond, for other data where none is given for these. Raises `NotShown`."""
+    try:
+        return await token_for(server, guarded.scope, bound=False)
+    except NotShown:
+        return await token_for(server, f"dataset:{stage.id}:read", bound=False)
 
 
 # --- rules of other classes, of which public data show less ---------------------------------------
