@@ -88,7 +88,8 @@ async def test_a_name_that_leads_inside_when_the_run_is_made_is_never_asked(
     run, asked = await office.run(service), vendor.asked
     outbound = Outbound(Allowed(), resolve=inside)
     try:
-        await Examiner(platform.database, outbound, OfficialJudge(outbound, 1e6)).examine(UUID(run))
+        judge = OfficialJudge(outbound, lambda: platform.sealer, 1e6)
+        await Examiner(platform.database, outbound, judge).examine(UUID(run))
     finally:
         await outbound.close()
 
@@ -355,7 +356,7 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
             ]
             told.json = {**told.json, "datasets": entries}
 
-    judge = OfficialJudge(platform.outbound, 1e6)
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, 1e6)
     work = runs.Work(uuid4(), uuid4(), RunKind.SMOKE, vendor.base, None, ("core",))
     known: tuple[dict[str, dict[str, Any]], ...] = (
         {"facility/2": {"required": ["no", "name"]}},
