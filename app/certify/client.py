@@ -21,6 +21,7 @@ from app.certify.lent import Lent
 LONGEST_S: Final = 15.0
 LARGEST: Final = 8 * 1024 * 1024
 _SHOWN: Final = 2_000
+_SHORTEST_SECRET: Final = 8
 _SECRET: Final = re.compile(r"^(authorization|dpop|cookie)$", re.IGNORECASE)
 
 
@@ -139,7 +140,9 @@ class Server:
 
     def hidden(self, text: str) -> str:
         """The text without anything that proves who the judge is, however it is written."""
-        known = {*self.secrets, *self.lent.secrets(), self.token or ""} - {""}
+        # What a server calls a secret and is a word hides nothing.
+        found = {each for each in self.secrets if len(each) >= _SHORTEST_SECRET}
+        known = {*found, *self.lent.secrets(), self.token or ""} - {""}
         forms = {form for each in known for form in _written(each)}
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, "…")

@@ -86,7 +86,7 @@ async def found() -> Reports:
             return await judged(provider, "core", "query", "push", "secure")
         if MUTANTS[fault].startswith("PUSH"):
             return await judged(provider, "push", only=rules("push"))
-        return await judged(provider, "secure", only=rules("secure") | ALSO)
+        return await judged(provider, "secure", only=rules("secure") | {MUTANTS[fault]})
 
     async with httpx.AsyncClient() as out:
         faults = sorted([None, *MUTANTS], key=lambda each: MUTANTS.get(each or "", "") < "P")

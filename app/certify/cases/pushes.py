@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 from app.certify.cases.asking import Findings, code_of, expect, wrong
 from app.certify.client import Exchange, Server
@@ -191,7 +192,7 @@ async def a_receiver_is_outside_and_https(server: Server, stage: Stage) -> Findi
         made = await call(server, token, "POST", PATH, given={"dataset": stage.id, "url": url})
         check_may(made)
         if made.status == 201:  # nobody is to be told there
-            await call(server, token, "DELETE", f"{PATH}/{made.member('id')}")
+            await call(server, token, "DELETE", f"{PATH}/{quote(str(made.member('id')), safe='')}")
         if url.startswith("https:"):
             faults: list[Wrong] = [*expect(made, 422, "url_not_allowed")]
         else:
