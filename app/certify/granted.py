@@ -24,6 +24,7 @@ from app.certify.lent import Client
 _ALGORITHM: Final = "ES256"
 _ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_S: Final = 50
+_UNAUTHORIZED: Final = 401
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -44,11 +45,11 @@ class Token:
     scope: tuple[str, ...]
     bond: ECKey | None = field(default=None, repr=False)
 
-    def shown(self, method: str, url: str) -> dict[str, str]:
+    def shown(self, method: str, url: str, nonce: str | None = None) -> dict[str, str]:
         """The headers that send it, as RFC 9449 or RFC 6750 says."""
         if self.bond is None:
             return {"authorization": f"Bearer {self.text}"}
-        shown = proof(self.bond, method, url, self.text)
+        shown = proof(self.bond, method, url, self.text, nonce)
         return {"authorization": f"DPoP {self.text}", "dpop": shown}
 
 
@@ -77,15 +78,23 @@ async def call(
     server: Server, token: Token | None, method: str, path: str,
     query: Mapping[str, Any] | None = None, given: Any = None, **headers: str,
 ) -> Exchange:  # fmt: skip
-    """One request with this token, or with none. Raises `NoAnswer`."""
+    """One request with this token, or with none; again where a nonce is asked for (RFC 9449, 9).
+
+    Raises `NoAnswer`.
+    """
     url = server.url_of(path)
     if query:
         url += "?" + urlencode(query, doseq=True)
-    sent = {"authorization": ""} if token is None else token.shown(method, url)
-    body = b""
+    body, rest = b"", dict(headers)
     if given is not None:
-        body, sent = orjson.dumps(given), {**sent, "content-type": "application/json"}
-    return await server.send(method, url, {**sent, **headers}, body)
+        body, rest = orjson.dumps(given), {"content-type": "application/json", **headers}
+    if token is None:
+        return await server.send(method, url, {"authorization": "", **rest}, body)
+    answer = await server.send(method, url, {**token.shown(method, url), **rest}, body)
+    nonce = answer.headers.get("dpop-nonce")
+    if answer.status != _UNAUTHORIZED or nonce is None or token.bond is None:
+        return answer
+    return await server.send(method, url, {**token.shown(method, url, nonce), **rest}, body)
 
 
 async def token_for(server: Server, *scopes: str, bound: bool = True) -> Token:

@@ -131,6 +131,8 @@ class SecureProvider(httpx.AsyncBaseTransport):
         }  # fmt: skip
         headers = {"content-type": "application/problem+json", "x-request-id": request_id,
                    "cache-control": "no-store"}  # fmt: skip
+        if refused.status == 401 and self.does("a nonce is asked for"):
+            headers["dpop-nonce"] = "n-1"
         if refused.status == 401 and not self.does("no challenge"):
             headers["www-authenticate"] = 'Bearer realm="sandbox", DPoP algs="ES256"'
         return httpx.Response(refused.status, headers=headers, content=json.dumps(told).encode())
@@ -148,6 +150,9 @@ class SecureProvider(httpx.AsyncBaseTransport):
             told = {"issuer": self.base, "token_endpoint": f"{self.base}/oauth/token",
                     "revocation_endpoint": f"{self.base}/oauth/revoke"}  # fmt: skip
             return httpx.Response(200, json=told)
+        if self.does("a nonce is asked for") and "nonce" not in _said(request):
+            told = {"error": "use_dpop_nonce"}
+            return httpx.Response(400, json=told, headers={"dpop-nonce": "n-0"})
         form = {name: each[0] for name, each in parse_qs(request.content.decode()).items()}
         said = jwt.decode(form["client_assertion"], KEY, algorithms=["ES256"]).claims
         assert (said["sub"], said["aud"]) == ("judge", self.base)
@@ -222,6 +227,8 @@ class SecureProvider(httpx.AsyncBaseTransport):
                 "htm": request.method, "htu": str(request.url).partition("?")[0],
                 "ath": _encoded(hashlib.sha256(text.encode()).digest()),
             }  # fmt: skip
+            if self.does("a nonce is asked for") and said.get("nonce") != "n-1":
+                raise Refused(401, "invalid_dpop_proof")
             held = bound is not None and key.thumbprint() == bound["jkt"]
             told = {name: said.get(name) for name in right}
             if (told != right and not self.does("any proof is good")) or not held:
@@ -402,6 +409,13 @@ class SecureProvider(httpx.AsyncBaseTransport):
 def _entry() -> dict[str, Any]:
     fields = [{**provider.DATASET["fields"][1], "name": each, "label": each} for each in FIELDS]
     return {**provider.DATASET, "id": GUARDED, "data_class": "restricted", "fields": fields}
+
+
+def _said(request: httpx.Request) -> dict[str, Any]:
+    """What a proof says; a nonce, where there is none to say it."""
+    shown = request.headers.get("dpop")
+    told: dict[str, Any] = {"nonce": ""}
+    return told if shown is None else json.loads(jws.extract_compact(shown.encode()).payload)
 
 
 def _secret(of: Subscription) -> str:

@@ -115,6 +115,15 @@ async def test_a_provider_with_one_fault_is_told_its_rule_and_no_other(
     assert wrong.expected and wrong.seen and wrong.exchange.curl().startswith("curl -i ")
 
 
+async def test_a_server_that_asks_for_nonces_is_judged_as_any_other() -> None:
+    provider = SecureProvider(frozenset({"a nonce is asked for"}))
+
+    report = await judged(provider, "secure", only=rules("secure"))
+
+    assert [(each.rule, each.why, each.wrong) for each in report.verdicts
+            if each.outcome is not Outcome.KEPT] == []  # fmt: skip
+
+
 async def test_what_was_made_is_taken_away_whatever_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
