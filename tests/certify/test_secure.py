@@ -17,7 +17,7 @@ import typer
 from app.certify import client as asking
 from app.certify import receiver as receiving
 from app.certify import reports
-from app.certify.client import Server
+from app.certify.client import Exchange, Server
 from app.certify.judge import Outcome, Report, judge
 from app.certify.kept import packed
 from app.certify.lent import Callback, Client, Lent
@@ -267,6 +267,17 @@ async def test_a_report_shows_no_token_assertion_or_secret_though_the_server_say
     real = {each for each in secrets if each in server.secrets or each == server.token}
     assert len(real) > 3
     assert not [each for each in real if each in whole or each[:60] in whole]
+
+
+def test_a_secret_that_is_cut_in_two_is_not_shown_by_its_half() -> None:
+    secret = "s" * 4_000
+    server = Server(BASE, httpx.AsyncClient(), secrets={secret})
+
+    def shown(body: bytes) -> str:
+        return Exchange("GET", BASE, {}, body=body).trimmed(server.hidden).body.decode()
+
+    assert shown(b"x" + secret.encode() + b"y") == "x…y"
+    assert "ss" not in shown(b"x" * 100 + secret.encode() * 60)
 
 
 async def test_a_client_secret_goes_to_the_named_authorization_server_alone() -> None:
