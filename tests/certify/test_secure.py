@@ -26,11 +26,11 @@ from app.cli.lending import Files, read_lent
 from app.models.parties import Role
 from tests.certify.mutants import BASE
 from tests.certify.mutants_secure import MUTANTS
+from tests.certify.notifying import TUNNEL
 from tests.certify.secure_provider import (
     GUARDED,
     HIDDEN,
     KEY,
-    TUNNEL,
     SecureProvider,
     lent,
     quiet,
