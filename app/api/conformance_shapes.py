@@ -3,14 +3,16 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints
 
 from app.api.shapes import InShape, Name, OutShape, Slug, Text, Time
+from app.conformance.lending import Lent, Proof
 from app.conformance.services import Class, Said
 from app.models.conformance import RunKind, RunState
 
 Address = Annotated[str, StringConstraints(min_length=8, max_length=500)]
 DatasetId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LinkageId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 CertificateState = Literal["valid", "expired", "revoked"]
 _SERVICE: dict[str, Any] = {
@@ -48,6 +50,54 @@ class ServiceIn(ServiceSaid):
     organization: Slug | None = None
 
 
+class SandboxClientIn(InShape):
+    """A client of the sandbox for the judge, with its private key (a JWK, in JSON) or its secret.
+    `guarded`: a dataset above public that it may read for `purpose`, and not for `other_purpose`;
+    `hidden_field`: a field of it that it may not see; `hidden`: a dataset that it may not know of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "client_id": "judge", "client_secret": "an-example-of-a-secret",
+                "guarded": "sandbox-visits", "purpose": "own-duty", "other_purpose": "statistics",
+            }
+        }
+    )  # fmt: skip
+
+    client_id: Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]+$")]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=2_000)] | None = None
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=4_000)] | None = None
+    authorization_server: (
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[!-~]+$")] | None
+    ) = None
+    guarded: LinkageId | None = None
+    hidden_field: Name | None = None
+    hidden: LinkageId | None = None
+    purpose: Name = "own-duty"
+    other_purpose: Name | None = None
+
+    def lent(self) -> Lent:
+        """What may be shown of it."""
+        return Lent(**self.model_dump(exclude={"key", "client_secret"}))
+
+    def proof(self) -> Proof:
+        """What may not."""
+        told = (self.key, self.client_secret)
+        return Proof(*(each.get_secret_value() if each is not None else None for each in told))
+
+
+class SandboxClientOut(OutShape):
+    """What the judge was lent, without what proves it."""
+
+    client_id: str
+    authorization_server: str | None
+    guarded: str | None
+    hidden_field: str | None
+    hidden: str | None
+    purpose: str
+    other_purpose: str | None
+
+
 class ServiceOut(OutShape):
     """A service as its vendor registered it."""
 
@@ -58,6 +108,7 @@ class ServiceOut(OutShape):
     dataset: str | None
     classes: list[str]
     municipalities: list[str]
+    client: SandboxClientOut | None = Field(validation_alias="lent")
     created_at: Time
     changed_at: Time
     changed_by: str

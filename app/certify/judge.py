@@ -4,7 +4,7 @@ A rule is kept, broken, or not shown: where the server's data gave no occasion, 
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, Final
@@ -22,6 +22,8 @@ _MOST_A_RULE: Final = 5  # findings that are shown
 _ROOMS: Final[Mapping[str, Sequence[str]]] = {
     "core": ("caches", "codes", "errors", "pages", "schema"),
     "query": ("query",),
+    "push": ("pushes",),
+    "secure": ("tokens",),
 }
 JUDGED: Final = tuple(_ROOMS)
 
@@ -164,22 +166,29 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
     for case in CASES.known.get(rule["id"], []):
         try:
             async for wrong in case(server, stage):
-                found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
+                found.append(_kept(server, wrong))
             shown += 1
         except NotShown as exc:
-            unseen = exc
+            unseen = NotShown(*(server.hidden(each)[:1000] for each in (exc.why, exc.why_ja)))
         except NoAnswer as none:
-            found.append(Wrong(none.exchange, "an answer", none.exchange.error or "none"))
+            seen = none.exchange.error or "none"
+            found.append(_kept(server, Wrong(none.exchange, "an answer", seen)))
             return _verdict(rule, Outcome.BROKEN, found), False
         except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
             seen = f"an answer that no rule foresees ({type(exc).__name__})"
-            found.append(Wrong(server.last, "an answer of the standard", seen))
+            found.append(_kept(server, Wrong(server.last, "an answer of the standard", seen)))
     if found:
         return _verdict(rule, Outcome.BROKEN, found), True
     if shown:
         return _verdict(rule, Outcome.KEPT, []), True
     unseen = unseen or NotShown("it cannot be seen from outside", "外部からは確かめられません")
     return _verdict(rule, Outcome.NOT_SHOWN, [], unseen), True
+
+
+def _kept(server: Server, wrong: Wrong) -> Wrong:
+    """A finding as it may be shown."""
+    hidden = server.hidden
+    return Wrong(wrong.exchange.trimmed(hidden), hidden(wrong.expected), hidden(wrong.seen))
 
 
 def _verdict(

@@ -53,6 +53,9 @@ class Work:
     dataset: str | None
     classes: tuple[str, ...]
     layouts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    service_id: UUID | None = None
+    lent: Mapping[str, Any] | None = None
+    sealed_proof: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Judged:
     report: bytes
     gave_up: str | None = None
     standard_until: datetime | None = None  # when the major version of the standard ends
+    unseen: tuple[str, ...] = ()  # rules without which nothing was shown of a class
+    why_unseen: tuple[str, str] = ("", "")  # in Japanese and English
 
 
 async def ask(
@@ -101,9 +106,13 @@ async def claim(session: AsyncSession, run_id: UUID) -> Work:
     if run is None or run.ended_at is not None:
         raise NotMine
     run.state, run.attempt, run.started_at = RunState.RUNNING, uuid4(), clock.now()
+    service = await session.get_one(ConformanceService, run.service_id)
+    is_there = service.sandbox_url == run.sandbox_url  # what was lent is for one address
     return Work(
-        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes)
-    )
+        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes),
+        service_id=service.id, lent=service.lent if is_there else None,
+        sealed_proof=service.sealed_proof if is_there else None,
+    )  # fmt: skip
 
 
 async def end(session: AsyncSession, work: Work, judged: Judged) -> ConformanceRun:

@@ -45,7 +45,7 @@ async def add(
     _say(service, outbound, said, by)
     session.add(service)
     await session.flush()
-    await _note(session, Event.SERVICE_ADDED, service)
+    await note(session, Event.SERVICE_ADDED, service)
     return service
 
 
@@ -58,7 +58,7 @@ async def change(
     """
     _say(service, outbound, said, by)
     await session.flush()
-    await _note(session, Event.SERVICE_CHANGED, service)
+    await note(session, Event.SERVICE_CHANGED, service)
 
 
 async def withdraw(session: AsyncSession, service: ConformanceService, *, by: str) -> None:
@@ -66,7 +66,7 @@ async def withdraw(session: AsyncSession, service: ConformanceService, *, by: st
     service.withdrawn_at = service.changed_at = clock.now()
     service.changed_by = by
     await session.flush()
-    await _note(session, Event.SERVICE_WITHDRAWN, service)
+    await note(session, Event.SERVICE_WITHDRAWN, service)
 
 
 async def get(
@@ -112,7 +112,10 @@ def _say(service: ConformanceService, outbound: Outbound, said: Said, by: str) -
     if faults:
         raise ServiceInvalid(faults=faults)
     service.name, service.dataset = said.name, said.dataset
-    service.sandbox_url = said.sandbox_url.rstrip("/").removesuffix("/v1")
+    url = said.sandbox_url.rstrip("/").removesuffix("/v1")
+    if url != service.sandbox_url:  # what was lent was for the other address
+        service.lent = service.sealed_proof = None
+    service.sandbox_url = url
     service.classes = [each for each in CLASSES if each == "core" or each in said.classes]
     service.municipalities = sorted(set(said.municipalities))
     service.changed_at, service.changed_by = clock.now(), by
@@ -126,7 +129,8 @@ def _is_code(text: str) -> bool:
         return False
 
 
-async def _note(session: AsyncSession, event: Event, service: ConformanceService) -> None:
+async def note(session: AsyncSession, event: Event, service: ConformanceService) -> None:
+    """Tell the log what became of a service."""
     await log.append(
         session, event, service=str(service.id), organization=service.organization_id,
         sandbox=service.sandbox_url, by=service.changed_by,

@@ -35,6 +35,9 @@ class ConformanceService(Base):
     """A vendor's service, and the sandbox where it can be judged."""
 
     __tablename__ = "conformance_service"
+    __table_args__ = (
+        CheckConstraint("(lent IS NULL) = (sealed_proof IS NULL)", name="lent_is_whole"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id), index=True)
@@ -48,6 +51,8 @@ class ConformanceService(Base):
     changed_at: Mapped[datetime]
     changed_by: Mapped[str]
     withdrawn_at: Mapped[datetime | None]
+    lent: Mapped[dict[str, Any] | None]  # to the judge: a client and what it may look at
+    sealed_proof: Mapped[bytes | None]  # of that client
 
 
 class ConformanceRun(Base):

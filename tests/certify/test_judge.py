@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,16 +15,18 @@ import pytest
 from app.certify import client as asking
 from app.certify import reports
 from app.certify.client import NoAnswer, Server
-from app.certify.judge import CASES, JUDGED, ClassNotJudged, Outcome, Report, judge
+from app.certify.judge import _ROOMS, CASES, JUDGED, ClassNotJudged, Outcome, Report, judge
 from app.certify.kept import packed, unpacked
 from app.certify.lint import Standard
 from app.models.parties import Role
+from tests.certify import mutants_secure
 from tests.certify.mutants import BASE, MUTANTS, PROVIDER, Transport, provider
 from tests.cli.test_demo import Home
 from tests.serving import served
 from tests.world import KENKO, World
 
 STANDARD = Standard.read()
+READ = ("core", "query")  # what is seen by reading alone
 # What is not seen by reading alone: others' writes, a failure, an end, a circle, small groups.
 UNSEEN = {"PAGE-03", "PAGE-07", "ERROR-08", "ERROR-09", "QUERY-13"}
 
@@ -31,7 +34,7 @@ UNSEEN = {"PAGE-03", "PAGE-07", "ERROR-08", "ERROR-09", "QUERY-13"}
 async def judged(transport: httpx.AsyncBaseTransport, *classes: str) -> Report:
     async with httpx.AsyncClient(transport=transport) as http:
         server = Server(BASE, http, 1e6, settle_seconds=0)  # its data are as old as this process
-        return await judge(server, STANDARD, classes or JUDGED)
+        return await judge(server, STANDARD, classes or READ)
 
 
 async def test_the_reference_provider_breaks_no_rule() -> None:
@@ -46,7 +49,10 @@ async def test_the_reference_provider_breaks_no_rule() -> None:
 def test_every_rule_that_is_judged_has_a_mutant_and_a_case() -> None:
     rules = {each["id"] for each in STANDARD.document.root["x-rules"] if each["class"] in JUDGED}
 
-    assert set(MUTANTS) == set(CASES.known) == rules - UNSEEN
+    for room in {each for rooms in _ROOMS.values() for each in rooms}:
+        import_module(f"app.certify.cases.{room}")
+    broken = set(MUTANTS) | set(mutants_secure.MUTANTS.values())
+    assert broken == set(CASES.known) == rules - UNSEEN
 
 
 @pytest.mark.parametrize("rule", MUTANTS)
@@ -75,8 +81,8 @@ async def test_the_same_seed_asks_the_same() -> None:
 
 
 async def test_a_class_without_cases_is_not_said_to_be_kept() -> None:
-    with pytest.raises(ClassNotJudged, match="core, query"):
-        await judged(Transport(), "core", "push")
+    with pytest.raises(ClassNotJudged, match="core, query, push, secure"):
+        await judged(Transport(), "core", "changes")
 
 
 async def test_the_platform_breaks_no_rule(world: World) -> None:
@@ -84,7 +90,7 @@ async def test_the_platform_breaks_no_rule(world: World) -> None:
     transport = httpx.ASGITransport(app=world.client._transport.app)  # type: ignore[attr-defined]
     async with httpx.AsyncClient(transport=transport) as http:
         server = Server(str(world.client.base_url), http, 1e6)
-        report = await judge(server, STANDARD, JUDGED, dataset="sandbox-facilities")
+        report = await judge(server, STANDARD, READ, dataset="sandbox-facilities")
 
     assert [
         (each.rule, wrong.expected, wrong.seen, wrong.exchange.url)

@@ -19,7 +19,7 @@ from tests.tables.test_versions_migration import _move
 # The revision before each, the tables that it brings, newest first; and what stays of others.
 BROUGHT: Final = (
     (
-        "0042",
+        "0043",
         (
             "programme",
             "project",
