@@ -139,5 +139,5 @@ def _show(report: "Report", as_json: bool) -> None:
         told: list[Any] = [line.name, line.announced, line.made, line.here, line.sha256 or ""]
         typer.echo("\t".join(map(str, told)))
     for each in report.left_out:
-        note(f"含まれていません: {each['id']}（{each['class']}）",
-             f"Not in the archive: {each['id']} ({each['class']})")  # fmt: skip
+        note(f"含まれていません: {each['id']}（{each['reason']}）",
+             f"Not in the archive: {each['id']} ({each['reason']})")  # fmt: skip

@@ -54,6 +54,7 @@ class OwnerExport(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id))
     state: Mapped[str]
     classes_up_to: Mapped[str]
+    zone: Mapped[str]  # the segment that it was asked in: datasets of no other go
     purpose: Mapped[str | None]
     recipient: Mapped[str | None]  # an age key (X25519): who alone can open the archive
     asked_by: Mapped[str]

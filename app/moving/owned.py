@@ -207,6 +207,7 @@ _NARROWED: Final[Mapping[str, Callable[[Owner], ColumnElement[bool]]]] = {
     "purposes": lambda owner: Purpose.code.in_(
         select(PurposeView.purpose).where(_of_datasets(PurposeView, owner))
     ),
+    "datasets": lambda owner: _of_datasets(Dataset, owner),
     "versions": _published,
     "feeds": _feeds,
     "system_revisions": lambda owner: SystemRevision.system_id.in_(_systems(owner)),

@@ -19,6 +19,7 @@ from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError
+from app.models.datasets import Dataset
 from app.models.moving import ExportState, OwnerExport
 from app.models.parties import Organization
 from app.moving.refusals import (
@@ -48,6 +49,7 @@ class Asked:
 
     organization_id: str
     classes_up_to: str
+    zone: str
     purpose: str | None
     recipient: str | None
     by: str
@@ -107,7 +109,7 @@ async def ask(session: AsyncSession, asked: Asked) -> OwnerExport:
     is_open = asked.classes_up_to in OPEN_CLASSES
     export = OwnerExport(
         id=uuid4(), organization_id=asked.organization_id, classes_up_to=asked.classes_up_to,
-        purpose=asked.purpose, recipient=asked.recipient, members_done=0,
+        zone=asked.zone, purpose=asked.purpose, recipient=asked.recipient, members_done=0,
         state=ExportState.QUEUED if is_open else ExportState.WAITING,
         asked_by=asked.by, asked_via=asked.via, asked_at=clock.now(),
     )  # fmt: skip
@@ -292,3 +294,9 @@ def goes(classes: frozenset[str], up_to: str) -> bool:
     but its description."""
     known = classes - {"specific-personal"}
     return all(RANK.get(each, len(RANK)) <= RANK[up_to] for each in known)
+
+
+def keeps_zone(dataset: Dataset, zone: str | None) -> bool:
+    """Whether a dataset may leave by a segment: its own, or any where it is open to all."""
+    is_open = (dataset.data_class, dataset.zone) == ("public", "internet")
+    return zone is None or is_open or dataset.zone == zone

@@ -62,6 +62,7 @@ class What:
     export_id: UUID
     organization_id: str
     classes_up_to: str
+    zone: str | None = None  # None: datasets of every segment, for who stands at the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _Writer:
         }  # fmt: skip
 
     async def _choose(self, tree: list[str]) -> tuple[list[Dataset], list[dict[str, str]]]:
-        """The datasets that go, and those that stay behind for their class."""
+        """The datasets that go, and those that stay behind, and why."""
         its = select(Dataset).where(Dataset.publisher_id.in_(tree)).order_by(Dataset.id)
         chosen, left_out = [], []
         for dataset in (await self.session.scalars(its)).all():
@@ -161,10 +162,12 @@ class _Writer:
             )
             by_field = {each.get("visibility") for fields in seen for each in fields}
             classes = dataset.classes | frozenset(filter(None, by_field))
-            if requests.goes(classes, self.what.classes_up_to):
-                chosen.append(dataset)
+            if not requests.goes(classes, self.what.classes_up_to):
+                left_out.append({"id": dataset.id, "reason": "class"})
+            elif not requests.keeps_zone(dataset, self.what.zone):
+                left_out.append({"id": dataset.id, "reason": "zone"})
             else:
-                left_out.append({"id": dataset.id, "class": dataset.data_class})
+                chosen.append(dataset)
         return chosen, left_out
 
     async def _documents(self, owner: Owner) -> None:
@@ -335,7 +338,7 @@ async def _made(mover: Mover, export: Any, folder: Path) -> tuple[Made, Path]:
             raise NotMine
 
     plain = folder / "archive.zip"
-    what = What(export.id, export.organization_id, export.classes_up_to)
+    what = What(export.id, export.organization_id, export.classes_up_to, export.zone)
     made = await mover.write(what, plain, told)
     if export.recipient is None:
         return made, plain

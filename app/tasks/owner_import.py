@@ -229,7 +229,9 @@ async def _fill(
         raise refused(
             path, "its rows do not come out as they went in", "格納した内容が一致しません"
         )
-    return Line(path, int(version["row_count"]), there, sha256=digest.hexdigest())
+    if there != version["row_count"]:
+        raise refused(path, "it has other than the rows of its version", "版の件数と一致しません")
+    return Line(path, there, there, sha256=digest.hexdigest())
 
 
 @contextmanager

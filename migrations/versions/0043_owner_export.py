@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("classes_up_to", sa.Text(), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=False),
         sa.Column("purpose", sa.Text()),
         sa.Column("recipient", sa.Text()),
         sa.Column("asked_by", sa.Text(), nullable=False),
