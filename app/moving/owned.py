@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.agreements import (
@@ -225,9 +225,13 @@ def _named(owner: Owner) -> Any:
     its, party = Organization.__table__.c, Agreement.__table__.c
     own, ours = _among(its.id, owner.organizations), _party(Agreement, owner)
     above = (its.parent_id, its.second_parent_id, its.successor_id)
+    kept = CarriedRecord.__table__.c
+    came = and_(kept.kind == "agreements", _among(kept.organization_id, owner.organizations))
+    document = cast(kept.body, JSONB)
     return union_all(
         *(select(each).where(own) for each in above),
         *(select(each).where(ours) for each in (party.provider_id, party.consumer_id)),
+        *(select(document[name].astext).where(came) for name in ("provider_id", "consumer_id")),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -37,6 +37,7 @@ KEPT: Final = timedelta(days=7)
 OPEN_CLASSES: Final = frozenset({"public", "internal"})
 _UNDER_WAY: Final = (ExportState.WAITING, ExportState.QUEUED, ExportState.RUNNING)
 _LOST_AFTER: Final = timedelta(days=1)
+_WAITS_FOR: Final = timedelta(days=14)
 
 
 class NotMine(Exception):
@@ -281,10 +282,15 @@ async def expire(session: AsyncSession, export_id: UUID) -> None:
 
 
 async def lost(session: AsyncSession) -> Sequence[UUID]:
-    """What no worker makes any more."""
+    """What no worker makes any more, and what nobody has approved for two weeks."""
+    now = clock.now()
+    is_made = OwnerExport.state.in_((ExportState.QUEUED, ExportState.RUNNING))
+    since = func.coalesce(OwnerExport.approved_at, OwnerExport.asked_at)
     its = select(OwnerExport.id).where(
-        OwnerExport.state.in_((ExportState.QUEUED, ExportState.RUNNING)),
-        OwnerExport.asked_at < clock.now() - _LOST_AFTER,
+        or_(
+            is_made & (since < now - _LOST_AFTER),
+            (OwnerExport.state == ExportState.WAITING) & (since < now - _WAITS_FOR),
+        )
     )
     return (await session.scalars(its)).all()
 

@@ -33,7 +33,10 @@ P-03,空の注記,0.10,false,,,x
 _SECOND = _FIRST.replace("髙石①公園～東", "髙石第一公園").replace(
     "P-03,空の注記,0.10,false,,,x\n", "P-04,新規,12345678901234567.25,true,,,\n"
 )
-_CHANGED: list[dict[str, Any]] = [{"no": "P-04", "name": "", "size": 2}, {"no": "P-05", "name": "追加", "size": None}]
+_CHANGED: list[dict[str, Any]] = [
+    {"no": "P-04", "name": "", "size": 2},
+    {"no": "P-05", "name": "追加", "size": None},
+]
 
 
 @dataclass(frozen=True, slots=True)
