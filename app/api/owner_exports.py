@@ -67,7 +67,7 @@ class ExportOutOfReach(AppError):
     )
 
 
-class ExportIn(InShape):
+class OwnerExportIn(InShape):
     """What is to go. Above internal it takes a purpose, the age key of who opens it, and somebody
     else who approves."""
 
@@ -80,7 +80,7 @@ class ExportIn(InShape):
     )
 
 
-class ExportOut(OutShape):
+class OwnerExportOut(OutShape):
     """One owner export. `counts`: of each part of the archive, and `rows` of its datasets."""
 
     id: UUID
@@ -107,11 +107,11 @@ class ExportOut(OutShape):
 
 
 @router.post(
-    "", status_code=202, response_model=ExportOut, summary="Export all that a body owns",
+    "", status_code=202, response_model=OwnerExportOut, summary="Export all that a body owns",
     responses=problems(*_OWN, "export_under_way", "export_not_sealed", "export_out_of_reach"),
 )  # fmt: skip
 async def ask_export(
-    organization_id: str, body: ExportIn, caller: OrganizationWriter, session: Writing,
+    organization_id: str, body: OwnerExportIn, caller: OrganizationWriter, session: Writing,
     platform: PlatformDep,
 ) -> OwnerExport:  # fmt: skip
     """One archive of datasets with every version that readers had, of agreements, systems, findings
@@ -126,7 +126,7 @@ async def ask_export(
 
 
 @router.get(
-    "", response_model=PageOut[ExportOut], summary="List a body's exports",
+    "", response_model=PageOut[OwnerExportOut], summary="List a body's exports",
     responses=problems(*_OWN, "invalid_cursor"),
 )  # fmt: skip
 async def list_exports(
@@ -140,7 +140,10 @@ async def list_exports(
 
 
 @router.get(
-    "/{export_id}", response_model=ExportOut, summary="Show an export", responses=problems(*_ONE)
+    "/{export_id}",
+    response_model=OwnerExportOut,
+    summary="Show an export",
+    responses=problems(*_ONE),
 )
 async def show_export(
     organization_id: str, export_id: UUID, caller: OrganizationWriter, session: Reading
@@ -151,7 +154,7 @@ async def show_export(
 
 
 @router.post(
-    "/{export_id}/approve", response_model=ExportOut, summary="Approve an export",
+    "/{export_id}/approve", response_model=OwnerExportOut, summary="Approve an export",
     responses=problems(*_ONE, "export_state", "export_needs_another"),
 )  # fmt: skip
 async def approve_export(

@@ -38,7 +38,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 3  # of each operation, mode and caller
-for media_type in ("application/offset+octet-stream", "application/jose"):
+for media_type in ("application/offset+octet-stream", "application/jose", "application/zip"):
     schemathesis.serializer.alias(media_type, "application/octet-stream")
 
 
