@@ -58,12 +58,13 @@ async def _export(shell: Shell, organization: str, output: Path, up_to: str) -> 
     from app.audit import log  # noqa: PLC0415
     from app.audit.events import Event  # noqa: PLC0415
     from app.kit.folders import keep_names  # noqa: PLC0415
-    from app.oauth.keys import open_sealer  # noqa: PLC0415
+    from app.oauth.keys import ensure_keys, open_sealer  # noqa: PLC0415
     from app.parties import organizations  # noqa: PLC0415
     from app.tasks.owner_export import Mover, new_export  # noqa: PLC0415
 
     sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
-    async with shell.database.reading() as session:
+    async with shell.database.writing() as session:
+        await ensure_keys(session, sealer)  # no server may have run yet
         body = await organizations.get(session, organization)
     what = new_export(body.id, up_to)
     part = output.with_name(f"{output.name}.part")
