@@ -168,7 +168,26 @@ def _told(manifest: bytes) -> dict[str, Any]:
             bag.MANIFEST, f"its format {known!r} is not known here ({bag.FORMAT})",
             f"形式 {known!r} は扱えません（{bag.FORMAT} だけです）",
         )  # fmt: skip
+    if not _is_sound(told):
+        raise refused(bag.MANIFEST, "it is malformed", "形式が違います")
     return told
+
+
+def _is_sound(told: Mapping[str, Any]) -> bool:
+    """Whether what is read of it later is there, as it should be."""
+    body, tree = told.get("organization"), told.get("organizations")
+    platform, left_out = told.get("platform"), told.get("left_out")
+    return (
+        isinstance(body, dict)
+        and isinstance(tree, list)
+        and all(isinstance(each, str) for each in tree)
+        and body.get("id") in tree
+        and isinstance(told.get("export"), str)
+        and isinstance(platform, dict)
+        and isinstance(platform.get("issuer"), str)
+        and isinstance(left_out, list)
+        and all(isinstance(each, dict) for each in left_out)
+    )
 
 
 def _members(told: Mapping[str, Any]) -> dict[str, Member]:

@@ -1,5 +1,6 @@
 """All that a department owns leaves one platform and stands on a clean one as it stood (R16)."""
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -16,9 +17,11 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.cli import moving as shell
 from app.formats.number_refusal import IndividualNumberRefused
 from app.kit.db import Database
 from app.kit.errors import AppError
+from app.kit.settings import Settings
 from app.moving.refusals import ArchiveRefused, ImportConflict, SignerUnknown
 from app.tasks.owner_import import Report, import_archive
 from tests.conftest import TEMPLATE
@@ -28,7 +31,7 @@ from tests.moving.forging import FORGER, forged, members_of, written
 from tests.moving.home import Home, exported, furnished, hashes_of, manifest_of
 from tests.stock import path as records
 from tests.stock import reader
-from tests.world import SAKAI, World
+from tests.world import KENKO, SAKAI, World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("worker")]
 _NOTHING = (
@@ -181,6 +184,29 @@ async def test_the_extract_of_the_log_is_verified_without_us_and_shows_no_others
     assert strange == []
 
 
+async def test_an_operator_exports_and_tries_an_import_at_the_shell(
+    move: Move, empty: Database, database_url: str, settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    target = tmp_path / "kenko.zip"
+    monkeypatch.setenv("URBANOS_HOME", str(settings.home))
+
+    monkeypatch.setenv("URBANOS_DATABASE_URL", database_url)
+    await asyncio.to_thread(shell.export, KENKO, target, "internal", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    with pytest.raises(shell.OnlyByTwo):
+        shell.export(KENKO, target, "personal")
+    monkeypatch.setenv("URBANOS_DATABASE_URL", empty.url)
+    trust = [told["kid"]]
+    await asyncio.to_thread(shell.import_, target, trust, dry_run=True, most_gb=1, as_json=True)
+    tried = json.loads(capsys.readouterr().out)
+
+    assert told["counts"]["rows"] == 4
+    assert tried["is_equal"]
+    assert [each.name for each in tmp_path.iterdir()] == ["kenko.zip"]
+    assert await empty.pool.fetchval(_NOTHING) == 0
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
@@ -295,6 +321,7 @@ def _in_rows(of: Move, old: str, new: str) -> dict[str, bytes]:
 
 _SIGNED: dict[str, Callable[[Move], tuple[dict[str, bytes], dict[str, Any]]]] = {
     "not known here": lambda of: ({}, {"format": "urbanos-owner-export-9"}),
+    "it is malformed": lambda of: ({}, {"organizations": [SAKAI]}),
     "is not about": lambda of: (_row(of, "datasets", publisher_id=SAKAI), {}),
     "columns are not named": lambda of: (
         _row(of, "versions", fields=[{"name": "a", "column": "_row", "label": "a", "type": "text"}]), {},
