@@ -3,9 +3,10 @@
 It never commits, and believes of a row only what the archive itself brings.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.moving import CarriedRecord
 from app.moving.opened import Opened, refused
-from app.moving.owned import CARRIED, PARTS, Part
+from app.moving.owned import CARRIED, PARTS, Owner, Part, carried, lines
 from app.moving.refusals import ImportConflict
 
 _AT_ONCE: Final = 200
@@ -37,7 +38,7 @@ class Line:
     announced: int
     made: int
     here: int = 0
-    sha256: str | None = None  # read back from the table, equal to the archive's
+    sha256: str | None = None  # of what was read back, where it is the archive's
 
     @property
     def is_equal(self) -> bool:
@@ -59,6 +60,23 @@ class TakingIn:
         self.known = {"tree": set(self.archive.told["organizations"])}
         found = [await self._part(session, part) for part in PARTS]
         return [*found, *[await self._documents(session, kind) for kind in CARRIED]]
+
+    async def read_back(self, session: AsyncSession, found: list[Line]) -> list[Line]:
+        """The lines, each with the digest of its part where an export of today would give the
+        very bytes that came. It gives others where the body had more here before."""
+        told = self.archive.told
+        owner = Owner(list(told["organizations"]), sorted(self.known["datasets"]))
+        given = {part.name: lines(session, part, owner) for part in PARTS}
+        given |= {kind: carried(session, kind, owner) for kind in CARRIED}
+        return [await self._with_digest(line, given[line.name]) for line in found]
+
+    async def _with_digest(self, line: Line, given: AsyncIterator[bytes]) -> Line:
+        digest = hashlib.sha256()
+        async for each in given:
+            digest.update(each)
+        member = self.archive.members.get(f"data/{line.name}.ndjson")
+        is_same = member is not None and member.sha256 == digest.hexdigest()
+        return replace(line, sha256=digest.hexdigest()) if is_same else line
 
     async def _part(self, session: AsyncSession, part: Part) -> Line:
         announced = made = here = 0

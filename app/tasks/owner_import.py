@@ -132,7 +132,8 @@ async def _take_in(database: Database, archive: Opened, report: Report, by: str)
         filled = await _fill_all(database, archive, tables)
         async with database.writing() as session:
             work = TakingIn(archive, tables)
-            lines = [*await work.everything(session), *filled]
+            lines = await work.read_back(session, await work.everything(session))
+            lines += filled
             for dataset_id in sorted(work.known["datasets"]):
                 await _open_to_readers(session, dataset_id)
             await audit.append(

@@ -4,14 +4,22 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 from app.api.state import Platform
+from app.findings.findings import Sighting, report
+from app.kit import clock
+from app.models.conformance import ConformanceCertificate, ConformanceRun, ConformanceService
+from app.models.findings import Severity
 from app.models.parties import Role
+from app.models.systems import Diagnosis
+from app.models.views import PurposeView
 from app.moving.requests import Made
 from app.tasks.owner_export import Mover, new_export
-from tests.stock import Spec, agreed, declared, put, stocked
+from tests.stock import PURPOSE, Spec, agreed, declared, put, stocked
 from tests.systems.inventory import acting, keep
 from tests.world import KENKO, SAKAI, World
 
@@ -73,7 +81,44 @@ async def furnished(world: World) -> Home:
     agreement, _ = await agreed(world, restricted, await world.party(SAKAI, Role.DEVELOPER))
     keeping = await acting(world, KENKO, Role.STEWARD)
     system = await keep(world, keeping, KENKO, name="公園管理", function="f-parks")
+    await _with_the_rest(world, steward, hidden, UUID(system["id"]))
     return Home(public, hidden, restricted, system["id"], agreement)
+
+
+async def _with_the_rest(world: World, steward: dict[str, str], dataset: str, system: UUID) -> None:
+    """A connector with a secret, a view, a diagnosis, a finding with its course, a certificate."""
+    feed = {"dataset": dataset, "mode": "harvest", "selection": {"type": "Park"}}
+    auth = {"type": "basic", "user": "parks", "password": "geheim"}
+    settings = {"base": "https://orion.example.jp/", "auth": auth}
+    body = {"kind": "ngsi", "name": "試験", "settings": settings, "feeds": [feed]}
+    added = await world.client.post("/v1/connectors", json=body, headers=steward)
+    assert added.status_code == 201, added.text
+    seen = Sighting(
+        rule="bulk_read", subject_kind="dataset", subject_id=dataset, severity=Severity.LOW,
+        ja="試験", en="A test", due_in=timedelta(days=3), owner_id=KENKO, dataset_id=dataset,
+    )  # fmt: skip
+    now, service, run = clock.now(), uuid4(), uuid4()
+    by = {"created_at": now, "created_by": "test"}
+    async with world.platform.database.writing() as session:
+        await report(session, seen)
+        session.add_all([
+            PurposeView(dataset_id=dataset, purpose=PURPOSE, columns=["no"], consent=False,
+                        set_at=now, set_by="test"),
+            Diagnosis(system_id=system, revision=1, signs={"重さ": 1.5}, at=now, by="test"),
+            ConformanceService(
+                id=service, organization_id=KENKO, name="予約", sandbox_url="https://s.example.jp",
+                classes=["core"], municipalities=[], changed_at=now, changed_by="test", **by),
+        ])  # fmt: skip
+        await session.flush()
+        session.add(ConformanceRun(
+            id=run, service_id=service, kind="full", state="passed", ended_at=now, classes=["core"],
+            sandbox_url="https://s.example.jp", broken=[], **by,
+        ))  # fmt: skip
+        await session.flush()
+        session.add(ConformanceCertificate(
+            id=uuid4(), service_id=service, run_id=run, claims={"iss": "here", "classes": ["core"]},
+            issued_at=now, issued_by="test", expires_at=now + timedelta(days=1),
+        ))  # fmt: skip
 
 
 def mover(platform: Platform) -> Mover:

@@ -99,6 +99,15 @@ async def test_a_clean_platform_has_equal_counts_and_hashes_and_exports_the_same
     assert (first["counts"]["versions"], first["counts"]["rows"]) == (3, 4)
     assert second["counts"] == first["counts"]
     assert hashes_of(move.again) == hashes_of(move.archive)
+    assert [line.name for line in move.report.lines if line.sha256 is None] == []
+    assert {name for name, count in first["counts"].items() if not count} == {
+        "former_names",
+        "profiles",
+        "repair_decisions",
+        "duplicate_decisions",
+        "exclusions",
+        "consents",
+    }
     assert [(each["issuer"], each["kid"]) for each in logged] == [("http://urbanos.test", move.kid)]
 
 
@@ -152,6 +161,7 @@ async def test_what_was_hidden_stays_hidden_and_what_was_too_high_stays_behind(m
     assert "業務".encode() not in b"".join(d for n, d in files.items() if "datasets/" in n)
     assert b"P-09" not in whole  # of a version that nobody published
     assert b'"table_name"' not in whole
+    assert b"geheim" not in whole
 
 
 async def test_an_agreement_comes_as_a_document_and_gives_no_right(move: Move) -> None:
