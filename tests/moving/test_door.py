@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +20,10 @@ from app.tables import moved
 from app.tasks.opening import in_the_clear
 from app.tasks.owner_export import keep_exports, make_export
 from app.tasks.worker import work
-from tests.moving.home import hashes_of, mover
+from tests.moving.forging import members_of
+from tests.moving.home import exported, hashes_of, mover
 from tests.oauth.people import acting, somebody
-from tests.stock import stocked
+from tests.stock import put, stocked
 from tests.world import KENKO, SAKAI, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -189,6 +191,29 @@ async def test_a_worker_that_is_killed_leaves_no_archive_and_the_next_one_makes_
 
     assert (between["state"], refused.status_code, was_there) == ("running", 409, False)
     assert (made["state"], at.stat().st_size) == ("ready", made["size"])
+
+
+async def test_what_is_written_meanwhile_is_in_no_part_of_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = await stocked(world, [{"no": "1", "name": "公園"}])
+    copy_out, meanwhile = moved.copy_out, []
+
+    async def write_first(*told: Any) -> None:
+        if not meanwhile:
+            meanwhile.append(await put(world, dataset, [{"no": "2", "name": "後から"}]))
+        await copy_out(*told)
+
+    monkeypatch.setattr(moved, "copy_out", write_first)
+    await exported(world.platform, tmp_path / "a.zip")
+
+    files = members_of(tmp_path / "a.zip")
+    versions = [json.loads(line) for line in files["data/versions.ndjson"].splitlines()]
+    folder = f"data/datasets/{dataset}"
+    assert meanwhile
+    assert [each["row_count"] for each in versions if each["dataset_id"] == dataset] == [1]
+    assert files[f"{folder}/records.csv"].count(b"\n") == 2
+    assert "後から".encode() not in b"".join(files.values())
 
 
 async def test_what_is_cancelled_stops_and_what_is_old_goes(
