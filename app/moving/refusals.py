@@ -84,6 +84,15 @@ class SignerUnknown(AppError):
     )
 
 
+class ImportUnderWay(AppError):
+    """One at a time."""
+
+    kind = Kind.CONFLICT
+    code = "import_under_way"
+    ja = "別の取り込みが進行中です。終わってから、もう一度実行してください。"
+    en = "Another import is under way. Run this again once it has ended."
+
+
 class ImportConflict(AppError):
     """Ids are kept, and one of them is taken."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Table, func, select
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateTable, SetTableComment
 
 from app.kit.db import Driver
 from app.query.fields import Field, FieldType, edge_columns
@@ -21,6 +21,14 @@ _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: 
 _OWN: Final = (ROW, SINCE, UNTIL, LINE, ORIGINAL, EXTRAS)
 _COLUMN: Final = re.compile(r"c[0-9]{3,6}")
 _NUMBERS: Final = ("n", "old_row", "new_row")
+_MARK: Final = "came with an archive"
+# Tables that an import filled and that nothing names: its process was killed.
+_NOBODYS: Final = """
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = 'hosted' AND relkind = 'r' AND obj_description(pg_class.oid, 'pg_class') = $1
+AND NOT EXISTS (SELECT FROM version WHERE table_name = relname)
+AND NOT EXISTS (SELECT FROM edition WHERE differences = relname)
+"""
 Sink = Callable[[bytes], Coroutine[Any, Any, None]]
 
 
@@ -77,6 +85,7 @@ async def copy_in(
     says of a file that is none."""
     table = hosted_table(name, fields)
     await load.create(driver, table)
+    await _mark(driver, table)
     await _fill(driver, table, [column for column, _ in _titled(fields)], pieces)
     index = load.key_index(table)
     if index is not None and not await load.index_key(driver, index):
@@ -97,7 +106,19 @@ async def copy_in_differences(driver: Driver, name: str, pieces: AsyncIterator[b
     """The same with what a publication changed."""
     table = kept_table(name)
     await driver.execute(_sql(CreateTable(table)))
+    await _mark(driver, table)
     await _fill(driver, table, _NUMBERS, pieces)
+
+
+async def _mark(driver: Driver, table: Table) -> None:
+    table.comment = _MARK
+    await driver.execute(_sql(SetTableComment(table)))
+
+
+async def sweep(driver: Driver) -> None:
+    """Drop what a killed import left. Only while no other import runs."""
+    for row in await driver.fetch(_NOBODYS, _MARK):
+        await load.drop(driver, row["relname"])
 
 
 async def _fill(

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +30,14 @@ from app.jobs import queue
 from app.kit.db import Database
 from app.models.datasets import Dataset, DatasetState
 from app.moving.opened import MOST_BYTES, CheckSigner, Opened, opened, refused
-from app.moving.refusals import SignerUnknown
+from app.moving.refusals import ImportUnderWay, SignerUnknown
 from app.moving.taking_in import Line, TakingIn
 from app.query.fields import Field
 from app.tables import load, moved
 from app.tasks.owner_export import TYPE
 
+_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('urbanos.import'))"
+_UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('urbanos.import'))"
 _DIFFERENCES: Final = re.compile(r"data/(datasets/[^/]+/differences/\d+\.csv)")
 _UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, moved.KeyTwice)
 
@@ -100,15 +102,31 @@ async def import_archive(
     most_bytes: int = MOST_BYTES,
 ) -> Report:  # fmt: skip
     """Prove the archive, try it, then take it in. Raises `ArchiveRefused`, `SignerUnknown`,
-    `ImportConflict`, `IndividualNumberRefused`; then nothing was written."""
+    `ImportConflict`, `ImportUnderWay`, `IndividualNumberRefused`; then nothing was written."""
     opening = opened(path, trusting(kids), most_bytes)
     archive = await asyncio.to_thread(opening.__enter__)
     try:
         await asyncio.to_thread(_check_versions, archive)
         report = await _try_it(database, archive)
-        return report if dry_run else await _take_in(database, archive, report, by)
+        if dry_run:
+            return report
+        async with _alone(database):
+            return await _take_in(database, archive, report, by)
     finally:
         opening.__exit__(None, None, None)
+
+
+@asynccontextmanager
+async def _alone(database: Database) -> AsyncIterator[None]:
+    """No other import runs; what a killed one left is gone. Raises `ImportUnderWay`."""
+    async with database.pool.acquire() as connection:
+        if not await connection.fetchval(_TRY_LOCK):
+            raise ImportUnderWay
+        try:
+            await moved.sweep(connection)
+            yield
+        finally:
+            await connection.execute(_UNLOCK)
 
 
 async def _try_it(database: Database, archive: Opened) -> Report:

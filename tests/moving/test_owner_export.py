@@ -23,6 +23,8 @@ from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.settings import Settings
 from app.moving.refusals import ArchiveRefused, ImportConflict, SignerUnknown
+from app.moving.taking_in import TakingIn
+from app.tasks import owner_import
 from app.tasks.owner_import import Report, import_archive
 from tests.conftest import TEMPLATE
 from tests.connectors.other import Other, other_platform
@@ -353,6 +355,28 @@ async def test_a_signer_who_is_trusted_is_still_not_believed(
 
     assert isinstance(refusal, ArchiveRefused)
     assert why in refusal.words("en")
+
+
+async def test_what_a_killed_import_left_goes_with_the_next_one(
+    move: Move, empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """No block of ours runs after it."""
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(TakingIn, "read_back", killed)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner_import, "_drop", killed)
+        with pytest.raises(Killed):
+            await import_archive(empty, move.archive, frozenset({move.kid}), by="test")
+    left = await empty.pool.fetchval(_NOTHING)
+    with pytest.raises(Killed):
+        await import_archive(empty, move.archive, frozenset({move.kid}), by="test")
+
+    assert left == 4  # three versions, one publication's differences
+    assert await empty.pool.fetchval(_NOTHING) == 0
 
 
 async def test_an_individual_number_comes_in_with_no_archive(
