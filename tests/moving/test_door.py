@@ -197,11 +197,12 @@ async def test_what_is_written_meanwhile_is_in_no_part_of_it(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = await stocked(world, [{"no": "1", "name": "公園"}])
-    copy_out, meanwhile = moved.copy_out, []
+    copy_out, written = moved.copy_out, asyncio.Event()
 
     async def write_first(*told: Any) -> None:
-        if not meanwhile:
-            meanwhile.append(await put(world, dataset, [{"no": "2", "name": "後から"}]))
+        if not written.is_set():
+            written.set()
+            await put(world, dataset, [{"no": "2", "name": "後から"}])
         await copy_out(*told)
 
     monkeypatch.setattr(moved, "copy_out", write_first)
@@ -210,7 +211,7 @@ async def test_what_is_written_meanwhile_is_in_no_part_of_it(
     files = members_of(tmp_path / "a.zip")
     versions = [json.loads(line) for line in files["data/versions.ndjson"].splitlines()]
     folder = f"data/datasets/{dataset}"
-    assert meanwhile
+    assert written.is_set()
     assert [each["row_count"] for each in versions if each["dataset_id"] == dataset] == [1]
     assert files[f"{folder}/records.csv"].count(b"\n") == 2
     assert "後から".encode() not in b"".join(files.values())
