@@ -27,6 +27,8 @@ from app.moving.bag import Member
 from app.moving.refusals import ArchiveRefused
 
 MOST_BYTES: Final = 64 << 30  # unpacked; an operator may allow more
+MOST_MEMBERS: Final = 100_000  # a thousand datasets with fifty versions each
+_MOST_DIRECTORY: Final = 32 << 20
 _MOST_MANIFEST: Final = 32 << 20
 _MOST_TAG: Final = 4 << 20
 _PIECE: Final = 1 << 20
@@ -98,7 +100,7 @@ def opened(path: Path, check_signer: CheckSigner, most_bytes: int = MOST_BYTES) 
     """The archive, once everything in it is proven. Blocks. Raises `ArchiveRefused`,
     `IndividualNumberRefused` and what `check_signer` raises."""
     with _reading(path.name), path.open("rb") as file:
-        check_directory(StoredFile(path, path.parent))
+        check_directory(StoredFile(path, path.parent), MOST_MEMBERS, _MOST_DIRECTORY)
         archive = zipfile.ZipFile(file)
         top = _checked_names(archive)
         manifest = _tag(archive, top, bag.MANIFEST, _MOST_MANIFEST)
@@ -139,6 +141,8 @@ def _checked_names(archive: zipfile.ZipFile) -> str:
             )
         if info.flag_bits & 0x1:
             raise refused(info.filename, "it is locked with a password", "パスワード付きです")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise refused(info.filename, "it is packed in a way of its own", "圧縮方式が違います")
         inner = info.filename.removeprefix(f"{top}/")
         is_tag = inner in (*bag.TAG_FILES, bag.TAGS)
         if inner == info.filename or not (is_tag or _PATH.fullmatch(inner)):

@@ -19,7 +19,8 @@ JA: Final = """\
   manifest-sha256.txt   data/ 以下の各ファイルのSHA-256（例: sha256sum -c manifest-sha256.txt）
   export.json           目次: 形式の版、件数、各ファイルの大きさ・SHA-256・行数
   export.jws            export.json の署名（JWS、ES256）。署名鍵は keys.json の kid {kid}
-  data/log/extract.ndjson  この組織に関わる監査ログ。python3 verify_log.py data/log/extract.ndjson で検証できます
+  data/log/extract.ndjson  この組織に関わる監査ログ。元のプラットフォームの deploy/verify_log.py
+                        （Python 3.9以降だけで動きます）で検証できます
 
 データセット（data/datasets/<id>/）
   records.csv           現在のレコード。標準レイアウトの英語名の見出し、UTF-8
@@ -53,7 +54,8 @@ To check it
   manifest-sha256.txt   the SHA-256 of each file under data/ (such as: sha256sum -c manifest-sha256.txt)
   export.json           what there is: version of the form, counts, each file's size, SHA-256 and lines
   export.jws            the signature over export.json (JWS, ES256) by the key {kid} in keys.json
-  data/log/extract.ndjson  the audit log's entries that concern the body: python3 verify_log.py FILE
+  data/log/extract.ndjson  the audit log's entries that concern the body, verified by deploy/verify_log.py
+                        of the former platform, which needs Python 3.9 and nothing else
 
 Datasets (data/datasets/<id>/)
   records.csv           the present records, headed by the standard layout's English names, UTF-8
