@@ -30,6 +30,13 @@ The file is JSON, a line each. The first line says what the file is; every other
   {"format": "urbanos-log-1", "key": …, "checkpoint": …, "first": 5, "last": 9,
    "previous": hash of entry 4, "proof": [hashes of the subtrees outside of 5 to 9, left to right]}
   {"seq": 5, "body": text of the entry, "hash": …}
+
+An extract holds only the entries that concern one body, each with its own way to the signed root
+(RFC 9162, section 2.1.3.2). What it cannot show is that no other entry concerns that body.
+抜粋は一つの組織に関わる記録だけを含み、各記録に署名済みルートまでの証明が付きます。ほかに関係する
+記録がないことは示せません。
+  {"format": "urbanos-log-extract-1", "key": …, "checkpoint": …}
+  {"seq": 5, "body": …, "previous": hash of entry 4, "path": [hashes, from the leaf up]}
 """
 
 import argparse
@@ -41,6 +48,7 @@ from typing import BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 OK, WRONG, UNREADABLE = 0, 1, 2
 FORMAT = "urbanos-log-1"
+EXTRACT = "urbanos-log-extract-1"
 FIRST_PREVIOUS = hashlib.sha256(b"urbanos log 1").digest()  # stands before entry 1
 LOG_KEY, WITNESS_KEY = 1, 4  # types of keys, C2SP signed-note
 LONGEST_LINE = 1 << 20
@@ -247,6 +255,22 @@ def root_of(
     return subtree(0, size)
 
 
+def root_by_path(index: int, size: int, leaf: bytes, path: List[bytes]) -> Optional[bytes]:
+    """The root that the way from a leaf leads to; None where it is no way in such a tree."""
+    place, last = index, size - 1
+    for other in path:
+        if last == 0:
+            return None
+        if place & 1 or place == last:
+            leaf = node_hash(other, leaf)
+            while place and not place & 1:
+                place, last = place >> 1, last >> 1
+        else:
+            leaf = node_hash(leaf, other)
+        place, last = place >> 1, last >> 1
+    return leaf if last == 0 else None
+
+
 class Growing:
     """The root of a tree that one leaf after another is added to.
 
@@ -437,28 +461,91 @@ def verify(
 ) -> Tuple[Header, Checkpoint, Key]:
     """Verify an export. `keys` are those of the log and of witnesses. Raises `Finding`."""
     header = read_header(file)
-    read = [read_key(text) for text in keys]
-    own = read_key(header.key)
-    log_keys = [key for key in read if key.kind == LOG_KEY] or [own]
-    if own != log_keys[0]:
-        raise Finding(
-            f"ファイルに記された鍵が、指定の鍵と異なります: {header.key}",
-            f"The file names another key than the one given: {header.key}",
-        )
-    text = ""
-    for key in log_keys + [key for key in read if key.kind == WITNESS_KEY]:
-        text = check_note(header.checkpoint, key)
-    checkpoint = read_checkpoint(text)
-    if checkpoint.origin != log_keys[0].name:
-        raise Finding("チェックポイントは別のログのものです。", "The checkpoint is another log's.")
+    checkpoint, log_key = check_signed(header.key, header.checkpoint, keys)
     check_range(header, checkpoint)
     known = None
     if known_note is not None:  # an empty file is no checkpoint, and proves nothing
-        known = read_checkpoint(check_note(known_note, log_keys[0]))
+        known = read_checkpoint(check_note(known_note, log_key))
     root = check_entries(file, header, checkpoint, known.size if known else 0)
     if known is not None:
         check_known(known, checkpoint, root)
-    return header, checkpoint, log_keys[0]
+    return header, checkpoint, log_key
+
+
+def check_signed(named: str, note: str, keys: List[str]) -> Tuple[Checkpoint, Key]:
+    """The checkpoint that the log's key, and every witness named, has signed."""
+    read = [read_key(text) for text in keys]
+    own = read_key(named)
+    log_keys = [key for key in read if key.kind == LOG_KEY] or [own]
+    if own != log_keys[0]:
+        raise Finding(
+            f"ファイルに記された鍵が、指定の鍵と異なります: {named}",
+            f"The file names another key than the one given: {named}",
+        )
+    text = ""
+    for key in log_keys + [key for key in read if key.kind == WITNESS_KEY]:
+        text = check_note(note, key)
+    checkpoint = read_checkpoint(text)
+    if checkpoint.origin != log_keys[0].name:
+        raise Finding("チェックポイントは別のログのものです。", "The checkpoint is another log's.")
+    return checkpoint, log_keys[0]
+
+
+# --- 5. an extract -------------------------------------------------------------------------------
+
+
+def is_extract(file: BinaryIO) -> bool:
+    """Whether the file is an extract; it stands at its beginning afterwards."""
+    line = read_line(file.readline(LONGEST_LINE), 1)
+    file.seek(0)
+    return line.get("format") == EXTRACT
+
+
+def verify_extract(file: BinaryIO, keys: List[str]) -> Tuple[int, Checkpoint, Key]:
+    """How many entries it holds, all of them in the signed log. Raises `Finding`."""
+    head = read_line(file.readline(LONGEST_LINE), 1)
+    checkpoint, key = check_signed(str(head.get("key")), str(head.get("checkpoint")), keys)
+    count = before = 0
+    while line := file.readline(LONGEST_LINE):
+        count += 1
+        before = check_extracted(read_line(line, count + 1), count + 1, before, checkpoint)
+    return count, checkpoint, key
+
+
+def check_extracted(
+    entry: Dict[str, object], number: int, before: int, checkpoint: Checkpoint
+) -> int:
+    """Check one line of an extract, behind entry `before`; its number in the log."""
+    seq, path = entry.get("seq"), entry.get("path")
+    try:
+        if type(seq) is not int or not isinstance(path, list) or not before < seq:
+            raise ValueError
+        ways = [bytes.fromhex(str(one)) for one in path]
+        previous = bytes.fromhex(str(entry.get("previous"))) or FIRST_PREVIOUS
+        if any(len(one) != 32 for one in (previous, *ways)):
+            raise ValueError
+        body = str(entry.get("body")).encode()
+    except ValueError:
+        raise Finding(f"{number} 行目が壊れています。", f"Line {number} is damaged.") from None
+    leaf = leaf_hash(hashlib.sha256(previous + body).digest())
+    if (
+        seq > checkpoint.size
+        or root_by_path(seq - 1, checkpoint.size, leaf, ways) != checkpoint.root
+    ):
+        raise Finding(
+            f"記録 {seq} は署名されたログの記録ではありません。本文か証明が改変されています。",
+            f"Entry {seq} is not one of the log that was signed: its text or its proof was changed.",
+        )
+    return seq
+
+
+def say_extract(count: int, checkpoint: Checkpoint, key: Key) -> int:
+    """Say what an extract holds."""
+    print(
+        f"正常: 抜粋の {count} 件は、{key.name} の全 {checkpoint.size} 件の署名済みログにあります。"
+    )
+    print(f"OK: the {count} entries are in the signed log of {checkpoint.size} of {key.name}.")
+    return OK
 
 
 def main() -> int:
@@ -482,6 +569,13 @@ def main() -> int:
             with open(asked.known, encoding="utf-8", newline="") as kept:
                 known = kept.read()
         with open(asked.file, "rb") as file:
+            if is_extract(file):
+                if known is not None:
+                    raise Unreadable(
+                        "抜粋は以前のチェックポイントと比べられません。",
+                        "An extract cannot be compared with a known checkpoint.",
+                    )
+                return say_extract(*verify_extract(file, asked.key + asked.witness))
             header, checkpoint, key = verify(file, asked.key + asked.witness, known)
     except OSError as exc:
         print(f"読めません: {exc}\nCannot be read: {exc}", file=sys.stderr)

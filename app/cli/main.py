@@ -22,6 +22,7 @@ from app.cli import (
     keys,
     lint_openapi,
     load,
+    moving,
     openapi,
     org,
     profile,
@@ -108,8 +109,10 @@ for command in (
     usage.usage,
     witness.witness,
     test_issuer.test_issuer,
+    moving.export,
 ):
     app.command()(command)
+app.command("import")(moving.import_)
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.examine import Examiner  # noqa: PLC0415
     from app.tasks.harvest import Harvester  # noqa: PLC0415
+    from app.tasks.owner_export import Mover  # noqa: PLC0415
     from app.tasks.stream import Streamer  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
@@ -100,6 +101,7 @@ async def _work(*, makes_files: bool) -> None:
                 harvester=harvester,
                 streamer=Streamer(harvester, settings.issuer),
                 examiner=Examiner(database, outbound, OfficialJudge(outbound, sealer)),
+                mover=Mover(database, sealer, settings.issuer),
                 certificate_until=_certificate_until(settings),
             )
         finally:

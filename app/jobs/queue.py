@@ -12,6 +12,7 @@ FILES: Final = "files"
 ALERTS: Final = "alerts"
 HARVEST: Final = "harvest"
 EXAMINE: Final = "examine"
+MOVING: Final = "moving"
 _BACKLOG: Final = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created)), 0)::float8
 FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()

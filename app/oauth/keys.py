@@ -132,8 +132,12 @@ class KeyRing:
             self._cache.drop("current")
 
     async def _load(self, _state: str) -> Keys:
-        rows = await self._database.pool.fetch(_SELECT, list(_PUBLISHED))
-        return _assemble(rows, self._sealer)
+        return await read_keys(self._database.pool, self._sealer)
+
+
+async def read_keys(pool: "asyncpg.Pool[Any]", sealer: Sealer) -> Keys:
+    """The keys as the database has them now, for whoever signs now and then. `NoSigningKey`."""
+    return _assemble(await pool.fetch(_SELECT, list(_PUBLISHED)), sealer)
 
 
 def _assemble(rows: list[asyncpg.Record], sealer: Sealer) -> Keys:

@@ -20,12 +20,13 @@ from app.catalogue import runs
 from app.conformance import runs as official
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
-from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD
+from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD, MOVING
 from app.kit.crypto import SecretKeyUnusable
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
+from app.moving import requests as exports
 from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.examine import Examiner
@@ -34,6 +35,7 @@ from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
+from app.tasks.owner_export import Mover, keep_exports, make_export
 from app.tasks.stream import Streamer
 from app.tasks.tidy import tidy
 from app.tasks.words import keep_words
@@ -61,6 +63,7 @@ async def work(  # noqa: PLR0913 - one for each sort of work
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
     examiner: Examiner | None = None,
+    mover: Mover | None = None,
     certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
@@ -68,7 +71,8 @@ async def work(  # noqa: PLR0913 - one for each sort of work
 
     Without a store the making of files is left to other workers, without a messenger the looking
     for findings and telling of them, without a harvester the harvests of connectors, without a
-    streamer the listening to their sources, without an examiner the official runs.
+    streamer the listening to their sources, without an examiner the official runs, without a mover
+    (and a store) the owner exports.
     `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
@@ -90,6 +94,8 @@ async def work(  # noqa: PLR0913 - one for each sort of work
         _harvest_too(queue, harvester)
     if examiner is not None:
         _examine_too(queue, examiner)
+    if mover is not None and store is not None:
+        _move_too(queue, mover, store)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -253,6 +259,43 @@ async def _try_examine(queue: PgQueuer, examiner: Examiner, job: Job) -> None:
         await _give_up_official(examiner, run_id)
 
 
+def _move_too(queue: PgQueuer, mover: Mover, store: Store) -> None:
+    """The jobs of a worker that makes owner exports."""
+
+    @queue.entrypoint(MOVING, concurrency_limit=1)  # each reads all that somebody has
+    async def run_export(job: Job) -> None:
+        await _try_export(queue, mover, store, job)
+
+    @queue.schedule("exports", "*/10 * * * *")
+    async def run_keep_exports(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, keep_exports(mover.database, store))
+
+
+async def _try_export(queue: PgQueuer, mover: Mover, store: Store, job: Job) -> None:
+    export_id = UUID(orjson.loads(job.payload or b"{}")["export_id"])
+    try:
+        if not await _unless_stopped(queue, make_export(mover, store, export_id)):
+            raise RetryRequested(timedelta(0))
+    except RetryRequested:
+        raise
+    except (*_PASSING, asyncpg.UndefinedTableError) as exc:  # a version was let go meanwhile
+        log.warning(
+            "export.interrupted", export=str(export_id), error=type(exc).__name__, why=_why(exc)
+        )
+        if job.attempts + 1 < _MOST_TRIES:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        await _give_up_export(mover, export_id)
+    except Exception as exc:  # noqa: BLE001
+        # The outermost loop of the worker. Its words may hold a row.
+        log.error("export.failed", export=str(export_id), error=type(exc).__name__)
+        await _give_up_export(mover, export_id)
+
+
+async def _give_up_export(mover: Mover, export_id: UUID) -> None:
+    async with mover.database.writing() as session:
+        await exports.give_up(session, export_id)
+
+
 async def _give_up_official(examiner: Examiner, run_id: UUID) -> None:
     async with examiner.database.writing() as session:
         await official.give_up(session, run_id)
@@ -319,6 +362,7 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
     examiner: Examiner | None = None,
+    mover: Mover | None = None,
     certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
@@ -332,8 +376,8 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
         try:
             await work(
                 database, stop, store=store, messenger=messenger, harvester=harvester,
-                streamer=streamer, examiner=examiner, certificate_until=certificate_until,
-                heartbeat=heartbeat,
+                streamer=streamer, examiner=examiner, mover=mover,
+                certificate_until=certificate_until, heartbeat=heartbeat,
             )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)

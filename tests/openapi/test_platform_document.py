@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 import pytest
@@ -40,9 +41,11 @@ from app.models.providers import IdentityProvider, ProviderDomain
 from app.parties import clients, groups
 from app.parties.seed import OPERATOR
 from app.tasks.files import make_files
+from app.tasks.owner_export import make_export
 from tests.agents.staging import agent_with_job, enrolment_of
 from tests.citizens.browsing import speaking_for
 from tests.conftest import ISSUER
+from tests.moving.home import mover
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import TOKEN_PATH, proof, sender
 from tests.oauth.signing_in import an_app
@@ -782,7 +785,43 @@ def _as_agent(name: str) -> Ready:
     return ready
 
 
+_EXPORTS: Final = "/v1/organizations/{organization_id}/exports"
+
+
+async def _no_export(stage: Stage) -> tuple[dict[str, str], Path_]:
+    """None under way: one at a time."""
+    await stage.world.platform.database.pool.execute("DELETE FROM owner_export")
+    return stage.own, {"organization_id": "271004-kenko"}
+
+
+async def _export(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _no_export(stage)
+    made = await stage.send(_EXPORTS.format(**path), {}, headers)
+    return headers, {**path, "export_id": made["id"]}
+
+
+async def _export_to_approve(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _export(stage)
+    await stage.world.platform.database.pool.execute(
+        "UPDATE owner_export SET state = 'waiting', asked_by = 'somebody', asked_via = 'somebody'"
+    )
+    return headers, path
+
+
+async def _export_made(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, path = await _export(stage)
+    platform = stage.world.platform
+    await make_export(mover(platform), platform.store, UUID(path["export_id"]))
+    return headers, path
+
+
 READY: Final[dict[str, Ready]] = {
+    f"POST {_EXPORTS}": _no_export,
+    f"GET {_EXPORTS}": _no_export,
+    f"GET {_EXPORTS}/{{export_id}}": _export,
+    f"DELETE {_EXPORTS}/{{export_id}}": _export,
+    f"POST {_EXPORTS}/{{export_id}}/approve": _export_to_approve,
+    f"GET {_EXPORTS}/{{export_id}}/archive": _export_made,
     "GET /v1/agents": _as("own"),
     "POST /v1/agents": _as("own"),
     "GET /v1/agents/{agent_id}": _agent,

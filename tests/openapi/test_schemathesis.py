@@ -41,6 +41,7 @@ EXAMPLES = 3  # of each operation, mode and caller
 for media_type in (
     "application/offset+octet-stream",
     "application/jose",
+    "application/zip",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 ):
     schemathesis.serializer.alias(media_type, "application/octet-stream")

@@ -109,7 +109,9 @@ def _refusing() -> Iterator[None]:
         raise FileRefused("file_damaged") from exc
 
 
-def check_directory(file: StoredFile) -> None:
+def check_directory(
+    file: StoredFile, most_members: int = _MOST_MEMBERS, most_directory: int = _MOST_DIRECTORY
+) -> None:
     """How many members there are and how long their list is, before it is read (APPNOTE 4.3.16)."""
     with file.path.open("rb") as stream:
         stream.seek(max(file.size - _TAIL, 0))
@@ -121,5 +123,5 @@ def check_directory(file: StoredFile) -> None:
     wide = tail.rfind(b"PK\x06\x06", 0, at)
     if wide >= 0 and len(tail) >= wide + 56:
         count, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
-    if count > _MOST_MEMBERS or length > _MOST_DIRECTORY:
+    if count > most_members or length > most_directory:
         raise FileRefused("file_dangerous")
