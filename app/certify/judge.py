@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
+from app.certify.ledger import Ledger
 from app.certify.lent import NotOurs, check_lent, close_ledger, open_ledger
 from app.certify.lint import Standard
 from app.certify.stage import Stage, set_stage
@@ -88,7 +89,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `wrote`: how many records; `left`: the keys of those that could not be removed."""
+    """One run. `wrote`, `removed`: how many records; `left`: keys of what may be there still."""
 
     base: str
     standard: str
@@ -98,6 +99,7 @@ class Report:
     asked: int
     gave_up: str | None = None
     wrote: int = 0
+    removed: int = 0
     left: tuple[str, ...] = ()
 
     @property
@@ -107,8 +109,10 @@ class Report:
 
     @property
     def unseen(self) -> list[str]:
-        """Classes of which nothing at all was shown."""
+        """Classes of which nothing was shown, or nothing written though they are judged by it."""
         seen = {each.conformance for each in self.verdicts if each.outcome is not Outcome.NOT_SHOWN}
+        if not self.wrote:
+            seen.difference_update(WRITTEN)
         judged = dict.fromkeys(each.conformance for each in self.verdicts)
         return [name for name in judged if name not in seen]
 
@@ -168,9 +172,17 @@ async def judge(
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
     finally:
         await close_ledger(server, stage)
-    version, ledger = standard.document.root["info"]["version"], server.ledger
+    version = standard.document.root["info"]["version"]
     report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
-    return replace(report, wrote=len(ledger.wrote), left=tuple(ledger.left)) if ledger else report
+    return _accounted(report, server.ledger)
+
+
+def _accounted(report: Report, ledger: Ledger | None) -> Report:
+    """With what was written, where something was."""
+    if ledger is None:
+        return report
+    removed = len(ledger.wrote - ledger.left.keys())
+    return replace(report, wrote=len(ledger.wrote), removed=removed, left=tuple(ledger.left))
 
 
 def check_means(server: Server, rules: Rules, dataset: str | None) -> None:

@@ -119,7 +119,9 @@ class Writing:
             return None
         first, told = self.answers[key]
         if first != body:
-            raise provider.Refusal("idempotency_key_reused", "別の内容です。", "It is of another body.")
+            raise provider.Refusal(
+                "idempotency_key_reused", "別の内容です。", "It is of another body."
+            )
         return told
 
     def remember(self, key: str | None, body: bytes, told: dict[str, Any]) -> None:
@@ -152,7 +154,9 @@ class Writing:
         return "inserted" if before is None else "unchanged" if before == record else "updated"
 
     def wrong_in(self, record: Record) -> list[str]:
-        return [each["name"] for each in provider.FIELDS if not self.fits(each, record[each["name"]])]
+        return [
+            each["name"] for each in provider.FIELDS if not self.fits(each, record[each["name"]])
+        ]
 
     def fits(self, field: Record, value: Any) -> bool:
         if value is None:

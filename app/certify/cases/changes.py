@@ -30,7 +30,7 @@ from app.certify.lent import key_of
 from app.certify.stage import Record, Stage, next_of
 
 _WRITERS: Final = 4
-_EACH: Final = 3
+_EACH: Final = 2
 State = tuple[str, Any]  # what was done, and the marker's value then
 
 
