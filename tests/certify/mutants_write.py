@@ -1,12 +1,12 @@
 """The provider that writes with one thing wrong: each breaks the rule that its name begins with."""
 
 from typing import Any, Final
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.certify.mutants import provider
-from tests.certify.writing_provider import Record, Writing
+from tests.certify.writing_provider import Record, Refused, Writing
 
 
 class _ForgetsAnswers(Writing):
@@ -92,7 +92,7 @@ class _TellsAPart(Writing):
 
 class _NamesAnew(Writing):
     def ordered(self, found: list[Any]) -> list[Any]:
-        return [{**each, "id": provider.uuid.uuid4().hex} for each in found]
+        return [{**each, "id": uuid4().hex} for each in found]
 
 
 class _HasNoLink(Writing):
@@ -109,7 +109,7 @@ class _BeginsAnew(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         try:
             return super().place(since)
-        except provider.Refusal:
+        except Refused:
             return super().place(None)
 
 
@@ -117,7 +117,7 @@ class _KeepsTwenty(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         at, behind = super().place(since)
         if at < len(self.log) - 20:
-            raise provider.Refusal("cursor_expired", "古すぎます。", "It is too old.")
+            raise Refused("cursor_expired")
         return at, behind
 
 
@@ -127,7 +127,7 @@ class _TellsWhatIsTheSame(Writing):
 
 
 class _FollowsWithoutAKey(Writing):
-    def without_key(self, request: Request) -> Response:
+    async def without_key(self, request: Request) -> Response:
         return self.said(request, {"changes": [], "next": "0", "links": []})
 
 
