@@ -5,8 +5,8 @@ attempt is no longer its own.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
+from app.conformance import services
 from app.conformance.refusals import (
     ReportNotThere,
     RunEnded,
@@ -23,10 +24,12 @@ from app.conformance.refusals import (
     RunNotFound,
     RunsTooMany,
     RunUnderWay,
+    SandboxTokenMissing,
 )
 from app.formats.individual_number import masked_json
 from app.jobs import queue
 from app.kit import clock
+from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.models.conformance import ConformanceRun, ConformanceService, RunKind, RunState
@@ -44,7 +47,7 @@ class NotMine(Exception):
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a worker needs to make a run, read once. `layouts`: JSON Schemas of the records of the
-    standard layouts, by name/version."""
+    standard layouts, by name/version. `sealed`: the token that was lent, `token` once it is opened."""
 
     run_id: UUID
     attempt: UUID
@@ -53,6 +56,17 @@ class Work:
     dataset: str | None
     classes: tuple[str, ...]
     layouts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    service_id: UUID | None = None
+    prefix: str | None = None
+    sealed: bytes | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def opened(self, open_sealer: Callable[[], Sealer]) -> "Work":
+        """With the token that was lent, where one was. Raises `SecretKeyUnusable`."""
+        if self.sealed is None or self.service_id is None:
+            return self
+        token = services.token_of(open_sealer(), self.service_id, self.sealed)
+        return replace(self, token=token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +87,11 @@ async def ask(
     session: AsyncSession, service: ConformanceService, *, by: str | None,
     kind: RunKind = RunKind.FULL,
 ) -> ConformanceRun:  # fmt: skip
-    """Put a run in the queue. Raises `RunUnderWay`, `RunsTooMany`."""
+    """Put a run in the queue. Raises `RunUnderWay`, `RunsTooMany`, `SandboxTokenMissing`."""
     await session.refresh(service, with_for_update=True)
+    written = [each for each in service.classes if each in services.WRITTEN]
+    if kind is RunKind.FULL and written and not service.has_token:
+        raise SandboxTokenMissing(service=service.id, classes=", ".join(written))
     under_way = await _under_way(session, service.id)
     if under_way is not None:
         raise RunUnderWay(service=service.id, id=under_way)
@@ -101,8 +118,16 @@ async def claim(session: AsyncSession, run_id: UUID) -> Work:
     if run is None or run.ended_at is not None:
         raise NotMine
     run.state, run.attempt, run.started_at = RunState.RUNNING, uuid4(), clock.now()
-    return Work(
+    work = Work(
         run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes)
+    )
+    service = await session.get_one(ConformanceService, run.service_id)
+    # The token is for the sandbox that it was lent with, and for whole runs: a nightly look never writes.
+    is_same = (service.sandbox_url, service.dataset) == (run.sandbox_url, run.dataset)
+    if work.kind is not RunKind.FULL or not is_same:
+        return work
+    return replace(
+        work, service_id=service.id, prefix=service.sandbox_prefix, sealed=service.sealed
     )
 
 

@@ -41,6 +41,8 @@ class ConformanceService(Base):
     name: Mapped[str]
     sandbox_url: Mapped[str]  # before /v1
     dataset: Mapped[str | None]  # that is judged; None: the one that shows most
+    sandbox_prefix: Mapped[str | None]  # with what the keys of what the judge writes begin
+    sealed: Mapped[bytes | None]  # the token that was lent to it
     classes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     municipalities: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]
@@ -48,6 +50,11 @@ class ConformanceService(Base):
     changed_at: Mapped[datetime]
     changed_by: Mapped[str]
     withdrawn_at: Mapped[datetime | None]
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token was lent to the judge."""
+        return self.sealed is not None
 
 
 class ConformanceRun(Base):

@@ -23,6 +23,7 @@ from app.findings import findings
 from app.findings.findings import Sighting
 from app.kit import clock
 from app.kit.clock import TOKYO
+from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.outbound import Outbound
@@ -52,6 +53,7 @@ class Examiner:
     database: Database
     outbound: Outbound
     judge: Judge
+    open_sealer: Callable[[], Sealer]
 
     async def examine(self, run_id: UUID) -> None:
         """Make one run. Raises what asking again may mend."""
@@ -127,7 +129,7 @@ class Examiner:
         most = MOST_SECONDS[work.kind]
         try:
             async with asyncio.timeout(most):
-                return await self.judge(work)
+                return await self.judge(work.opened(self.open_sealer))
         except TimeoutError:
             raise RunTooLong(seconds=most) from None
 

@@ -41,12 +41,11 @@ Watch = Callable[[httpx.Request], None]
 
 def transport(made: Writing, watch: Watch | None = None) -> httpx.AsyncBaseTransport:
     inner = httpx.ASGITransport(app=made)
-    if watch is None:
-        return inner
 
     class Watched(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            watch(request)
+            if watch is not None:
+                watch(request)
             return await inner.handle_async_request(request)
 
     return Watched()

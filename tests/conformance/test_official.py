@@ -28,6 +28,7 @@ from app.models.parties import Role
 from app.oauth.keys import rotate
 from app.tasks.examine import Examiner
 from tests.certify.mutants import Answer
+from tests.certify.writing_provider import TOKEN, Writing
 from tests.conformance.vendor import (
     CERTIFICATES,
     LISTED,
@@ -40,6 +41,7 @@ from tests.conformance.vendor import (
     sandbox,
 )
 from tests.conftest import ISSUER
+from tests.serving import served
 from tests.world import KENKO, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -88,7 +90,9 @@ async def test_a_name_that_leads_inside_when_the_run_is_made_is_never_asked(
     run, asked = await office.run(service), vendor.asked
     outbound = Outbound(Allowed(), resolve=inside)
     try:
-        await Examiner(platform.database, outbound, OfficialJudge(outbound, 1e6)).examine(UUID(run))
+        judge = OfficialJudge(outbound, 1e6)
+        made = Examiner(platform.database, outbound, judge, lambda: platform.sealer)
+        await made.examine(UUID(run))
     finally:
         await outbound.close()
 
@@ -245,6 +249,73 @@ async def test_what_a_sandbox_says_is_text_in_every_form(office: Office) -> None
     assert hashlib.sha256(kept.content).hexdigest() == run["report_sha256"]
     assert run["broken"] == ["ERROR-02"]
     assert [each["state"] for each in await _log(office, Event.CONFORMANCE_ENDED)] == ["failed"]
+
+
+# --- runs that write ------------------------------------------------------------------------------
+
+
+async def test_a_sandbox_that_was_lent_is_written_to_and_a_nightly_look_only_reads(
+    office: Office, platform: Platform
+) -> None:
+    made, methods = Writing(), set[str]()
+    before = dict(made.records)
+
+    async def sandbox(scope: Any, receive: Any, send: Any) -> None:
+        methods.add(scope["method"])
+        await made(scope, receive, send)
+
+    async with served(sandbox) as port:
+        body = {
+            "name": "架空施設予約", "sandbox_url": f"http://127.0.0.1:{port}",
+            "dataset": "sandbox-facilities", "classes": ["write", "changes"],
+        }  # fmt: skip
+        service = (await office.send(SERVICES, body)).json()["id"]
+        refused = await office.send(RUNS, {"service": service})
+        lent = {**body, "sandbox_token": TOKEN, "sandbox_prefix": "judge-"}
+        kept = await _put(office, service, lent)
+        certificate = await office.certify(service)
+        written = set(methods)
+        methods.clear()
+        smoke = await _night(office, platform, service)
+
+    run = await office.see(f"{RUNS}/{certificate['run']}")
+    report = await office.world.client.get(f"{RUNS}/{run['id']}/report", headers=office.vendor)
+    assert (refused.status_code, refused.json()["code"]) == (
+        409, "conformance_sandbox_token_missing"
+    )  # fmt: skip
+    assert kept["has_token"] and kept["sandbox_prefix"] == "judge-"
+    assert written == {"GET", "POST", "DELETE"} and made.records == before
+    assert (smoke["state"], methods) == ("passed", {"GET"})
+    assert report.json()["records"]["written"] == report.json()["records"]["removed"] > 40
+    assert TOKEN not in f"{kept}{run}{report.text}{await office.world.log()}"
+
+
+async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_for(
+    office: Office, vendor: Sandbox, platform: Platform
+) -> None:
+    lent = {"sandbox_token": TOKEN, "sandbox_prefix": "judge-", "classes": ["core", "write"]}
+    service = await office.service(vendor.base, **lent)
+    run = UUID(await office.run(service))
+    elsewhere = {"name": "x", "sandbox_url": vendor.base + "/else", "classes": ["core", "write"]}
+
+    alone = await office.send(SERVICES, {**elsewhere, "sandbox_token": TOKEN})
+    moved = await _put(office, service, {**elsewhere, **lent, "dataset": "sandbox-facilities"})
+    async with platform.database.writing() as session:
+        work = await runs.claim(session, run)
+    left = await _put(office, service, elsewhere)
+
+    assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_token"]
+    assert moved["has_token"] and (work.sealed, work.prefix) == (None, None)
+    assert (left["has_token"], left["sandbox_prefix"]) == (False, None)
+
+
+async def _put(office: Office, service: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await office.world.client.put(
+        f"{SERVICES}/{service}", json=body, headers=office.vendor
+    )
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 # --- certificates ---------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ async def sandbox(*faults: str) -> AsyncIterator[Sandbox]:
 def examiner(platform: Platform) -> Examiner:
     """As a worker's, in a hurry."""
     judge = OfficialJudge(platform.outbound, per_second=1e6)
-    return Examiner(platform.database, platform.outbound, judge)
+    return Examiner(platform.database, platform.outbound, judge, lambda: platform.sealer)
 
 
 @dataclass(slots=True)
