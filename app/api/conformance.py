@@ -19,6 +19,7 @@ from app.api.conformance_shapes import (
     ConformanceRunIn,
     ConformanceRunOut,
     RevocationIn,
+    SandboxClientIn,
     ServiceIn,
     ServiceOut,
     ServiceSaid,
@@ -28,7 +29,7 @@ from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY
 from app.api.tagged import tagged
-from app.conformance import certificates, runs, services, signed
+from app.conformance import certificates, lending, runs, services, signed
 from app.conformance.certificates import Held
 from app.conformance.refusals import ServiceNotOfOrganization
 from app.findings import findings
@@ -59,8 +60,9 @@ _SIGNED: dict[int | str, dict[str, Any]] = {
 async def add_service(
     body: ServiceIn, caller: Vendor, session: Writing, platform: PlatformDep
 ) -> ConformanceService:
-    """With a sandbox that holds made-up data. Until it is certified the public list has it as
-    `declared` only."""
+    """With a sandbox that holds made-up data, and answers `/.well-known/urbanos-challenge` with a text
+    that has the service's id as a line: runs go nowhere else. Until it is certified the public list
+    has it as `declared` only."""
     owner = body.organization or caller.client.organization_id
     mine = await acting_for(session, caller)
     if mine is not None and owner not in mine:
@@ -115,6 +117,32 @@ async def withdraw_service(service_id: UUID, caller: Vendor, session: Writing) -
     """It leaves the public list at once. Its runs and certificates can still be looked up."""
     service = await _locked(session, caller, service_id)
     await services.withdraw(session, service, by=caller.client.actor)
+
+
+@router.put(
+    "/services/{service_id}/client", response_model=ServiceOut, summary="Lend the judge a client",
+    responses=problems(*_SERVICE, *_SAID),
+)  # fmt: skip
+async def lend_client(
+    service_id: UUID, body: SandboxClientIn, caller: Vendor, session: Writing,
+    platform: PlatformDep,
+) -> ConformanceService:  # fmt: skip
+    """A client of the sandbox, with which official runs see the class `secure`. Its key or secret is
+    kept encrypted and never shown; another sandbox address lets go of it."""
+    service = await _locked(session, caller, service_id)
+    by, told = caller.client.actor, (body.lent(), body.proof())
+    await lending.lend(session, platform.sealer, platform.outbound, service, *told, by=by)
+    return service
+
+
+@router.delete(
+    "/services/{service_id}/client", status_code=204, summary="Take the client back",
+    responses=problems(*_SERVICE),
+)  # fmt: skip
+async def take_client_back(service_id: UUID, caller: Vendor, session: Writing) -> None:
+    """Official runs go without it from now on, and say what they could not see."""
+    service = await _locked(session, caller, service_id)
+    await lending.take_back(session, service, by=caller.client.actor)
 
 
 @router.post(

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints
 
 from app.api.shapes import InShape, Name, OutShape, Slug, Text, Time
+from app.conformance.lending import Lent, Proof
 from app.conformance.services import Class, Said
 from app.models.conformance import RunKind, RunState
 
@@ -63,6 +64,52 @@ class ServiceIn(ServiceSaid):
     organization: Slug | None = None
 
 
+class SandboxClientIn(InShape):
+    """A client of the sandbox for the judge, with its private key (a JWK, in JSON) or its secret.
+    `guarded`: a dataset above public that it may read for `purpose`, and not for `other_purpose`;
+    `hidden_field`: a field of it that it may not see; `hidden`: a dataset that it may not know of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "client_id": "judge", "client_secret": "an-example-of-a-secret",
+                "guarded": "sandbox-visits", "purpose": "own-duty", "other_purpose": "statistics",
+            }
+        }
+    )  # fmt: skip
+
+    client_id: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=2_000)] | None = None
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=4_000)] | None = None
+    authorization_server: Address | None = None
+    guarded: DatasetId | None = None
+    hidden_field: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    hidden: DatasetId | None = None
+    purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "own-duty"
+    other_purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+    def lent(self) -> Lent:
+        """What may be shown of it."""
+        return Lent(**self.model_dump(exclude={"key", "client_secret"}))
+
+    def proof(self) -> Proof:
+        """What may not."""
+        told = (self.key, self.client_secret)
+        return Proof(*(each.get_secret_value() if each is not None else None for each in told))
+
+
+class SandboxClientOut(OutShape):
+    """What the judge was lent, without what proves it."""
+
+    client_id: str
+    authorization_server: str | None
+    guarded: str | None
+    hidden_field: str | None
+    hidden: str | None
+    purpose: str
+    other_purpose: str | None
+
+
 class ServiceOut(OutShape):
     """A service as its vendor registered it."""
 
@@ -75,6 +122,7 @@ class ServiceOut(OutShape):
     municipalities: list[str]
     sandbox_prefix: str | None
     has_token: bool
+    client: SandboxClientOut | None = Field(validation_alias="lent")
     created_at: Time
     changed_at: Time
     changed_by: str

@@ -26,6 +26,8 @@ _ROOMS: Final[Mapping[str, Sequence[str]]] = {
     "query": ("query",),
     "changes": ("changes",),
     "write": ("writes",),
+    "push": ("pushes",),
+    "secure": ("tokens",),
 }
 JUDGED: Final = tuple(_ROOMS)
 WRITTEN: Final = ("changes", "write")  # that cannot be judged without writing
@@ -240,10 +242,10 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
             await _ask(server, stage, case, found)
             shown += 1
         except NotShown as exc:
-            unseen = exc
+            unseen = NotShown(*(server.hidden(each)[:1000] for each in (exc.why, exc.why_ja)))
         except NoAnswer as none:
-            exchange = none.exchange.trimmed()
-            found.append(Wrong(exchange, "an answer", exchange.error or "none"))
+            seen = none.exchange.error or "none"
+            found.append(_kept(server, Wrong(none.exchange, "an answer", seen)))
             return _verdict(rule, Outcome.BROKEN, found), False
     if found:
         return _verdict(rule, Outcome.BROKEN, found), True
@@ -262,14 +264,20 @@ async def _ask(server: Server, stage: Stage, case: Case, found: list[Wrong]) -> 
     )
     try:
         async for wrong in case(server, stage):
-            found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
+            found.append(_kept(server, wrong))
     except (NotShown, NoAnswer, NotOurs):
         raise
     except Amiss as amiss:
-        found.append(replace(amiss.wrong, exchange=amiss.wrong.exchange.trimmed()))
+        found.append(_kept(server, amiss.wrong))
     except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
         seen = f"an answer that no rule foresees ({type(exc).__name__})"
-        found.append(Wrong(server.last.trimmed(), "an answer of the standard", seen))
+        found.append(_kept(server, Wrong(server.last, "an answer of the standard", seen)))
+
+
+def _kept(server: Server, wrong: Wrong) -> Wrong:
+    """A finding as it may be shown."""
+    hidden = server.hidden
+    return Wrong(wrong.exchange.trimmed(hidden), hidden(wrong.expected), hidden(wrong.seen))
 
 
 def _verdict(

@@ -47,7 +47,7 @@ class NotMine(Exception):
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a worker needs to make a run, read once. `layouts`: JSON Schemas of the records of the
-    standard layouts, by name/version. `sealed`: the token that was lent, `token` once it is opened."""
+    standard layouts, by name/version."""
 
     run_id: UUID
     attempt: UUID
@@ -57,16 +57,16 @@ class Work:
     classes: tuple[str, ...]
     layouts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     service_id: UUID | None = None
+    lent: Mapping[str, Any] | None = None
+    sealed_proof: bytes | None = field(default=None, repr=False)
     prefix: str | None = None
-    sealed: bytes | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    sealed_token: bytes | None = field(default=None, repr=False)
 
-    def opened(self, open_sealer: Callable[[], Sealer]) -> "Work":
-        """With the token that was lent, where one was. Raises `SecretKeyUnusable`."""
-        if self.sealed is None or self.service_id is None:
-            return self
-        token = services.token_of(open_sealer(), self.service_id, self.sealed)
-        return replace(self, token=token)
+    def token(self, open_sealer: Callable[[], Sealer]) -> str | None:
+        """The token that was lent, if one was. Raises `SecretKeyUnusable`."""
+        if self.sealed_token is None or self.service_id is None:
+            return None
+        return services.token_of(open_sealer(), self.service_id, self.sealed_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,8 @@ class Judged:
     report: bytes
     gave_up: str | None = None
     standard_until: datetime | None = None  # when the major version of the standard ends
+    unseen: tuple[str, ...] = ()  # rules without which nothing was shown of a class
+    why_unseen: tuple[str, str] = ("", "")  # in Japanese and English
 
 
 async def ask(
@@ -118,17 +120,17 @@ async def claim(session: AsyncSession, run_id: UUID) -> Work:
     if run is None or run.ended_at is not None:
         raise NotMine
     run.state, run.attempt, run.started_at = RunState.RUNNING, uuid4(), clock.now()
-    work = Work(
-        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes)
-    )
     service = await session.get_one(ConformanceService, run.service_id)
-    # The token is for the sandbox that it was lent with, and for whole runs: a nightly look never writes.
-    is_same = (service.sandbox_url, service.dataset) == (run.sandbox_url, run.dataset)
-    if work.kind is not RunKind.FULL or not is_same:
+    is_there = service.sandbox_url == run.sandbox_url  # what was lent is for one address
+    work = Work(
+        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes),
+        service_id=service.id, lent=service.lent if is_there else None,
+        sealed_proof=service.sealed_proof if is_there else None,
+    )  # fmt: skip
+    # What may be written to is one dataset, and a nightly look never writes.
+    if not is_there or service.dataset != run.dataset or work.kind is not RunKind.FULL:
         return work
-    return replace(
-        work, service_id=service.id, prefix=service.sandbox_prefix, sealed=service.sealed
-    )
+    return replace(work, prefix=service.sandbox_prefix, sealed_token=service.sealed_token)
 
 
 async def end(session: AsyncSession, work: Work, judged: Judged) -> ConformanceRun:

@@ -50,7 +50,7 @@ async def add(
     _say(service, outbound, sealer, said, by)
     session.add(service)
     await session.flush()
-    await _note(session, Event.SERVICE_ADDED, service)
+    await note(session, Event.SERVICE_ADDED, service)
     return service
 
 
@@ -65,16 +65,16 @@ async def change(
     """
     _say(service, outbound, sealer, said, by)
     await session.flush()
-    await _note(session, Event.SERVICE_CHANGED, service)
+    await note(session, Event.SERVICE_CHANGED, service)
 
 
 async def withdraw(session: AsyncSession, service: ConformanceService, *, by: str) -> None:
     """Take it off every list; its runs and certificates stay to be looked up, its token does not."""
-    service.sealed = None
+    service.sealed_token = None
     service.withdrawn_at = service.changed_at = clock.now()
     service.changed_by = by
     await session.flush()
-    await _note(session, Event.SERVICE_WITHDRAWN, service)
+    await note(session, Event.SERVICE_WITHDRAWN, service)
 
 
 async def get(
@@ -108,7 +108,7 @@ def token_of(sealer: Sealer, service_id: UUID, sealed: bytes) -> str:
 
 def _place(service_id: UUID) -> str:
     """What the sealed token of a service is bound to."""
-    return f"conformance/{service_id}"
+    return f"conformance/{service_id}/token"
 
 
 def _say(
@@ -138,10 +138,13 @@ def _say(
     if faults:
         raise ServiceInvalid(faults=faults)
     service.name, service.dataset = said.name, said.dataset
-    service.sandbox_prefix, service.sealed = said.prefix, None
+    service.sandbox_prefix, service.sealed_token = said.prefix, None
     if said.token is not None:
-        service.sealed = sealer.seal(said.token.encode(), about=_place(service.id))
-    service.sandbox_url = said.sandbox_url.rstrip("/").removesuffix("/v1")
+        service.sealed_token = sealer.seal(said.token.encode(), about=_place(service.id))
+    url = said.sandbox_url.rstrip("/").removesuffix("/v1")
+    if url != service.sandbox_url:  # what was lent was for the other address
+        service.lent = service.sealed_proof = None
+    service.sandbox_url = url
     service.classes = [each for each in CLASSES if each == "core" or each in said.classes]
     service.municipalities = sorted(set(said.municipalities))
     service.changed_at, service.changed_by = clock.now(), by
@@ -155,7 +158,8 @@ def _is_code(text: str) -> bool:
         return False
 
 
-async def _note(session: AsyncSession, event: Event, service: ConformanceService) -> None:
+async def note(session: AsyncSession, event: Event, service: ConformanceService) -> None:
+    """Tell the log what became of a service."""
     await log.append(
         session, event, service=str(service.id), organization=service.organization_id,
         sandbox=service.sandbox_url, by=service.changed_by,

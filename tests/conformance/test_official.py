@@ -18,6 +18,7 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.cli.official import OfficialJudge
 from app.conformance import runs
+from app.conformance.control import PATH as CHALLENGE
 from app.conformance.refusals import CertificateInvalid
 from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
@@ -39,6 +40,7 @@ from tests.conformance.vendor import (
     Sandbox,
     examiner,
     sandbox,
+    say,
 )
 from tests.conftest import ISSUER
 from tests.serving import served
@@ -90,9 +92,8 @@ async def test_a_name_that_leads_inside_when_the_run_is_made_is_never_asked(
     run, asked = await office.run(service), vendor.asked
     outbound = Outbound(Allowed(), resolve=inside)
     try:
-        judge = OfficialJudge(outbound, 1e6)
-        made = Examiner(platform.database, outbound, judge, lambda: platform.sealer)
-        await made.examine(UUID(run))
+        judge = OfficialJudge(outbound, lambda: platform.sealer, 1e6)
+        await Examiner(platform.database, outbound, judge).examine(UUID(run))
     finally:
         await outbound.close()
 
@@ -261,6 +262,9 @@ async def test_a_sandbox_that_was_lent_is_written_to_and_a_nightly_look_only_rea
     before = dict(made.records)
 
     async def sandbox(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == CHALLENGE:
+            await say(send, service.encode())
+            return
         methods.add(scope["method"])
         await made(scope, receive, send)
 
@@ -305,7 +309,7 @@ async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_fo
     left = await _put(office, service, elsewhere)
 
     assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_token"]
-    assert moved["has_token"] and (work.sealed, work.prefix) == (None, None)
+    assert moved["has_token"] and (work.sealed_token, work.prefix) == (None, None)
     assert (left["has_token"], left["sandbox_prefix"]) == (False, None)
 
 
@@ -426,7 +430,7 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
             ]
             told.json = {**told.json, "datasets": entries}
 
-    judge = OfficialJudge(platform.outbound, 1e6)
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, 1e6)
     work = runs.Work(uuid4(), uuid4(), RunKind.SMOKE, vendor.base, None, ("core",))
     known: tuple[dict[str, dict[str, Any]], ...] = (
         {"facility/2": {"required": ["no", "name"]}},

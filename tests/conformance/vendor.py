@@ -11,6 +11,7 @@ import httpx
 
 from app.api.state import Platform
 from app.cli.official import OfficialJudge
+from app.conformance.control import PATH as CHALLENGE
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from app.tasks.examine import Examiner
@@ -23,6 +24,7 @@ RUNS = "/v1/conformance/runs"
 CERTIFICATES = "/v1/conformance/certificates"
 LISTED = "/v1/certified-services"
 SCOPE = "conformance:write"
+PROVEN: dict[str, list[str]] = {}  # by sandbox: the services that it says are its own
 
 
 @dataclass(slots=True)
@@ -36,6 +38,9 @@ class Sandbox:
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == CHALLENGE:
+            await say(send, "\n".join(PROVEN.get(self.base, [])).encode())
+            return
         self.asked += 1
         await self.awake.wait()
         headers = [(n.decode(), v.decode("latin-1")) for n, v in scope["headers"]]
@@ -48,8 +53,7 @@ class Sandbox:
             (n.lower().encode(), v.encode()) for n, v in said.headers.multi_items()
             if n.lower() not in ("content-length", "transfer-encoding")
         ]  # fmt: skip
-        await send({"type": "http.response.start", "status": said.status_code, "headers": told})
-        await send({"type": "http.response.body", "body": body})
+        await say(send, body, said.status_code, told)
 
     async def _said(self, request: httpx.Request) -> httpx.Response:
         broken = [MUTANTS[rule]().answer for rule in self.faults]
@@ -64,6 +68,11 @@ class Sandbox:
         return await Transport(answer=answer).handle_async_request(request)
 
 
+async def say(send: Any, body: bytes, status: int = 200, headers: Any = ()) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
 @asynccontextmanager
 async def sandbox(*faults: str) -> AsyncIterator[Sandbox]:
     made = Sandbox(faults=faults)
@@ -75,8 +84,8 @@ async def sandbox(*faults: str) -> AsyncIterator[Sandbox]:
 
 def examiner(platform: Platform) -> Examiner:
     """As a worker's, in a hurry."""
-    judge = OfficialJudge(platform.outbound, per_second=1e6)
-    return Examiner(platform.database, platform.outbound, judge, lambda: platform.sealer)
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, per_second=1e6)
+    return Examiner(platform.database, platform.outbound, judge)
 
 
 @dataclass(slots=True)
@@ -110,6 +119,7 @@ class Office:
         }  # fmt: skip
         answer = await self.send(SERVICES, body)
         assert answer.status_code == 201, answer.text
+        PROVEN.setdefault(base, []).append(answer.json()["id"])
         return str(answer.json()["id"])
 
     async def run(self, service: str) -> str:

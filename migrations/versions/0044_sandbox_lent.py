@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0043"
-down_revision = "0042"
+revision = "0044"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 
@@ -12,10 +12,10 @@ depends_on = None
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("conformance_service", sa.Column("sandbox_prefix", sa.Text()))
-    op.add_column("conformance_service", sa.Column("sealed", sa.LargeBinary()))
+    op.add_column("conformance_service", sa.Column("sealed_token", sa.LargeBinary()))
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.drop_column("conformance_service", "sealed")
+    op.drop_column("conformance_service", "sealed_token")
     op.drop_column("conformance_service", "sandbox_prefix")
