@@ -67,6 +67,7 @@ class SecureProvider(httpx.AsyncBaseTransport):
 
     faults: frozenset[str] = frozenset()
     tunnel: str = ""  # where TUNNEL leads
+    base: str = BASE
     inner: httpx.AsyncBaseTransport = field(default_factory=Transport)
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     ended: set[str] = field(default_factory=set)
@@ -142,14 +143,14 @@ class SecureProvider(httpx.AsyncBaseTransport):
 
     def _oauth(self, request: httpx.Request, path: str) -> httpx.Response:
         if path == "/.well-known/oauth-protected-resource":
-            return httpx.Response(200, json={"authorization_servers": [BASE]})
+            return httpx.Response(200, json={"authorization_servers": [self.base]})
         if path == "/.well-known/oauth-authorization-server":
-            told = {"issuer": BASE, "token_endpoint": f"{BASE}/oauth/token",
-                    "revocation_endpoint": f"{BASE}/oauth/revoke"}  # fmt: skip
+            told = {"issuer": self.base, "token_endpoint": f"{self.base}/oauth/token",
+                    "revocation_endpoint": f"{self.base}/oauth/revoke"}  # fmt: skip
             return httpx.Response(200, json=told)
         form = {name: each[0] for name, each in parse_qs(request.content.decode()).items()}
         said = jwt.decode(form["client_assertion"], KEY, algorithms=["ES256"]).claims
-        assert (said["sub"], said["aud"]) == ("judge", BASE)
+        assert (said["sub"], said["aud"]) == ("judge", self.base)
         if path == "/oauth/revoke":
             self.ended.add(form["token"])
             return httpx.Response(200)
@@ -158,7 +159,7 @@ class SecureProvider(httpx.AsyncBaseTransport):
     def _signed(self, scope: str, **more: Any) -> str:
         now = int(time.time())
         claims = {
-            "iss": BASE, "aud": BASE, "sub": "judge", "client_id": "judge", "scope": scope,
+            "iss": self.base, "aud": self.base, "sub": "judge", "client_id": "judge", "scope": scope,
             "iat": now, "exp": now + 300, "jti": secrets.token_hex(8), **more,
         }  # fmt: skip
         head = {"alg": "ES256", "typ": "at+jwt"}

@@ -5,11 +5,14 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+import typer
 
 from app.certify import client as asking
 from app.certify import receiver as receiving
@@ -19,16 +22,21 @@ from app.certify.judge import Outcome, Report, judge
 from app.certify.kept import packed
 from app.certify.lent import Callback, Client, Lent
 from app.certify.lint import Standard
+from app.cli.lending import Files, read_lent
 from app.models.parties import Role
 from tests.certify.mutants import BASE
 from tests.certify.mutants_secure import MUTANTS
 from tests.certify.secure_provider import (
     GUARDED,
+    HIDDEN,
+    KEY,
     TUNNEL,
     SecureProvider,
     lent,
     quiet,
 )
+from tests.cli.test_demo import Home
+from tests.conformance.vendor import sandbox
 from tests.stock import PURPOSE, Spec, agreed, stocked
 from tests.world import KENKO, SAKAI, World
 
@@ -326,3 +334,44 @@ async def test_the_platform_keeps_every_rule_of_secure(world: World) -> None:
 
     told = [(each.rule, each.outcome, each.why, each.wrong) for each in report.verdicts]
     assert [each for each in told if each[1] is not Outcome.KEPT] == []
+
+
+# --- at the shell ---------------------------------------------------------------------------------
+
+
+async def test_at_the_shell_the_judge_is_lent_files_and_hears_notices_over_a_socket(
+    tmp_path: Path,
+) -> None:
+    port, home = free_port(), Home(tmp_path, 1)
+    async with httpx.AsyncClient() as out:
+        provider = SecureProvider(tunnel=f"http://127.0.0.1:{port}", out=out)
+        (tmp_path / "key.json").write_text(json.dumps(KEY.as_dict(private=True)))
+        (tmp_path / "expired").write_text(provider.token(exp=1))
+        async with sandbox(secured=provider) as served, quiet(provider):
+            words = [
+                "certify", served.base, "--class", "push,secure", "--format", "json",
+                "--per-second", "1000", "--client-id", "judge",
+                "--client-key", str(tmp_path / "key.json"), "--guarded", GUARDED, "--hidden", HIDDEN,
+                "--hidden-field", "remark", "--other-purpose", "statistics",
+                "--expired-token-file", str(tmp_path / "expired"), "--sandbox-prefix", PREFIX,
+                "--callback", TUNNEL, "--listen", f"127.0.0.1:{port}", "--patience", "20",
+            ]  # fmt: skip
+            done = await asyncio.to_thread(home.run, *words)
+
+    told = {each["rule"]: each["outcome"] for each in json.loads(done.stdout)["rules"]}
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {told[each] for each in rules("push", "secure")} == {"kept"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"callback": "http://hooks.example.jp"}, {"listen": "nowhere", "callback": TUNNEL},
+        {"listen": "127.0.0.1:99999", "callback": TUNNEL}, {"client_id": "judge"},
+    ],
+)  # fmt: skip
+def test_what_is_lent_wrong_is_refused_before_anything_is_asked(told: dict[str, Any]) -> None:
+    files = Files(None, None, None, None, None, "127.0.0.1:8711")
+
+    with pytest.raises(typer.BadParameter):
+        read_lent(replace(files, **told))

@@ -29,10 +29,12 @@ from app.models.parties import Role
 from app.oauth.keys import rotate
 from app.tasks.examine import Examiner
 from tests.certify.mutants import Answer
+from tests.certify.secure_provider import KEY, SecureProvider
 from tests.certify.writing_provider import TOKEN, Writing
 from tests.conformance.vendor import (
     CERTIFICATES,
     LISTED,
+    PROVEN,
     RUNS,
     SCOPE,
     SERVICES,
@@ -112,6 +114,81 @@ async def test_municipalities_are_codes_with_a_right_check_digit(office: Office)
     refused = await office.send(SERVICES, body)
 
     assert [each["pointer"] for each in refused.json()["errors"]] == ["/municipalities/1"]
+
+
+async def test_a_sandbox_whose_control_is_not_proven_is_not_judged_and_told_how(
+    office: Office, vendor: Sandbox
+) -> None:
+    service = await office.service(vendor.base)
+    PROVEN[vendor.base].remove(service)
+    asked = vendor.asked
+    told = await office.judged(service)
+
+    assert (told["state"], told["error_code"]) == ("error", "conformance_sandbox_not_proven")
+    assert vendor.asked == asked
+    for words in (told["error_ja"], told["error_en"]):
+        assert f"{vendor.base}/.well-known/urbanos-challenge" in words and service in words
+
+
+# --- what the judge is lent -----------------------------------------------------------------------
+
+
+async def test_secure_is_certified_where_it_was_seen_and_what_proves_the_client_is_never_shown(
+    office: Office,
+) -> None:
+    async with sandbox(secured=SecureProvider()) as vendor:
+        service = await office.service(vendor.base, classes=["secure"])
+        without = await office.judged(service)
+        lent = await office.lend(service)
+        told = await office.judged(service)
+
+        where = f"{SERVICES}/{service}/client"
+        taken = await office.world.client.delete(where, headers=office.vendor)
+        after = await office.judged(service)
+
+    assert (without["state"], without["error_code"]) == ("error", "conformance_rules_not_shown")
+    assert "AUTH-01" in without["error_ja"] and "--guarded" in without["error_en"]
+    assert (lent.status_code, told["state"], told["broken"]) == (200, "passed", []), told
+    assert lent.json()["client"]["guarded"] == "sandbox-visits"
+    report = await office.world.client.get(f"{RUNS}/{told['id']}/report", headers=office.vendor)
+    assert {each["outcome"] for each in report.json()["rules"] if each["rule"][:4] == "AUTH"} == {
+        "kept"
+    }
+    private = KEY.as_dict(private=True)["d"]
+    assert str(private) not in lent.text + report.text + str(await office.world.log())
+    assert (taken.status_code, after["error_code"]) == (204, "conformance_rules_not_shown")
+
+
+async def test_what_was_lent_is_of_one_address_and_of_its_vendor(
+    office: Office, vendor: Sandbox, world: World
+) -> None:
+    service = await office.service(vendor.base)
+    await office.lend(service)
+    other = await Office.of(world)
+    other.vendor = await world.token(await world.party(KENKO, Role.STEWARD), SCOPE)
+
+    foreign = await other.lend(service)
+    both = await office.lend(service, client_secret="another")
+    junk = await office.lend(service, key='{"kty":"RSA"}')
+    inside = await office.lend(service, authorization_server="http://169.254.169.254/")
+    body = {"name": "x", "sandbox_url": f"{vendor.base}/other", "classes": ["core"]}
+    moved = await world.client.put(f"{SERVICES}/{service}", json=body, headers=office.vendor)
+
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "service_not_found")
+    for refused in (both, junk):
+        assert refused.json()["code"] == "service_invalid"
+        assert refused.json()["errors"][0]["pointer"] == "/key"
+    assert inside.json()["code"] == "outbound_refused"
+    assert moved.json()["client"] is None
+
+
+async def test_push_is_refused_officially_and_told_where_it_is_judged(
+    office: Office, vendor: Sandbox
+) -> None:
+    told = await office.judged(await office.service(vendor.base, classes=["push"]))
+
+    assert (told["state"], told["error_code"]) == ("error", "conformance_class_not_official")
+    assert "--callback" in told["error_ja"] and "--callback" in told["error_en"]
 
 
 # --- runs -----------------------------------------------------------------------------------------
