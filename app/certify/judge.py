@@ -12,7 +12,14 @@ from typing import Any, Final
 from app.certify.client import Exchange, NoAnswer, Server
 from app.certify.ledger import Ledger
 from app.certify.lint import Standard
-from app.certify.sandbox import NotOurs, check_lent, close_ledger, open_ledger
+from app.certify.sandbox import (
+    NotOurs,
+    SandboxNotLent,
+    check_lent,
+    close_ledger,
+    is_lent,
+    open_ledger,
+)
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
 
@@ -168,8 +175,8 @@ async def judge(
     name = dataset.id if isinstance(dataset, Stage) else dataset
     check_means(server, rules, name)
     stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
-    if _writes(rules) and server.prefix and server.token and name:
-        stage = await open_ledger(server, stage)
+    if _writes(rules) and is_lent(server, name):
+        stage = await _opened(server, stage, rules)
     try:
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
     finally:
@@ -177,6 +184,23 @@ async def judge(
     version = standard.document.root["info"]["version"]
     report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
     return _accounted(report, server.ledger)
+
+
+async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
+    """Begin to write. Where the lent client gets no token for it, what needs none is judged alone."""
+    from app.certify.granted import token_for  # noqa: PLC0415 - it stands on this
+
+    if server.token is not None:
+        return await open_ledger(server, stage, None)
+    try:
+        token = await token_for(server, f"dataset:{stage.id}:write", bound=False)
+    except NotShown as none:
+        classes = _written(rules)
+        if not classes:
+            return stage
+        missing = f"a token ({none.why})"
+        raise SandboxNotLent(classes=", ".join(classes), missing=missing) from None
+    return await open_ledger(server, stage, token.text)
 
 
 def _accounted(report: Report, ledger: Ledger | None) -> Report:
@@ -189,9 +213,12 @@ def _accounted(report: Report, ledger: Ledger | None) -> Report:
 
 def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
     """Raise what is missing, before anything is asked, where a class can only be judged by writing."""
-    classes = sorted({each["class"] for each in rules} & set(WRITTEN))
-    if classes:
+    if classes := _written(rules):
         check_lent(server, dataset, classes)
+
+
+def _written(rules: Rules) -> list[str]:
+    return sorted({each["class"] for each in rules} & set(WRITTEN))
 
 
 def _rules(standard: Standard, wanted: Sequence[str], only: Collection[str] | None) -> Rules:

@@ -36,12 +36,12 @@ class SandboxNotLent(AppError):
     code = "sandbox_not_lent"
     ja = (
         "適合クラス {classes} の試験はレコードを書き込みます。{missing} がありません。"
-        "試験用のトークン（--token-file）、キーの接頭辞（--sandbox-prefix）、"
-        "データセット（--dataset）を指定してください。"
+        "試験用のトークン（--token-file）かクライアント（--client-id）、キーの接頭辞"
+        "（--sandbox-prefix）、データセット（--dataset）を指定してください。"
     )
     en = (
         "The classes {classes} are judged by writing records, and {missing} is missing. Name a token"
-        " of the sandbox (--token-file), what keys begin with (--sandbox-prefix) and the dataset"
+        " (--token-file) or a client (--client-id) of the sandbox, what keys begin with (--sandbox-prefix) and the dataset"
         " (--dataset)."
     )
 
@@ -83,7 +83,8 @@ class SandboxTooLarge(AppError):
 
 def check_lent(server: Server, dataset: str | None, classes: Iterable[str]) -> None:
     """Raise `SandboxNotLent` or `PrefixUnfit` unless all that writing needs is named."""
-    needed = {"a token": server.token, "a prefix": server.prefix, "a dataset": dataset}
+    means = server.token or server.lent.client
+    needed = {"a token or a client": means, "a prefix": server.prefix, "a dataset": dataset}
     missing = [name for name, given in needed.items() if not given]
     if missing:
         raise SandboxNotLent(classes=", ".join(classes), missing=", ".join(missing))
@@ -91,6 +92,11 @@ def check_lent(server: Server, dataset: str | None, classes: Iterable[str]) -> N
         raise PrefixUnfit(prefix=server.prefix)
     if not _DATASET.fullmatch(dataset or ""):
         raise SandboxNotLent(classes=", ".join(classes), missing=f"a dataset (not {dataset!r})")
+
+
+def is_lent(server: Server, dataset: str | None) -> bool:
+    """Whether all that writing needs is named."""
+    return bool((server.token or server.lent.client) and server.prefix and dataset)
 
 
 def key_fields(stage: Stage) -> list[str]:
@@ -112,14 +118,15 @@ def is_ours(server: Server, stage: Stage, record: Any) -> bool:
     return isinstance(value, str) and value.startswith(server.prefix)
 
 
-async def open_ledger(server: Server, stage: Stage) -> Stage:
-    """Begin to write: what another run left is removed, if that was asked for.
+async def open_ledger(server: Server, stage: Stage, token: str | None) -> Stage:
+    """Begin to write, with this token or with the run's own: what another run left is removed, if
+    that was asked for.
 
     Raises `SandboxNotClean`, `SandboxTooLarge`, `NoAnswer`.
     """
     if len(stage.records) >= _MOST_RECORDS:
         raise SandboxTooLarge(dataset=stage.id, most=_MOST_RECORDS)
-    ledger = Ledger(stage.id, stage.chance.randrange(1_000) * 100)
+    ledger = Ledger(stage.id, token, stage.chance.randrange(1_000) * 100)
     found = _ours(server, stage, stage.records)
     if found and not server.clean:
         _refuse(server, stage, found)
@@ -163,7 +170,7 @@ async def _remove(server: Server, stage: Stage, ledger: Ledger) -> None:
     silent = 0
     for key in list(ledger.left):
         try:
-            said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), {})
+            said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), ledger.headers)
         except NoAnswer:
             silent += 1
             if silent >= _GIVE_UP_AFTER:

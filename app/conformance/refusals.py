@@ -78,12 +78,12 @@ class SandboxTokenMissing(AppError):
     kind = Kind.CONFLICT
     code = "conformance_sandbox_token_missing"
     ja = (
-        "クラス {classes} はレコードを書き込んで試験します。サービス {service} に"
-        " sandbox_token、sandbox_prefix、dataset を登録してください。"
+        "クラス {classes} はレコードを書き込んで試験します。サービス {service} に dataset、"
+        "sandbox_prefix と、sandbox_token かクライアント（/client）を登録してください。"
     )
     en = (
-        "The classes {classes} are judged by writing records. Register sandbox_token, sandbox_prefix"
-        " and dataset with the service {service}."
+        "The classes {classes} are judged by writing records. Register dataset, sandbox_prefix and a"
+        " sandbox_token or a client (/client) with the service {service}."
     )
 
 

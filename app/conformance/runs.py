@@ -92,7 +92,8 @@ async def ask(
     """Put a run in the queue. Raises `RunUnderWay`, `RunsTooMany`, `SandboxTokenMissing`."""
     await session.refresh(service, with_for_update=True)
     written = [each for each in service.classes if each in services.WRITTEN]
-    if kind is RunKind.FULL and written and not service.has_token:
+    is_lent = service.sandbox_prefix and (service.has_token or service.lent is not None)
+    if kind is RunKind.FULL and written and not is_lent:
         raise SandboxTokenMissing(service=service.id, classes=", ".join(written))
     under_way = await _under_way(session, service.id)
     if under_way is not None:

@@ -129,11 +129,11 @@ def _say(
             "/sandbox_url", "invalid_address", "/v1 の手前までのアドレスを指定してください。",
             "Give the address before /v1, without a query.",
         ))  # fmt: skip
-    if (said.token is None) != (said.prefix is None) or (said.token and said.dataset is None):
+    if (said.token and not said.prefix) or (said.prefix and said.dataset is None):
         faults.append(Fault(
-            "/sandbox_token", "incomplete",
-            "書込みの試験には sandbox_token、sandbox_prefix、dataset を揃えて指定してください。",
-            "To be judged by writing, give sandbox_token, sandbox_prefix and dataset together.",
+            "/sandbox_prefix", "incomplete",
+            "sandbox_token には sandbox_prefix を、sandbox_prefix には dataset を添えてください。",
+            "Give sandbox_prefix with sandbox_token, and dataset with sandbox_prefix.",
         ))  # fmt: skip
     if faults:
         raise ServiceInvalid(faults=faults)

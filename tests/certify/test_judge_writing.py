@@ -21,6 +21,7 @@ from app.certify.client import NoAnswer, Server
 from app.certify.judge import CASES, WRITTEN, Outcome, Report, judge
 from app.certify.kept import packed, unpacked
 from app.certify.ledger import Ledger
+from app.certify.lent import Client, Lent
 from app.certify.lint import Standard
 from app.certify.sandbox import NotOurs, PrefixUnfit, SandboxNotClean, SandboxNotLent
 from app.certify.stage import Stage, set_stage
@@ -93,21 +94,18 @@ def _batch_in(request: httpx.Request) -> list[Record]:
 async def test_the_platform_passes_both_classes(world: World) -> None:
     await sandbox_on(world)
     steward = await world.party(KENKO, Role.STEWARD)
-    lent = await world.bearer(steward, f"dataset:{NAME}:write")
+    lent = Lent(Client(steward.id, steward.key), world.platform.issuer)
     inner = httpx.ASGITransport(app=world.client._transport.app)  # type: ignore[attr-defined]
     async with httpx.AsyncClient(transport=inner) as http:
-        token = lent["Authorization"].removeprefix("Bearer ")
-        server = Server(str(world.client.base_url), http, 1e6, token=token, prefix=PREFIX)
+        server = Server(str(world.client.base_url), http, 1e6, lent=lent, prefix=PREFIX)
         report = await judge(server, STANDARD, WRITTEN, dataset=NAME, only=RULES)
 
     assert [
         (each.rule, wrong.expected, wrong.seen) for each in report.broken for wrong in each.wrong
     ] == []
     unseen = {each.rule for each in report.verdicts if each.outcome is Outcome.NOT_SHOWN}
-    assert (unseen, report.left) == (
-        {"CHANGE-08"},
-        (),
-    )  # every public dataset of the world has a key
+    assert unseen == {"CHANGE-08"}  # every public dataset of the world has a key
+    assert (report.wrote, report.left) == (report.removed, ())
 
 
 def test_every_rule_of_the_classes_that_write_has_a_case_and_a_mutant() -> None:
@@ -148,6 +146,16 @@ async def test_without_a_loan_the_class_is_refused_before_anything_is_asked(
         await judged(Writing(), "write", watch=asked.append, **lent)
 
     assert asked == []
+
+
+async def test_a_client_that_gets_no_token_is_told_and_nothing_is_written() -> None:
+    sent: list[httpx.Request] = []
+    lent = Lent(Client("judge", None, "a-secret"))
+
+    with pytest.raises(SandboxNotLent, match="metadata of the authorization server"):
+        await judged(Writing(), token=None, lent=lent, watch=sent.append)
+
+    assert {each.method for each in sent} == {"GET"}
 
 
 async def test_a_server_that_leads_away_is_not_followed_with_a_write() -> None:

@@ -385,7 +385,7 @@ async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_fo
         work = await runs.claim(session, run)
     left = await _put(office, service, elsewhere)
 
-    assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_token"]
+    assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_prefix"]
     assert moved["has_token"] and (work.sealed_token, work.prefix) == (None, None)
     assert (left["has_token"], left["sandbox_prefix"]) == (False, None)
 
