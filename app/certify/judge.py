@@ -72,6 +72,8 @@ class Verdict:
     wrong: tuple[Wrong, ...] = ()
     why: str | None = None
     why_ja: str | None = None
+    rationale_ja: str = ""  # reports of before it was told have none
+    rationale_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _verdict(
     return Verdict(
         rule["id"], rule["class"], rule["ja"], rule["en"], outcome, tuple(found[:_MOST_A_RULE]),
         unseen.why if unseen else None, unseen.why_ja if unseen else None,
+        rule.get("why_ja", ""), rule.get("why_en", ""),
     )  # fmt: skip
 
 

@@ -345,7 +345,7 @@ async def health(request):
         request,
         {
             "status": "ok",
-            "interface": "1.0.0",
+            "interface": "1.1.0",
             "conformance": ["core", "query"],
             "checked_at": now,
             "source": {"reachable": True, "reached_at": now},

@@ -58,13 +58,13 @@ async def test_a_provider_that_breaks_one_rule_is_told_that_rule_and_no_other(ru
     wrong = verdict.wrong[0]
     assert wrong.expected and wrong.seen
     assert wrong.exchange.curl().startswith("curl -i ")
-    assert (verdict.ja, verdict.en) == _words(rule)
+    assert (verdict.ja, verdict.en, verdict.rationale_ja, verdict.rationale_en) == _words(rule)
     assert not report.passed
 
 
-def _words(rule: str) -> tuple[str, str]:
+def _words(rule: str) -> tuple[str, ...]:
     (found,) = [each for each in STANDARD.document.root["x-rules"] if each["id"] == rule]
-    return found["ja"], found["en"]
+    return found["ja"], found["en"], found["why_ja"], found["why_en"]
 
 
 async def test_the_same_seed_asks_the_same() -> None:
@@ -323,4 +323,6 @@ async def test_a_report_is_whole_in_every_form_and_runs_nothing() -> None:
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert ElementTree.fromstring(xml).get("failures") == "1"
     assert "× ERROR-02" in reports.text(report)
+    reason = _words("ERROR-02")[3]
+    assert all(reason in reports.written(report, form) for form in reports.FORMS)
     assert all(each.rule in page for each in report.verdicts)
