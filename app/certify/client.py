@@ -7,13 +7,15 @@ import asyncio
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 import orjson
+
+from app.certify.ledger import Ledger
 
 LONGEST_S: Final = 15.0
 LARGEST: Final = 8 * 1024 * 1024
@@ -72,8 +74,8 @@ class Exchange:
         return shlex.join([*words, self.url])
 
     def trimmed(self) -> "Exchange":
-        """The same with as much of the body as is ever shown: a report holds many of them."""
-        return replace(self, body=self.body[:_SHOWN])
+        """The same with as much of the bodies as is ever shown: a report holds many of them."""
+        return replace(self, body=self.body[:_SHOWN], given=self.given[:_SHOWN])
 
     def shown(self) -> str:
         """The answer, cut to what a person reads."""
@@ -88,7 +90,9 @@ class Server:
     """The server that is judged. `base` is the address before `/v1`.
 
     `token`: an access token that goes with each request but those that say otherwise. `prefix`: with
-    what the keys of all that the judge writes begin; without one it writes nothing.
+    what the keys of all that the judge writes begin; without one it writes nothing. `clean`: records
+    that another run left under the prefix are removed first. `ledger`: what was written; there is one
+    while the judge may write.
     """
 
     base: str
@@ -97,6 +101,8 @@ class Server:
     settle_seconds: float = 1.2  # until what was written before the run is past, at whole seconds
     token: str | None = field(default=None, repr=False)
     prefix: str | None = None
+    clean: bool = False
+    ledger: Ledger | None = None
     asked: int = 0
     last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
     _next_at: float = 0.0
@@ -121,8 +127,26 @@ class Server:
 
         Raises `NoAnswer`.
         """
-        sent = self._authorised(sent)
         await self._wait()
+        return await self._sent(method, url, sent, given)
+
+    async def together(
+        self, requests: Sequence[tuple[str, str, Mapping[str, str], bytes]]
+    ) -> list[Exchange]:
+        """Several requests at one time, in the order in which they were given. Raises `NoAnswer`.
+
+        Their time is waited for before, so that the mean rate stays what it may be.
+        """
+        await self._wait(len(requests))
+        asking = (self._sent(*each) for each in requests)
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in found if isinstance(each, Exchange)]
+
+    async def _sent(self, method: str, url: str, sent: Mapping[str, str], given: bytes) -> Exchange:
+        sent = self._authorised(sent)
         self.asked += 1
         told: dict[str, Any] = {"method": method, "url": url, "sent": sent, "given": given}
         try:
@@ -165,9 +189,9 @@ class Server:
             raise NoAnswer(Exchange("GET", url, {}, error="the address leads to another server"))
         return url
 
-    async def _wait(self) -> None:
+    async def _wait(self, requests: int = 1) -> None:
         now = time.monotonic()
         wait = self._next_at - now
-        self._next_at = max(now, self._next_at) + 1 / self.per_second
+        self._next_at = max(now, self._next_at) + requests / self.per_second
         if wait > 0:
             await asyncio.sleep(wait)

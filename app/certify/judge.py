@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
+from app.certify.ledger import Ledger
+from app.certify.lent import NotOurs, check_lent, close_ledger, open_ledger
 from app.certify.lint import Standard
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
@@ -22,8 +24,11 @@ _MOST_A_RULE: Final = 5  # findings that are shown
 _ROOMS: Final[Mapping[str, Sequence[str]]] = {
     "core": ("caches", "codes", "errors", "pages", "schema"),
     "query": ("query",),
+    "changes": ("changes",),
+    "write": ("writes",),
 }
 JUDGED: Final = tuple(_ROOMS)
+WRITTEN: Final = ("changes", "write")  # that cannot be judged without writing
 
 
 class ClassNotJudged(AppError):
@@ -49,6 +54,14 @@ class NotShown(Exception):
     def __init__(self, why: str, why_ja: str) -> None:
         super().__init__(why)
         self.why, self.why_ja = why, why_ja
+
+
+class Amiss(Exception):
+    """A finding after which its case cannot go on."""
+
+    def __init__(self, wrong: "Wrong") -> None:
+        super().__init__(wrong.seen)
+        self.wrong = wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `passed`: no rule was broken, and the server answered throughout."""
+    """One run. `wrote`, `removed`: how many records; `left`: keys of what may be there still."""
 
     base: str
     standard: str
@@ -87,6 +100,9 @@ class Report:
     verdicts: tuple[Verdict, ...]
     asked: int
     gave_up: str | None = None
+    wrote: int = 0
+    removed: int = 0
+    left: tuple[str, ...] = ()
 
     @property
     def broken(self) -> list[Verdict]:
@@ -94,12 +110,22 @@ class Report:
         return [each for each in self.verdicts if each.outcome is Outcome.BROKEN]
 
     @property
+    def unseen(self) -> list[str]:
+        """Classes of which nothing was shown, or nothing written though they are judged by it."""
+        seen = {each.conformance for each in self.verdicts if each.outcome is not Outcome.NOT_SHOWN}
+        if not self.wrote:
+            seen.difference_update(WRITTEN)
+        judged = dict.fromkeys(each.conformance for each in self.verdicts)
+        return [name for name in judged if name not in seen]
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing was broken."""
-        return not self.broken and self.gave_up is None
+        """Whether no rule was broken, something of each class was shown, and the server answered."""
+        return not self.broken and not self.unseen and self.gave_up is None
 
 
 Case = Callable[[Server, Stage], AsyncIterator[Wrong]]
+Rules = Sequence[Mapping[str, Any]]
 
 
 @dataclass(slots=True)
@@ -107,12 +133,16 @@ class Cases:
     """The cases of the judge, by the rule that each shows."""
 
     known: dict[str, list[Case]] = field(default_factory=dict)
+    writing: set[Case] = field(default_factory=set)
 
-    def of(self, rule: str) -> Callable[[Case], Case]:
-        """Mark a function as a case of a rule."""
+    def of(self, rule: str, *, writes: bool = False) -> Callable[[Case], Case]:
+        """Mark a function as a case of a rule; `writes`: it is asked only where a sandbox was lent,
+        and after all that reads."""
 
         def marked(case: Case) -> Case:
             self.known.setdefault(rule, []).append(case)
+            if writes:
+                self.writing.add(case)
             return case
 
         return marked
@@ -130,32 +160,76 @@ async def judge(
 
     `dataset`: the one that is judged, by its id or as a stage that is set already.
 
-    Raises `ClassUnknown`, `ClassNotJudged`, and `NoAnswer` where the server cannot be asked at all.
+    Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.lent` refuses, and `NoAnswer` where
+    the server cannot be asked at all.
     """
     wanted = standard.checked(classes)
+    rules = _rules(standard, wanted, only)
+    name = dataset.id if isinstance(dataset, Stage) else dataset
+    check_means(server, rules, name)
+    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
+    if _writes(rules) and server.prefix and server.token and name:
+        stage = await open_ledger(server, stage)
+    try:
+        verdicts, gave_up = await _verdicts(server, stage, rules, seen)
+    finally:
+        await close_ledger(server, stage)
+    version = standard.document.root["info"]["version"]
+    report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
+    return _accounted(report, server.ledger)
+
+
+def _accounted(report: Report, ledger: Ledger | None) -> Report:
+    """With what was written, where something was."""
+    if ledger is None:
+        return report
+    removed = len(ledger.wrote - ledger.left.keys())
+    return replace(report, wrote=len(ledger.wrote), removed=removed, left=tuple(ledger.left))
+
+
+def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
+    """Raise what is missing, before anything is asked, where a class can only be judged by writing."""
+    classes = sorted({each["class"] for each in rules} & set(WRITTEN))
+    if classes:
+        check_lent(server, dataset, classes)
+
+
+def _rules(standard: Standard, wanted: Sequence[str], only: Collection[str] | None) -> Rules:
     for name in wanted:
         if name not in JUDGED:
             raise ClassNotJudged(name=name, known=", ".join(JUDGED))
         for room in _ROOMS[name]:
             import_module(f"app.certify.cases.{room}")  # its cases make themselves known
-    rules = [
+    return [
         each for each in standard.document.root["x-rules"]
         if each["class"] in wanted and (only is None or each["id"] in only)
     ]  # fmt: skip
-    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
-    verdicts: list[Verdict] = []
-    silent = 0
-    gave_up = None
-    for number, rule in enumerate(rules):
+
+
+def _writes(rules: Rules) -> list[str]:
+    """Those of the rules that are shown by writing."""
+    return [
+        each["id"] for each in rules
+        if any(case in CASES.writing for case in CASES.known.get(each["id"], ()))
+    ]  # fmt: skip
+
+
+async def _verdicts(
+    server: Server, stage: Stage, rules: Rules, seen: Callable[[int, int], None]
+) -> tuple[list[Verdict], str | None]:
+    """A verdict a rule, in the order of the standard, and why the rest was given up."""
+    last = set(_writes(rules))  # what reads reckons with the records as they were at the beginning
+    found: dict[str, Verdict] = {}
+    silent, gave_up = 0, None
+    for number, rule in enumerate(sorted(rules, key=lambda each: each["id"] in last)):
         verdict, answered = await _rule(server, stage, rule)
-        verdicts.append(verdict)
+        found[rule["id"]] = verdict
         silent = 0 if answered else silent + 1
         seen(number + 1, len(rules))
         if silent >= _GIVE_UP_AFTER:
             gave_up = verdict.wrong[0].seen if verdict.wrong else "no answer"
             break
-    version = standard.document.root["info"]["version"]
-    return Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
+    return [found[each["id"]] for each in rules if each["id"] in found], gave_up
 
 
 async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[Verdict, bool]:
@@ -165,23 +239,39 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
     shown = 0
     for case in CASES.known.get(rule["id"], []):
         try:
-            async for wrong in case(server, stage):
-                found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
+            await _ask(server, stage, case, found)
             shown += 1
         except NotShown as exc:
             unseen = exc
         except NoAnswer as none:
-            found.append(Wrong(none.exchange, "an answer", none.exchange.error or "none"))
+            exchange = none.exchange.trimmed()
+            found.append(Wrong(exchange, "an answer", exchange.error or "none"))
             return _verdict(rule, Outcome.BROKEN, found), False
-        except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
-            seen = f"an answer that no rule foresees ({type(exc).__name__})"
-            found.append(Wrong(server.last, "an answer of the standard", seen))
     if found:
         return _verdict(rule, Outcome.BROKEN, found), True
     if shown:
         return _verdict(rule, Outcome.KEPT, []), True
     unseen = unseen or NotShown("it cannot be seen from outside", "外部からは確かめられません")
     return _verdict(rule, Outcome.NOT_SHOWN, [], unseen), True
+
+
+async def _ask(server: Server, stage: Stage, case: Case, found: list[Wrong]) -> None:
+    """Add what a case finds. Raises `NotShown`, `NoAnswer`, and `NotOurs` for a fault of the case."""
+    not_unless(
+        case not in CASES.writing or server.ledger is not None,
+        "it is shown by writing, and no sandbox was lent",
+        "書込みで確かめる規則です（書込み先が指定されていません）",
+    )
+    try:
+        async for wrong in case(server, stage):
+            found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
+    except (NotShown, NoAnswer, NotOurs):
+        raise
+    except Amiss as amiss:
+        found.append(replace(amiss.wrong, exchange=amiss.wrong.exchange.trimmed()))
+    except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
+        seen = f"an answer that no rule foresees ({type(exc).__name__})"
+        found.append(Wrong(server.last.trimmed(), "an answer of the standard", seen))
 
 
 def _verdict(

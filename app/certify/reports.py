@@ -26,6 +26,23 @@ def summary(report: Report) -> tuple[str, str]:
                 f"Given up: the server does not answer ({report.gave_up}).")  # fmt: skip
     ja = f"適合 {kept}、違反 {broken}、確認できず {unseen}（クラス {', '.join(report.classes)}）。"
     en = f"{kept} kept, {broken} broken, {unseen} not shown (classes {', '.join(report.classes)})."
+    if report.unseen:
+        names = ", ".join(report.unseen)
+        ja += f"何も確かめられなかったクラス: {names}。"
+        en += f" Nothing was shown of: {names}."
+    return ja, en
+
+
+def written_out(report: Report) -> tuple[str, str] | None:
+    """What the judge wrote and what of it is there still, in both languages; None: it wrote nothing."""
+    if not report.wrote and not report.left:
+        return None
+    ja = f"試験で書き込んだレコード {report.wrote}件のうち {report.removed}件を削除しました。"
+    en = f"{report.wrote} records were written, {report.removed} of them removed."
+    if report.left:
+        keys = ", ".join(report.left)
+        ja += f"残っている可能性のあるキー: {keys}。--clean で削除できます。"
+        en += f" These keys may be there still: {keys}. Remove them with --clean."
     return ja, en
 
 
@@ -42,7 +59,7 @@ def text(report: Report) -> str:
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.NOT_SHOWN:
             lines.append(f"－ {verdict.rule}  {verdict.why_ja} / {verdict.why}")
-    return "\n".join([*lines, *summary(report)]) + "\n"
+    return "\n".join([*lines, *(written_out(report) or ()), *summary(report)]) + "\n"
 
 
 def _rationale(verdict: Verdict) -> list[str]:
@@ -64,6 +81,7 @@ def as_json(report: Report) -> str:
         "base": report.base, "standard": report.standard, "classes": list(report.classes),
         "seed": report.seed, "passed": report.passed, "requests": report.asked,
         "gave_up": report.gave_up,
+        "records": {"written": report.wrote, "removed": report.removed, "left": list(report.left)},
         "rules": [
             {
                 "rule": each.rule, "class": each.conformance, "outcome": each.outcome,
@@ -139,13 +157,14 @@ _STYLE = (
 
 def html(report: Report) -> str:
     """One page without script, that loads nothing."""
-    ja, en = summary(report)
+    said = [summary(report), *filter(None, [written_out(report)])]
+    told = "".join(f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>" for ja, en in said)
     rows = "".join(_row(each) for each in report.verdicts)
     return (
         f'<!doctype html><html lang="ja"><meta charset="utf-8"><title>{escape(report.base)}</title>'
         f"<style>{_STYLE}</style><h1>適合試験の結果 <span lang=en>Conformance report</span></h1>"
         f"<p>{escape(report.base)} ・ linkage {escape(report.standard)} ・ seed {report.seed}</p>"
-        f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>{rows}</html>\n"
+        f"{told}{rows}</html>\n"
     )
 
 

@@ -64,12 +64,12 @@ async def set_stage(server: Server, dataset: str | None, seed: int) -> Stage:
         entries = [each for each in entries if each["id"] == dataset] or [
             told
             for told in [(await server.get(f"/v1/datasets/{dataset}")).json]
-            if _is_usable(told)
+            if _is_usable(told) and told["id"] == dataset
         ]
     if not entries:
         raise NoAnswer(_nothing(listed))
     entries.sort(key=_kinds, reverse=True)
-    records = await _all_records(server, str(entries[0]["id"]))
+    records = await all_records(server, str(entries[0]["id"]))
     others = [str(each["id"]) for each in entries[1:]]
     return Stage(entries[0], records, others, random.Random(seed))  # noqa: S311 - no secret
 
@@ -92,8 +92,8 @@ def _nothing(exchange: Exchange) -> Exchange:
     )  # fmt: skip
 
 
-async def _all_records(server: Server, dataset: str) -> list[Record]:
-    """By the pages' own next links, as far as they lead."""
+async def all_records(server: Server, dataset: str) -> list[Record]:
+    """All of a dataset, by the pages' own next links as far as they lead. Raises `NoAnswer`."""
     found: list[Record] = []
     page = await server.get(f"/v1/datasets/{dataset}/records", {"limit": _A_PAGE})
     size = 0

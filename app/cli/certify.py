@@ -9,6 +9,7 @@ import typer
 from app.cli.words import note, said
 
 if TYPE_CHECKING:
+    from app.certify.client import Server
     from app.certify.judge import Report
 
 _NOT_PASSED: Final = 4
@@ -34,6 +35,9 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     prefix: Annotated[
         str | None, typer.Option("--sandbox-prefix", help="Keys of what may be written begin so")
     ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="First remove what another run left under the prefix")
+    ] = False,
 ) -> None:
     """Judge a server; exit 4 if a rule is broken. サーバの適合を試験する。"""
     from app.certify import reports  # noqa: PLC0415
@@ -44,7 +48,7 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     wanted = [name.strip() for name in classes.split(",") if name.strip()]
     try:
         token = token_file.read_text("utf-8").strip() if token_file else None
-        lent = {"token": token, "prefix": prefix, "per_second": per_second}
+        lent = {"token": token, "prefix": prefix, "clean": clean, "per_second": per_second}
         report = asyncio.run(_judged(url, wanted, dataset, seed, lent))
     except NoAnswer as none:
         error = none.exchange.error
@@ -68,7 +72,7 @@ async def _judged(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    from app.certify.client import Server  # noqa: PLC0415
+    from app.certify.client import NoAnswer, Server  # noqa: PLC0415
     from app.certify.judge import judge  # noqa: PLC0415
     from app.certify.lint import Standard  # noqa: PLC0415
 
@@ -80,6 +84,18 @@ async def _judged(
 
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as http:
             server = Server(url, http, **lent)
-            return await judge(
-                server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen
-            )
+            try:
+                return await judge(
+                    server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen
+                )
+            except (asyncio.CancelledError, NoAnswer):
+                _say_left(server)
+                raise
+
+
+def _say_left(server: "Server") -> None:
+    """What a run that ended early could not remove."""
+    if server.ledger is not None and server.ledger.left:
+        keys = ", ".join(server.ledger.left)
+        note(f"削除できなかった可能性のあるレコード: {keys}。--clean で削除できます。",
+             f"These records may be there still: {keys}. Remove them with --clean.")  # fmt: skip
