@@ -22,8 +22,8 @@ _MOST_A_RULE: Final = 5  # findings that are shown
 
 # The rooms of `app.certify.cases` that hold the cases of a class; a class without one is not judged.
 _ROOMS: Final[Mapping[str, Sequence[str]]] = {
-    "core": ("caches", "codes", "errors", "pages", "schema"),
-    "query": ("query",),
+    "core": ("caches", "codes", "errors", "occasions", "pages", "schema"),
+    "query": ("occasions", "query"),
     "changes": ("changes",),
     "write": ("writes",),
 }

@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.certify.mutants import provider
-from tests.certify.writing_provider import Record, Writing
+from tests.certify.writing_provider import Record, Writing, refusal
 
 
 class _ForgetsAnswers(Writing):
@@ -69,6 +70,11 @@ class _TakesAThousand(Writing):
     most = 1_000
 
 
+class _CountsItsWayThroughPages(Writing):
+    def table_of(self, cursor: str | None) -> Any:
+        return super().table_of(None)
+
+
 class _PassesOneOver(Writing):
     def behind(self, at: int, after: int) -> int:
         return after + (after - at == 2 and after < len(self.log))
@@ -109,7 +115,7 @@ class _BeginsAnew(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         try:
             return super().place(since)
-        except provider.Refusal:
+        except HTTPException:
             return super().place(None)
 
 
@@ -117,7 +123,7 @@ class _KeepsTwenty(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         at, behind = super().place(since)
         if at < len(self.log) - 20:
-            raise provider.Refusal("cursor_expired", "古すぎます。", "It is too old.")
+            raise refusal("cursor_expired", "古すぎます。", "It is too old.")
         return at, behind
 
 
@@ -132,6 +138,7 @@ class _FollowsWithoutAKey(Writing):
 
 
 MUTANTS: Final[dict[str, type[Writing]]] = {
+    "PAGE-03": _CountsItsWayThroughPages,
     "IDEMP-01": _ForgetsAnswers,
     "IDEMP-02": _AnswersWhateverTheBody,
     "IDEMP-02 meanwhile": _RemembersTooLate,

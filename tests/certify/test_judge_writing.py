@@ -72,7 +72,7 @@ async def test_the_provider_that_writes_passes_every_class_and_holds_what_it_hel
     assert kept >= RULES
     assert made.records == before
     assert report.wrote == report.removed > 40 and report.left == ()
-    assert report.asked < 320
+    assert report.asked < 400
 
 
 async def test_the_platform_passes_both_classes(world: World) -> None:
@@ -96,7 +96,9 @@ async def test_the_platform_passes_both_classes(world: World) -> None:
 
 
 def test_every_rule_of_the_classes_that_write_has_a_case_and_a_mutant() -> None:
-    assert {name.partition(" ")[0] for name in MUTANTS} == set(CASES.known) & RULES == RULES
+    broken = {name.partition(" ")[0] for name in MUTANTS}
+
+    assert broken == RULES | {"PAGE-03"} <= set(CASES.known)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -9,7 +9,9 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import polars as pl
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,15 +21,19 @@ from tests.certify.mutants import BASE, DATASET, provider
 
 TOKEN: Final = "lent-to-the-judge"
 KEYLESS: Final = "sandbox-lines"
-_AS_LOADED: Final = provider.RECORDS
+_AS_LOADED: Final = provider.TABLE
 _NUMBERS: Final = ("integer", "decimal", "latitude", "longitude")
-provider.CODES |= {
-    "token_required": 401, "record_not_found": 404, "dataset_has_no_key": 409, "cursor_expired": 410,
-    "body_too_large": 413, "idempotency_key_reused": 422,
+_STATUSES: Final = {
+    "invalid_cursor": 400, "token_required": 401, "dataset_not_found": 404, "record_not_found": 404,
+    "dataset_has_no_key": 409, "cursor_expired": 410, "body_too_large": 413,
+    "idempotency_key_reused": 422,
 }  # fmt: skip
-for status in (401, 409, 410, 413, 422):
-    provider.WORDS.setdefault(status, ("できません", "It cannot be done"))
 Record = dict[str, Any]
+
+
+def refusal(code: str, ja: str, en: str) -> HTTPException:
+    """What the provider's own handler makes a problem of."""
+    return HTTPException(_STATUSES[code], (code, ja, en))  # type: ignore[arg-type]
 
 
 class Writing:
@@ -36,8 +42,9 @@ class Writing:
     most = 10_000
 
     def __init__(self) -> None:
-        self.records: dict[str, Record] = {each["no"]: each for each in provider.load()}
+        self.records: dict[str, Record] = {each["no"]: each for each in provider.RECORDS}
         self.revision = 0
+        self.walks: dict[str, Any] = {}
         self.log: list[dict[str, Any]] = []
         self.answers: dict[str | None, tuple[bytes, dict[str, Any]]] = {}
         dataset = "/v1/datasets/{dataset}"
@@ -45,29 +52,38 @@ class Writing:
             Route("/v1/health", self.health),
             Route("/v1/datasets", self.listed),
             Route(f"{dataset}/records", self.write, methods=["POST"]),
-            Route(f"{dataset}/records", self.over(provider.list_records)),
+            Route(f"{dataset}/records", self.over(provider.records)),
             Route(f"{dataset}/aggregate", self.over(provider.aggregate)),
             Route(dataset + "/records/{key}", self.delete, methods=["DELETE"]),
             Route(dataset + "/records/{key}", self.one),
             Route(f"{dataset}/changes", self.changes),
         ]
-        refusals = {provider.Refusal: provider.refused, 404: provider.nowhere}
+        refusals: Any = dict.fromkeys((HTTPException, Exception), provider.refused)
         self.app = Starlette(routes=[*own, *provider.ROUTES], exception_handlers=refusals)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.app(scope, receive, send)
 
     def over(self, read: Callable[[Request], Awaitable[Response]]) -> Any:
-        """What the provider reads, of the records as they are now."""
+        """What the provider reads, of the records as they were when the walk began."""
 
         async def asked(request: Request) -> Response:
-            provider.RECORDS = [*self.records.values()]
+            self.check_dataset(request)
+            provider.TABLE = self.table_of(request.query_params.get("cursor"))
             try:
-                return await read(request)
+                answer = await read(request)
             finally:
-                provider.RECORDS = _AS_LOADED
+                table, provider.TABLE = provider.TABLE, _AS_LOADED
+            if found := re.search(r"cursor=([0-9a-f.]+)", answer.headers.get("link", "")):
+                self.walks[found[1]] = table
+            return answer
 
         return asked
+
+    def table_of(self, cursor: str | None) -> Any:
+        """The records that a page is of."""
+        now = pl.DataFrame([*self.records.values()], schema=provider.COLUMNS)
+        return self.walks.get(cursor or "", now)
 
     async def health(self, request: Request) -> Response:
         told = json.loads((await provider.health(request)).body)
@@ -75,8 +91,8 @@ class Writing:
         return self.said(request, told)
 
     async def listed(self, request: Request) -> Response:
-        told = json.loads((await provider.list_datasets(request)).body)
-        lines = {**provider.entry(), "id": KEYLESS}
+        told = json.loads((await provider.catalogue(request)).body)
+        lines = {**provider.DATASET, "id": KEYLESS}
         lines["fields"] = [each for each in lines["fields"] if not each["key"]]
         told["datasets"].append(lines)
         return self.said(request, {**told, "numberReturned": len(told["datasets"])})
@@ -89,7 +105,7 @@ class Writing:
 
     async def write(self, request: Request) -> Response:
         self.check_token(request)
-        provider.known(request)
+        self.check_dataset(request)
         body, key = await request.body(), request.headers.get("idempotency-key")
         await asyncio.sleep(0)  # as who asks a database does: others come in between
         told = self.recall(key, body)
@@ -98,9 +114,13 @@ class Writing:
             self.remember(key, body, told)
         return self.said(request, told)
 
+    def check_dataset(self, request: Request) -> None:
+        if request.path_params["dataset"] != provider.DATASET["id"]:
+            raise refusal("dataset_not_found", "ありません。", "There is no such dataset.")
+
     def check_token(self, request: Request) -> None:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            raise provider.Refusal("token_required", "トークンが要ります。", "A token is needed.")
+            raise refusal("token_required", "トークンが要ります。", "A token is needed.")
 
     def parsed(self, request: Request, body: bytes) -> list[Record]:
         if "ndjson" in request.headers["content-type"]:
@@ -108,7 +128,7 @@ class Writing:
         else:
             records = json.loads(body)
         if len(records) > self.most:
-            raise provider.Refusal("body_too_large", "大きすぎます。", "It is too large.")
+            raise refusal("body_too_large", "大きすぎます。", "It is too large.")
         return records
 
     def lines(self, body: bytes) -> list[bytes]:
@@ -119,9 +139,7 @@ class Writing:
             return None
         first, told = self.answers[key]
         if first != body:
-            raise provider.Refusal(
-                "idempotency_key_reused", "別の内容です。", "It is of another body."
-            )
+            raise refusal("idempotency_key_reused", "別の内容です。", "It is of another body.")
         return told
 
     def remember(self, key: str | None, body: bytes, told: dict[str, Any]) -> None:
@@ -155,7 +173,9 @@ class Writing:
 
     def wrong_in(self, record: Record) -> list[str]:
         return [
-            each["name"] for each in provider.FIELDS if not self.fits(each, record[each["name"]])
+            each["name"]
+            for each in provider.DATASET["fields"]
+            if not self.fits(each, record[each["name"]])
         ]
 
     def fits(self, field: Record, value: Any) -> bool:
@@ -184,7 +204,7 @@ class Writing:
     async def one(self, request: Request) -> Response:
         record = self.records[self.known(request)]
         told = {"dataset": provider.DATASET["id"], "version": 1, "record": record, "links": []}
-        return self.said(request, {**told, "meta": provider.meta()})
+        return self.said(request, {**told, "meta": provider.told({})["meta"]})
 
     async def delete(self, request: Request) -> Response:
         self.check_token(request)
@@ -194,10 +214,10 @@ class Writing:
         return Response(status_code=204)
 
     def known(self, request: Request) -> str:
-        provider.known(request)
+        self.check_dataset(request)
         key: str = request.path_params["key"]
         if key not in self.records:
-            raise provider.Refusal("record_not_found", "ありません。", "There is no such record.")
+            raise refusal("record_not_found", "ありません。", "There is no such record.")
         return key
 
     # --- the change feed --------------------------------------------------------------------------
@@ -213,18 +233,18 @@ class Writing:
     async def changes(self, request: Request) -> Response:
         if request.path_params["dataset"] == KEYLESS:
             return self.without_key(request)
-        provider.known(request)
-        limit = provider.number(request.query_params, "limit", 100, 1, 10_000)
+        self.check_dataset(request)
+        limit = provider.parameters(request, {"since", "limit"}).get("limit", 100)
         found, after, more = self.page(self.place(request.query_params.get("since")), limit)
         links = [{"rel": "next", "href": f"{BASE}{DATASET}/changes?since={after}&limit={limit}"}]
         told = {
             "dataset": provider.DATASET["id"], "numberReturned": len(found), "changes": found,
-            "next": after, "links": self.linked(links if more else []), "meta": provider.meta(),
+            "next": after, "links": self.linked(links if more else []), "meta": provider.told({})["meta"],
         }  # fmt: skip
         return self.said(request, told)
 
     def without_key(self, _request: Request) -> Response:
-        raise provider.Refusal("dataset_has_no_key", "キーがありません。", "There is no key.")
+        raise refusal("dataset_has_no_key", "キーがありません。", "There is no key.")
 
     def place(self, since: str | None) -> tuple[int, str | None]:
         """Where in the log, and behind which key where the records as they are still come."""
@@ -232,7 +252,7 @@ class Writing:
             return len(self.log), ""
         found = re.fullmatch(r"(\d+)(?:~(.+))?", since)
         if found is None:
-            raise provider.Refusal("invalid_cursor", "位置ではありません。", "This is no position.")
+            raise refusal("invalid_cursor", "位置ではありません。", "This is no position.")
         return int(found[1]), found[2]
 
     def page(self, place: tuple[int, str | None], limit: int) -> tuple[list[Any], str, bool]:
