@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 from app.certify.ledger import Ledger
-from app.certify.lent import NotOurs, check_lent, close_ledger, open_ledger
 from app.certify.lint import Standard
+from app.certify.sandbox import NotOurs, check_lent, close_ledger, open_ledger
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
 
@@ -160,7 +160,7 @@ async def judge(
 
     `dataset`: the one that is judged, by its id or as a stage that is set already.
 
-    Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.lent` refuses, and `NoAnswer` where
+    Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.sandbox` refuses, and `NoAnswer` where
     the server cannot be asked at all.
     """
     wanted = standard.checked(classes)

@@ -1,13 +1,12 @@
 """The provider that writes with one thing wrong: each breaks the rule that its name begins with."""
 
 from typing import Any, Final
+from uuid import uuid4
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.certify.mutants import provider
-from tests.certify.writing_provider import Record, Writing, refusal
+from tests.certify.writing_provider import Record, Refused, Writing
 
 
 class _ForgetsAnswers(Writing):
@@ -71,7 +70,7 @@ class _TakesAThousand(Writing):
 
 
 class _CountsItsWayThroughPages(Writing):
-    def table_of(self, cursor: str | None) -> Any:
+    def table_of(self, cursor: Any) -> Any:
         return super().table_of(None)
 
 
@@ -98,7 +97,7 @@ class _TellsAPart(Writing):
 
 class _NamesAnew(Writing):
     def ordered(self, found: list[Any]) -> list[Any]:
-        return [{**each, "id": provider.uuid.uuid4().hex} for each in found]
+        return [{**each, "id": uuid4().hex} for each in found]
 
 
 class _HasNoLink(Writing):
@@ -115,7 +114,7 @@ class _BeginsAnew(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         try:
             return super().place(since)
-        except HTTPException:
+        except Refused:
             return super().place(None)
 
 
@@ -123,7 +122,7 @@ class _KeepsTwenty(Writing):
     def place(self, since: str | None) -> tuple[int, str | None]:
         at, behind = super().place(since)
         if at < len(self.log) - 20:
-            raise refusal("cursor_expired", "古すぎます。", "It is too old.")
+            raise Refused("cursor_expired")
         return at, behind
 
 
@@ -133,7 +132,7 @@ class _TellsWhatIsTheSame(Writing):
 
 
 class _FollowsWithoutAKey(Writing):
-    def without_key(self, request: Request) -> Response:
+    async def without_key(self, request: Request) -> Response:
         return self.said(request, {"changes": [], "next": "0", "links": []})
 
 

@@ -19,8 +19,8 @@ from app.certify.client import NoAnswer, Server
 from app.certify.judge import CASES, WRITTEN, Outcome, Report, judge
 from app.certify.kept import packed, unpacked
 from app.certify.ledger import Ledger
-from app.certify.lent import NotOurs, PrefixUnfit, SandboxNotClean, SandboxNotLent
 from app.certify.lint import Standard
+from app.certify.sandbox import NotOurs, PrefixUnfit, SandboxNotClean, SandboxNotLent
 from app.certify.stage import set_stage
 from app.kit.errors import AppError
 from app.models.parties import Role

@@ -4,108 +4,146 @@ Written from the published standard, as the provider is. A fault is one method s
 """
 
 import asyncio
+import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import httpx
 import polars as pl
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app.certify.cases.values import is_code
-from tests.certify.mutants import BASE, DATASET, provider
+from tests.certify.mutants import BASE, DATASET, PROVIDER, RECORDS, provider
 
 TOKEN: Final = "lent-to-the-judge"
-KEYLESS: Final = "sandbox-lines"
-_AS_LOADED: Final = provider.TABLE
+KEYLESS: Final = "/v1/datasets/sandbox-lines"
+NOW: Final = "2026-04-01T00:00:00+09:00"
+_AS_LOADED: Final = provider.RECORDS
+_TABLE: Final = provider.TABLE
+_CURSOR: Final = re.compile(rb"cursor=([0-9a-f.]+)")
+_ENTRY: Final = json.loads((PROVIDER / "dataset.json").read_text("utf-8"))
 _NUMBERS: Final = ("integer", "decimal", "latitude", "longitude")
-_STATUSES: Final = {
-    "invalid_cursor": 400, "token_required": 401, "dataset_not_found": 404, "record_not_found": 404,
-    "dataset_has_no_key": 409, "cursor_expired": 410, "body_too_large": 413,
-    "idempotency_key_reused": 422,
+_STATUS: Final = {
+    "invalid_cursor": 400, "token_required": 401, "record_not_found": 404, "dataset_has_no_key": 409,
+    "cursor_expired": 410, "body_too_large": 413, "idempotency_key_reused": 422,
 }  # fmt: skip
 Record = dict[str, Any]
 
 
-def refusal(code: str, ja: str, en: str) -> HTTPException:
-    """What the provider's own handler makes a problem of."""
-    return HTTPException(_STATUSES[code], (code, ja, en))  # type: ignore[arg-type]
+class Refused(Exception):
+    """What is not done; its code says why."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+
+def _refusal(request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, Refused)
+    told = {
+        "type": f"urn:urbanos:problem:{refused.code}", "title": "できません",
+        "status": _STATUS[refused.code], "code": refused.code, "detail": "できません。",
+        "instance": request.url.path, "request_id": "1",
+    }  # fmt: skip
+    return Response(json.dumps(told), told["status"], media_type="application/problem+json")
 
 
 class Writing:
-    """One provider with records of its own."""
+    """One provider with records of its own. All that it does not say itself, the other one says."""
 
     most = 10_000
 
     def __init__(self) -> None:
-        self.records: dict[str, Record] = {each["no"]: each for each in provider.RECORDS}
+        self.records: dict[str, Record] = {each["no"]: each for each in _AS_LOADED}
         self.revision = 0
-        self.walks: dict[str, Any] = {}
+        self.walks: dict[bytes, Any] = {}
         self.log: list[dict[str, Any]] = []
         self.answers: dict[str | None, tuple[bytes, dict[str, Any]]] = {}
-        dataset = "/v1/datasets/{dataset}"
         own = [
             Route("/v1/health", self.health),
             Route("/v1/datasets", self.listed),
-            Route(f"{dataset}/records", self.write, methods=["POST"]),
-            Route(f"{dataset}/records", self.over(provider.records)),
-            Route(f"{dataset}/aggregate", self.over(provider.aggregate)),
-            Route(dataset + "/records/{key}", self.delete, methods=["DELETE"]),
-            Route(dataset + "/records/{key}", self.one),
-            Route(f"{dataset}/changes", self.changes),
+            Route(RECORDS, self.write, methods=["POST"]),
+            Route(RECORDS + "/{key}", self.delete, methods=["DELETE"]),
+            Route(RECORDS + "/{key}", self.one),
+            Route(f"{DATASET}/changes", self.changes),
+            Route(f"{KEYLESS}/changes", self.without_key),
         ]
-        refusals: Any = dict.fromkeys((HTTPException, Exception), provider.refused)
-        self.app = Starlette(routes=[*own, *provider.ROUTES], exception_handlers=refusals)
+        self.app = Starlette(routes=own, exception_handlers={Refused: _refusal})
+        self.app.router.default = self.otherwise
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
+        is_read = scope["method"] == "GET" and scope["path"] == RECORDS
+        await (self.otherwise if is_read else self.app)(scope, receive, send)
 
-    def over(self, read: Callable[[Request], Awaitable[Response]]) -> Any:
-        """What the provider reads, of the records as they were when the walk began."""
+    async def otherwise(self, scope: Any, receive: Any, send: Any) -> None:
+        """What the provider says of the records as they were when the walk through them began."""
+        table = self.table_of(_CURSOR.search(scope["query_string"]))
+        provider.TABLE = table
 
-        async def asked(request: Request) -> Response:
-            self.check_dataset(request)
-            provider.TABLE = self.table_of(request.query_params.get("cursor"))
-            try:
-                answer = await read(request)
-            finally:
-                table, provider.TABLE = provider.TABLE, _AS_LOADED
-            if found := re.search(r"cursor=([0-9a-f.]+)", answer.headers.get("link", "")):
-                self.walks[found[1]] = table
-            return answer
+        async def noted(message: Any) -> None:
+            for name, value in message.get("headers", ()):
+                if name == b"link" and (found := _CURSOR.search(value)):
+                    self.walks[found[1]] = table
+            await send(message)
 
-        return asked
+        try:
+            await provider.app(scope, receive, noted)
+        finally:
+            provider.TABLE = _TABLE
 
-    def table_of(self, cursor: str | None) -> Any:
+    def table_of(self, cursor: re.Match[bytes] | None) -> Any:
         """The records that a page is of."""
-        now = pl.DataFrame([*self.records.values()], schema=provider.COLUMNS)
-        return self.walks.get(cursor or "", now)
+        if cursor is not None and cursor[1] in self.walks:
+            return self.walks[cursor[1]]
+        return pl.DataFrame([*self.records.values()], schema=provider.COLUMNS)
+
+    async def told(self, request: Request) -> Any:
+        """What the provider says to the same question."""
+        asked = httpx.Request("GET", str(request.url))
+        answer = await httpx.ASGITransport(provider.app).handle_async_request(asked)
+        return json.loads(await answer.aread())
 
     async def health(self, request: Request) -> Response:
-        told = json.loads((await provider.health(request)).body)
-        told["conformance"] += ["write", "changes"]
-        return self.said(request, told)
+        told = await self.told(request)
+        return self.said(request, {**told, "conformance": ["core", "query", "write", "changes"]})
 
     async def listed(self, request: Request) -> Response:
-        told = json.loads((await provider.catalogue(request)).body)
-        lines = {**provider.DATASET, "id": KEYLESS}
+        told = await self.told(request)
+        if "datasets" not in told:
+            return await self.refused(request)
+        lines = {**_ENTRY, "id": KEYLESS.rpartition("/")[2], "modified_at": NOW}
         lines["fields"] = [each for each in lines["fields"] if not each["key"]]
         told["datasets"].append(lines)
         return self.said(request, {**told, "numberReturned": len(told["datasets"])})
 
-    def said(self, request: Request, body: Any) -> Response:
-        answer: Response = provider.answer(request, body)
-        return answer
+    async def refused(self, request: Request) -> Response:
+        """The provider's own refusal, in the language that was asked for."""
+        language = {"accept-language": request.headers.get("accept-language", "ja")}
+        asked = httpx.Request("GET", str(request.url), headers=language)
+        answer = await httpx.ASGITransport(provider.app).handle_async_request(asked)
+        return Response(await answer.aread(), answer.status_code, dict(answer.headers))
+
+    def said(self, request: Request, told: Any) -> Response:
+        body = json.dumps(told, ensure_ascii=False).encode()
+        headers = {
+            "ETag": f'"{hashlib.sha256(body).hexdigest()[:24]}"',
+            "Cache-Control": "no-cache",
+        }
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type="application/json", headers=headers)
+
+    def page_told(self, told: Record) -> Record:
+        meta = {"source": "hosted", "stale": False, "age_seconds": 0, "revision": self.revision}
+        return {"dataset": _ENTRY["id"], **told, "meta": meta}
 
     # --- writing ----------------------------------------------------------------------------------
 
     async def write(self, request: Request) -> Response:
         self.check_token(request)
-        self.check_dataset(request)
         body, key = await request.body(), request.headers.get("idempotency-key")
         await asyncio.sleep(0)  # as who asks a database does: others come in between
         told = self.recall(key, body)
@@ -114,13 +152,9 @@ class Writing:
             self.remember(key, body, told)
         return self.said(request, told)
 
-    def check_dataset(self, request: Request) -> None:
-        if request.path_params["dataset"] != provider.DATASET["id"]:
-            raise refusal("dataset_not_found", "ありません。", "There is no such dataset.")
-
     def check_token(self, request: Request) -> None:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            raise refusal("token_required", "トークンが要ります。", "A token is needed.")
+            raise Refused("token_required")
 
     def parsed(self, request: Request, body: bytes) -> list[Record]:
         if "ndjson" in request.headers["content-type"]:
@@ -128,7 +162,7 @@ class Writing:
         else:
             records = json.loads(body)
         if len(records) > self.most:
-            raise refusal("body_too_large", "大きすぎます。", "It is too large.")
+            raise Refused("body_too_large")
         return records
 
     def lines(self, body: bytes) -> list[bytes]:
@@ -139,7 +173,7 @@ class Writing:
             return None
         first, told = self.answers[key]
         if first != body:
-            raise refusal("idempotency_key_reused", "別の内容です。", "It is of another body.")
+            raise Refused("idempotency_key_reused")
         return told
 
     def remember(self, key: str | None, body: bytes, told: dict[str, Any]) -> None:
@@ -163,7 +197,7 @@ class Writing:
                 self.happened("upsert", record["no"], record)
             self.records[record["no"]] = record
         return {
-            "dataset": provider.DATASET["id"], "version": 1, "revision": self.revision,
+            "dataset": _ENTRY["id"], "version": 1, "revision": self.revision,
             "accepted": len(taken), "rejected": len(records) - len(taken), "results": results,
         }  # fmt: skip
 
@@ -173,9 +207,7 @@ class Writing:
 
     def wrong_in(self, record: Record) -> list[str]:
         return [
-            each["name"]
-            for each in provider.DATASET["fields"]
-            if not self.fits(each, record[each["name"]])
+            each["name"] for each in _ENTRY["fields"] if not self.fits(each, record[each["name"]])
         ]
 
     def fits(self, field: Record, value: Any) -> bool:
@@ -203,8 +235,7 @@ class Writing:
 
     async def one(self, request: Request) -> Response:
         record = self.records[self.known(request)]
-        told = {"dataset": provider.DATASET["id"], "version": 1, "record": record, "links": []}
-        return self.said(request, {**told, "meta": provider.told({})["meta"]})
+        return self.said(request, self.page_told({"version": 1, "record": record, "links": []}))
 
     async def delete(self, request: Request) -> Response:
         self.check_token(request)
@@ -214,16 +245,15 @@ class Writing:
         return Response(status_code=204)
 
     def known(self, request: Request) -> str:
-        self.check_dataset(request)
         key: str = request.path_params["key"]
         if key not in self.records:
-            raise refusal("record_not_found", "ありません。", "There is no such record.")
+            raise Refused("record_not_found")
         return key
 
     # --- the change feed --------------------------------------------------------------------------
 
     def happened(self, op: str, key: str, record: Record) -> None:
-        told = {"op": op, "key": key, "changed_at": provider.STARTED.isoformat(), "version": 1}
+        told = {"op": op, "key": key, "changed_at": NOW, "version": 1}
         number = {"id": f"c{len(self.log)}", "revision": self.revision}
         self.log.append({**told, **number, **self.carried(op, record)})
 
@@ -231,20 +261,15 @@ class Writing:
         return {"record": record} if op == "upsert" else {}
 
     async def changes(self, request: Request) -> Response:
-        if request.path_params["dataset"] == KEYLESS:
-            return self.without_key(request)
-        self.check_dataset(request)
-        limit = provider.parameters(request, {"since", "limit"}).get("limit", 100)
+        limit = int(request.query_params.get("limit", "100"))
         found, after, more = self.page(self.place(request.query_params.get("since")), limit)
         links = [{"rel": "next", "href": f"{BASE}{DATASET}/changes?since={after}&limit={limit}"}]
-        told = {
-            "dataset": provider.DATASET["id"], "numberReturned": len(found), "changes": found,
-            "next": after, "links": self.linked(links if more else []), "meta": provider.told({})["meta"],
-        }  # fmt: skip
-        return self.said(request, told)
+        told = {"numberReturned": len(found), "changes": found, "next": after}
+        links = self.linked(links if more else [])
+        return self.said(request, self.page_told({**told, "links": links}))
 
-    def without_key(self, _request: Request) -> Response:
-        raise refusal("dataset_has_no_key", "キーがありません。", "There is no key.")
+    async def without_key(self, _request: Request) -> Response:
+        raise Refused("dataset_has_no_key")
 
     def place(self, since: str | None) -> tuple[int, str | None]:
         """Where in the log, and behind which key where the records as they are still come."""
@@ -252,7 +277,7 @@ class Writing:
             return len(self.log), ""
         found = re.fullmatch(r"(\d+)(?:~(.+))?", since)
         if found is None:
-            raise refusal("invalid_cursor", "位置ではありません。", "This is no position.")
+            raise Refused("invalid_cursor")
         return int(found[1]), found[2]
 
     def page(self, place: tuple[int, str | None], limit: int) -> tuple[list[Any], str, bool]:
@@ -261,7 +286,7 @@ class Writing:
             keys = sorted(key for key in self.records if key > behind)[:limit]
             found = [
                 {"id": f"p{key}", "op": "upsert", "key": key, "record": self.records[key],
-                 "changed_at": provider.STARTED.isoformat(), "version": 1, "revision": 0}
+                 "changed_at": NOW, "version": 1, "revision": 0}
                 for key in keys
             ]  # fmt: skip
             if len(keys) == limit:

@@ -26,7 +26,7 @@ from app.certify.cases.writing import (
 )
 from app.certify.client import Exchange, Server
 from app.certify.judge import CASES, Amiss, NotShown, not_unless
-from app.certify.lent import key_of
+from app.certify.sandbox import key_of
 from app.certify.stage import Record, Stage, next_of
 
 _WRITERS: Final = 4

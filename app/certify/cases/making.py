@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.certify.judge import NotShown
-from app.certify.lent import key_fields
+from app.certify.sandbox import key_fields
 from app.certify.stage import Stage
 
 # Of real municipalities, so that a service that knows them all takes them.

@@ -23,7 +23,7 @@ from app.certify.cases.writing import (
 )
 from app.certify.client import Exchange, Server
 from app.certify.judge import CASES, Wrong
-from app.certify.lent import is_ours, key_fields, key_of
+from app.certify.sandbox import is_ours, key_fields, key_of
 from app.certify.stage import Record, Stage
 
 _MANY: Final = 12

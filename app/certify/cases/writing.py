@@ -14,7 +14,7 @@ from app.certify.cases.making import made
 from app.certify.client import Exchange, Server
 from app.certify.judge import Amiss, NotShown
 from app.certify.ledger import Ledger
-from app.certify.lent import NotOurs, is_ours, key_of
+from app.certify.sandbox import NotOurs, is_ours, key_of
 from app.certify.stage import Record, Stage
 
 _MOST_PAGES: Final = 200
