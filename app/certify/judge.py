@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 from app.certify.ledger import Ledger
@@ -15,6 +15,9 @@ from app.certify.lint import Standard
 from app.certify.sandbox import NotOurs, check_lent, close_ledger, open_ledger
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
+
+if TYPE_CHECKING:
+    from app.certify.layouts import Layout
 
 _GIVE_UP_AFTER: Final = 3  # cases in a row without any answer
 _MOST_A_RULE: Final = 5  # findings that are shown
@@ -151,14 +154,16 @@ class Cases:
 CASES: Final = Cases()
 
 
-async def judge(
+async def judge(  # noqa: PLR0913 - what a run may be told
     server: Server, standard: Standard, classes: Sequence[str], *,
     dataset: str | Stage | None = None, seed: int = 0,
     seen: Callable[[int, int], None] = lambda done, of: None, only: Collection[str] | None = None,
+    layout: "Layout | None" = None,
 ) -> Report:  # fmt: skip
     """Judge a server by the classes, or by a few rules of theirs. `seen` is told how far it is.
 
-    `dataset`: the one that is judged, by its id or as a stage that is set already.
+    `dataset`: the one that is judged, by its id or as a stage that is set already. `layout`: the
+    standard layout that its records are held to as well.
 
     Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.sandbox` refuses, and `NoAnswer` where
     the server cannot be asked at all.
@@ -167,11 +172,17 @@ async def judge(
     rules = _rules(standard, wanted, only)
     name = dataset.id if isinstance(dataset, Stage) else dataset
     check_means(server, rules, name)
-    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
+    stage = (
+        dataset
+        if isinstance(dataset, Stage)
+        else await set_stage(server, dataset, seed, layout.profile if layout else None)
+    )
     if _writes(rules) and server.prefix and server.token and name:
         stage = await open_ledger(server, stage)
     try:
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
+        if layout is not None and gave_up is None:
+            verdicts += await import_module("app.certify.layouts").held(server, stage, layout)
     finally:
         await close_ledger(server, stage)
     version = standard.document.root["info"]["version"]

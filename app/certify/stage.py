@@ -53,8 +53,11 @@ class Stage:
         return [tuple(str(each.get(n)) for n in names or sorted(each)) for each in told]
 
 
-async def set_stage(server: Server, dataset: str | None, seed: int) -> Stage:
-    """Find what can be judged: the dataset that is named, or the one with most kinds of fields.
+async def set_stage(
+    server: Server, dataset: str | None, seed: int, profile: Mapping[str, Any] | None = None
+) -> Stage:
+    """Find what can be judged: the dataset that is named, or the one with most kinds of fields,
+    of those that claim the profile where one is named and claimed.
 
     Raises `NoAnswer` where there is none.
     """
@@ -71,6 +74,8 @@ async def set_stage(server: Server, dataset: str | None, seed: int) -> Stage:
     if not entries:
         raise NoAnswer(_nothing(listed))
     entries.sort(key=_kinds, reverse=True)
+    if profile is not None:
+        entries.sort(key=lambda each: each.get("profile") != profile)
     entry, records = await _readable(server, entries)
     others = [each for each in ids if each != entry["id"]]
     return Stage(entry, records, others, random.Random(seed))  # noqa: S311 - no secret
