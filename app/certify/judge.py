@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 from app.certify.ledger import Ledger
@@ -23,14 +23,17 @@ from app.certify.sandbox import (
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
 
+if TYPE_CHECKING:
+    from app.certify.layouts import Layout
+
 _GIVE_UP_AFTER: Final = 3  # cases in a row without any answer
 _MOST_A_RULE: Final = 5  # findings that are shown
 
 
 # The rooms of `app.certify.cases` that hold the cases of a class; a class without one is not judged.
 _ROOMS: Final[Mapping[str, Sequence[str]]] = {
-    "core": ("caches", "codes", "errors", "pages", "schema"),
-    "query": ("query",),
+    "core": ("caches", "codes", "errors", "occasions", "pages", "schema"),
+    "query": ("occasions", "query"),
     "changes": ("changes",),
     "write": ("writes",),
     "push": ("pushes",),
@@ -94,6 +97,8 @@ class Verdict:
     wrong: tuple[Wrong, ...] = ()
     why: str | None = None
     why_ja: str | None = None
+    rationale_ja: str = ""  # reports of before it was told have none
+    rationale_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +163,16 @@ class Cases:
 CASES: Final = Cases()
 
 
-async def judge(
+async def judge(  # noqa: PLR0913 - what a run may be told
     server: Server, standard: Standard, classes: Sequence[str], *,
     dataset: str | Stage | None = None, seed: int = 0,
     seen: Callable[[int, int], None] = lambda done, of: None, only: Collection[str] | None = None,
+    layout: "Layout | None" = None,
 ) -> Report:  # fmt: skip
     """Judge a server by the classes, or by a few rules of theirs. `seen` is told how far it is.
 
-    `dataset`: the one that is judged, by its id or as a stage that is set already.
+    `dataset`: the one that is judged, by its id or as a stage that is set already. `layout`: the
+    standard layout that its records are held to as well.
 
     Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.sandbox` refuses, and `NoAnswer` where
     the server cannot be asked at all.
@@ -174,11 +181,17 @@ async def judge(
     rules = _rules(standard, wanted, only)
     name = dataset.id if isinstance(dataset, Stage) else dataset
     check_means(server, rules, name)
-    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
+    stage = (
+        dataset
+        if isinstance(dataset, Stage)
+        else await set_stage(server, dataset, seed, layout.profile if layout else None)
+    )
     if _writes(rules) and is_lent(server, name):
         stage = await _opened(server, stage, rules)
     try:
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
+        if layout is not None and gave_up is None:
+            verdicts += await import_module("app.certify.layouts").held(server, stage, layout)
     finally:
         await close_ledger(server, stage)
     version = standard.document.root["info"]["version"]
@@ -316,6 +329,7 @@ def _verdict(
     return Verdict(
         rule["id"], rule["class"], rule["ja"], rule["en"], outcome, tuple(found[:_MOST_A_RULE]),
         unseen.why if unseen else None, unseen.why_ja if unseen else None,
+        rule.get("why_ja", ""), rule.get("why_en", ""),
     )  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def text(report: Report) -> str:
     lines = []
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.BROKEN:
-            lines += [f"× {verdict.rule}  {verdict.ja}", f"           {verdict.en}"]
+            lines += [f"× {verdict.rule}  {verdict.ja}", f"           {verdict.en}",
+                      *(f"    {each}" for each in _rationale(verdict))]  # fmt: skip
             for wrong in verdict.wrong:
                 lines += [f"    expected: {wrong.expected}", f"    seen:     {wrong.seen}",
                           f"    {wrong.exchange.curl()}"]  # fmt: skip
@@ -59,6 +60,12 @@ def text(report: Report) -> str:
         if verdict.outcome is Outcome.NOT_SHOWN:
             lines.append(f"－ {verdict.rule}  {verdict.why_ja} / {verdict.why}")
     return "\n".join([*lines, *(written_out(report) or ()), *summary(report)]) + "\n"
+
+
+def _rationale(verdict: Verdict) -> list[str]:
+    """Why the rule is there, a line a language."""
+    told = (("理由", verdict.rationale_ja), ("why", verdict.rationale_en))
+    return [f"{name}: {words}" for name, words in told if words]
 
 
 def _wrong(wrong: Wrong) -> dict[str, Any]:
@@ -78,7 +85,9 @@ def as_json(report: Report) -> str:
         "rules": [
             {
                 "rule": each.rule, "class": each.conformance, "outcome": each.outcome,
-                "ja": each.ja, "en": each.en, "why": each.why, "why_ja": each.why_ja,
+                "ja": each.ja, "en": each.en,
+                "rationale_ja": each.rationale_ja, "rationale_en": each.rationale_en,
+                "why": each.why, "why_ja": each.why_ja,
                 "findings": [_wrong(wrong) for wrong in each.wrong],
             }
             for each in report.verdicts
@@ -100,7 +109,7 @@ def junit(report: Report) -> str:
             SubElement(case, "skipped", message=verdict.why or "")
         for wrong in verdict.wrong:
             fault = SubElement(case, "failure", message=_plain(verdict.en))
-            fault.text = _plain("\n".join(_wrong(wrong).values()))
+            fault.text = _plain("\n".join([*_rationale(verdict), *_wrong(wrong).values()]))
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -115,6 +124,7 @@ def sarif(report: Report) -> str:
         {
             "id": each.rule, "shortDescription": {"text": each.en},
             "fullDescription": {"text": f"{each.ja}\n{each.en}"},
+            "help": {"text": "\n".join(_rationale(each)) or each.en},
         }
         for each in report.verdicts
     ]  # fmt: skip
@@ -159,7 +169,8 @@ def html(report: Report) -> str:
 
 
 def _row(verdict: Verdict) -> str:
-    told = "".join(
+    told = "".join(f"<p>{escape(each)}</p>" for each in _rationale(verdict) if verdict.wrong)
+    told += "".join(
         f"<pre>{escape(wrong.exchange.curl())}\n\n{escape(wrong.exchange.shown())}</pre>"
         f"<p>expected: {escape(wrong.expected)}<br>seen: {escape(wrong.seen)}</p>"
         for wrong in verdict.wrong

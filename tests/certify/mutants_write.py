@@ -69,6 +69,11 @@ class _TakesAThousand(Writing):
     most = 1_000
 
 
+class _CountsItsWayThroughPages(Writing):
+    def table_of(self, cursor: Any) -> Any:
+        return super().table_of(None)
+
+
 class _PassesOneOver(Writing):
     def behind(self, at: int, after: int) -> int:
         return after + (after - at == 2 and after < len(self.log))
@@ -148,6 +153,7 @@ class _FollowsWithoutAKey(Writing):
 
 
 MUTANTS: Final[dict[str, type[Writing]]] = {
+    "PAGE-03": _CountsItsWayThroughPages,
     "IDEMP-01": _ForgetsAnswers,
     "IDEMP-02": _AnswersWhateverTheBody,
     "IDEMP-02 meanwhile": _RemembersTooLate,

@@ -75,7 +75,7 @@ async def test_the_provider_that_writes_passes_every_class_and_is_written_to_in_
     assert report.broken == [] and report.passed and kept >= RULES
     assert made.records == before
     assert report.wrote == report.removed > 40 and report.left == ()
-    assert report.asked == len(sent) < 320
+    assert report.asked == len(sent) < 400
     assert {each.method for each in sent} == {"GET", "POST", "DELETE"}
     for each in sent:
         if each.method == "DELETE":
@@ -109,7 +109,9 @@ async def test_the_platform_passes_both_classes(world: World) -> None:
 
 
 def test_every_rule_of_the_classes_that_write_has_a_case_and_a_mutant() -> None:
-    assert {name.partition(" ")[0] for name in MUTANTS} == set(CASES.known) & RULES == RULES
+    broken = {name.partition(" ")[0] for name in MUTANTS}
+
+    assert broken == RULES | {"PAGE-03"} <= set(CASES.known)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

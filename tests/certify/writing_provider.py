@@ -10,6 +10,7 @@ import re
 from typing import Any, Final
 
 import httpx
+import polars as pl
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +23,8 @@ TOKEN: Final = "lent-to-the-judge"
 KEYLESS: Final = "/v1/datasets/sandbox-lines"
 NOW: Final = "2026-04-01T00:00:00+09:00"
 _AS_LOADED: Final = provider.RECORDS
+_TABLE: Final = provider.TABLE
+_CURSOR: Final = re.compile(rb"cursor=([0-9a-f.]+)")
 _ENTRY: Final = json.loads((PROVIDER / "dataset.json").read_text("utf-8"))
 _NUMBERS: Final = ("integer", "decimal", "latitude", "longitude")
 _STATUS: Final = {
@@ -56,6 +59,7 @@ class Writing:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {each["no"]: each for each in _AS_LOADED}
         self.revision = 0
+        self.walks: dict[bytes, Any] = {}
         self.log: list[dict[str, Any]] = []
         self.answers: dict[str | None, tuple[bytes, dict[str, Any]]] = {}
         own = [
@@ -75,12 +79,26 @@ class Writing:
         await (self.otherwise if is_read else self.app)(scope, receive, send)
 
     async def otherwise(self, scope: Any, receive: Any, send: Any) -> None:
-        """What the provider says of the records as they are now."""
-        provider.RECORDS = [*self.records.values()]
+        """What the provider says of the records as they were when the walk through them began."""
+        table = self.table_of(_CURSOR.search(scope["query_string"]))
+        provider.TABLE = table
+
+        async def noted(message: Any) -> None:
+            for name, value in message.get("headers", ()):
+                if name == b"link" and (found := _CURSOR.search(value)):
+                    self.walks[found[1]] = table
+            await send(message)
+
         try:
-            await provider.app(scope, receive, send)
+            await provider.app(scope, receive, noted)
         finally:
-            provider.RECORDS = _AS_LOADED
+            provider.TABLE = _TABLE
+
+    def table_of(self, cursor: re.Match[bytes] | None) -> Any:
+        """The records that a page is of."""
+        if cursor is not None and cursor[1] in self.walks:
+            return self.walks[cursor[1]]
+        return pl.DataFrame([*self.records.values()], schema=provider.COLUMNS)
 
     async def theirs(self, request: Request) -> Response:
         """What the provider says to the same question."""

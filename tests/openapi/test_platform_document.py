@@ -24,8 +24,10 @@ from sqlalchemy import delete
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs, streams
+from app.certify.document import Document
 from app.certify.judge import Report
 from app.certify.kept import packed
+from app.certify.lint import Standard, lint
 from app.cli.openapi import document_text
 from app.connectors.inbox import SECRET_HEADER
 from app.findings.findings import Sighting, report
@@ -77,6 +79,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_the_committed_document_is_what_the_code_says() -> None:
     assert PATH.read_text("utf-8") == document_text()
+
+
+async def test_the_document_offers_all_classes_of_the_standard_that_are_served(
+    client: httpx.AsyncClient,
+) -> None:
+    served = (await client.get("/v1/health")).json()["conformance"]
+
+    found = lint(Standard.read(), Document.read(PATH.read_bytes()), served)
+
+    assert [(each.method, each.path, each.words("en")) for each in found] == []
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
