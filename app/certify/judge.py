@@ -211,8 +211,10 @@ async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
         classes = _written(rules)
         if not classes:
             return stage
-        missing = f"a token ({none.why})"
-        raise SandboxNotLent(classes=", ".join(classes), missing=missing) from None
+        raise SandboxNotLent(
+            classes=", ".join(classes), missing=f"token ({none.why})",
+            missing_ja=f"トークン（{none.why_ja}）",
+        ) from None  # fmt: skip
     return await open_ledger(server, stage, token.text)
 
 
@@ -226,8 +228,7 @@ def _accounted(report: Report, ledger: Ledger | None) -> Report:
 
 def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
     """Raise what is missing, before anything is asked, where a class can only be judged by writing."""
-    if classes := _written(rules):
-        check_lent(server, dataset, classes)
+    check_lent(server, dataset, _written(rules))
 
 
 def _written(rules: Rules) -> list[str]:

@@ -131,21 +131,21 @@ async def test_a_provider_that_breaks_one_rule_is_told_that_rule_and_no_other(na
 
 
 @pytest.mark.parametrize(
-    ("lent", "refusal"),
+    ("name", "lent", "refusal"),
     [
-        ({"token": None}, SandboxNotLent),
-        ({"prefix": None}, SandboxNotLent),
-        ({"prefix": "abc"}, PrefixUnfit),
-        ({"prefix": "judge/%"}, PrefixUnfit),
+        ("write", {"token": None}, SandboxNotLent),
+        ("changes", {"prefix": None}, SandboxNotLent),
+        ("core", {"prefix": "000", "clean": True}, PrefixUnfit),
+        ("core", {"prefix": "judge/%"}, PrefixUnfit),
     ],
 )
 async def test_without_a_loan_the_class_is_refused_before_anything_is_asked(
-    lent: dict[str, Any], refusal: type[AppError]
+    name: str, lent: dict[str, Any], refusal: type[AppError]
 ) -> None:
     asked: list[httpx.Request] = []
 
     with pytest.raises(refusal):
-        await judged(Writing(), "write", watch=asked.append, **lent)
+        await judged(Writing(), name, watch=asked.append, **lent)
 
     assert asked == []
 
