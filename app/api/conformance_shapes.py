@@ -12,6 +12,7 @@ from app.models.conformance import RunKind, RunState
 
 Address = Annotated[str, StringConstraints(min_length=8, max_length=500)]
 DatasetId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LinkageId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{4,40}$")]
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/=-]{1,8000}$")]  # RFC 6750, 2.1
@@ -78,15 +79,17 @@ class SandboxClientIn(InShape):
         }
     )  # fmt: skip
 
-    client_id: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+    client_id: Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]+$")]
     key: Annotated[SecretStr, Field(min_length=1, max_length=2_000)] | None = None
     client_secret: Annotated[SecretStr, Field(min_length=1, max_length=4_000)] | None = None
-    authorization_server: Address | None = None
-    guarded: DatasetId | None = None
-    hidden_field: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
-    hidden: DatasetId | None = None
-    purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "own-duty"
-    other_purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    authorization_server: (
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[!-~]+$")] | None
+    ) = None
+    guarded: LinkageId | None = None
+    hidden_field: Name | None = None
+    hidden: LinkageId | None = None
+    purpose: Name = "own-duty"
+    other_purpose: Name | None = None
 
     def lent(self) -> Lent:
         """What may be shown of it."""

@@ -22,6 +22,10 @@ from app.certify.lent import Lent
 LONGEST_S: Final = 15.0
 LARGEST: Final = 8 * 1024 * 1024
 _SHOWN: Final = 2_000
+_SHORTEST_SECRET: Final = 8
+_LONGEST_SECRET: Final = 32 * 1024  # as it may be written
+_HIDDEN: Final = "…"
+_LOOKED_AT: Final = 128 * 1024
 _SECRET: Final = re.compile(r"^(authorization|dpop|cookie)$", re.IGNORECASE)
 
 
@@ -70,7 +74,7 @@ class Exchange:
         if self.method != "GET":
             words += ["-X", self.method]
         for name, value in self.sent.items():
-            words += ["-H", f"{name}: {'…' if _SECRET.match(name) else value}"]
+            words += ["-H", f"{name}: {_HIDDEN if _SECRET.match(name) else value}"]
         if self.given:
             words += ["--data-binary", self.given.decode("utf-8", "replace")[:_SHOWN]]
         return shlex.join([*words, self.url])
@@ -98,7 +102,10 @@ def _each(hidden: Callable[[str], str], headers: Mapping[str, str]) -> dict[str,
 
 def _as_bytes(hidden: Callable[[str], str], body: bytes) -> bytes:
     # Every byte is a sign of Latin-1: what is no text stays as it is.
-    return hidden(body.decode("latin-1")).encode("latin-1", "replace")
+    text = hidden(body[:_LOOKED_AT].decode("latin-1"))
+    told = text.replace(_HIDDEN, _HIDDEN.encode().decode("latin-1")).encode("latin-1")
+    # A secret that was cut in two is not known again: where something was cut, its end is not shown.
+    return told if len(body) <= _LOOKED_AT else told[:-_LONGEST_SECRET]
 
 
 @dataclass(slots=True)
@@ -144,10 +151,12 @@ class Server:
 
     def hidden(self, text: str) -> str:
         """The text without anything that proves who the judge is, however it is written."""
-        known = {*self.secrets, *self.lent.secrets(), self.token or ""} - {""}
+        # What a server calls a secret and is a word hides nothing.
+        found = {each for each in self.secrets if len(each) >= _SHORTEST_SECRET}
+        known = {*found, *self.lent.secrets(), self.token or ""} - {""}
         forms = {form for each in known for form in _written(each)}
         for form in sorted(forms, key=len, reverse=True):
-            text = text.replace(form, "…")
+            text = text.replace(form, _HIDDEN)
         return text
 
     async def get(

@@ -24,6 +24,9 @@ from app.certify.lent import Client
 _ALGORITHM: Final = "ES256"
 _ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_S: Final = 50
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+_LONGEST: Final = 8_000  # of a token: no header takes more
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -44,11 +47,11 @@ class Token:
     scope: tuple[str, ...]
     bond: ECKey | None = field(default=None, repr=False)
 
-    def shown(self, method: str, url: str) -> dict[str, str]:
+    def shown(self, method: str, url: str, nonce: str | None = None) -> dict[str, str]:
         """The headers that send it, as RFC 9449 or RFC 6750 says."""
         if self.bond is None:
             return {"authorization": f"Bearer {self.text}"}
-        shown = proof(self.bond, method, url, self.text)
+        shown = proof(self.bond, method, url, self.text, nonce)
         return {"authorization": f"DPoP {self.text}", "dpop": shown}
 
 
@@ -77,15 +80,23 @@ async def call(
     server: Server, token: Token | None, method: str, path: str,
     query: Mapping[str, Any] | None = None, given: Any = None, **headers: str,
 ) -> Exchange:  # fmt: skip
-    """One request with this token, or with none. Raises `NoAnswer`."""
+    """One request with this token, or with none; again where a nonce is asked for (RFC 9449, 9).
+
+    Raises `NoAnswer`.
+    """
     url = server.url_of(path)
     if query:
         url += "?" + urlencode(query, doseq=True)
-    sent = {"authorization": ""} if token is None else token.shown(method, url)
-    body = b""
+    body, rest = b"", dict(headers)
     if given is not None:
-        body, sent = orjson.dumps(given), {**sent, "content-type": "application/json"}
-    return await server.send(method, url, {**sent, **headers}, body)
+        body, rest = orjson.dumps(given), {"content-type": "application/json", **headers}
+    if token is None:
+        return await server.send(method, url, {"authorization": "", **rest}, body)
+    answer = await server.send(method, url, {**token.shown(method, url), **rest}, body)
+    nonce = answer.headers.get("dpop-nonce")
+    if answer.status != _UNAUTHORIZED or nonce is None or token.bond is None:
+        return answer
+    return await server.send(method, url, {**token.shown(method, url, nonce), **rest}, body)
 
 
 async def token_for(server: Server, *scopes: str, bound: bool = True) -> Token:
@@ -102,8 +113,7 @@ async def new_token(server: Server, *scopes: str, bound: bool = True) -> Token:
     form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
     answer = await _proven(server, (await issuer_of(server)).token_endpoint, form, bond)
     text, scheme = answer.member("access_token"), str(answer.member("token_type")).lower()
-    is_token = isinstance(text, str) and text.isascii() and text.isprintable() and text.strip()
-    if answer.status != 200 or not is_token or scheme not in ("bearer", "dpop"):
+    if answer.status != _OK or not _is_token(text) or scheme not in ("bearer", "dpop"):
         told = f"HTTP {answer.status} {answer.member('error') or answer.media_type}"
         raise NotShown(
             f"the token endpoint gave no token for {' '.join(scopes)}: {told}",
@@ -115,13 +125,18 @@ async def new_token(server: Server, *scopes: str, bound: bool = True) -> Token:
     return Token(str(text), given, bond if scheme == "dpop" else None)
 
 
+def _is_token(text: Any) -> bool:
+    is_text = isinstance(text, str) and text.isascii() and text.isprintable()
+    return is_text and 0 < len(text.strip()) <= _LONGEST
+
+
 async def revoke(server: Server, token: Token) -> None:
     """End it (RFC 7009). Raises `NotShown` where that is not offered."""
     endpoint = (await issuer_of(server)).revocation_endpoint
     not_unless(endpoint, "no revocation is offered", "失効エンドポイントがありません")
     answer = await _proven(server, str(endpoint), {"token": token.text}, None)
     not_unless(
-        answer.status == 200, f"the revocation was answered by {answer.status}",
+        answer.status == _OK, f"the revocation was answered by {answer.status}",
         f"失効要求への応答が {answer.status} です",
     )  # fmt: skip
 

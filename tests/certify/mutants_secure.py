@@ -6,6 +6,8 @@ from typing import Final
 MUTANTS: Final = {
     "guarded needs no token": "AUTH-01",
     "no challenge": "AUTH-01",
+    "write without a token": "AUTH-01",
+    "subscribe without a token": "AUTH-01",
     "public asks for a token": "AUTH-02",
     "alg none is good": "AUTH-03",
     "any signature is good": "AUTH-03",
@@ -17,6 +19,8 @@ MUTANTS: Final = {
     "any proof is good": "AUTH-04",
     "any scope will do": "AUTH-05",
     "scope is not named": "AUTH-05",
+    "write without its scope": "AUTH-05",
+    "subscribe without its scope": "AUTH-05",
     "any purpose will do": "AUTH-06",
     "hidden fields sort": "AUTH-07",
     "hidden fields are given": "AUTH-07",

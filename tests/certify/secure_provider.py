@@ -4,19 +4,15 @@
 """
 
 import asyncio
-import base64
 import hashlib
-import hmac
-import ipaddress
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import httpx
 from joserfc import jws, jwt
@@ -25,11 +21,10 @@ from joserfc.jwk import ECKey
 
 from app.certify.lent import Callback, Client, Lent
 from tests.certify.mutants import BASE, Transport, provider
+from tests.certify.notifying import PUBLIC, TUNNEL, Notifying, Refused, encoded
 
 GUARDED: Final = "sandbox-visits"
 HIDDEN: Final = "sandbox-hidden"
-PUBLIC: Final = "sandbox-facilities"
-TUNNEL: Final = "https://hooks.example.jp"
 PURPOSE: Final = "own-duty"
 FIELDS: Final = ("no", "visitor", "remark")
 SEEN: Final = ("no", "visitor")
@@ -41,47 +36,15 @@ WORDS: Final = {
 KEY: Final = ECKey.generate_key("P-256")  # of the client that the judge is lent
 
 
-class Refused(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        self.status, self.code = status, code
-
-
 @dataclass(slots=True)
-class Subscription:
-    id: str
-    url: str
-    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    state: str = "active"
-    sent: list[tuple[str, bytes, int]] = field(default_factory=list)  # id, body, position
-
-    def told(self) -> dict[str, Any]:
-        return {
-            "id": self.id, "dataset": PUBLIC, "url": self.url, "state": self.state,
-            "created_at": datetime.now(UTC).isoformat(), "last_delivered_at": None,
-        }  # fmt: skip
-
-
-@dataclass(slots=True)
-class SecureProvider(httpx.AsyncBaseTransport):
+class SecureProvider(Notifying, httpx.AsyncBaseTransport):
     """As a transport: the judge asks it without a socket; its notices go over real ones."""
 
-    faults: frozenset[str] = frozenset()
-    tunnel: str = ""  # where TUNNEL leads
     base: str = BASE
     inner: httpx.AsyncBaseTransport = field(default_factory=Transport)
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     ended: set[str] = field(default_factory=set)
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    written: dict[str, dict[str, Any]] = field(default_factory=dict)
     heard: list[httpx.Request] = field(default_factory=list)
-    position: int = 0
-    listens_s: float = 0.4
-    out: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
-    sending: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def does(self, fault: str) -> bool:
-        return fault in self.faults
-
     # --- asked --------------------------------------------------------------------------------
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -131,6 +94,8 @@ class SecureProvider(httpx.AsyncBaseTransport):
         }  # fmt: skip
         headers = {"content-type": "application/problem+json", "x-request-id": request_id,
                    "cache-control": "no-store"}  # fmt: skip
+        if refused.status == 401 and self.does("a nonce is asked for"):
+            headers["dpop-nonce"] = "n-1"
         if refused.status == 401 and not self.does("no challenge"):
             headers["www-authenticate"] = 'Bearer realm="sandbox", DPoP algs="ES256"'
         return httpx.Response(refused.status, headers=headers, content=json.dumps(told).encode())
@@ -148,6 +113,9 @@ class SecureProvider(httpx.AsyncBaseTransport):
             told = {"issuer": self.base, "token_endpoint": f"{self.base}/oauth/token",
                     "revocation_endpoint": f"{self.base}/oauth/revoke"}  # fmt: skip
             return httpx.Response(200, json=told)
+        if self.does("a nonce is asked for") and "nonce" not in _said(request):
+            told = {"error": "use_dpop_nonce"}
+            return httpx.Response(400, json=told, headers={"dpop-nonce": "n-0"})
         form = {name: each[0] for name, each in parse_qs(request.content.decode()).items()}
         said = jwt.decode(form["client_assertion"], KEY, algorithms=["ES256"]).claims
         assert (said["sub"], said["aud"]) == ("judge", self.base)
@@ -220,8 +188,10 @@ class SecureProvider(httpx.AsyncBaseTransport):
             said = json.loads(proof.payload)
             right = {
                 "htm": request.method, "htu": str(request.url).partition("?")[0],
-                "ath": _encoded(hashlib.sha256(text.encode()).digest()),
+                "ath": encoded(hashlib.sha256(text.encode()).digest()),
             }  # fmt: skip
+            if self.does("a nonce is asked for") and said.get("nonce") != "n-1":
+                raise Refused(401, "invalid_dpop_proof")
             held = bound is not None and key.thumbprint() == bound["jkt"]
             told = {name: said.get(name) for name in right}
             if (told != right and not self.does("any proof is good")) or not held:
@@ -268,154 +238,17 @@ class SecureProvider(httpx.AsyncBaseTransport):
         kept = "public" if self.does("guarded is kept by anybody") else "private, no-cache"
         return httpx.Response(200, json=told, headers={"cache-control": kept})
 
-    # --- writes and notices -------------------------------------------------------------------
-
-    def _allowed(self, claims: dict[str, Any] | None, action: str) -> None:
-        if claims is None:
-            raise Refused(401, "token_required")
-        if f"dataset:{PUBLIC}:{action}" not in claims["scope"].split():
-            raise Refused(403, "insufficient_scope")
-
-    def _write(
-        self, request: httpx.Request, key: str, claims: dict[str, Any] | None
-    ) -> httpx.Response:
-        self._allowed(claims, "write")
-        if request.method == "DELETE":
-            if self.written.pop(key, None) is None:
-                raise Refused(404, "record_not_found")
-            self._changed("deleted")
-            return httpx.Response(204)
-        for record in json.loads(request.content):
-            self.written[record["no"]] = record
-            self._changed(record["name"])
-        return httpx.Response(200, json={"dataset": PUBLIC, "accepted": 1, "rejected": 0})
-
-    def _changed(self, value: str) -> None:
-        self.position += 1
-        if self.does("nothing is told"):
-            return
-        for each in self.subscriptions.values():
-            if each.state == "active":
-                self._notify(each, value)
-
-    def _notify(self, to: Subscription, value: str) -> None:
-        data = {
-            "subscription": to.id,
-            "dataset": PUBLIC,
-            "since": _encoded(str(self.position).encode()),
-        }
-        if self.does("notices carry records"):
-            data["record"] = value
-        body = json.dumps({"type": "dataset.changed", "timestamp": "2026-04-01T09:00:00+09:00",
-                           "value": value if self.does("notices show values") else None,
-                           "data": data}).encode()  # fmt: skip
-        name = "msg_1" if self.does("all notices have one id") else f"msg_{secrets.token_hex(6)}"
-        to.sent.append((name, body, self.position))
-        self._send(to, name, body)
-
-    def _send(self, to: Subscription, name: str, body: bytes) -> None:
-        task = asyncio.create_task(self._deliver(to, name, body))
-        self.sending.add(task)
-        task.add_done_callback(self.sending.discard)
-
-    async def _deliver(self, to: Subscription, name: str, body: bytes) -> None:
-        steady = self.does("intervals do not grow")
-        for wait in (0.2, 0.2) if steady else (0.1, 0.5):
-            if await self._once(to, name, body) or self.does("nothing is sent again"):
-                return
-            await asyncio.sleep(wait)
-            if self.does("another id each time"):
-                name = f"msg_{secrets.token_hex(6)}"
-        await self._once(to, name, body)
-
-    async def _once(self, to: Subscription, name: str, body: bytes) -> bool:
-        now = str(int(time.time()) - (10_000 if self.does("timestamps are old") else 0))
-        key = b"another" if self.does("another key signs") else to.secret
-        signed = hmac.new(key, f"{name}.{now}.".encode() + body, hashlib.sha256).digest()
-        headers = {
-            "webhook-id": name, "webhook-timestamp": now, "content-type": "application/json",
-            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-        }  # fmt: skip
-        where = to.url.replace(TUNNEL, self.tunnel)
-        try:
-            answer = await self.out.post(
-                where, content=body, headers=headers, timeout=self.listens_s
-            )
-            if answer.status_code == 307 and self.does("redirects are followed"):
-                where = answer.headers["location"].replace(TUNNEL, self.tunnel)
-                answer = await self.out.post(where, content=body, headers=headers)
-        except httpx.TransportError:
-            return self.does("silence is an answer")
-        if answer.status_code == 410:
-            if not self.does("410 is no end"):
-                to.state = "stopped"
-            return True
-        return answer.is_success
-
-    def _subscribed(
-        self, request: httpx.Request, path: str, claims: dict[str, Any] | None
-    ) -> httpx.Response:
-        self._allowed(claims, "subscribe")
-        parts = path.split("/")[3:]
-        if not parts:
-            return self._subscribe(request) if request.method == "POST" else self._list()
-        found = self.subscriptions.get(parts[0])
-        if found is None:
-            raise Refused(404, "subscription_not_found")
-        if request.method == "DELETE":
-            if not self.does("an end is no end"):
-                del self.subscriptions[found.id]
-            return httpx.Response(204)
-        if parts[1:] == ["replay"]:
-            self._replay(found, int(_decoded(json.loads(request.content)["since"])))
-            return httpx.Response(202)
-        told = found.told()
-        if self.does("the secret is shown again"):
-            told["secret"] = _secret(found)
-        return httpx.Response(200, json=told)
-
-    def _replay(self, to: Subscription, since: int) -> None:
-        for name, body, position in to.sent:
-            if position >= since and not self.does("nothing is replayed"):
-                self._send(to, name, body)
-
-    def _subscribe(self, request: httpx.Request) -> httpx.Response:
-        url = urlsplit(json.loads(request.content)["url"])
-        if url.scheme != "https" and not self.does("http is taken"):
-            raise Refused(422, "invalid_input")
-        if _is_inside(url.hostname or "") and not self.does("inside addresses are taken"):
-            raise Refused(422, "url_not_allowed")
-        made = Subscription(f"sub_{secrets.token_hex(4)}", url.geturl())
-        self.subscriptions[made.id] = made
-        return httpx.Response(201, json={**made.told(), "secret": _secret(made)})
-
-    def _list(self) -> httpx.Response:
-        told = [each.told() for each in self.subscriptions.values()]
-        return httpx.Response(200, json={"numberReturned": len(told), "subscriptions": told})
-
 
 def _entry() -> dict[str, Any]:
     fields = [{**provider.DATASET["fields"][1], "name": each, "label": each} for each in FIELDS]
     return {**provider.DATASET, "id": GUARDED, "data_class": "restricted", "fields": fields}
 
 
-def _secret(of: Subscription) -> str:
-    return f"whsec_{base64.b64encode(of.secret).decode()}"
-
-
-def _is_inside(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost"
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _decoded(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+def _said(request: httpx.Request) -> dict[str, Any]:
+    """What a proof says; a nonce, where there is none to say it."""
+    shown = request.headers.get("dpop")
+    told: dict[str, Any] = {"nonce": ""}
+    return told if shown is None else json.loads(jws.extract_compact(shown.encode()).payload)
 
 
 def lent(port: int, **more: Any) -> Lent:

@@ -17,7 +17,7 @@ import typer
 from app.certify import client as asking
 from app.certify import receiver as receiving
 from app.certify import reports
-from app.certify.client import Server
+from app.certify.client import Exchange, Server
 from app.certify.judge import Outcome, Report, judge
 from app.certify.kept import packed
 from app.certify.lent import Callback, Client, Lent
@@ -26,11 +26,11 @@ from app.cli.lending import Files, read_lent
 from app.models.parties import Role
 from tests.certify.mutants import BASE
 from tests.certify.mutants_secure import MUTANTS
+from tests.certify.notifying import TUNNEL
 from tests.certify.secure_provider import (
     GUARDED,
     HIDDEN,
     KEY,
-    TUNNEL,
     SecureProvider,
     lent,
     quiet,
@@ -86,7 +86,7 @@ async def found() -> Reports:
             return await judged(provider, "core", "query", "push", "secure")
         if MUTANTS[fault].startswith("PUSH"):
             return await judged(provider, "push", only=rules("push"))
-        return await judged(provider, "secure", only=rules("secure") | ALSO)
+        return await judged(provider, "secure", only=rules("secure") | {MUTANTS[fault]})
 
     async with httpx.AsyncClient() as out:
         faults = sorted([None, *MUTANTS], key=lambda each: MUTANTS.get(each or "", "") < "P")
@@ -113,6 +113,15 @@ async def test_a_provider_with_one_fault_is_told_its_rule_and_no_other(
     assert [each.rule for each in report.broken] == [MUTANTS[fault]]
     wrong = report.broken[0].wrong[0]
     assert wrong.expected and wrong.seen and wrong.exchange.curl().startswith("curl -i ")
+
+
+async def test_a_server_that_asks_for_nonces_is_judged_as_any_other() -> None:
+    provider = SecureProvider(frozenset({"a nonce is asked for"}))
+
+    report = await judged(provider, "secure", only=rules("secure"))
+
+    assert [(each.rule, each.why, each.wrong) for each in report.verdicts
+            if each.outcome is not Outcome.KEPT] == []  # fmt: skip
 
 
 async def test_what_was_made_is_taken_away_whatever_happens(
@@ -258,6 +267,17 @@ async def test_a_report_shows_no_token_assertion_or_secret_though_the_server_say
     real = {each for each in secrets if each in server.secrets or each == server.token}
     assert len(real) > 3
     assert not [each for each in real if each in whole or each[:60] in whole]
+
+
+def test_a_secret_that_is_cut_in_two_is_not_shown_by_its_half() -> None:
+    secret = "s" * 4_000
+    server = Server(BASE, httpx.AsyncClient(), secrets={secret})
+
+    def shown(body: bytes) -> str:
+        return Exchange("GET", BASE, {}, body=body).trimmed(server.hidden).body.decode()
+
+    assert shown(b"x" + secret.encode() + b"y") == "x…y"
+    assert "ss" not in shown(b"x" * 100 + secret.encode() * 60)
 
 
 async def test_a_client_secret_goes_to_the_named_authorization_server_alone() -> None:

@@ -1,117 +1,40 @@
 """Cases of the class `secure`: who may read what, with which token, and for what purpose.
 
-Forged tokens are made of nothing but what the judge was given, and no case writes anything.
+Forged tokens are made of nothing but what the judge was given. No case writes but under the prefix.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import orjson
 from joserfc.jwk import ECKey
 
 from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
 from app.certify.client import Exchange, Server
+from app.certify.drill import PATH as SUBSCRIPTIONS
 from app.certify.forged import forged
 from app.certify.granted import (
     Token,
     call,
-    client_of,
     new_token,
     proof,
     revoke,
     token_for,
 )
+from app.certify.guarded import Guarded, guarded_of, read_guarded, readable, reading
 from app.certify.judge import CASES, NotShown, not_unless
 from app.certify.stage import Stage
 
-_GUARDED: Final = ("internal", "restricted", "personal")
 _BOUND_ONLY: Final = ("restricted", "personal")
 _REVOKED_WITHIN_S: Final = 5.0
+_MADE: Final = 201
+_NOT_THERE: Final = (404, 405, 501)  # of a server that has no such class
 _OF_ITSELF: Final = ("id", "instance", "request_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """A dataset above public, as the catalogue tells of it."""
-
-    id: str
-    data_class: str
-    fields: Sequence[str]
-
-    @property
-    def base(self) -> str:
-        """Of all that is read of it."""
-        return f"/v1/datasets/{self.id}"
-
-    @property
-    def path(self) -> str:
-        """Of its records."""
-        return f"{self.base}/records"
-
-    @property
-    def scope(self) -> str:
-        """That reads it."""
-        return f"dataset:{self.id}:read"
-
-
-async def _guarded(server: Server) -> Guarded:
-    """The dataset that was named, or the first above public that is listed. Raises `NotShown`."""
-    found: Guarded = await server.once("guarded", lambda: _find(server))
-    return found
-
-
-async def _find(server: Server) -> Guarded:
-    named, entries = server.lent.guarded, []
-    if named is not None:
-        entries = [(await server.get(f"/v1/datasets/{named}")).json]
-    else:
-        for name in _GUARDED:
-            listed = await server.get("/v1/datasets", {"class": name, "limit": 10})
-            told = listed.member("datasets")
-            entries += told if isinstance(told, list) else []
-    for each in entries:
-        if isinstance(each, dict) and each.get("data_class") in _GUARDED:
-            fields = each.get("fields") or []
-            names = [str(one["name"]) for one in fields if isinstance(one, dict) and "name" in one]
-            return Guarded(str(each["id"]), str(each["data_class"]), names)
-    if named is not None:  # it may be known to those alone who show a token
-        return Guarded(named, "", ())
-    raise NotShown(
-        "no dataset above public is listed; name one with --guarded",
-        "公開以外のデータセットが一覧にありません。--guarded で指定してください",
-    )
-
-
-async def _read(server: Server, token: Token | None, guarded: Guarded, **query: Any) -> Exchange:
-    """The records of the guarded dataset for the purpose that was lent."""
-    told = {"purpose": server.lent.purpose, **query}
-    asked = {name: value for name, value in told.items() if value is not None}
-    return await call(server, token, "GET", guarded.path, asked)
-
-
-async def _good(server: Server) -> tuple[Guarded, Token]:
-    if server.lent.client is None and server.token is not None:
-        return await _guarded(server), Token(server.token, ())
-    client_of(server)  # nobody is asked in vain
-    guarded = await _guarded(server)
-    return guarded, await token_for(server, guarded.scope)
-
-
-async def _readable(server: Server) -> tuple[Guarded, Token, Exchange]:
-    """A token that reads the guarded dataset, and what it read. Raises `NotShown`."""
-    guarded, token = await _good(server)
-    page = await server.once("readable", lambda: _read(server, token, guarded, limit=100))
-    not_unless(
-        page.status == 200,
-        f"the lent client cannot read {guarded.id} for {server.lent.purpose}: {code_of(page)}",
-        f"貸与されたクライアントは {guarded.id} を利用目的 {server.lent.purpose} で"
-        f"読めません（{code_of(page)}）",
-    )
-    return guarded, token, page
 
 
 # --- who asks -------------------------------------------------------------------------------------
@@ -119,8 +42,8 @@ async def _readable(server: Server) -> tuple[Guarded, Token, Exchange]:
 
 @CASES.of("AUTH-01")
 async def without_a_token_nothing_above_public(server: Server, stage: Stage) -> Findings:
-    guarded = await _guarded(server)
-    refused = await _read(server, None, guarded)
+    guarded = await guarded_of(server)
+    refused = await read_guarded(server, None, guarded)
     for each in expect(refused, 401, "token_required"):
         yield each
     for tail in ("records/1", "aggregate", "changes"):
@@ -131,6 +54,44 @@ async def without_a_token_nothing_above_public(server: Server, stage: Stage) -> 
     challenge = refused.headers.get("www-authenticate", "")
     if refused.status == 401 and "bearer" not in challenge.lower():
         yield wrong(refused, "WWW-Authenticate that names Bearer", challenge or "none")
+
+
+@CASES.of("AUTH-01")
+async def nobody_writes_or_subscribes_without_a_token(server: Server, stage: Stage) -> Findings:
+    await guarded_of(server)
+    async for what, answer in _attempts(server, None, stage):
+        if answer.status != 401:
+            yield wrong(answer, f"401 with code token_required for {what}", code_of(answer))
+
+
+async def _attempts(
+    server: Server, token: Token | None, stage: Stage
+) -> AsyncIterator[tuple[str, Exchange]]:
+    """A write and a subscription, where the server has either and the judge may try; what should be
+    made of them is taken away at once."""
+    wrote = await _attempt(server, token, stage)
+    asked = {"dataset": stage.id, "url": "https://receiver.example.jp/hooks"}
+    made = await call(server, token, "POST", SUBSCRIPTIONS, given=asked)
+    if made.status == _MADE:
+        where = f"{SUBSCRIPTIONS}/{quote(str(made.member('id')), safe='')}"
+        await call(server, token, "DELETE", where)
+    for what, answer in (("a write", wrote), ("a subscription", made)):
+        if answer is not None and answer.status not in _NOT_THERE:
+            yield what, answer
+
+
+async def _attempt(server: Server, token: Token | None, stage: Stage) -> Exchange | None:
+    """A write under the prefix, of a record that no server should take; None without a prefix."""
+    keys = [str(each["name"]) for each in stage.fields if each.get("key")]
+    if not server.prefix or not keys:
+        return None
+    named = {name: f"{server.prefix}{secrets.token_hex(4)}" for name in keys}
+    given = [{**named, "no-such-field-here": "x"}]
+    wrote = await call(server, token, "POST", stage.path, given=given)
+    if wrote.member("accepted"):
+        key = ",".join(quote(each, safe="") for each in named.values())
+        await call(server, token, "DELETE", f"{stage.path}/{key}")
+    return wrote
 
 
 @CASES.of("AUTH-02")
@@ -156,30 +117,31 @@ async def a_forged_token_is_refused_even_for_public_data(server: Server, stage: 
 
 async def _guarded_or_none(server: Server) -> Guarded | None:
     try:
-        return await _guarded(server)
+        return await guarded_of(server)
     except NotShown:
         return None
 
 
 async def _good_or_none(server: Server) -> Token | None:
     try:
-        return (await _good(server))[1]
+        return (await reading(server))[1]
     except NotShown:
         return None
 
 
 @CASES.of("AUTH-03")
 async def a_revoked_token_is_refused(server: Server, stage: Stage) -> Findings:
-    guarded = await _guarded(server)
-    await _readable(server)
+    guarded = await guarded_of(server)
+    await readable(server)
     token = await new_token(server, guarded.scope)
-    before = await _read(server, token, guarded, limit=1)
-    not_unless(before.status == 200, f"it reads nothing: {code_of(before)}", code_of(before))
+    before = await read_guarded(server, token, guarded, limit=1)
+    told = code_of(before)
+    not_unless(before.status == 200, f"a new token reads nothing: {told}", f"読めません（{told}）")
     await revoke(server, token)
     within = min(_REVOKED_WITHIN_S, server.lent.patience_s)
     until = time.monotonic() + within
     while True:
-        after = await _read(server, token, guarded, limit=1)
+        after = await read_guarded(server, token, guarded, limit=1)
         if after.status != 200 or time.monotonic() > until:
             break
         await asyncio.sleep(0.2)
@@ -192,8 +154,8 @@ async def a_revoked_token_is_refused(server: Server, stage: Stage) -> Findings:
 
 @CASES.of("AUTH-04")
 async def a_token_comes_in_one_header_alone(server: Server, stage: Stage) -> Findings:
-    guarded, token, _ = await _readable(server)
-    bare = await _read(server, None, guarded)
+    guarded, token, _ = await readable(server)
+    bare = await read_guarded(server, None, guarded)
     not_unless(bare.status >= 400, "it is read without a token", "トークンなしで読めます")
     url = server.url_of(guarded.path)
     shown = token.shown("GET", url)
@@ -204,7 +166,7 @@ async def a_token_comes_in_one_header_alone(server: Server, stage: Stage) -> Fin
         yield wrong(asked, "400 or 401 for a token in the URL", code_of(asked))
     form = f"access_token={token.text}".encode()
     sent = {**rest, "content-type": "application/x-www-form-urlencoded"}
-    where = f"{url}?purpose={server.lent.purpose}"
+    where = f"{url}?{urlencode({'purpose': server.lent.purpose})}"
     told = await server.send("GET", where, sent, form)
     if told.status < 400:
         yield wrong(told, "401 for a token in a body", code_of(told))
@@ -212,10 +174,10 @@ async def a_token_comes_in_one_header_alone(server: Server, stage: Stage) -> Fin
 
 @CASES.of("AUTH-04")
 async def a_bond_is_proven_with_each_request(server: Server, stage: Stage) -> Findings:
-    guarded, token, _ = await _readable(server)
+    guarded, token, _ = await readable(server)
     if token.bond is None:
         other = ECKey.generate_key("P-256")
-        answer = await _read(server, replace(token, bond=other), guarded)
+        answer = await read_guarded(server, replace(token, bond=other), guarded)
         if answer.status != 401:
             yield wrong(answer, "401 for a token without a bond, sent as DPoP", code_of(answer))
         return
@@ -244,14 +206,28 @@ def _with(scheme: str, key: ECKey, method: str, url: str, token: Token) -> dict[
 
 @CASES.of("AUTH-05")
 async def a_scope_that_is_missing_is_named(server: Server, stage: Stage) -> Findings:
-    guarded, _, _ = await _readable(server)
+    guarded, _, _ = await readable(server)
     token = await _without_scope(server, stage, guarded)
-    answer = await _read(server, token, guarded)
+    answer = await read_guarded(server, token, guarded)
     for each in expect(answer, 403, "insufficient_scope"):
         yield each
     said = answer.body.decode("utf-8", "replace") + answer.headers.get("www-authenticate", "")
     if answer.status == 403 and guarded.scope not in said:
         yield wrong(answer, f"the scope {guarded.scope} in the words", answer.member("detail"))
+
+
+@CASES.of("AUTH-05")
+async def a_write_and_a_subscription_need_their_scopes(server: Server, stage: Stage) -> Findings:
+    await readable(server)
+    scope = f"dataset:{stage.id}:read"
+    token = await token_for(server, scope)
+    not_unless(
+        token.scope == (scope,), "every token may write or subscribe",
+        "どのトークンにも登録か購読のスコープがあります",
+    )  # fmt: skip
+    async for what, answer in _attempts(server, token, stage):
+        for each in expect(answer, 403, "insufficient_scope"):
+            yield replace(each, expected=f"{each.expected} for {what}")
 
 
 async def _without_scope(server: Server, stage: Stage, guarded: Guarded) -> Token:
@@ -277,20 +253,20 @@ async def _without_scope(server: Server, stage: Stage, guarded: Guarded) -> Toke
 
 @CASES.of("AUTH-06")
 async def a_purpose_is_needed(server: Server, stage: Stage) -> Findings:
-    guarded, token, _ = await _readable(server)
+    guarded, token, _ = await readable(server)
     told: list[tuple[str | None, str]] = [
         (None, "purpose_required"), ("no-such-purpose-of-use", "purpose_unknown"),
     ]  # fmt: skip
     if server.lent.other_purpose is not None:
         told.append((server.lent.other_purpose, "purpose_not_agreed"))
     for purpose, code in told:
-        for each in expect(await _read(server, token, guarded, purpose=purpose), 403, code):
+        for each in expect(await read_guarded(server, token, guarded, purpose=purpose), 403, code):
             yield each
 
 
 @CASES.of("AUTH-07")
 async def a_field_that_may_not_be_seen_may_not_be_named(server: Server, stage: Stage) -> Findings:
-    guarded, token, page = await _readable(server)
+    guarded, token, page = await readable(server)
     given = {name for record in records_of(page) if isinstance(record, dict) for name in record}
     named = server.lent.hidden_field
     if named is not None and named in given:
@@ -308,7 +284,7 @@ async def a_field_that_may_not_be_seen_may_not_be_named(server: Server, stage: S
     for query in (
         {"fields": hidden}, {"sort": hidden}, {str(hidden): "x"}, {"filter": f"{hidden} IS NULL"},
     ):  # fmt: skip
-        answer = await _read(server, token, guarded, **query)
+        answer = await read_guarded(server, token, guarded, **query)
         if code_of(answer) not in allowed:
             yield wrong(answer, "403 with code column_not_visible", code_of(answer))
 
@@ -343,17 +319,19 @@ def _told(answer: Exchange, name: str) -> tuple[Any, ...]:
 
 @CASES.of("AUTH-09")
 async def above_internal_a_token_is_bound(server: Server, stage: Stage) -> Findings:
-    guarded, token, _ = await _readable(server)
+    guarded, token, _ = await readable(server)
     not_unless(
         guarded.data_class in _BOUND_ONLY, f"{guarded.id} is not above internal",
         f"{guarded.id} は庁内を超える区分ではありません",
     )  # fmt: skip
     if token.bond is None:
         yield wrong(
-            await _read(server, token, guarded), "403 with code token_not_bound", "200: it was read"
+            await read_guarded(server, token, guarded),
+            "403 with code token_not_bound",
+            "200: it was read",
         )
         return
-    answer = await _read(server, await _unbound(server, stage, guarded), guarded)
+    answer = await read_guarded(server, await _unbound(server, stage, guarded), guarded)
     not_unless(
         code_of(answer) != "403 insufficient_scope", f"no token without a bond leads to {guarded.id}",
         f"結び付きのないトークンでは {guarded.id} に届きません",
@@ -379,7 +357,7 @@ async def _unbound(server: Server, stage: Stage, guarded: Guarded) -> Token:
 
 @CASES.of("CACHE-03")
 async def what_is_above_public_is_kept_by_nobody_else(server: Server, stage: Stage) -> Findings:
-    _, _, page = await _readable(server)
+    _, _, page = await readable(server)
     told = page.headers.get("cache-control", "")
     if "private" not in told and "no-store" not in told:
         yield wrong(page, "Cache-Control with private or no-store", told or "none")
@@ -387,7 +365,7 @@ async def what_is_above_public_is_kept_by_nobody_else(server: Server, stage: Sta
 
 @CASES.of("ERROR-06")
 async def no_answer_shows_a_token(server: Server, stage: Stage) -> Findings:
-    guarded, token, _ = await _readable(server)
+    guarded, token, _ = await readable(server)
     for path in (stage.path, guarded.path, "/v1/datasets/no-such-dataset-here/records"):
         for query in ({"limit": "0"}, {"access_token": token.text}):
             answer = await call(server, token, "GET", path, query)
