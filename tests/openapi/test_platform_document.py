@@ -782,6 +782,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/systems": _as("own"),
     "GET /v1/systems": _as("own"),
     "GET /v1/systems/sheet.csv": _as("own"),
+    "POST /v1/systems/imports": _as("own"),
     "GET /v1/systems/{system_id}": _system,
     "PUT /v1/systems/{system_id}": _system,
     "GET /v1/systems/{system_id}/revisions": _system,
@@ -1096,6 +1097,9 @@ async def test_the_example_request_is_answered_as_documented(
 def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> dict[str, Any]:
     if media_type is None:
         return {}
+    if media_type == "multipart/form-data" and operation["summary"] == "Import a sheet of systems":
+        sheet = _example(operation["requestBody"]["content"]["text/csv"])
+        return {"files": {"file": ("台帳.csv", sheet.encode(), "text/csv")}}
     if media_type == "multipart/form-data":
         return {"files": {"file": ("架空.csv", _FILE.encode(), "text/csv")}}
     example = _example(operation["requestBody"]["content"][media_type])
