@@ -69,7 +69,8 @@ async def add_service(
         raise ServiceNotOfOrganization(organization=owner)
     await organizations.get(session, owner)
     by = caller.client.actor
-    return await services.add(session, platform.outbound, owner, body.told(), by=by)
+    outbound, sealer = platform.outbound, platform.sealer
+    return await services.add(session, outbound, sealer, owner, body.told(), by=by)
 
 
 @router.get(
@@ -103,8 +104,8 @@ async def change_service(
 ) -> ConformanceService:
     """Whole. A certificate that is in force goes on saying what it said."""
     service = await _locked(session, caller, service_id)
-    by = caller.client.actor
-    await services.change(session, platform.outbound, service, body.told(), by=by)
+    by, outbound, sealer = caller.client.actor, platform.outbound, platform.sealer
+    await services.change(session, outbound, sealer, service, body.told(), by=by)
     return service
 
 
@@ -147,14 +148,16 @@ async def take_client_back(service_id: UUID, caller: Vendor, session: Writing) -
 @router.post(
     "/runs", status_code=202, response_model=ConformanceRunOut, summary="Start an official run",
     responses=problems(
-        *_SERVICE, "conformance_run_under_way", "conformance_runs_too_many", "outbound_refused"
+        *_SERVICE, "conformance_run_under_way", "conformance_runs_too_many",
+        "conformance_sandbox_token_missing", "outbound_refused",
     ),
 )  # fmt: skip
 async def start_run(
     body: ConformanceRunIn, caller: Vendor, session: Writing, platform: PlatformDep
 ) -> ConformanceRun:
-    """A worker judges the sandbox by every rule of the classes, ten requests a second at most. One
-    at a time; look at the run until it has ended."""
+    """A worker judges the sandbox by every rule of the classes, ten requests a second at most. For
+    `write` and `changes` it writes records under the prefix and removes them. One at a time; look at
+    the run until it has ended."""
     service = await _locked(session, caller, body.service)
     platform.outbound.check(service.sandbox_url)
     return await runs.ask(session, service, by=caller.client.actor)

@@ -14,6 +14,8 @@ Address = Annotated[str, StringConstraints(min_length=8, max_length=500)]
 DatasetId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 LinkageId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{4,40}$")]
+Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/=-]{1,8000}$")]  # RFC 6750, 2.1
 CertificateState = Literal["valid", "expired", "revoked"]
 _SERVICE: dict[str, Any] = {
     "name": "架空施設予約サービス",
@@ -38,10 +40,23 @@ class ServiceSaid(InShape):
     municipalities: Annotated[list[Code], Field(max_length=2000)] = Field(
         default_factory=list, description="That it serves, by their six-digit codes"
     )
+    sandbox_prefix: Prefix | None = Field(
+        default=None,
+        description="For `write` and `changes`: the judge writes only records whose keys begin so,"
+        " and removes all that do",
+    )
+    sandbox_token: Token | None = Field(
+        default=None, repr=False, json_schema_extra={"writeOnly": True},
+        description="An access token that may write to `dataset`. Never shown; give it again with"
+        " each change",
+    )  # fmt: skip
 
     def told(self) -> Said:
         """For the service."""
-        return Said(self.name, self.sandbox_url, self.dataset, self.classes, self.municipalities)
+        return Said(
+            self.name, self.sandbox_url, self.dataset, self.classes, self.municipalities,
+            self.sandbox_prefix, self.sandbox_token,
+        )  # fmt: skip
 
 
 class ServiceIn(ServiceSaid):
@@ -108,6 +123,8 @@ class ServiceOut(OutShape):
     dataset: str | None
     classes: list[str]
     municipalities: list[str]
+    sandbox_prefix: str | None
+    has_token: bool
     client: SandboxClientOut | None = Field(validation_alias="lent")
     created_at: Time
     changed_at: Time

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -28,7 +28,7 @@ from app.api.dataset_shapes import (
 )
 from app.api.ogc.answering import ROOT as MAPS
 from app.api.ownership import TERMS_CODE, Owned, owner_code
-from app.api.paging import Cursor, Limit, after, cursor_of
+from app.api.paging import Cursor, after, cursor_of
 from app.api.problem import problems
 from app.api.sessions import writing_in
 from app.api.shapes import Since
@@ -52,23 +52,48 @@ from app.models.parties import Organization
 from app.policy.facts import Caller
 from app.query.codes import CodeError, local_government_code
 from app.query.fields import Field as KnownField
-from app.query.params import read_box, read_moment
+from app.query.params import MOST_ROWS, read_box, read_moment
 from app.query.refusals import wrong
 
 router = APIRouter(prefix="/v1/datasets", tags=["Datasets"])
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "One's copy is still right"}}
+_JSON_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["$schema", "type", "properties"],
+    "properties": {
+        "$schema": {"const": "https://json-schema.org/draft/2020-12/schema"},
+        "type": {"const": "object"},
+        "properties": {"type": "object"},
+    },
+}
+_TABLE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["fields"],
+    "properties": {
+        "fields": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "type"],
+                "properties": {"name": {"type": "string"}, "type": {"type": "string"}},
+            },
+        },
+        "primaryKey": {"type": "array", "items": {"type": "string"}},
+    },
+}
 _SCHEMA: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
+            "application/json": {"schema": _TABLE_SCHEMA},
             "application/schema+json": {
-                "schema": {"type": "object"},
+                "schema": _JSON_SCHEMA,
                 "example": {
                     "$schema": "https://json-schema.org/draft/2020-12/schema",
                     "type": "object",
                     "properties": {"no": {"type": "string", "title": "番号"}},
                     "required": ["no"],
                 },
-            }
+            },
         }
     }
 }
@@ -101,7 +126,7 @@ async def search_datasets(  # noqa: PLR0913, PLR0917 - the parameters of the int
     ] = None,
     bbox: Annotated[str | None, Query(max_length=200, description="west,south,east,north")] = None,
     modified_since: Since | None = None,
-    limit: Limit = 100,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="At most so many entries")] = 100,
     cursor: Cursor = None,
 ) -> Response:
     """Everything registered, also what the caller may not read: that a dataset exists is known."""

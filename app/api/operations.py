@@ -115,7 +115,7 @@ async def show_health(platform: PlatformDep) -> LinkageHealthOut:
     now = clock.now()
     return LinkageHealthOut(
         status="ok" if reachable else "degraded",
-        interface="1.0.0",
+        interface="1.1.0",
         conformance=["core", "query", "changes", "write", "secure"],
         checked_at=now,
         source=SourceOut(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -75,7 +76,7 @@ class Problem(BaseModel):
     detail: str
     instance: str
     request_id: str
-    errors: list[FaultOut] | None = None
+    errors: list[FaultOut] | SkipJsonSchema[None] = None  # left out, and never null
 
 
 def language_of(accept_language: str | None) -> str:
@@ -209,13 +210,14 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
             "model": Problem,
             "description": f"{TITLES[status][1]}: " + ", ".join(f"`{c}`" for c in codes_of_status),
             "content": {
-                MEDIA_TYPE: {"schema": shape, "example": _example(status, codes_of_status[-1])}
+                MEDIA_TYPE: {"schema": shape, "example": example_of(status, codes_of_status[-1])}
             },
         }
     return made
 
 
-def _example(status: int, code: str) -> dict[str, Any]:
+def example_of(status: int, code: str) -> dict[str, Any]:
+    """A problem document as the OpenAPI document shows it."""
     return {
         "type": f"urn:urbanos:problem:{code}",
         "title": TITLES[status][0],

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.api import aggregate, records
+from app.api.linkage_openapi import complete
 
 
 def describe_records(app: FastAPI) -> None:
@@ -16,6 +17,7 @@ def describe_records(app: FastAPI) -> None:
             made = described()
             for path, operations in {**records.OPENAPI, **aggregate.OPENAPI}.items():
                 made["paths"].setdefault(path, {}).update(operations)
+            complete(made)
         return described()
 
     app.openapi = document  # type: ignore[method-assign]

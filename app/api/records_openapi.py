@@ -53,6 +53,36 @@ _ONE: Final = {
     "required": ["dataset", "version", "record", "links", "meta"],
     "properties": {**_ABOUT, "record": {"type": "object"}, "links": LINKS, "meta": _META},
 }
+_FEATURE: Final = {
+    "type": "object",
+    "required": ["type", "geometry", "properties"],
+    "properties": {
+        "type": {"const": "Feature"},
+        "geometry": {
+            "oneOf": [
+                {"type": "null"},
+                {
+                    "type": "object",
+                    "required": ["type", "coordinates"],
+                    "properties": {"type": {"type": "string"}, "coordinates": {"type": "array"}},
+                },
+            ]
+        },
+        "properties": {"type": "object"},
+    },
+}
+_FEATURES: Final = {
+    "type": "object",
+    "required": ["type", "numberReturned", "features", "links", "meta"],
+    "properties": {
+        "type": {"const": "FeatureCollection"},
+        "numberReturned": {"type": "integer", "minimum": 0},
+        "numberMatched": {"type": "integer", "minimum": 0},
+        "features": {"type": "array", "items": _FEATURE},
+        "links": LINKS,
+        "meta": _META,
+    },
+}
 _TEXT: Final = {"schema": {"type": "string"}}
 _HEADERS: Final = {
     "ETag": {"schema": {"type": "string"}, "description": "Names this answer for ever"},
@@ -89,7 +119,7 @@ def _query(name: str, schema: Mapping[str, Any], description: str) -> dict[str, 
 
 
 _STRING: Final = {"type": "string"}
-_BOOLEAN: Final = {"type": "string", "enum": ["true", "false"]}
+_BOOLEAN: Final = {"type": "boolean"}
 _FORMS: Final = {"type": "string", "enum": ["json", "geojson", "csv", "ndjson", "parquet", "xlsx"]}
 _COMMON: Final = (
     _query("purpose", _STRING, "Purpose of use; needed for everything above public"),
@@ -140,7 +170,7 @@ def describe(problems: Mapping[int | str, Any], *, keyed: bool) -> dict[str, Any
     key = {**dataset, "name": "key", "description": "The key; of several fields: a,b"}
     content: dict[str, Any] = {
         "application/json": {"schema": _ONE if keyed else _PAGE},
-        "application/geo+json": {"schema": {"type": "object"}},
+        "application/geo+json": {"schema": _FEATURE if keyed else _FEATURES},
         "text/csv": _TEXT,
         "application/x-ndjson": _TEXT,
         "application/vnd.apache.parquet": {},

@@ -1,10 +1,13 @@
 """What the inventory shows over all systems: lock-in, duplicates, and the migration board."""
 
-from typing import Annotated, Any
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
 from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
+from app.api.paging import Cursor, Limit, PageOut, WrongCursor, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY
 from app.api.system_access import SystemsReader, SystemsWriter, acting_for, owners_for
@@ -28,16 +31,20 @@ from app.systems.duplicates import Group
 from app.systems.inventory import Wanted
 from app.systems.refusals import NoSuchGroup
 
+_SCORE: Final = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,4})?")
 router = APIRouter(prefix="/v1", tags=["Systems"], max_body_size=LONGEST_BODY)
 DatasetNamed = Annotated[str, Query(max_length=63, description="the id of a dataset")]
 
 
 @router.get(
-    "/lock-in", response_model=list[LockInOut], summary="Systems by their lock-in score",
-    responses=problems(*SCOPED_CODES),
+    "/lock-in", response_model=PageOut[LockInOut], summary="Systems by their lock-in score",
+    responses=problems(*SCOPED_CODES, "invalid_cursor"),
 )  # fmt: skip
-async def list_lock_in(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:
+async def list_lock_in(
+    caller: SystemsReader, session: Reading, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
     """The highest first, by the newest weights; those that were never diagnosed at the end."""
+    passed = _place_of(after(cursor))
     owners = await owners_for(session, caller)
     systems = await inventory.list_systems(session, Wanted(owners, limit=None))
     weights = await diagnoses.weights_of(session)
@@ -53,23 +60,43 @@ async def list_lock_in(caller: SystemsReader, session: Reading) -> list[dict[str
             "diagnosed_at": last.at if last else None,
             "heaviest": score.parts[0].name if score else None,
         })  # fmt: skip
-    return sorted(rows, key=lambda row: (-(row["score"] if row["score"] is not None else -1),
-                                         row["name"]))  # fmt: skip
+    rows.sort(key=_place)
+    return page([row for row in rows if passed is None or _place(row) > passed][: limit + 1],
+                limit, lambda row: " ".join(map(str, _place(row))))  # fmt: skip
+
+
+def _place(row: dict[str, Any]) -> tuple[Decimal, str]:
+    """Where a system stands in the list, whatever came since: one that has no score is last."""
+    return Decimal(-row["score"] if row["score"] is not None else 1), str(row["id"])
+
+
+def _place_of(told: str | None) -> tuple[Decimal, str] | None:
+    if told is None:
+        return None
+    score, _, system_id = told.partition(" ")
+    if not _SCORE.fullmatch(score):
+        raise WrongCursor
+    return Decimal(score), system_id
 
 
 @router.get(
-    "/duplicates", response_model=list[DuplicateGroupOut], summary="Systems that do the same",
-    responses=problems(*SCOPED_CODES),
+    "/duplicates", response_model=PageOut[DuplicateGroupOut], summary="Systems that do the same",
+    responses=problems(*SCOPED_CODES, "invalid_cursor"),
 )  # fmt: skip
-async def list_duplicates(caller: SystemsReader, session: Reading) -> list[dict[str, Any]]:
+async def list_duplicates(
+    caller: SystemsReader, session: Reading, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
     """Groups with their reasons, in which at least one system is yours. Of others' systems you see
     their names and whose they are."""
-    owners = await owners_for(session, caller)
-    return [
+    owners, last = await owners_for(session, caller), after(cursor)
+    found = [
         _group(each)
         for each in await duplicates.groups(session)
         if owners is None or any(member.organization_id in owners for member in each.members)
     ]
+    found.sort(key=lambda each: str(each["function"]))
+    behind = [each for each in found if last is None or each["function"] > last]
+    return page(behind[: limit + 1], limit, lambda each: each["function"])
 
 
 @router.post(

@@ -8,7 +8,7 @@ import logging
 import re
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
 import httpx
 import orjson
 
+from app.certify.ledger import Ledger
 from app.certify.lent import Lent
 
 LONGEST_S: Final = 15.0
@@ -79,12 +80,12 @@ class Exchange:
         return shlex.join([*words, self.url])
 
     def trimmed(self, hidden: "Callable[[str], str]") -> "Exchange":
-        """The same with as much of the body as is ever shown: a report holds many of them. `hidden`
+        """The same with as much of the bodies as is ever shown: a report holds many of them. `hidden`
         takes secrets out, before anything is cut."""
         return replace(
             self, url=hidden(self.url), sent=_each(hidden, self.sent),
             headers=_each(hidden, self.headers), error=self.error and hidden(self.error),
-            body=_as_bytes(hidden, self.body)[:_SHOWN], given=_as_bytes(hidden, self.given),
+            body=_as_bytes(hidden, self.body)[:_SHOWN], given=_as_bytes(hidden, self.given)[:_SHOWN],
         )  # fmt: skip
 
     def shown(self) -> str:
@@ -112,7 +113,9 @@ class Server:
     """The server that is judged. `base` is the address before `/v1`.
 
     `token`: an access token that goes with each request but those that say otherwise. `prefix`: with
-    what the keys of all that the judge writes begin; without one it writes nothing.
+    what the keys of all that the judge writes begin; without one it writes nothing. `clean`: records
+    that another run left under the prefix are removed first. `ledger`: what was written; there is one
+    while the judge may write.
     """
 
     base: str
@@ -121,6 +124,8 @@ class Server:
     settle_seconds: float = 1.2  # until what was written before the run is past, at whole seconds
     token: str | None = field(default=None, repr=False)
     prefix: str | None = None
+    clean: bool = False
+    ledger: Ledger | None = None
     lent: Lent = field(default_factory=Lent, repr=False)
     secrets: set[str] = field(default_factory=set, repr=False)  # that came up in this run
     asked: int = 0
@@ -174,8 +179,26 @@ class Server:
 
         Raises `NoAnswer`.
         """
-        sent = self._authorised(sent)
         await self._wait()
+        return await self._sent(method, url, sent, given)
+
+    async def together(
+        self, requests: Sequence[tuple[str, str, Mapping[str, str], bytes]]
+    ) -> list[Exchange]:
+        """Several requests at one time, in the order in which they were given. Raises `NoAnswer`.
+
+        Their time is waited for before, so that the mean rate stays what it may be.
+        """
+        await self._wait(len(requests))
+        asking = (self._sent(*each) for each in requests)
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in found if isinstance(each, Exchange)]
+
+    async def _sent(self, method: str, url: str, sent: Mapping[str, str], given: bytes) -> Exchange:
+        sent = self._authorised(sent)
         self.asked += 1
         told: dict[str, Any] = {"method": method, "url": url, "sent": sent, "given": given}
         try:
@@ -218,10 +241,10 @@ class Server:
             raise NoAnswer(Exchange("GET", url, {}, error="the address leads to another server"))
         return url
 
-    async def _wait(self) -> None:
+    async def _wait(self, requests: int = 1) -> None:
         now = time.monotonic()
         wait = self._next_at - now
-        self._next_at = max(now, self._next_at) + 1 / self.per_second
+        self._next_at = max(now, self._next_at) + requests / self.per_second
         if wait > 0:
             await asyncio.sleep(wait)
 

@@ -4,15 +4,27 @@ A rule is kept, broken, or not shown: where the server's data gave no occasion, 
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
+from app.certify.ledger import Ledger
 from app.certify.lint import Standard
+from app.certify.sandbox import (
+    NotOurs,
+    SandboxNotLent,
+    check_lent,
+    close_ledger,
+    is_lent,
+    open_ledger,
+)
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
+
+if TYPE_CHECKING:
+    from app.certify.layouts import Layout
 
 _GIVE_UP_AFTER: Final = 3  # cases in a row without any answer
 _MOST_A_RULE: Final = 5  # findings that are shown
@@ -20,12 +32,15 @@ _MOST_A_RULE: Final = 5  # findings that are shown
 
 # The rooms of `app.certify.cases` that hold the cases of a class; a class without one is not judged.
 _ROOMS: Final[Mapping[str, Sequence[str]]] = {
-    "core": ("caches", "codes", "errors", "pages", "schema"),
-    "query": ("query",),
+    "core": ("caches", "codes", "errors", "occasions", "pages", "schema"),
+    "query": ("occasions", "query"),
+    "changes": ("changes",),
+    "write": ("writes",),
     "push": ("pushes",),
     "secure": ("tokens",),
 }
 JUDGED: Final = tuple(_ROOMS)
+WRITTEN: Final = ("changes", "write")  # that cannot be judged without writing
 
 
 class ClassNotJudged(AppError):
@@ -53,6 +68,14 @@ class NotShown(Exception):
         self.why, self.why_ja = why, why_ja
 
 
+class Amiss(Exception):
+    """A finding after which its case cannot go on."""
+
+    def __init__(self, wrong: "Wrong") -> None:
+        super().__init__(wrong.seen)
+        self.wrong = wrong
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """One way in which a rule was broken: where, what was expected, and what was seen."""
@@ -74,11 +97,13 @@ class Verdict:
     wrong: tuple[Wrong, ...] = ()
     why: str | None = None
     why_ja: str | None = None
+    rationale_ja: str = ""  # reports of before it was told have none
+    rationale_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `passed`: no rule was broken, and the server answered throughout."""
+    """One run. `wrote`, `removed`: how many records; `left`: keys of what may be there still."""
 
     base: str
     standard: str
@@ -87,6 +112,9 @@ class Report:
     verdicts: tuple[Verdict, ...]
     asked: int
     gave_up: str | None = None
+    wrote: int = 0
+    removed: int = 0
+    left: tuple[str, ...] = ()
 
     @property
     def broken(self) -> list[Verdict]:
@@ -94,12 +122,22 @@ class Report:
         return [each for each in self.verdicts if each.outcome is Outcome.BROKEN]
 
     @property
+    def unseen(self) -> list[str]:
+        """Classes of which nothing was shown, or nothing written though they are judged by it."""
+        seen = {each.conformance for each in self.verdicts if each.outcome is not Outcome.NOT_SHOWN}
+        if not self.wrote:
+            seen.difference_update(WRITTEN)
+        judged = dict.fromkeys(each.conformance for each in self.verdicts)
+        return [name for name in judged if name not in seen]
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing was broken."""
-        return not self.broken and self.gave_up is None
+        """Whether no rule was broken, something of each class was shown, and the server answered."""
+        return not self.broken and not self.unseen and self.gave_up is None
 
 
 Case = Callable[[Server, Stage], AsyncIterator[Wrong]]
+Rules = Sequence[Mapping[str, Any]]
 
 
 @dataclass(slots=True)
@@ -107,12 +145,16 @@ class Cases:
     """The cases of the judge, by the rule that each shows."""
 
     known: dict[str, list[Case]] = field(default_factory=dict)
+    writing: set[Case] = field(default_factory=set)
 
-    def of(self, rule: str) -> Callable[[Case], Case]:
-        """Mark a function as a case of a rule."""
+    def of(self, rule: str, *, writes: bool = False) -> Callable[[Case], Case]:
+        """Mark a function as a case of a rule; `writes`: it is asked only where a sandbox was lent,
+        and after all that reads."""
 
         def marked(case: Case) -> Case:
             self.known.setdefault(rule, []).append(case)
+            if writes:
+                self.writing.add(case)
             return case
 
         return marked
@@ -121,41 +163,114 @@ class Cases:
 CASES: Final = Cases()
 
 
-async def judge(
+async def judge(  # noqa: PLR0913 - what a run may be told
     server: Server, standard: Standard, classes: Sequence[str], *,
     dataset: str | Stage | None = None, seed: int = 0,
     seen: Callable[[int, int], None] = lambda done, of: None, only: Collection[str] | None = None,
+    layout: "Layout | None" = None,
 ) -> Report:  # fmt: skip
     """Judge a server by the classes, or by a few rules of theirs. `seen` is told how far it is.
 
-    `dataset`: the one that is judged, by its id or as a stage that is set already.
+    `dataset`: the one that is judged, by its id or as a stage that is set already. `layout`: the
+    standard layout that its records are held to as well.
 
-    Raises `ClassUnknown`, `ClassNotJudged`, and `NoAnswer` where the server cannot be asked at all.
+    Raises `ClassUnknown`, `ClassNotJudged`, what `app.certify.sandbox` refuses, and `NoAnswer` where
+    the server cannot be asked at all.
     """
     wanted = standard.checked(classes)
+    rules = _rules(standard, wanted, only)
+    name = dataset.id if isinstance(dataset, Stage) else dataset
+    check_means(server, rules, name)
+    stage = (
+        dataset
+        if isinstance(dataset, Stage)
+        else await set_stage(server, dataset, seed, layout.profile if layout else None)
+    )
+    if _writes(rules) and is_lent(server, name):
+        stage = await _opened(server, stage, rules)
+    try:
+        verdicts, gave_up = await _verdicts(server, stage, rules, seen)
+        if layout is not None and gave_up is None:
+            verdicts += await import_module("app.certify.layouts").held(server, stage, layout)
+    finally:
+        await close_ledger(server, stage)
+    version = standard.document.root["info"]["version"]
+    report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
+    return _accounted(report, server.ledger)
+
+
+async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
+    """Begin to write. Where the lent client gets no token for it, what needs none is judged alone."""
+    from app.certify.granted import token_for  # noqa: PLC0415 - it stands on this
+
+    if server.token is not None:
+        return await open_ledger(server, stage, None)
+    try:
+        token = await token_for(server, f"dataset:{stage.id}:write", bound=False)
+    except NotShown as none:
+        classes = _written(rules)
+        if not classes:
+            return stage
+        raise SandboxNotLent(
+            classes=", ".join(classes), missing=f"token ({none.why})",
+            missing_ja=f"トークン（{none.why_ja}）",
+        ) from None  # fmt: skip
+    return await open_ledger(server, stage, token.text)
+
+
+def _accounted(report: Report, ledger: Ledger | None) -> Report:
+    """With what was written, where something was."""
+    if ledger is None:
+        return report
+    removed = len(ledger.wrote - ledger.left.keys())
+    return replace(report, wrote=len(ledger.wrote), removed=removed, left=tuple(ledger.left))
+
+
+def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
+    """Raise what is missing, before anything is asked, where a class can only be judged by writing."""
+    check_lent(server, dataset, _written(rules))
+
+
+def _written(rules: Rules) -> list[str]:
+    return sorted({each["class"] for each in rules} & set(WRITTEN))
+
+
+def _rules(standard: Standard, wanted: Sequence[str], only: Collection[str] | None) -> Rules:
     for name in wanted:
         if name not in JUDGED:
             raise ClassNotJudged(name=name, known=", ".join(JUDGED))
         for room in _ROOMS[name]:
             import_module(f"app.certify.cases.{room}")  # its cases make themselves known
-    rules = [
+    return [
         each for each in standard.document.root["x-rules"]
         if each["class"] in wanted and (only is None or each["id"] in only)
     ]  # fmt: skip
-    stage = dataset if isinstance(dataset, Stage) else await set_stage(server, dataset, seed)
-    verdicts: list[Verdict] = []
-    silent = 0
-    gave_up = None
-    for number, rule in enumerate(rules):
+
+
+def _writes(rules: Rules) -> list[str]:
+    """Those of the rules that are shown by writing."""
+    return [
+        each["id"] for each in rules
+        if any(case in CASES.writing for case in CASES.known.get(each["id"], ()))
+    ]  # fmt: skip
+
+
+async def _verdicts(
+    server: Server, stage: Stage, rules: Rules, seen: Callable[[int, int], None]
+) -> tuple[list[Verdict], str | None]:
+    """A verdict a rule, in the order of the standard, and why the rest was given up."""
+    last = set(_writes(rules))  # what reads reckons with the records as they were at the beginning
+    found: dict[str, Verdict] = {}
+    silent, gave_up = 0, None
+    for number, rule in enumerate(sorted(rules, key=lambda each: each["id"] in last)):
         verdict, answered = await _rule(server, stage, rule)
-        verdicts.append(verdict)
+        found[rule["id"]] = verdict
         silent = 0 if answered else silent + 1
         seen(number + 1, len(rules))
         if silent >= _GIVE_UP_AFTER:
             gave_up = verdict.wrong[0].seen if verdict.wrong else "no answer"
             break
-    version = standard.document.root["info"]["version"]
-    return Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
+    return [found[each["id"]] for each in rules if each["id"] in found], gave_up
 
 
 async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[Verdict, bool]:
@@ -165,8 +280,7 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
     shown = 0
     for case in CASES.known.get(rule["id"], []):
         try:
-            async for wrong in case(server, stage):
-                found.append(_kept(server, wrong))
+            await _ask(server, stage, case, found)
             shown += 1
         except NotShown as exc:
             unseen = NotShown(*(server.hidden(each)[:1000] for each in (exc.why, exc.why_ja)))
@@ -174,15 +288,31 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
             seen = none.exchange.error or "none"
             found.append(_kept(server, Wrong(none.exchange, "an answer", seen)))
             return _verdict(rule, Outcome.BROKEN, found), False
-        except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
-            seen = f"an answer that no rule foresees ({type(exc).__name__})"
-            found.append(_kept(server, Wrong(server.last, "an answer of the standard", seen)))
     if found:
         return _verdict(rule, Outcome.BROKEN, found), True
     if shown:
         return _verdict(rule, Outcome.KEPT, []), True
     unseen = unseen or NotShown("it cannot be seen from outside", "外部からは確かめられません")
     return _verdict(rule, Outcome.NOT_SHOWN, [], unseen), True
+
+
+async def _ask(server: Server, stage: Stage, case: Case, found: list[Wrong]) -> None:
+    """Add what a case finds. Raises `NotShown`, `NoAnswer`, and `NotOurs` for a fault of the case."""
+    not_unless(
+        case not in CASES.writing or server.ledger is not None,
+        "it is shown by writing, and no sandbox was lent",
+        "書込みで確かめる規則です（書込み先が指定されていません）",
+    )
+    try:
+        async for wrong in case(server, stage):
+            found.append(_kept(server, wrong))
+    except (NotShown, NoAnswer, NotOurs):
+        raise
+    except Amiss as amiss:
+        found.append(_kept(server, amiss.wrong))
+    except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
+        seen = f"an answer that no rule foresees ({type(exc).__name__})"
+        found.append(_kept(server, Wrong(server.last, "an answer of the standard", seen)))
 
 
 def _kept(server: Server, wrong: Wrong) -> Wrong:
@@ -200,6 +330,7 @@ def _verdict(
     return Verdict(
         rule["id"], rule["class"], rule["ja"], rule["en"], outcome, tuple(found[:_MOST_A_RULE]),
         unseen.why if unseen else None, unseen.why_ja if unseen else None,
+        rule.get("why_ja", ""), rule.get("why_en", ""),
     )  # fmt: skip
 
 

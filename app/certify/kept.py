@@ -27,7 +27,8 @@ def unpacked(kept: bytes) -> Report:
     """The report of `packed`."""
     told = orjson.loads(kept)
     verdicts = tuple(_verdict(each) for each in told.pop("verdicts"))
-    return Report(**{**told, "classes": tuple(told["classes"]), "verdicts": verdicts})
+    lists = {name: tuple(told.get(name, ())) for name in ("classes", "left")}
+    return Report(**{**told, **lists, "verdicts": verdicts})
 
 
 def _wrong(wrong: Wrong) -> dict[str, Any]:

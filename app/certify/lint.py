@@ -193,10 +193,12 @@ class _Operation:
         self, ours: Mapping[str, Any], theirs: Mapping[str, Any] | None
     ) -> Iterator[Finding]:
         name = str(ours["name"])
-        if theirs is not None:
+        if theirs is not None and not _takes_any_text(theirs.get("schema"), ours.get("explode")):
             schemas = (ours.get("schema"), theirs.get("schema"))
             yield from self._narrower("parameter_narrower", name, *schemas)
-        elif ours["in"] == "query":  # a header that is not understood is passed over
+        elif (
+            theirs is None and ours["in"] == "query"
+        ):  # a header that is not understood is passed over
             yield self.finding("parameter_missing", name=name, place="query")
 
     @staticmethod
@@ -265,6 +267,18 @@ class _Operation:
             "response_differs", name=f"{status} {media_type} {each.at or '/'}",
             told=each.told, wanted=each.wanted,
         )  # fmt: skip
+
+
+def _takes_any_text(schema: Any, explode: Any) -> bool:
+    """In an address a number, a truth and a list parted by commas are text: who takes any takes them."""
+    if explode is True or not isinstance(schema, Mapping):
+        return False
+    if isinstance(schema.get("anyOf"), list):
+        return any(_takes_any_text(each, explode) for each in schema["anyOf"])
+    return (
+        schema.get("type") == "string"
+        and not {"enum", "const", "pattern", "format"} & schema.keys()
+    )
 
 
 def _is_of_fields(parameter: Mapping[str, Any]) -> bool:

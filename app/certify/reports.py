@@ -26,6 +26,23 @@ def summary(report: Report) -> tuple[str, str]:
                 f"Given up: the server does not answer ({report.gave_up}).")  # fmt: skip
     ja = f"適合 {kept}、違反 {broken}、確認できず {unseen}（クラス {', '.join(report.classes)}）。"
     en = f"{kept} kept, {broken} broken, {unseen} not shown (classes {', '.join(report.classes)})."
+    if report.unseen:
+        names = ", ".join(report.unseen)
+        ja += f"何も確かめられなかったクラス: {names}。"
+        en += f" Nothing was shown of: {names}."
+    return ja, en
+
+
+def written_out(report: Report) -> tuple[str, str] | None:
+    """What the judge wrote and what of it is there still, in both languages; None: it wrote nothing."""
+    if not report.wrote and not report.left:
+        return None
+    ja = f"試験で書き込んだレコード {report.wrote}件のうち {report.removed}件を削除しました。"
+    en = f"{report.wrote} records were written, {report.removed} of them removed."
+    if report.left:
+        keys = ", ".join(report.left)
+        ja += f"残っている可能性のあるキー: {keys}。--clean で削除できます。"
+        en += f" These keys may be there still: {keys}. Remove them with --clean."
     return ja, en
 
 
@@ -34,14 +51,21 @@ def text(report: Report) -> str:
     lines = []
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.BROKEN:
-            lines += [f"× {verdict.rule}  {verdict.ja}", f"           {verdict.en}"]
+            lines += [f"× {verdict.rule}  {verdict.ja}", f"           {verdict.en}",
+                      *(f"    {each}" for each in _rationale(verdict))]  # fmt: skip
             for wrong in verdict.wrong:
                 lines += [f"    expected: {wrong.expected}", f"    seen:     {wrong.seen}",
                           f"    {wrong.exchange.curl()}"]  # fmt: skip
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.NOT_SHOWN:
             lines.append(f"－ {verdict.rule}  {verdict.why_ja} / {verdict.why}")
-    return "\n".join([*lines, *summary(report)]) + "\n"
+    return "\n".join([*lines, *(written_out(report) or ()), *summary(report)]) + "\n"
+
+
+def _rationale(verdict: Verdict) -> list[str]:
+    """Why the rule is there, a line a language."""
+    told = (("理由", verdict.rationale_ja), ("why", verdict.rationale_en))
+    return [f"{name}: {words}" for name, words in told if words]
 
 
 def _wrong(wrong: Wrong) -> dict[str, Any]:
@@ -57,10 +81,13 @@ def as_json(report: Report) -> str:
         "base": report.base, "standard": report.standard, "classes": list(report.classes),
         "seed": report.seed, "passed": report.passed, "requests": report.asked,
         "gave_up": report.gave_up,
+        "records": {"written": report.wrote, "removed": report.removed, "left": list(report.left)},
         "rules": [
             {
                 "rule": each.rule, "class": each.conformance, "outcome": each.outcome,
-                "ja": each.ja, "en": each.en, "why": each.why, "why_ja": each.why_ja,
+                "ja": each.ja, "en": each.en,
+                "rationale_ja": each.rationale_ja, "rationale_en": each.rationale_en,
+                "why": each.why, "why_ja": each.why_ja,
                 "findings": [_wrong(wrong) for wrong in each.wrong],
             }
             for each in report.verdicts
@@ -82,7 +109,7 @@ def junit(report: Report) -> str:
             SubElement(case, "skipped", message=verdict.why or "")
         for wrong in verdict.wrong:
             fault = SubElement(case, "failure", message=_plain(verdict.en))
-            fault.text = _plain("\n".join(_wrong(wrong).values()))
+            fault.text = _plain("\n".join([*_rationale(verdict), *_wrong(wrong).values()]))
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -97,6 +124,7 @@ def sarif(report: Report) -> str:
         {
             "id": each.rule, "shortDescription": {"text": each.en},
             "fullDescription": {"text": f"{each.ja}\n{each.en}"},
+            "help": {"text": "\n".join(_rationale(each)) or each.en},
         }
         for each in report.verdicts
     ]  # fmt: skip
@@ -129,18 +157,20 @@ _STYLE = (
 
 def html(report: Report) -> str:
     """One page without script, that loads nothing."""
-    ja, en = summary(report)
+    said = [summary(report), *filter(None, [written_out(report)])]
+    told = "".join(f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>" for ja, en in said)
     rows = "".join(_row(each) for each in report.verdicts)
     return (
         f'<!doctype html><html lang="ja"><meta charset="utf-8"><title>{escape(report.base)}</title>'
         f"<style>{_STYLE}</style><h1>適合試験の結果 <span lang=en>Conformance report</span></h1>"
         f"<p>{escape(report.base)} ・ linkage {escape(report.standard)} ・ seed {report.seed}</p>"
-        f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>{rows}</html>\n"
+        f"{told}{rows}</html>\n"
     )
 
 
 def _row(verdict: Verdict) -> str:
-    told = "".join(
+    told = "".join(f"<p>{escape(each)}</p>" for each in _rationale(verdict) if verdict.wrong)
+    told += "".join(
         f"<pre>{escape(wrong.exchange.curl())}\n\n{escape(wrong.exchange.shown())}</pre>"
         f"<p>expected: {escape(wrong.expected)}<br>seen: {escape(wrong.seen)}</p>"
         for wrong in verdict.wrong

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 
-_MOST_RECORDS: Final = 5_000
+MOST_RECORDS: Final = 5_000
 _A_PAGE: Final = 1_000
+_MOST_TRIED: Final = 5  # datasets, for one whose records can be read
 _MOST_BYTES: Final = 16 * 1024 * 1024  # of all pages: they are held while the cases ask
 Record = Mapping[str, Any]
 
@@ -19,7 +20,7 @@ class Stage:
 
     entry: Mapping[str, Any]
     records: Sequence[Record]
-    others: Sequence[str]  # ids of other datasets that can be read
+    others: Sequence[str]  # ids of other datasets that are listed
     chance: random.Random
 
     @property
@@ -52,26 +53,46 @@ class Stage:
         return [tuple(str(each.get(n)) for n in names or sorted(each)) for each in told]
 
 
-async def set_stage(server: Server, dataset: str | None, seed: int) -> Stage:
-    """Find what can be judged: the dataset that is named, or the one with most kinds of fields.
+async def set_stage(
+    server: Server, dataset: str | None, seed: int, profile: Mapping[str, Any] | None = None
+) -> Stage:
+    """Find what can be judged: the dataset that is named, or the one with most kinds of fields,
+    of those that claim the profile where one is named and claimed.
 
     Raises `NoAnswer` where there is none.
     """
     listed = await server.get("/v1/datasets", {"class": "public", "limit": 100})
     entries = listed.member("datasets")
     entries = [each for each in entries if _is_usable(each)] if isinstance(entries, list) else []
+    ids = [str(each["id"]) for each in entries]
     if dataset is not None:
         entries = [each for each in entries if each["id"] == dataset] or [
             told
             for told in [(await server.get(f"/v1/datasets/{dataset}")).json]
-            if _is_usable(told)
+            if _is_usable(told) and told["id"] == dataset
         ]
     if not entries:
         raise NoAnswer(_nothing(listed))
     entries.sort(key=_kinds, reverse=True)
-    records = await _all_records(server, str(entries[0]["id"]))
-    others = [str(each["id"]) for each in entries[1:]]
-    return Stage(entries[0], records, others, random.Random(seed))  # noqa: S311 - no secret
+    if profile is not None:
+        entries.sort(key=lambda each: each.get("profile") != profile)
+    entry, records = await _readable(server, entries)
+    others = [each for each in ids if each != entry["id"]]
+    return Stage(entry, records, others, random.Random(seed))  # noqa: S311 - no secret
+
+
+async def _readable(
+    server: Server, entries: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], Sequence[Record]]:
+    """The first whose records are given: those of one that is only counted are not."""
+    for entry in entries[:_MOST_TRIED]:
+        try:
+            return entry, await all_records(server, str(entry["id"]))
+        except NoAnswer as none:
+            last = none
+            if none.exchange.status != 403:
+                break
+    raise last
 
 
 def _is_usable(entry: Any) -> bool:
@@ -92,8 +113,8 @@ def _nothing(exchange: Exchange) -> Exchange:
     )  # fmt: skip
 
 
-async def _all_records(server: Server, dataset: str) -> list[Record]:
-    """By the pages' own next links, as far as they lead."""
+async def all_records(server: Server, dataset: str) -> list[Record]:
+    """All of a dataset, by the pages' own next links as far as they lead. Raises `NoAnswer`."""
     found: list[Record] = []
     page = await server.get(f"/v1/datasets/{dataset}/records", {"limit": _A_PAGE})
     size = 0
@@ -106,7 +127,7 @@ async def _all_records(server: Server, dataset: str) -> list[Record]:
             raise NoAnswer(_unreadable(page))
         found += [each for each in records if isinstance(each, dict)]
         href = next_of(page)
-        if href is None or not records or len(found) >= _MOST_RECORDS:
+        if href is None or not records or len(found) >= MOST_RECORDS:
             return found
         page = await server.get(href)
 

@@ -1,6 +1,10 @@
 """`urbanos certify`: any server against the Linkage Interface, seen from outside only."""
 
 import asyncio
+import difflib
+import json
+import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,7 +14,9 @@ from app.cli import lending
 from app.cli.words import note, said
 
 if TYPE_CHECKING:
+    from app.certify.client import Server
     from app.certify.judge import Report
+    from app.certify.layouts import Layout
 
 _NOT_PASSED: Final = 4
 _UNREACHABLE: Final = 1
@@ -32,6 +38,16 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     prefix: Annotated[
         str | None, typer.Option("--sandbox-prefix", help="Keys of what may be written begin so")
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A standard layout that the records are held to: aed/2")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="linkage-v1.zip with other layouts"),
+    ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="First remove what another run left under the prefix")
+    ] = False,
     client_id: lending.ClientId = None,
     client_key: lending.ClientKey = None,
     client_secret: lending.SecretFile = None,
@@ -56,14 +72,16 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     wanted = [name.strip() for name in classes.split(",") if name.strip()]
     try:
         lent = {
-            "token": lending.read_text(token_file), "prefix": prefix, "per_second": per_second,
+            "token": lending.read_text(token_file), "prefix": prefix, "clean": clean,
+            "per_second": per_second,
             "lent": lending.read_lent(
                 files, authorization_server=authorization_server, guarded=guarded,
                 hidden_field=hidden_field, hidden=hidden, purpose=purpose,
                 other_purpose=other_purpose, patience_s=patience,
             ),
         }  # fmt: skip
-        report = asyncio.run(_judged(url, wanted, dataset, seed, lent))
+        layout = _layout(profile, bundle) if profile is not None else None
+        report = asyncio.run(_judged(url, wanted, dataset, seed, lent, layout))
     except NoAnswer as none:
         error = none.exchange.error
         note(f"判定できません（{error}）。\n  {none.exchange.curl()}",
@@ -79,14 +97,44 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
         raise typer.Exit(_NOT_PASSED)
 
 
+def _layout(name: str, bundle: Path | None) -> "Layout":
+    """A layout of the bundle that was downloaded, else one that is built in."""
+    from app.catalogue.profile_schema import record_schema  # noqa: PLC0415
+    from app.certify.layouts import Layout  # noqa: PLC0415
+    from app.formats.profiles.municipal import built_in  # noqa: PLC0415
+
+    if bundle is not None:
+        schemas = _packed_schemas(bundle)
+    else:
+        layouts = [each.layout for each in built_in()]
+        schemas = {f"{each.name}/{each.version}": record_schema(each, "") for each in layouts}
+    if name not in schemas:
+        near = difflib.get_close_matches(name, schemas, 3) or sorted(schemas)[:3]
+        raise typer.BadParameter(", ".join(near), param_hint="--profile")
+    return Layout(name, schemas[name])
+
+
+def _packed_schemas(bundle: Path) -> dict[str, Any]:
+    found = {}
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            for member in archive.namelist():
+                if told := re.fullmatch(r"profiles/(.+)-(\d+)\.schema\.json", member):
+                    found[f"{told[1]}/{told[2]}"] = json.loads(archive.read(member))
+    except (zipfile.BadZipFile, ValueError) as exc:
+        raise typer.BadParameter(str(exc), param_hint="--bundle") from None
+    return found
+
+
 async def _judged(
-    url: str, classes: list[str], dataset: str | None, seed: int, lent: dict[str, Any]
-) -> "Report":
+    url: str, classes: list[str], dataset: str | None, seed: int, lent: dict[str, Any],
+    layout: "Layout | None",
+) -> "Report":  # fmt: skip
     import httpx  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    from app.certify.client import Server  # noqa: PLC0415
+    from app.certify.client import NoAnswer, Server  # noqa: PLC0415
     from app.certify.judge import judge  # noqa: PLC0415
     from app.certify.lint import Standard  # noqa: PLC0415
 
@@ -98,6 +146,19 @@ async def _judged(
 
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as http:
             server = Server(url, http, **lent)
-            return await judge(
-                server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen
-            )
+            try:
+                return await judge(
+                    server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen,
+                    layout=layout,
+                )  # fmt: skip
+            except (asyncio.CancelledError, NoAnswer):
+                _say_left(server)
+                raise
+
+
+def _say_left(server: "Server") -> None:
+    """What a run that ended early could not remove."""
+    if server.ledger is not None and server.ledger.left:
+        keys = ", ".join(server.ledger.left)
+        note(f"削除できなかった可能性のあるレコード: {keys}。--clean で削除できます。",
+             f"These records may be there still: {keys}. Remove them with --clean.")  # fmt: skip

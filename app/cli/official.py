@@ -55,7 +55,10 @@ class OfficialJudge:
         transport = OutboundTransport(self._outbound, Bounds(LARGEST + 1, LONGEST_S))
         only = SMOKE if work.kind is RunKind.SMOKE else None
         async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113
-            server = Server(work.url, http, self._per_second, lent=self._lent(work))
+            server = Server(
+                work.url, http, self._per_second, lent=self._lent(work), clean=True,
+                token=work.token(self._sealer), prefix=work.prefix,
+            )  # fmt: skip
             try:
                 stage = await set_stage(server, work.dataset, 0)
                 standard = await asyncio.to_thread(Standard.read)

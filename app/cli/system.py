@@ -102,29 +102,10 @@ def diagnose(system: Id, as_json: Json = False) -> None:
 
 
 def _lines_of(file: Path) -> "list[Line]":
-    from app.formats.individual_number import holds_number  # noqa: PLC0415
-    from app.formats.number_refusal import IndividualNumberRefused, Where  # noqa: PLC0415
-    from app.formats.opening import choose, open_tables  # noqa: PLC0415
-    from app.formats.stored import StoredFile  # noqa: PLC0415
-    from app.formats.told import Told  # noqa: PLC0415
-    from app.systems import sheet as sheets  # noqa: PLC0415
+    from app.systems.importing import lines_of  # noqa: PLC0415
+    from app.systems.opening import rows_of  # noqa: PLC0415
 
-    told = Told()
-    tables = open_tables(StoredFile(file, file.parent, file.name), told)
-    table, _ = choose(tables, told, sheets.known_share)
-    labels = table.head.labels
-    rows = [
-        {
-            label: None if cell is None else str(cell)
-            for label, cell in zip(labels, row, strict=False)
-        }
-        for batch in table.batches()
-        for row in batch.frame.iter_rows()
-    ]
-    for number, row in enumerate(rows, start=1):
-        if holds_number("\n".join(cell for cell in row.values() if cell).encode()):
-            raise IndividualNumberRefused(Where(f"表の{number}行目", f"row {number} of the table"))
-    return sheets.read(rows)
+    return lines_of(rows_of(file, file.name))
 
 
 def _owner(line: "Line", organization: str | None) -> str:

@@ -72,6 +72,21 @@ class RunsTooMany(AppError):
     )
 
 
+class SandboxTokenMissing(AppError):
+    """Classes that are judged by writing need what to write with."""
+
+    kind = Kind.CONFLICT
+    code = "conformance_sandbox_token_missing"
+    ja = (
+        "クラス {classes} はレコードを書き込んで試験します。サービス {service} に dataset、"
+        "sandbox_prefix と、sandbox_token かクライアント（/client）を登録してください。"
+    )
+    en = (
+        "The classes {classes} are judged by writing records. Register dataset, sandbox_prefix and a"
+        " sandbox_token or a client (/client) with the service {service}."
+    )
+
+
 class RunEnded(AppError):
     """Nothing is left to cancel."""
 

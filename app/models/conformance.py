@@ -44,6 +44,8 @@ class ConformanceService(Base):
     name: Mapped[str]
     sandbox_url: Mapped[str]  # before /v1
     dataset: Mapped[str | None]  # that is judged; None: the one that shows most
+    sandbox_prefix: Mapped[str | None]  # with what the keys of what the judge writes begin
+    sealed_token: Mapped[bytes | None]  # with which it writes
     classes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     municipalities: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]
@@ -53,6 +55,11 @@ class ConformanceService(Base):
     withdrawn_at: Mapped[datetime | None]
     lent: Mapped[dict[str, Any] | None]  # to the judge: a client and what it may look at
     sealed_proof: Mapped[bytes | None]  # of that client
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token was lent to the judge."""
+        return self.sealed_token is not None
 
 
 class ConformanceRun(Base):

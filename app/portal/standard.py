@@ -3,6 +3,7 @@ file to take along. Shows what `openapi/linkage-v1.yaml` says, and says nothing 
 
 import asyncio
 import io
+import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -29,6 +30,8 @@ BUNDLE: Final = "linkage-v1.zip"
 _NO_DAY: Final = (2026, 1, 1, 0, 0, 0)
 _READ_ME: Final = """データ連携標準インタフェース / Linkage Interface
 
+standard.html     標準を読むためのページ。規則ごとに理由と例があります。
+                  The standard to be read. Every rule has its reason and an example.
 linkage-v1.yaml   標準（OpenAPI 3.1）。すべての規則は x-rules に番号付きで載っています。
                   The standard. Every rule has its number under x-rules.
 codes/            標準が用いるコード表 / code lists that the standard uses
@@ -41,7 +44,7 @@ urbanos lint-openapi your-openapi.yaml --class core,query
 @router.get("/standard")
 async def show_standard() -> Response:
     """The rules by class, the operations, and how the standard may change."""
-    return await asyncio.to_thread(_page)
+    return await asyncio.to_thread(_page, "/standard/")
 
 
 @router.get("/standard/linkage-v1.yaml")
@@ -64,7 +67,11 @@ async def show_bundle(request: Request, session: Reading, platform: PlatformDep)
 
 def _packed(schemas: Mapping[str, Any]) -> bytes:
     codes = resources.files("app.parties") / "data"
-    files = {"README.txt": _READ_ME.encode(), "linkage-v1.yaml": STANDARD.read_bytes()}
+    files = {
+        "README.txt": _READ_ME.encode(),
+        "linkage-v1.yaml": STANDARD.read_bytes(),
+        "standard.html": bytes(_page("").body),
+    }
     for name in ("local_governments.csv", "wards.csv"):
         files[f"codes/{name}"] = (codes / name).read_bytes()
     businesses = [{"code": code, "ja": ja, "en": en} for code, (ja, en) in BUSINESSES.items()]
@@ -78,17 +85,33 @@ def _packed(schemas: Mapping[str, Any]) -> bytes:
 
 
 @cache
-def _page() -> Response:
+def _clause() -> Html:
+    """The way to the clause for a specification; the bundle has no server to write one."""
+    return html(
+        '<a href="/standard/clause">{said}</a>',
+        said=both("調達仕様書 記載例", "Clause for a specification"),
+    )
+
+
+def _page(folder: str) -> Response:
+    """`folder`: where its files are; the empty one is that of the bundle, which holds no bundle."""
     standard = Standard.read()
     root = standard.document.root
     policy = root["x-change-policy"]
     body = html(
-        "<p>{about}</p><p><a href=\"/standard/linkage-v1.yaml\">linkage-v1.yaml</a>"
-        " <a href=\"/standard/{bundle}\">{bundle}</a> <a href=\"/standard/clause\">{clause}</a></p><h2>{classes_head}</h2><dl>{classes}</dl>"
-        "<h2>{rules_head}</h2>{rules}<h2>{operations_head}</h2>{operations}"
+        "<p>{about}</p><p>{files}{clause}</p><h2>{classes_head}</h2><dl>{classes}</dl>"
+        "<h2>{rules_head}</h2><p>{rules_note}</p>{rules}<h2>{operations_head}</h2>{operations}"
         "<h2>{policy_head}</h2><p>{policy}</p>",
-        about=root["info"]["description"], bundle=BUNDLE,
-        clause=both("調達仕様書 記載例", "Clause for a specification"),
+        about=root["info"]["description"],
+        files=joined(
+            html('<a href="{folder}{name}">{name}</a> ', folder=folder, name=name)
+            for name in ("linkage-v1.yaml", *([BUNDLE] if folder else []))
+        ),
+        clause=_clause() if folder else NOTHING,
+        rules_note=both(
+            "例は要点だけを示し、URL は符号化する前の形で示します。",
+            "Examples are shortened, and their URLs are shown before they are encoded.",
+        ),
         classes_head=both("適合クラス", "Conformance classes"),
         classes=joined(_class(name, each) for name, each in root["x-conformance-classes"].items()),
         rules_head=both("規則", "Rules"), rules=joined(_rules(root)),
@@ -115,11 +138,25 @@ def _rules(root: Mapping[str, Any]) -> Iterator[Html]:
         yield html("</dl>")
 
 
-def _rule(rule: Mapping[str, str]) -> Html:
+def _rule(rule: Mapping[str, Any]) -> Html:
     return html(
-        "<dt id=\"{id}\">{id}</dt><dd>{words}</dd>",
+        "<dt id=\"{id}\">{id}</dt><dd>{words}</dd><dd>{why_head} {why}</dd>"
+        "<dd><pre>{request}\n\n{response}</pre></dd>",
         id=rule["id"], words=both(rule["ja"], rule["en"]),
+        why_head=both("理由", "Why:"), why=both(rule["why_ja"], rule["why_en"]),
+        request=_message(rule["example"]["request"]),
+        response=_message(rule["example"]["response"]),
     )  # fmt: skip
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    """A request or an answer as one reads HTTP."""
+    first = told["line"] if "line" in told else f"HTTP {told['status']}"
+    lines = [first, *(f"{name}: {value}" for name, value in told.get("headers", {}).items())]
+    body = told.get("body")
+    if body is not None:
+        lines += ["", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)]
+    return "\n".join(lines)
 
 
 def _operations(standard: Standard) -> Iterator[Html]:

@@ -55,3 +55,21 @@ class NoSuchGroup(AppError):
     code = "duplicate_members_invalid"
     ja = "members には、機能 {function} のシステムを2件以上、GET /v1/duplicates の表示どおりに指定してください。"
     en = "Give as members two or more systems of the function {function}, as GET /v1/duplicates lists them."
+
+
+class SheetUnreadable(AppError):
+    """A file that is no sheet of systems."""
+
+    kind = Kind.INVALID
+    code = "system_sheet_unreadable"
+    ja = "この台帳は読めません（{why_ja}）。CSV か XLSX で保存し直してください。"
+    en = "This sheet cannot be read ({why}). Save it as CSV or XLSX."
+
+
+class SheetTooLong(AppError):
+    """A sheet with more than an inventory holds."""
+
+    kind = Kind.INVALID
+    code = "system_sheet_too_long"
+    ja = "一度に取り込めるのは{most}行までです。表を分けてください。"
+    en = "A sheet of up to {most} lines is taken at once. Part it."

@@ -1,254 +1,160 @@
 """A reference provider of the Linkage Interface: the classes core and query over one CSV file.
 
-It is written from the published standard alone, to be read and copied. One process, all in memory;
-`uvicorn provider:app` serves it. It needs starlette, cql2 and uvicorn, and nothing of the platform.
+It is written from the published standard alone, to be read and copied. One process, all in memory; `uvicorn
+provider:app` serves it. It needs starlette, pydantic, polars, cql2 and uvicorn, and nothing of the platform.
 """
 
-import base64
-import csv
 import hashlib
-import io
 import json
-import math
+import re
 import unicodedata
 import uuid
-from collections import Counter
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Literal
 
 import cql2
+import polars as pl
+from pydantic import AwareDatetime, BeforeValidator, Field, FiniteFloat, PositiveInt, TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 JST = timezone(timedelta(hours=9))
 STARTED = datetime.now(JST).replace(microsecond=0)
 FOLDER = Path(__file__).parent
-DATASET = json.loads((FOLDER / "dataset.json").read_text("utf-8"))
-FIELDS = DATASET["fields"]
-NAMES = [field["name"] for field in FIELDS]
-TYPES = {field["name"]: field["type"] for field in FIELDS}
-PAGE = {"limit", "cursor", "count", "f", "labels", "bom", "charset", "version", "as_of", "purpose"}
-QUERY = {"filter", "filter-lang", "q", "bbox", "lat", "lon", "radius", "fields", "sort", *NAMES}
+DATASET = json.loads((FOLDER / "dataset.json").read_text("utf-8")) | {"modified_at": STARTED.isoformat()}
+TYPES = {field["name"]: field["type"] for field in DATASET["fields"]}
+LABELS = {field["name"]: field["label"] for field in DATASET["fields"]}
+NUMBERS = {"integer": pl.Int64, "decimal": pl.Float64, "latitude": pl.Float64, "longitude": pl.Float64}
+COLUMNS = {name: NUMBERS.get(kind, pl.String) for name, kind in TYPES.items()}
+TABLE = pl.read_csv(FOLDER / "records.csv", schema=COLUMNS)
+RECORDS = TABLE.to_dicts()
+FORMS = dict(json="application/json", geojson="application/geo+json", csv="text/csv", ndjson="application/x-ndjson")
+
+# What each operation takes: a parameter that stands in none of these is refused (QUERY-01).
+VERSION = {"version", "as_of", "purpose"}
+RECORD = VERSION | {"fields", "labels"}
+CONDITIONS = VERSION | {"limit", "cursor", "filter", "filter-lang", "q", "bbox", "lat", "lon", "radius", *TYPES}
 CATALOGUE = {"q", "theme", "publisher", "class", "profile", "municipality", "bbox", "modified_since", "limit", "cursor"}
-FORMS = {
-    "json": "application/json",
-    "geojson": "application/geo+json",
-    "csv": "text/csv",
-    "ndjson": "application/x-ndjson",
+# How a metric of a field is reckoned: numbers as decimals, so that sums are exact (QUERY-12).
+NUMERIC = [name for name, column in COLUMNS.items() if column.is_numeric()]
+TEXTS = [pl.col(name) for name, kind in TYPES.items() if kind in ("text", "kana")]
+EXACT = {pl.Int64: pl.Int128, pl.Float64: pl.Decimal(38, 10)}
+VALUES = {name: pl.col(name).cast(EXACT.get(column, column)) for name, column in COLUMNS.items()}
+METRICS = {f"{what}({name})": getattr(VALUES[name], what)() for name in TYPES for what in ("count", "min", "max")}
+METRICS |= {f"distinct({name})": VALUES[name].drop_nulls().n_unique() for name in TYPES} | {"count": pl.len()}
+METRICS |= {f"sum({n})": VALUES[n].sum() for n in NUMERIC} | {f"avg({n})": pl.col(n).mean() for n in NUMERIC}
+# What a parameter is, and an example, one with commas for a list. A date alone begins in Japan (TIME-03).
+Moment = Annotated[AwareDatetime, BeforeValidator(lambda t: f"{t}T00:00:00+09:00" if len(t) == 10 else t)]
+KINDS = {
+    "limit": (Annotated[int, Field(ge=1, le=10_000)], "100"),
+    "version": (PositiveInt, "1"),
+    "bbox": (tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat], "135.4,34.6,135.6,34.8"),
+    "municipality": (Annotated[str, Field(pattern="^[0-9]{5,6}$")], "271004"),
+    "sort": (list[Literal[*TYPES, *(f"-{name}" for name in TYPES)]], "-capacity,name"),
+    "metrics": (list[Literal[*METRICS]], "count,sum(capacity)"),
+    "filter-lang": (Literal["cql2-text", "cql2-json"], "cql2-text"),
+    **dict.fromkeys(("lat", "lon", "radius"), (FiniteFloat, "34.69")),
+    **dict.fromkeys(("fields", "group_by"), (list[Literal[*TYPES]], "no,name")),
+    **dict.fromkeys(("as_of", "modified_since"), (Moment, "2026-04-01T09:00:00+09:00")),
 }
-CODES = {
-    "unknown_parameter": 400,
-    "invalid_parameter": 400,
-    "invalid_cursor": 400,
-    "invalid_filter": 400,
-    "not_found": 404,
-    "version_not_found": 404,
-    "not_acceptable": 406,
-}
-WORDS = {
-    400: ("要求を読めません", "The request cannot be read"),
-    404: ("ありません", "Not found"),
-    406: ("その形式では答えられません", "Not in that form"),
-}
 
 
-class Refusal(Exception):
-    def __init__(self, code, ja, en, pointer=None, fault=None):
-        self.code, self.ja, self.en, self.pointer, self.fault = code, ja, en, pointer, fault or code
+def refuse(name, ja, en, code="invalid_parameter", fault=None):
+    raise HTTPException(400, (code, f"パラメーター {name}: {ja}", f"The parameter {name}: {en}", name, fault or code))
 
 
-def value_of(text, kind):
-    if text == "":
-        return None
-    if kind == "integer":
-        return int(text)
-    return float(text) if kind in ("decimal", "latitude", "longitude") else text
-
-
-def load():
-    with (FOLDER / "records.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: value_of(row[name], TYPES[name]) for name in NAMES} for row in rows]
-
-
-RECORDS = load()
-
-
-def point(record):
-    west, north = record["longitude"], record["latitude"]
-    return None if west is None or north is None else (west, north)
+def parameters(request, known):
+    """The query of a request, each parameter as what it is: all are known, and the version is there."""
+    found = {}
+    for name, text in request.query_params.items():
+        if name not in known:
+            near = (get_close_matches(name, known, 1) or ["limit"])[0]
+            refuse(name, f"{near} のことですか。", f"do you mean {near}?", "unknown_parameter")
+        kind, example = KINDS.get(name, (str, ""))
+        try:
+            found[name] = TypeAdapter(kind).validate_python(text.split(",") if "," in example else text)
+        except ValidationError:
+            refuse(name, f"{example} のように指定してください。", f"give it such as {example}.")
+    at = found.get("as_of", STARTED)
+    if at > datetime.now(JST) + timedelta(seconds=5) or {"as_of", "version"} <= found.keys():
+        refuse("as_of", "過去の日時で、version とは併用できません。", "give a time past, without version.")
+    if at.year < 2000 or found.get("version", DATASET["version"]) != DATASET["version"]:
+        raise HTTPException(404, ("version_not_found", "この版はありません。", "There is no such version."))
+    return found
 
 
 def folded(text):
-    wide = unicodedata.normalize("NFKC", str(text)).casefold()
-    return "".join(chr(ord(c) - 0x60) if "ァ" <= c <= "ヶ" else c for c in wide)
+    """Width, case, and hiragana or katakana make no difference to a search (QUERY-09)."""
+    hiragana = {katakana: katakana - 0x60 for katakana in range(ord("ァ"), ord("ヶ") + 1)}
+    return unicodedata.normalize("NFKC", text).casefold().translate(hiragana)
 
 
-def metres(one, other):
-    (lon1, lat1), (lon2, lat2) = ([math.radians(n) for n in each] for each in (one, other))
-    part = math.sin((lat2 - lat1) / 2) ** 2
-    part += math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
-    return 2 * 6371008.8 * math.asin(math.sqrt(part))
+def geometry(record):
+    place = [record["longitude"], record["latitude"]]
+    return None if None in place else {"type": "Point", "coordinates": place}
 
 
-# --- what was asked -------------------------------------------------------------------------------
+def within(bbox):
+    west, south, east, north = bbox
+    if south > north:
+        refuse("bbox", "南は北以下です。", "south is not above north.")
+    lon = pl.col("longitude")  # a box may lie across the antimeridian
+    east_west = lon.is_between(west, east) if west <= east else (lon >= west) | (lon <= east)
+    return pl.col("latitude").is_between(south, north) & east_west
 
 
-def refuse(name, ja, en, code="invalid_parameter", fault="invalid_value"):
-    raise Refusal(code, f"パラメーター {name}: {ja}", f"The parameter {name}: {en}", name, fault)
-
-
-def check_names(request, known):
-    for name in request.query_params:
-        if name not in known:
-            near = (get_close_matches(name, known, 1) or ["limit"])[0]
-            raise Refusal(
-                "unknown_parameter",
-                f"{name} はありません。{near} のことですか。",
-                f"There is no {name}. Do you mean {near}?",
-                name,
-            )
-
-
-def number(params, name, default, low, high):
-    text = params.get(name, str(default))
-    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
-        refuse(name, f"{low}から{high}の整数です。", f"give a whole number from {low} to {high}.")
-    return int(text)
-
-
-def numbers(params, name, count):
+def filtered(table, text, language):
+    """The records that meet a CQL2 condition. CASEI takes no notice of width either."""
+    if "CASEI" in text.upper():
+        text, table = unicodedata.normalize("NFKC", text), table.with_columns(pl.col(pl.String).str.normalize("NFKC"))
     try:
-        found = [float(part) for part in params[name].split(",")]
-    except ValueError:
-        found = []
-    if len(found) != count or not all(map(math.isfinite, found)):
-        refuse(name, f"数値{count}個です。", f"give {count} numbers.")
-    return found
-
-
-def moment(params, name):
-    text = params[name]
-    try:
-        if len(text) == 10:
-            return datetime.fromisoformat(text).replace(tzinfo=JST)
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        refuse(name, "時差付きの日時です。", "give a time with an offset.")
-    return found
-
-
-def form_of(request):
-    asked = request.query_params.get("f")
-    if asked is None:
-        accept = request.headers.get("accept", "*/*")
-        known = [name for name, media in FORMS.items() if media in accept]
-        asked = known[0] if known else "json" if "*/*" in accept or "problem" in accept else accept
-    if asked not in FORMS:
-        raise Refusal("not_acceptable", "この形式はありません。", "There is no such form.", "f")
-    return asked
-
-
-def check_version(params):
-    if "as_of" in params:
-        at = moment(params, "as_of")
-        if "version" in params or at > datetime.now(JST) + timedelta(seconds=5):
-            refuse("as_of", "過去の日時で、version とは併用できません。", "a time past, without version.")
-        if at.year < 2000:
-            raise Refusal("version_not_found", "その時点の版はありません。", "There was none then.")
-    if "version" in params and number(params, "version", 1, 1, 2**31 - 1) != DATASET["version"]:
-        raise Refusal("version_not_found", "この版はありません。", "There is no such version.")
-
-
-# --- conditions -----------------------------------------------------------------------------------
-
-
-def condition(params):
-    text, language = params["filter"], params.get("filter-lang", "cql2-text")
-    try:
-        if "CASEI" in text.upper():
-            text = unicodedata.normalize("NFKC", text)
-        told = cql2.parse_text(text) if language == "cql2-text" else cql2.parse_json(text)
-        used = json.dumps(told.to_json())
-        names = [part.split('"')[0] for part in used.split('"property": "')[1:]]
-        if any(name not in (*NAMES, "geometry") for name in names):
+        told = cql2.parse_json(text) if language == "cql2-json" else cql2.parse_text(text)
+        if not {*re.findall(r'"property": "([^"]+)"', json.dumps(told.to_json()))} <= {*TYPES, "geometry"}:
             raise ValueError("no such field")
         told.validate()
     except Exception:
         refuse("filter", "CQL2 として読めません。", "this is no CQL2.", "invalid_filter")
-    wide = "casei" in used
-
-    def holds(record):
-        place = point(record)
-        item = {k: unicodedata.normalize("NFKC", v) if wide and isinstance(v, str) else v for k, v in record.items()}
-        item["geometry"] = place and {"type": "Point", "coordinates": list(place)}
-        try:
-            return told.matches(item)
-        except Exception:
-            return False  # unknown, as of what has no value
-
-    return holds
-
-
-def conditions(request):
-    params, found = request.query_params, []
-    for name in NAMES:
-        wanted = [part for value in params.getlist(name) for part in value.split(",")]
-        if wanted:
-            found.append(lambda r, n=name, w=wanted: r[n] is not None and str(r[n]) in w)
-    if "filter" in params:
-        found.append(condition(params))
-    if "q" in params:
-        words = folded(params["q"]).split()
-        texts = [name for name in NAMES if TYPES[name] in ("text", "kana")]
-        found.append(lambda r: all(any(w in folded(r[n] or "") for n in texts) for w in words))
-    if "bbox" in params:
-        west, south, east, north = numbers(params, "bbox", 4)
-        if south > north:
-            refuse("bbox", "南は北以下です。", "south is not above north.")
-        inside = (lambda x: west <= x <= east) if west <= east else (lambda x: x >= west or x <= east)
-        found.append(lambda r: bool(p := point(r)) and inside(p[0]) and south <= p[1] <= north)
+    found = []
+    for record in table.to_dicts():
+        with suppress(Exception):  # unknown, as of what has no value
+            found += [record["no"]] if told.matches({**record, "geometry": geometry(record)}) else []
     return found
 
 
-def near(params):
-    given = [name for name in ("lat", "lon", "radius") if name in params]
-    if not given:
-        return None
-    if len(given) < 3 or "sort" in params:
-        refuse(given[0], "lat、lon、radius を揃え、sort と併用しません。", "lat, lon and radius, no sort.")
-    return [numbers(params, name, 1)[0] for name in ("lon", "lat", "radius")]
-
-
-def selected(request):
-    params, records = request.query_params, RECORDS
-    around = near(params)
-    for holds in conditions(request):
-        records = [record for record in records if holds(record)]
-    if around:
-        *here, radius = around
-        told = [({**r, "distance": round(metres(here, p), 1)}) for r in records if (p := point(r))]
-        return sorted((r for r in told if r["distance"] <= radius), key=lambda r: r["distance"])
-    for part in reversed(params.get("sort", "").split(",") if "sort" in params else []):
-        name, down = part.lstrip("-"), part.startswith("-")
-        if name not in NAMES:
-            refuse("sort", "項目がありません。", "there is no such field.")
-        there = sorted((r for r in records if r[name] is not None), key=lambda r: r[name], reverse=down)
-        records = there + [r for r in records if r[name] is None]
-    return records
-
-
-# --- answers --------------------------------------------------------------------------------------
+def selected(request, asked):
+    """The records that meet all conditions, in the order that was asked for."""
+    table = TABLE
+    for name in TYPES.keys() & asked.keys():
+        wanted = ",".join(request.query_params.getlist(name)).split(",")
+        table = table.filter(pl.col(name).cast(pl.String).is_in(wanted))
+    for word in folded(asked.get("q", "")).split():
+        found = [text.map_elements(folded, pl.String).str.contains(word, literal=True) for text in TEXTS]
+        table = table.filter(pl.any_horizontal(found))
+    if "bbox" in asked:
+        table = table.filter(within(asked["bbox"]))
+    if "filter" in asked:
+        table = table.filter(pl.col("no").is_in(filtered(table, asked["filter"], asked.get("filter-lang"))))
+    near = [name for name in ("lat", "lon", "radius") if name in asked]
+    if near and (len(near) < 3 or "sort" in asked):
+        refuse(near[0], "lat、lon、radius を揃え、sort と併用しません。", "give lat, lon and radius, without sort.")
+    if near:
+        lat, lon = pl.lit(asked["lat"]).radians(), pl.lit(asked["lon"]).radians()
+        north, east = pl.col("latitude").radians(), pl.col("longitude").radians()
+        part = ((north - lat) / 2).sin() ** 2 + lat.cos() * north.cos() * ((east - lon) / 2).sin() ** 2
+        table = table.with_columns(distance=(2 * 6371008.8 * part.sqrt().arcsin()).round(1))
+        return table.filter(pl.col("distance") <= asked["radius"]).sort("distance", maintain_order=True)
+    order = asked.get("sort") or ["no"]
+    down = [part.startswith("-") for part in order]
+    return table.sort([part.lstrip("-") for part in order], descending=down, nulls_last=True, maintain_order=True)
 
 
 def answer(request, body, media="application/json", **headers):
-    if not isinstance(body, bytes):
-        body = json.dumps(body, ensure_ascii=False).encode()
+    body = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, default=float).encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     headers = {"ETag": tag, "X-Request-Id": uuid.uuid4().hex, "Cache-Control": "no-cache", **headers}
     if request.headers.get("if-none-match") == tag:
@@ -256,218 +162,139 @@ def answer(request, body, media="application/json", **headers):
     return Response(body, media_type=media, headers=headers)
 
 
-async def refused(request, refusal):
-    status, language = CODES[refusal.code], request.headers.get("accept-language", "ja")
-    ranked = sorted(language.split(","), key=lambda p: -float([*p.split(";q="), "1"][1]))
-    english = ranked[0].strip().startswith("en")
-    request_id, detail = uuid.uuid4().hex, refusal.en if english else refusal.ja
-    body = {
-        "type": f"urn:urbanos:problem:{refusal.code}",
-        "title": WORDS[status][english],
-        "status": status,
-        "code": refusal.code,
-        "detail": detail,
-        "instance": request.url.path,
-        "request_id": request_id,
-    }
-    if refusal.pointer:
-        body["errors"] = [{"pointer": refusal.pointer, "code": refusal.fault, "detail": detail}]
-    return Response(
-        json.dumps(body, ensure_ascii=False),
-        status,
-        media_type="application/problem+json",
-        headers={"X-Request-Id": request_id, "Cache-Control": "no-store"},
-    )
+async def refused(request, found):
+    """Every refusal is a problem document in the language that was asked for (ERROR-01 to ERROR-05)."""
+    status, told = getattr(found, "status_code", 500), getattr(found, "detail", "")
+    if not isinstance(told, tuple):  # no such path, no such method, or a fault of ours
+        code = {404: "dataset_not_found", 405: "method_not_allowed"}.get(status, "internal_error")
+        told = (code, "ここでは答えられません。", "There is no answer here.")
+    languages = re.findall(r"([a-z]{2})[\w-]*(?:;q=(\d(?:\.\d+)?))?", request.headers.get("accept-language", "ja"))
+    english = max(languages, key=lambda each: float(each[1] or 1), default=("ja", ""))[0] == "en"
+    code, detail, request_id = told[0], told[1 + english], uuid.uuid4().hex
+    body = {"type": f"urn:urbanos:problem:{code}", "status": status, "code": code, "detail": detail}
+    body["title"] = ("この要求には答えられません", "This request cannot be answered")[english]
+    body |= {"instance": request.url.path, "request_id": request_id}
+    if told[3:]:
+        body["errors"] = [{"pointer": told[3], "code": told[4], "detail": detail}]
+    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    return Response(json.dumps(body, ensure_ascii=False), status, headers, "application/problem+json")
 
 
-def question(request):
-    kept = sorted((k, v) for k, v in request.query_params.multi_items() if k != "cursor")
-    return hashlib.sha256(repr((request.url.path, kept)).encode()).hexdigest()[:16]
+def page_of(request, found, size=100):
+    """The part of what was found that was asked for, its links, and the Link header."""
+    params = request.query_params
+    asked = repr((request.url.path, sorted(each for each in params.multi_items() if each[0] != "cursor")))
+    question = hashlib.sha256(asked.encode()).hexdigest()[:16]  # a cursor is good for this one alone (PAGE-04)
+    of, _, start = params.get("cursor", f"{question}.0").partition(".")
+    if of != question or not re.fullmatch("[0-9]{1,9}", start):
+        refuse("cursor", "next のまま指定してください。", "give that of a next link.", "invalid_cursor")
+    start, end = int(start), int(start) + int(params.get("limit", size))
+    if end >= len(found):
+        return found[start:], [], {}
+    href = str(request.url.include_query_params(cursor=f"{question}.{end}"))
+    return found[start:end], [{"rel": "next", "href": href}], {"Link": f'<{href}>; rel="next"'}
 
 
-def page_of(request, found):
-    limit, start = number(request.query_params, "limit", 100, 1, 10_000), 0
-    if "cursor" in request.query_params:
-        try:
-            told = base64.urlsafe_b64decode(request.query_params["cursor"].encode()).decode().split(".")
-            start = int(told[1]) if told[0] == question(request) and len(told) == 2 else -1
-        except (ValueError, IndexError):
-            start = -1
-        if start < 0:
-            refuse("cursor", "next のまま指定してください。", "give that of a next link.", "invalid_cursor")
-    links, headers = [], {}
-    if start + limit < len(found):
-        cursor = base64.urlsafe_b64encode(f"{question(request)}.{start + limit}".encode()).decode()
-        href = str(request.url.include_query_params(cursor=cursor))
-        links, headers = [{"rel": "next", "href": href}], {"Link": f'<{href}>; rel="next"'}
-    return found[start : start + limit], links, headers
+def told(more):
+    """What stands in every answer about the dataset. The age is in whole days: it is part of what is tagged."""
+    age = (datetime.now(JST) - STARTED).days * 86_400
+    meta = {"source": "hosted", "stale": False, "age_seconds": age, "revision": 0}
+    return {"dataset": DATASET["id"], "version": DATASET["version"], **more, "meta": meta}
 
 
-def meta():
-    age = (datetime.now(JST) - STARTED).days  # whole days: the tag of an answer is of its content
-    return {"source": "hosted", "stale": False, "age_seconds": age * 86_400, "revision": 0}
-
-
-def cut(request, records):
-    names = request.query_params["fields"].split(",") if "fields" in request.query_params else NAMES
-    if any(name not in NAMES for name in names):
-        refuse("fields", "項目がありません。", "there is no such field.")
-    more = ["distance"] if records and "distance" in records[0] else []
-    return [{name: record[name] for name in [*names, *more]} for record in records]
-
-
-def sheet(request, records):
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(records[0]) if records else NAMES)
-    writer.writeheader()
-    writer.writerows(records)
-    return (b"\xef\xbb\xbf" if request.query_params.get("bom") == "true" else b"") + out.getvalue().encode()
-
-
-def feature(record):
-    place = point(record)
-    return {
-        "type": "Feature",
-        "geometry": place and {"type": "Point", "coordinates": list(place)},
-        "properties": record,
-    }
-
-
-def known(request):
-    if request.path_params["dataset"] != DATASET["id"]:
-        raise Refusal("not_found", "データセットがありません。", "There is no such dataset.")
+def cut(asked, table):
+    """Only the fields that are named, by their Japanese names where asked."""
+    table = table.select(*asked.get("fields", TYPES), pl.col("^distance$"))
+    return table.rename(LABELS, strict=False) if asked.get("labels") == "ja" else table
 
 
 async def health(request):
-    check_names(request, set())
+    parameters(request, set())
     now = datetime.now(JST).isoformat(timespec="seconds")
-    return answer(
-        request,
-        {
-            "status": "ok",
-            "interface": "1.0.0",
-            "conformance": ["core", "query"],
-            "checked_at": now,
-            "source": {"reachable": True, "reached_at": now},
-        },
-    )
+    body = {"status": "ok", "interface": "1.1.0", "conformance": ["core", "query"], "checked_at": now}
+    return answer(request, body | {"source": {"reachable": True, "reached_at": now, "age_seconds": 0}})
 
 
-async def list_datasets(request):
-    check_names(request, CATALOGUE)
-    params, found = request.query_params, [entry()]
-    if "municipality" in params:
-        code = params["municipality"]
-        total = sum(int(d) * w for d, w in zip(code, (6, 5, 4, 3, 2))) if code.isdigit() else -1
-        if total < 0 or (len(code) == 6 and code[5] != str(11 - total % 11)[-1]):
-            refuse("municipality", "検査数字が違います。", "its check digit is wrong.", fault="wrong_check_digit")
-        found = [each for each in found if each["publisher"]["id"][:5] == code[:5]]
-    if "modified_since" in params and moment(params, "modified_since") > STARTED:
-        found = []
-    if params.get("class", "public") != "public":
-        found = []
-    shown, links, headers = page_of(request, found)
-    body = {"numberReturned": len(shown), "datasets": shown, "links": links}
-    return answer(request, body, **headers)
-
-
-def entry():
-    return {**DATASET, "modified_at": STARTED.isoformat()}
-
-
-async def show_dataset(request):
-    known(request)
-    check_names(request, set())
-    return answer(request, entry())
-
-
-async def show_schema(request):
-    known(request)
-    kinds = {
-        "integer": ["integer", "null"],
-        **{kind: ["number", "null"] for kind in ("decimal", "latitude", "longitude")},
+async def catalogue(request):
+    asked = parameters(request, CATALOGUE)
+    code = asked.get("municipality", "27100")
+    digit = str(11 - sum(int(digit) * weight for digit, weight in zip(code, (6, 5, 4, 3, 2))) % 11)[-1]
+    if code[5:] not in ("", digit):
+        refuse("municipality", "検査数字が違います。", "its check digit is wrong.", fault="wrong_check_digit")
+    holds = {
+        "q": lambda q: all(word in folded(str(DATASET)) for word in folded(q).split()),
+        "theme": lambda theme: theme in DATASET["themes"],
+        "publisher": lambda publisher: publisher == DATASET["publisher"]["id"],
+        "class": lambda data_class: data_class == DATASET["data_class"],
+        "profile": lambda profile: False,
+        "municipality": lambda code: code[:5] == DATASET["publisher"]["id"][:5],
+        "modified_since": lambda since: since <= STARTED,
+        "bbox": lambda bbox: len(TABLE.filter(within(bbox))) > 0,
     }
-    told = {name: {"type": kinds.get(TYPES[name], ["string", "null"])} for name in NAMES}
-    return answer(
-        request,
-        {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": told},
-        "application/schema+json",
-    )
+    found = [DATASET] if all(holds[name](asked[name]) for name in holds.keys() & asked.keys()) else []
+    shown, links, headers = page_of(request, found)
+    return answer(request, {"numberReturned": len(shown), "datasets": shown, "links": links}, **headers)
 
 
-async def list_records(request):
-    known(request)
-    check_names(request, PAGE | QUERY)
-    params, form = request.query_params, form_of(request)
-    check_version(params)
-    found = selected(request)
-    records, links, headers = page_of(request, found)
-    records = cut(request, records)
-    if form == "csv":
-        return answer(request, sheet(request, records), FORMS[form])
-    if form == "ndjson":
-        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-        return answer(request, "".join(lines).encode(), FORMS[form])
-    body = {"dataset": DATASET["id"], "version": DATASET["version"], "numberReturned": len(records)}
-    if params.get("count") == "true":
-        body["numberMatched"] = len(found)
-    labels = {field["name"]: field["label"] for field in FIELDS}
+async def entry(request):
+    parameters(request, set())
+    return answer(request, DATASET)
+
+
+async def schema(request):
+    words = {pl.Int64: "integer", pl.Float64: "number", pl.String: "string"}
+    kinds = {name: words[column] for name, column in COLUMNS.items()}
+    if parameters(request, VERSION | {"f"}).get("f") == "tableschema":
+        return answer(request, {"fields": [{"name": n, "type": k} for n, k in kinds.items()], "primaryKey": ["no"]})
+    body = {"type": "object", "properties": {name: {"type": [kind, "null"]} for name, kind in kinds.items()}}
+    body["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return answer(request, body, "application/schema+json")
+
+
+async def record(request):
+    asked = parameters(request, RECORD)
+    found = TABLE.filter(no=request.path_params["key"])
+    if found.is_empty():
+        raise HTTPException(404, ("record_not_found", "レコードがありません。", "There is no such record."))
+    return answer(request, told({"record": cut(asked, found).to_dicts()[0], "links": []}))
+
+
+async def records(request):
+    asked = parameters(request, CONDITIONS | RECORD | {"count", "f", "bom", "charset", "sort"})
+    accept = request.headers.get("accept", "*/*")
+    accepted = next((name for name, media in FORMS.items() if media in accept), "json" if "*/*" in accept else "")
+    form = asked.get("f", accepted)
+    if form not in FORMS:
+        raise HTTPException(406, ("not_acceptable", "この形式はありません。", "There is no such form."))
+    found = selected(request, asked)
+    if form in ("csv", "ndjson"):  # all of them, unless a limit was given (PAGE-07)
+        page, _, headers = page_of(request, found, len(found))
+        text = cut(asked, page).write_csv() if form == "csv" else cut(asked, page).write_ndjson()
+        if asked.get("charset") == "cp932":
+            text = "".join(sign if sign.encode("cp932", "ignore") else "〓" for sign in text)
+        code = "cp932" if asked.get("charset") == "cp932" else "utf-8-sig" if asked.get("bom") == "true" else "utf-8"
+        return answer(request, text.encode(code), FORMS[form], **headers)
+    page, links, headers = page_of(request, found)
+    body = {"numberReturned": len(page), "links": links, "records": cut(asked, page).to_dicts()}
+    body |= {"numberMatched": len(found)} if asked.get("count") == "true" else {}
     if form == "geojson":
-        body |= {"type": "FeatureCollection", "features": [feature(each) for each in records]}
-    elif params.get("labels") == "ja":
-        body["records"] = [{labels.get(k, k): v for k, v in each.items()} for each in records]
-    else:
-        body["records"] = records
-    return answer(request, {**body, "links": links, "meta": meta()}, FORMS[form], **headers)
-
-
-def metric(name, records):
-    if name == "count":
-        return len(records)
-    what, _, field = name.rstrip(")").partition("(")
-    values = [Decimal(str(r[field])) for r in records if r.get(field) is not None]
-    if not values:
-        return None
-    found = {
-        "sum": sum,
-        "min": min,
-        "max": max,
-        "count": len,
-        "distinct": lambda v: len(set(v)),
-        "avg": lambda v: sum(v) / len(v),
-    }[what](values)
-    return int(found) if found == int(found) else float(found)
+        shown = zip(page.to_dicts(), body.pop("records"))
+        features = [{"type": "Feature", "geometry": geometry(r), "properties": its} for r, its in shown]
+        body |= {"type": "FeatureCollection", "features": features}
+    return answer(request, told(body), FORMS[form], **headers)
 
 
 async def aggregate(request):
-    known(request)
-    check_names(request, PAGE | QUERY | {"group_by", "metrics"})
-    by = [name for name in request.query_params.get("group_by", "").split(",") if name]
-    metrics = request.query_params.get("metrics", "count").split(",")
-    records = selected(request)
-    keys = Counter(tuple(record[name] for name in by) for record in records)
-    groups = [
-        {
-            "by": dict(zip(by, key)),
-            "values": {each: metric(each, [r for r in records if tuple(r[n] for n in by) == key]) for each in metrics},
-        }
-        for key in sorted(keys, key=lambda key: [(part is None, str(part)) for part in key])
-    ]
-    shown, links, headers = page_of(request, groups)
-    body = {"dataset": DATASET["id"], "version": DATASET["version"], "numberReturned": len(shown)}
-    return answer(request, {**body, "groups": shown, "links": links, "meta": meta()}, **headers)
+    asked = parameters(request, CONDITIONS | {"group_by", "metrics"})
+    by, metrics = asked.get("group_by", []), asked.get("metrics", ["count"])
+    found, wanted = selected(request, asked), [METRICS[name].alias(f"={name}") for name in metrics]
+    groups = found.group_by(by).agg(wanted).sort(by, nulls_last=True) if by else found.select(wanted)
+    page, links, headers = page_of(request, groups)
+    rows = [{"by": {n: row[n] for n in by}, "values": {n: row["=" + n] for n in metrics}} for row in page.to_dicts()]
+    return answer(request, told({"numberReturned": len(rows), "groups": rows, "links": links}), **headers)
 
 
-async def nowhere(request, _):
-    return await refused(request, Refusal("not_found", "ありません。", "There is nothing here."))
-
-
-ROUTES = [
-    Route("/v1/health", health),
-    Route("/v1/datasets", list_datasets),
-    Route("/v1/datasets/{dataset}", show_dataset),
-    Route("/v1/datasets/{dataset}/schema", show_schema),
-    Route("/v1/datasets/{dataset}/records", list_records),
-    Route("/v1/datasets/{dataset}/aggregate", aggregate),
-]
-app = Starlette(routes=ROUTES, exception_handlers={Refusal: refused, 404: nowhere})
+OPERATIONS = {"": entry, "/schema": schema, "/records": records, "/records/{key}": record, "/aggregate": aggregate}
+ROUTES = [Route("/v1/health", health), Route("/v1/datasets", catalogue)]
+ROUTES += [Route(f"/v1/datasets/{DATASET['id']}{path}", operation) for path, operation in OPERATIONS.items()]
+app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys((HTTPException, Exception), refused))

@@ -64,7 +64,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 # What the provider said before: it says the same again, and 44 mutants ask the same.
 _SAID: Final[dict[tuple[str, ...], tuple[int, list[tuple[str, str]], bytes]]] = {}
-_HEARD: Final = ("accept", "accept-language", "if-none-match")
+_HEARD: Final = ("accept", "accept-language", "if-none-match")  # Linkage-Via it does not know
 
 
 async def _asked(request: httpx.Request) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -289,6 +289,50 @@ def _misses_one(told: Answer) -> None:
         told.json = body
 
 
+def _cut_files(_path: str, query: Query, _headers: httpx.Headers) -> None:
+    told = dict(query)
+    if told.get("f") in ("csv", "ndjson") and "limit" not in told:
+        query.append(("limit", "100"))
+
+
+def _refuses_what_came_through_another(_path: str, query: Query, headers: httpx.Headers) -> None:
+    if "linkage-via" in headers:
+        query.append(("limit", "0"))
+
+
+_COUNTED: Final = "/v1/datasets/sandbox-people"
+
+
+def counts(wards: dict[str, int | None], total: int | None) -> Answering:
+    """A second dataset that is only counted, by ward."""
+
+    def answer(told: Answer) -> None:
+        if told.path == "/v1/datasets" and told.status == 200:
+            body = told.json
+            body["datasets"].append({**provider.DATASET, "id": "sandbox-people"})
+            told.json = body
+        if not told.path.startswith(_COUNTED):
+            return
+        by = told.query.get("group_by")
+        if told.path.endswith("/records"):
+            told.status, told.json = 403, {**told.json, "status": 403, "code": "aggregate_only"}
+        elif told.path == _COUNTED:
+            told.status, told.json = 200, provider.DATASET
+        elif by not in (None, "ward") or "filter" in told.query:
+            told.status, told.json = 403, {**told.json, "status": 403, "code": "not_a_dimension"}
+        else:
+            sums = wards if by else {"": total}
+            groups = [_group(ward if by else None, sums[ward]) for ward in sums]
+            told.status, told.json = 200, {"groups": groups}
+
+    return answer
+
+
+def _group(ward: str | None, count: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"by": {"ward": ward} if ward else {}, "values": {"count": count}}
+    return told if count is not None else {**told, "suppressed": True}
+
+
 MUTANTS: Final[dict[str, Callable[[], Transport]]] = {
     "SCHEMA-01": lambda: Transport(answer=_json(
         lambda body: body["properties"].update(capacity={"type": "string"}), f"{DATASET}/schema")),
@@ -303,6 +347,7 @@ MUTANTS: Final[dict[str, Callable[[], Transport]]] = {
     "PAGE-04": lambda: Transport(ask=_drop("cursor", "no-cursor-of-yours")),
     "PAGE-05": lambda: Transport(answer=_json(_always_matched, RECORDS)),
     "PAGE-06": lambda: Transport(answer=_every_second_time(iter(range(10**6)))),
+    "PAGE-07": lambda: Transport(ask=_cut_files),
     "QUERY-01": lambda: Transport(ask=_drop("limt")),
     "QUERY-10": lambda: Transport(ask=_drop("version", "2147483647")),
     "ERROR-01": lambda: Transport(answer=_header("content-type", "application/json")),
@@ -312,6 +357,9 @@ MUTANTS: Final[dict[str, Callable[[], Transport]]] = {
     "ERROR-05": lambda: Transport(answer=_one_id),
     "ERROR-06": lambda: Transport(answer=_refusal(_traced)),
     "ERROR-07": lambda: Transport(answer=_fails_at_foreign_digits),
+    "ERROR-08": lambda: Transport(
+        answer=_header("sunset", "Wed, 01 Apr 2037 00:00:00 GMT", at_least=200)),
+    "ERROR-09": lambda: Transport(ask=_refuses_what_came_through_another),
     "TIME-01": lambda: Transport(answer=_json(_without_offset, DATASET)),
     "TIME-02": lambda: Transport(answer=_each_record(_slashes, limit="1000")),
     "TIME-03": lambda: Transport(ask=_instead(
@@ -336,4 +384,5 @@ MUTANTS: Final[dict[str, Callable[[], Transport]]] = {
     "QUERY-09": lambda: Transport(answer=_misses_one),
     "QUERY-11": lambda: Transport(ask=_drop("as_of", "1950-01-01T00:00:00Z")),
     "QUERY-12": lambda: Transport(answer=_json(_one_more, f"{DATASET}/aggregate")),
+    "QUERY-13": lambda: Transport(answer=counts({"271021": 48, "271039": None}, 49)),
 }  # fmt: skip

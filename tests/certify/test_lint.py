@@ -116,6 +116,25 @@ def _narrower_parameter(document: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def _as_text(pattern: str | None) -> Change:
+    """A list parted by commas as the text that it is in an address."""
+
+    def made(document: dict[str, Any]) -> None:
+        schema = {"type": "string", "pattern": pattern} if pattern else {"type": "string"}
+        document["components"]["parameters"]["sort"]["schema"] = schema
+
+    return made
+
+
+def test_a_parameter_that_takes_any_text_takes_a_list_and_one_of_a_pattern_does_not() -> None:
+    free, narrow = told(), told()
+    _as_text(None)(free)
+    _as_text("^[a-z]+$")(narrow)
+
+    assert found(free) == []
+    assert {each[2:] for each in found(narrow)} == {("parameter_narrower", "sort")}
+
+
 def _own_records(change: Callable[[dict[str, Any]], None]) -> Change:
     def made(document: dict[str, Any]) -> None:
         own = copy.deepcopy(schema_of(document, "RecordPage"))

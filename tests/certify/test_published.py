@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from html import escape
 from typing import Any
 
 import httpx
@@ -47,6 +48,9 @@ async def test_the_page_has_every_rule_in_both_languages_and_loads_nothing(
     assert len(re.findall(r'<dd>[^<]+<span lang="en">[^<]+', answer.text)) >= len(
         DOCUMENT["x-rules"]
     )
+    for text in (each["why_en"] for each in DOCUMENT["x-rules"]):
+        assert escape(text) in answer.text
+    assert answer.text.count("<pre>") == len(DOCUMENT["x-rules"])
     assert not re.search(r"<(script|img|link|iframe)\b", answer.text)
     linked = set(re.findall(r'href="#([A-Z0-9-]+)"', answer.text))
     assert linked <= {each["id"] for each in DOCUMENT["x-rules"]}
@@ -69,6 +73,17 @@ async def test_the_bundle_holds_the_standard_its_codes_and_every_layout(
     assert have.status_code == 304
     assert files.read("linkage-v1.yaml").decode() == yaml_alone.text == TEXT
     assert len(layouts) >= 23
+    readable = files.read("standard.html").decode()
+    assert 'id="PAGE-03"' in readable and 'href="linkage-v1.yaml"' in readable
+    assert "/standard/" not in readable
     assert orjson.loads(files.read(layouts[0]))["type"] == "object"
     assert "270008" in files.read("codes/local_governments.csv").decode()
     assert len(businesses) == 20
+
+
+async def test_the_service_names_the_version_of_the_standard_that_is_published(
+    client: httpx.AsyncClient,
+) -> None:
+    health = await client.get("/v1/health")
+
+    assert health.json()["interface"] == DOCUMENT["info"]["version"]

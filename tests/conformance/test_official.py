@@ -18,6 +18,7 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.cli.official import OfficialJudge
 from app.conformance import runs
+from app.conformance.control import PATH as CHALLENGE
 from app.conformance.refusals import CertificateInvalid
 from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
@@ -29,6 +30,7 @@ from app.oauth.keys import rotate
 from app.tasks.examine import Examiner
 from tests.certify.mutants import Answer
 from tests.certify.secure_provider import KEY, SecureProvider
+from tests.certify.writing_provider import TOKEN, Writing
 from tests.conformance.vendor import (
     CERTIFICATES,
     LISTED,
@@ -40,8 +42,10 @@ from tests.conformance.vendor import (
     Sandbox,
     examiner,
     sandbox,
+    say,
 )
 from tests.conftest import ISSUER
+from tests.serving import served
 from tests.systems import inventory
 from tests.world import KENKO, SAKAI, World
 
@@ -324,6 +328,76 @@ async def test_what_a_sandbox_says_is_text_in_every_form(office: Office) -> None
     assert hashlib.sha256(kept.content).hexdigest() == run["report_sha256"]
     assert run["broken"] == ["ERROR-02"]
     assert [each["state"] for each in await _log(office, Event.CONFORMANCE_ENDED)] == ["failed"]
+
+
+# --- runs that write ------------------------------------------------------------------------------
+
+
+async def test_a_sandbox_that_was_lent_is_written_to_and_a_nightly_look_only_reads(
+    office: Office, platform: Platform
+) -> None:
+    made, methods = Writing(), set[str]()
+    before = dict(made.records)
+
+    async def sandbox(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == CHALLENGE:
+            await say(send, service.encode())
+            return
+        methods.add(scope["method"])
+        await made(scope, receive, send)
+
+    async with served(sandbox) as port:
+        body = {
+            "name": "架空施設予約", "sandbox_url": f"http://127.0.0.1:{port}",
+            "dataset": "sandbox-facilities", "classes": ["write", "changes"],
+        }  # fmt: skip
+        service = (await office.send(SERVICES, body)).json()["id"]
+        refused = await office.send(RUNS, {"service": service})
+        lent = {**body, "sandbox_token": TOKEN, "sandbox_prefix": "judge-"}
+        kept = await _put(office, service, lent)
+        certificate = await office.certify(service)
+        written = set(methods)
+        methods.clear()
+        smoke = await _night(office, platform, service)
+
+    run = await office.see(f"{RUNS}/{certificate['run']}")
+    report = await office.world.client.get(f"{RUNS}/{run['id']}/report", headers=office.vendor)
+    assert (refused.status_code, refused.json()["code"]) == (
+        409, "conformance_sandbox_token_missing"
+    )  # fmt: skip
+    assert kept["has_token"] and kept["sandbox_prefix"] == "judge-"
+    assert written == {"GET", "POST", "DELETE"} and made.records == before
+    assert (smoke["state"], methods) == ("passed", {"GET"})
+    assert report.json()["records"]["written"] == report.json()["records"]["removed"] > 40
+    assert TOKEN not in f"{kept}{run}{report.text}{await office.world.log()}"
+
+
+async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_for(
+    office: Office, vendor: Sandbox, platform: Platform
+) -> None:
+    lent = {"sandbox_token": TOKEN, "sandbox_prefix": "judge-", "classes": ["core", "write"]}
+    service = await office.service(vendor.base, **lent)
+    run = UUID(await office.run(service))
+    elsewhere = {"name": "x", "sandbox_url": vendor.base + "/else", "classes": ["core", "write"]}
+
+    alone = await office.send(SERVICES, {**elsewhere, "sandbox_token": TOKEN})
+    moved = await _put(office, service, {**elsewhere, **lent, "dataset": "sandbox-facilities"})
+    async with platform.database.writing() as session:
+        work = await runs.claim(session, run)
+    left = await _put(office, service, elsewhere)
+
+    assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_prefix"]
+    assert moved["has_token"] and (work.sealed_token, work.prefix) == (None, None)
+    assert (left["has_token"], left["sandbox_prefix"]) == (False, None)
+
+
+async def _put(office: Office, service: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await office.world.client.put(
+        f"{SERVICES}/{service}", json=body, headers=office.vendor
+    )
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 # --- certificates ---------------------------------------------------------------------------------

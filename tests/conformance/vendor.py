@@ -43,7 +43,7 @@ class Sandbox:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == CHALLENGE:
-            await _say(send, "\n".join(PROVEN.get(self.base, [])).encode())
+            await say(send, "\n".join(PROVEN.get(self.base, [])).encode())
             return
         self.asked += 1
         await self.awake.wait()
@@ -59,7 +59,7 @@ class Sandbox:
             (n.lower().encode(), v.encode()) for n, v in said.headers.multi_items()
             if n.lower() not in ("content-length", "transfer-encoding")
         ]  # fmt: skip
-        await _say(send, body, said.status_code, told)
+        await say(send, body, said.status_code, told)
 
     async def _said(self, request: httpx.Request) -> httpx.Response:
         broken = [MUTANTS[rule]().answer for rule in self.faults if rule in MUTANTS]
@@ -87,7 +87,7 @@ async def _body(receive: Any) -> bytes:
     return body
 
 
-async def _say(send: Any, body: bytes, status: int = 200, headers: Any = ()) -> None:
+async def say(send: Any, body: bytes, status: int = 200, headers: Any = ()) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
     await send({"type": "http.response.body", "body": body})
 

@@ -1,10 +1,12 @@
 """The Linkage Interface as written by hand: sound OpenAPI, every rule used, every example true."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema_rs
 import pytest
@@ -57,7 +59,7 @@ class _OnceOnly(LOADER):  # type: ignore[misc]
 
 
 DOCUMENT: Final[dict[str, Any]] = yaml.load(PATH.read_text("utf-8"), _OnceOnly)
-RULES: Final[list[dict[str, str]]] = DOCUMENT["x-rules"]
+RULES: Final[list[dict[str, Any]]] = DOCUMENT["x-rules"]
 
 
 def _resolve(node: Any) -> Any:
@@ -314,13 +316,58 @@ def test_both_languages_of_a_rule_name_the_same_codes_and_numbers() -> None:
         assert set(ja) == set(en), rule["id"]
 
 
-def test_every_rule_has_a_name_a_class_and_its_text_in_japanese_and_english() -> None:
+def test_every_rule_has_a_name_a_class_its_text_and_its_reason_in_japanese_and_english() -> None:
     for rule in RULES:
-        assert list(rule) == ["id", "class", "ja", "en"], rule
+        assert list(rule) == ["id", "class", "ja", "en", "why_ja", "why_en", "example"], rule
         assert rule["class"] in CLASSES, rule["id"]
-        assert re.search(r"[ぁ-ん]", rule["ja"]), rule["id"]
-        assert rule["ja"].endswith("。"), rule["id"]
-        assert re.fullmatch(r"[\x20-\x7e]+\.", rule["en"]), rule["id"]
+        for name in ("ja", "why_ja"):
+            assert re.search(r"[ぁ-ん]", rule[name]), rule["id"]
+            assert rule[name].endswith("。"), rule["id"]
+        for name in ("en", "why_en"):
+            assert re.fullmatch(r"[\x20-\x7e]+\.", rule[name]), rule["id"]
+    reasons = [rule[name] for rule in RULES for name in ("why_ja", "why_en")]
+    assert len(set(reasons)) == len(reasons)
+
+
+def _operation_of(method: str, path: str) -> dict[str, Any]:
+    """The operation that an example shows; the notice, where it goes to a receiver."""
+    if path.startswith("https://"):
+        notice: dict[str, Any] = DOCUMENT["webhooks"]["datasetChanged"][method.lower()]
+        return notice
+    for template, item in DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            shared = item.get("parameters", [])
+            operation = item[method.lower()]
+            return {**operation, "parameters": [*shared, *operation.get("parameters", [])]}
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["id"])
+def test_the_example_of_a_rule_is_a_request_and_an_answer_of_the_standard(
+    rule: dict[str, Any],
+) -> None:
+    asked, told = rule["example"]["request"], rule["example"]["response"]
+    method, target = asked["line"].split(" ", 1)
+    operation = _operation_of(method, target.partition("?")[0])
+    response = _resolve(operation["responses"].get(str(told["status"]), {"x-codes": ()}))
+
+    names = {_resolve(each)["name"] for each in operation.get("parameters", ())}
+    code = None if isinstance(told.get("body"), str) else (told.get("body") or {}).get("code")
+    named = [name for name, _ in parse_qsl(urlsplit(target).query, keep_blank_values=True)]
+    fields = {"ward", "kind"}  # of the dataset
+    assert {name for name in named if name not in names | fields} <= (
+        {"limt"} if code == "unknown_parameter" else set()
+    )
+    assert (
+        str(told["status"]) in operation["responses"] or operation["operationId"] == "receiveNotice"
+    )
+    assert code is None or code in response["x-codes"]
+    for side in (asked, told):
+        assert side.keys() <= {"line", "status", "headers", "body"}
+        body = side.get("body")
+        assert json.loads(json.dumps(body, allow_nan=False)) == body
+        if isinstance(body, str) and "ndjson" in str(side.get("headers")):
+            assert all(json.loads(line) for line in body.splitlines())
 
 
 def test_rules_are_grouped_in_order_and_numbered_without_a_gap() -> None:

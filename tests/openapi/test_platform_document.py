@@ -25,9 +25,10 @@ from sqlalchemy import delete
 from app.api.state import Platform
 from app.audit.notes import WITNESS, Note, Signer
 from app.catalogue import runs, streams
-from app.certify.document import LOADER
+from app.certify.document import LOADER, Document
 from app.certify.judge import Report
 from app.certify.kept import packed
+from app.certify.lint import Standard, lint
 from app.cli.openapi import document_text
 from app.connectors.inbox import SECRET_HEADER
 from app.findings.findings import Sighting, report
@@ -81,6 +82,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_the_committed_document_is_what_the_code_says() -> None:
     assert PATH.read_text("utf-8") == document_text()
+
+
+async def test_the_document_offers_all_classes_of_the_standard_that_are_served(
+    client: httpx.AsyncClient,
+) -> None:
+    served = (await client.get("/v1/health")).json()["conformance"]
+
+    found = lint(Standard.read(), Document.read(PATH.read_bytes()), served)
+
+    assert [(each.method, each.path, each.words("en")) for each in found] == []
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -852,6 +863,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/systems": _as("own"),
     "GET /v1/systems": _as("own"),
     "GET /v1/systems/sheet.csv": _as("own"),
+    "POST /v1/systems/imports": _as("own"),
     "GET /v1/systems/{system_id}": _system,
     "PUT /v1/systems/{system_id}": _system,
     "GET /v1/systems/{system_id}/revisions": _system,
@@ -1194,6 +1206,9 @@ async def test_the_example_request_is_answered_as_documented(
 def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> dict[str, Any]:
     if media_type is None:
         return {}
+    if media_type == "multipart/form-data" and operation["summary"] == "Import a sheet of systems":
+        sheet = _example(operation["requestBody"]["content"]["text/csv"])
+        return {"files": {"file": ("台帳.csv", sheet.encode(), "text/csv")}}
     if media_type == "multipart/form-data":
         return {"files": {"file": ("架空.csv", _FILE.encode(), "text/csv")}}
     example = _example(operation["requestBody"]["content"][media_type])

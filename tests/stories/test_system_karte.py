@@ -53,7 +53,7 @@ async def test_the_karte_and_the_duplicates_tell_what_is_bought_twice_and_whom_i
     path = f"{SYSTEMS}/{atena['id']}"
 
     # The duplicates are those of the file, and none has a single member.
-    found = (await world.client.get("/v1/duplicates", headers=admin)).json()
+    found = (await world.client.get("/v1/duplicates", headers=admin)).json()["items"]
     told = {each["function"]: {member["name"] for member in each["members"]} for each in found}
     assert told == groups
     assert min(map(len, told.values())) >= 2
@@ -64,7 +64,7 @@ async def test_the_karte_and_the_duplicates_tell_what_is_bought_twice_and_whom_i
     await world.client.post(
         f"/v1/duplicates/{proof['function']}/decisions", json=body, headers=admin
     )
-    found = (await world.client.get("/v1/duplicates", headers=admin)).json()
+    found = (await world.client.get("/v1/duplicates", headers=admin)).json()["items"]
     (decision,) = [each["decision"] for each in found if each["decision"]]
     assert decision["reason"] == "根拠法が異なる" and decision["by"] and decision["at"]
 
@@ -100,7 +100,7 @@ async def test_the_karte_and_the_duplicates_tell_what_is_bought_twice_and_whom_i
 
     # The list has the city's systems alone for the city, and the page can be printed.
     city = await acting(world, "271004", Role.COORDINATOR)
-    rows = (await world.client.get("/v1/lock-in", headers=city)).json()
+    rows = (await world.client.get("/v1/lock-in", headers=city)).json()["items"]
     assert rows[0]["name"] == "統合宛名システム"
     assert {each["organization"] for each in rows} == {"271004"}
     page = await world.client.get(f"{path}/karte.html", headers=city)

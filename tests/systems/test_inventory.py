@@ -240,7 +240,7 @@ async def test_a_decision_is_remembered_until_another_system_comes(world: World)
     body = {"members": [ours["id"], theirs["id"]], "reason": "根拠となる法律が異なる"}
 
     async def group() -> dict[str, Any]:
-        groups = (await world.client.get("/v1/duplicates", headers=own)).json()
+        groups = (await world.client.get("/v1/duplicates", headers=own)).json()["items"]
         (found,) = [each for each in groups if each["function"] == named]
         return dict(found)
 
@@ -248,7 +248,7 @@ async def test_a_decision_is_remembered_until_another_system_comes(world: World)
     refused = await world.client.post(path, json=body, headers=stranger)
     await world.client.post(path, json=body, headers=own)
     decided = await group()
-    unseen = (await world.client.get("/v1/duplicates", headers=stranger)).json()
+    unseen = (await world.client.get("/v1/duplicates", headers=stranger)).json()["items"]
     third = await keep(world, other, SAKAI, name="丙", function=named)
 
     assert [each["code"] for each in before["reasons"]] == ["same_function", "same_data"]

@@ -58,6 +58,8 @@ async def cursors_are_of_one_question(server: Server, stage: Stage) -> Findings:
         elsewhere = await server.get(
             f"/v1/datasets/{other}/records", {"limit": 1, "cursor": cursor}
         )
+        if elsewhere.status in {403, 404, 410}:  # not everything that is listed can be read
+            continue
         for each in expect(elsewhere, 400, "invalid_cursor"):
             yield each
 
