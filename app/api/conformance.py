@@ -19,6 +19,7 @@ from app.api.conformance_shapes import (
     ConformanceRunIn,
     ConformanceRunOut,
     RevocationIn,
+    SandboxClientIn,
     ServiceIn,
     ServiceOut,
     ServiceSaid,
@@ -28,7 +29,7 @@ from app.api.paging import Cursor, Limit, PageOut, after_id, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY
 from app.api.tagged import tagged
-from app.conformance import certificates, runs, services, signed
+from app.conformance import certificates, lending, runs, services, signed
 from app.conformance.certificates import Held
 from app.conformance.refusals import ServiceNotOfOrganization
 from app.findings import findings
@@ -59,15 +60,17 @@ _SIGNED: dict[int | str, dict[str, Any]] = {
 async def add_service(
     body: ServiceIn, caller: Vendor, session: Writing, platform: PlatformDep
 ) -> ConformanceService:
-    """With a sandbox that holds made-up data. Until it is certified the public list has it as
-    `declared` only."""
+    """With a sandbox that holds made-up data, and answers `/.well-known/urbanos-challenge` with a text
+    that has the service's id as a line: runs go nowhere else. Until it is certified the public list
+    has it as `declared` only."""
     owner = body.organization or caller.client.organization_id
     mine = await acting_for(session, caller)
     if mine is not None and owner not in mine:
         raise ServiceNotOfOrganization(organization=owner)
     await organizations.get(session, owner)
     by = caller.client.actor
-    return await services.add(session, platform.outbound, owner, body.told(), by=by)
+    outbound, sealer = platform.outbound, platform.sealer
+    return await services.add(session, outbound, sealer, owner, body.told(), by=by)
 
 
 @router.get(
@@ -101,8 +104,8 @@ async def change_service(
 ) -> ConformanceService:
     """Whole. A certificate that is in force goes on saying what it said."""
     service = await _locked(session, caller, service_id)
-    by = caller.client.actor
-    await services.change(session, platform.outbound, service, body.told(), by=by)
+    by, outbound, sealer = caller.client.actor, platform.outbound, platform.sealer
+    await services.change(session, outbound, sealer, service, body.told(), by=by)
     return service
 
 
@@ -116,17 +119,45 @@ async def withdraw_service(service_id: UUID, caller: Vendor, session: Writing) -
     await services.withdraw(session, service, by=caller.client.actor)
 
 
+@router.put(
+    "/services/{service_id}/client", response_model=ServiceOut, summary="Lend the judge a client",
+    responses=problems(*_SERVICE, *_SAID),
+)  # fmt: skip
+async def lend_client(
+    service_id: UUID, body: SandboxClientIn, caller: Vendor, session: Writing,
+    platform: PlatformDep,
+) -> ConformanceService:  # fmt: skip
+    """A client of the sandbox, with which official runs see the class `secure`. Its key or secret is
+    kept encrypted and never shown; another sandbox address lets go of it."""
+    service = await _locked(session, caller, service_id)
+    by, told = caller.client.actor, (body.lent(), body.proof())
+    await lending.lend(session, platform.sealer, platform.outbound, service, *told, by=by)
+    return service
+
+
+@router.delete(
+    "/services/{service_id}/client", status_code=204, summary="Take the client back",
+    responses=problems(*_SERVICE),
+)  # fmt: skip
+async def take_client_back(service_id: UUID, caller: Vendor, session: Writing) -> None:
+    """Official runs go without it from now on, and say what they could not see."""
+    service = await _locked(session, caller, service_id)
+    await lending.take_back(session, service, by=caller.client.actor)
+
+
 @router.post(
     "/runs", status_code=202, response_model=ConformanceRunOut, summary="Start an official run",
     responses=problems(
-        *_SERVICE, "conformance_run_under_way", "conformance_runs_too_many", "outbound_refused"
+        *_SERVICE, "conformance_run_under_way", "conformance_runs_too_many",
+        "conformance_sandbox_token_missing", "outbound_refused",
     ),
 )  # fmt: skip
 async def start_run(
     body: ConformanceRunIn, caller: Vendor, session: Writing, platform: PlatformDep
 ) -> ConformanceRun:
-    """A worker judges the sandbox by every rule of the classes, ten requests a second at most. One
-    at a time; look at the run until it has ended."""
+    """A worker judges the sandbox by every rule of the classes, ten requests a second at most. For
+    `write` and `changes` it writes records under the prefix and removes them. One at a time; look at
+    the run until it has ended."""
     service = await _locked(session, caller, body.service)
     platform.outbound.check(service.sandbox_url)
     return await runs.ask(session, service, by=caller.client.actor)

@@ -3,15 +3,19 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, SecretStr, StringConstraints
 
 from app.api.shapes import InShape, Name, OutShape, Slug, Text, Time
+from app.conformance.lending import Lent, Proof
 from app.conformance.services import Class, Said
 from app.models.conformance import RunKind, RunState
 
 Address = Annotated[str, StringConstraints(min_length=8, max_length=500)]
 DatasetId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LinkageId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{4,40}$")]
+Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~+/=-]{1,8000}$")]  # RFC 6750, 2.1
 CertificateState = Literal["valid", "expired", "revoked"]
 _SERVICE: dict[str, Any] = {
     "name": "架空施設予約サービス",
@@ -36,16 +40,77 @@ class ServiceSaid(InShape):
     municipalities: Annotated[list[Code], Field(max_length=2000)] = Field(
         default_factory=list, description="That it serves, by their six-digit codes"
     )
+    sandbox_prefix: Prefix | None = Field(
+        default=None,
+        description="For `write` and `changes`: the judge writes only records whose keys begin so,"
+        " and removes all that do",
+    )
+    sandbox_token: Token | None = Field(
+        default=None, repr=False, json_schema_extra={"writeOnly": True},
+        description="An access token that may write to `dataset`. Never shown; give it again with"
+        " each change",
+    )  # fmt: skip
 
     def told(self) -> Said:
         """For the service."""
-        return Said(self.name, self.sandbox_url, self.dataset, self.classes, self.municipalities)
+        return Said(
+            self.name, self.sandbox_url, self.dataset, self.classes, self.municipalities,
+            self.sandbox_prefix, self.sandbox_token,
+        )  # fmt: skip
 
 
 class ServiceIn(ServiceSaid):
     """A service to register. `organization`: its vendor, if not your own."""
 
     organization: Slug | None = None
+
+
+class SandboxClientIn(InShape):
+    """A client of the sandbox for the judge, with its private key (a JWK, in JSON) or its secret.
+    `guarded`: a dataset above public that it may read for `purpose`, and not for `other_purpose`;
+    `hidden_field`: a field of it that it may not see; `hidden`: a dataset that it may not know of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "client_id": "judge", "client_secret": "an-example-of-a-secret",
+                "guarded": "sandbox-visits", "purpose": "own-duty", "other_purpose": "statistics",
+            }
+        }
+    )  # fmt: skip
+
+    client_id: Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]+$")]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=2_000)] | None = None
+    client_secret: Annotated[SecretStr, Field(min_length=1, max_length=4_000)] | None = None
+    authorization_server: (
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[!-~]+$")] | None
+    ) = None
+    guarded: LinkageId | None = None
+    hidden_field: Name | None = None
+    hidden: LinkageId | None = None
+    purpose: Name = "own-duty"
+    other_purpose: Name | None = None
+
+    def lent(self) -> Lent:
+        """What may be shown of it."""
+        return Lent(**self.model_dump(exclude={"key", "client_secret"}))
+
+    def proof(self) -> Proof:
+        """What may not."""
+        told = (self.key, self.client_secret)
+        return Proof(*(each.get_secret_value() if each is not None else None for each in told))
+
+
+class SandboxClientOut(OutShape):
+    """What the judge was lent, without what proves it."""
+
+    client_id: str
+    authorization_server: str | None
+    guarded: str | None
+    hidden_field: str | None
+    hidden: str | None
+    purpose: str
+    other_purpose: str | None
 
 
 class ServiceOut(OutShape):
@@ -58,6 +123,9 @@ class ServiceOut(OutShape):
     dataset: str | None
     classes: list[str]
     municipalities: list[str]
+    sandbox_prefix: str | None
+    has_token: bool
+    client: SandboxClientOut | None = Field(validation_alias="lent")
     created_at: Time
     changed_at: Time
     changed_by: str

@@ -4,22 +4,28 @@ It follows no redirect, reads no more of an answer than it must, and waits no lo
 """
 
 import asyncio
+import logging
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
 
 import httpx
 import orjson
 
 from app.certify.ledger import Ledger
+from app.certify.lent import Lent
 
 LONGEST_S: Final = 15.0
 LARGEST: Final = 8 * 1024 * 1024
 _SHOWN: Final = 2_000
+_SHORTEST_SECRET: Final = 8
+_LONGEST_SECRET: Final = 32 * 1024  # as it may be written
+_HIDDEN: Final = "…"
+_LOOKED_AT: Final = 128 * 1024
 _SECRET: Final = re.compile(r"^(authorization|dpop|cookie)$", re.IGNORECASE)
 
 
@@ -68,14 +74,19 @@ class Exchange:
         if self.method != "GET":
             words += ["-X", self.method]
         for name, value in self.sent.items():
-            words += ["-H", f"{name}: {'…' if _SECRET.match(name) else value}"]
+            words += ["-H", f"{name}: {_HIDDEN if _SECRET.match(name) else value}"]
         if self.given:
             words += ["--data-binary", self.given.decode("utf-8", "replace")[:_SHOWN]]
         return shlex.join([*words, self.url])
 
-    def trimmed(self) -> "Exchange":
-        """The same with as much of the bodies as is ever shown: a report holds many of them."""
-        return replace(self, body=self.body[:_SHOWN], given=self.given[:_SHOWN])
+    def trimmed(self, hidden: "Callable[[str], str]") -> "Exchange":
+        """The same with as much of the bodies as is ever shown: a report holds many of them. `hidden`
+        takes secrets out, before anything is cut."""
+        return replace(
+            self, url=hidden(self.url), sent=_each(hidden, self.sent),
+            headers=_each(hidden, self.headers), error=self.error and hidden(self.error),
+            body=_as_bytes(hidden, self.body)[:_SHOWN], given=_as_bytes(hidden, self.given)[:_SHOWN],
+        )  # fmt: skip
 
     def shown(self) -> str:
         """The answer, cut to what a person reads."""
@@ -83,6 +94,18 @@ class Exchange:
             return self.error
         head = [f"HTTP {self.status}", *(f"{k}: {v}" for k, v in self.headers.items())]
         return "\n".join([*head, "", self.body[:_SHOWN].decode("utf-8", "replace")])[: 2 * _SHOWN]
+
+
+def _each(hidden: Callable[[str], str], headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: hidden(value) for name, value in headers.items()}
+
+
+def _as_bytes(hidden: Callable[[str], str], body: bytes) -> bytes:
+    # Every byte is a sign of Latin-1: what is no text stays as it is.
+    text = hidden(body[:_LOOKED_AT].decode("latin-1"))
+    told = text.replace(_HIDDEN, _HIDDEN.encode().decode("latin-1")).encode("latin-1")
+    # A secret that was cut in two is not known again: where something was cut, its end is not shown.
+    return told if len(body) <= _LOOKED_AT else told[:-_LONGEST_SECRET]
 
 
 @dataclass(slots=True)
@@ -103,9 +126,38 @@ class Server:
     prefix: str | None = None
     clean: bool = False
     ledger: Ledger | None = None
+    lent: Lent = field(default_factory=Lent, repr=False)
+    secrets: set[str] = field(default_factory=set, repr=False)  # that came up in this run
     asked: int = 0
     last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
     _next_at: float = 0.0
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep the library's log shut: it writes addresses and headers, and tokens stand in both."""
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def once(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What several cases need, made for the first of them; so is its failure."""
+        if name not in self._made:
+            try:
+                self._made[name] = await make()
+            except Exception as exc:  # noqa: BLE001 - it is raised, now and each time
+                self._made[name] = exc
+        if isinstance(made := self._made[name], Exception):
+            raise made
+        return made
+
+    def hidden(self, text: str) -> str:
+        """The text without anything that proves who the judge is, however it is written."""
+        # What a server calls a secret and is a word hides nothing.
+        found = {each for each in self.secrets if len(each) >= _SHORTEST_SECRET}
+        known = {*found, *self.lent.secrets(), self.token or ""} - {""}
+        forms = {form for each in known for form in _written(each)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, _HIDDEN)
+        return text
 
     async def get(
         self, path: str, query: Mapping[str, Any] | None = None, **headers: str
@@ -195,3 +247,14 @@ class Server:
         self._next_at = max(now, self._next_at) + requests / self.per_second
         if wait > 0:
             await asyncio.sleep(wait)
+
+
+def _written(secret: str) -> set[str]:
+    """A secret as it stands in a form, a path, JSON and Latin-1."""
+    plain = {
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        orjson.dumps(secret).decode()[1:-1],
+    }
+    return plain | {each.encode().decode("latin-1") for each in plain}

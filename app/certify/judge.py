@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from app.certify.client import Exchange, NoAnswer, Server
 from app.certify.ledger import Ledger
 from app.certify.lint import Standard
-from app.certify.sandbox import NotOurs, check_lent, close_ledger, open_ledger
+from app.certify.sandbox import (
+    NotOurs,
+    SandboxNotLent,
+    check_lent,
+    close_ledger,
+    is_lent,
+    open_ledger,
+)
 from app.certify.stage import Stage, set_stage
 from app.kit.errors import AppError, Kind
 
@@ -29,6 +36,8 @@ _ROOMS: Final[Mapping[str, Sequence[str]]] = {
     "query": ("occasions", "query"),
     "changes": ("changes",),
     "write": ("writes",),
+    "push": ("pushes",),
+    "secure": ("tokens",),
 }
 JUDGED: Final = tuple(_ROOMS)
 WRITTEN: Final = ("changes", "write")  # that cannot be judged without writing
@@ -177,8 +186,8 @@ async def judge(  # noqa: PLR0913 - what a run may be told
         if isinstance(dataset, Stage)
         else await set_stage(server, dataset, seed, layout.profile if layout else None)
     )
-    if _writes(rules) and server.prefix and server.token and name:
-        stage = await open_ledger(server, stage)
+    if _writes(rules) and is_lent(server, name):
+        stage = await _opened(server, stage, rules)
     try:
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
         if layout is not None and gave_up is None:
@@ -188,6 +197,25 @@ async def judge(  # noqa: PLR0913 - what a run may be told
     version = standard.document.root["info"]["version"]
     report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
     return _accounted(report, server.ledger)
+
+
+async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
+    """Begin to write. Where the lent client gets no token for it, what needs none is judged alone."""
+    from app.certify.granted import token_for  # noqa: PLC0415 - it stands on this
+
+    if server.token is not None:
+        return await open_ledger(server, stage, None)
+    try:
+        token = await token_for(server, f"dataset:{stage.id}:write", bound=False)
+    except NotShown as none:
+        classes = _written(rules)
+        if not classes:
+            return stage
+        raise SandboxNotLent(
+            classes=", ".join(classes), missing=f"token ({none.why})",
+            missing_ja=f"トークン（{none.why_ja}）",
+        ) from None  # fmt: skip
+    return await open_ledger(server, stage, token.text)
 
 
 def _accounted(report: Report, ledger: Ledger | None) -> Report:
@@ -200,9 +228,11 @@ def _accounted(report: Report, ledger: Ledger | None) -> Report:
 
 def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
     """Raise what is missing, before anything is asked, where a class can only be judged by writing."""
-    classes = sorted({each["class"] for each in rules} & set(WRITTEN))
-    if classes:
-        check_lent(server, dataset, classes)
+    check_lent(server, dataset, _written(rules))
+
+
+def _written(rules: Rules) -> list[str]:
+    return sorted({each["class"] for each in rules} & set(WRITTEN))
 
 
 def _rules(standard: Standard, wanted: Sequence[str], only: Collection[str] | None) -> Rules:
@@ -253,10 +283,10 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
             await _ask(server, stage, case, found)
             shown += 1
         except NotShown as exc:
-            unseen = exc
+            unseen = NotShown(*(server.hidden(each)[:1000] for each in (exc.why, exc.why_ja)))
         except NoAnswer as none:
-            exchange = none.exchange.trimmed()
-            found.append(Wrong(exchange, "an answer", exchange.error or "none"))
+            seen = none.exchange.error or "none"
+            found.append(_kept(server, Wrong(none.exchange, "an answer", seen)))
             return _verdict(rule, Outcome.BROKEN, found), False
     if found:
         return _verdict(rule, Outcome.BROKEN, found), True
@@ -275,14 +305,20 @@ async def _ask(server: Server, stage: Stage, case: Case, found: list[Wrong]) -> 
     )
     try:
         async for wrong in case(server, stage):
-            found.append(replace(wrong, exchange=wrong.exchange.trimmed()))
+            found.append(_kept(server, wrong))
     except (NotShown, NoAnswer, NotOurs):
         raise
     except Amiss as amiss:
-        found.append(replace(amiss.wrong, exchange=amiss.wrong.exchange.trimmed()))
+        found.append(_kept(server, amiss.wrong))
     except Exception as exc:  # noqa: BLE001 - what no case foresaw is the server's, not the run's end
         seen = f"an answer that no rule foresees ({type(exc).__name__})"
-        found.append(Wrong(server.last.trimmed(), "an answer of the standard", seen))
+        found.append(_kept(server, Wrong(server.last, "an answer of the standard", seen)))
+
+
+def _kept(server: Server, wrong: Wrong) -> Wrong:
+    """A finding as it may be shown."""
+    hidden = server.hidden
+    return Wrong(wrong.exchange.trimmed(hidden), hidden(wrong.expected), hidden(wrong.seen))
 
 
 def _verdict(

@@ -119,7 +119,7 @@ async def _wrong(server: Server, stage: Stage, fault: _Fault) -> Wrong:
         exchange = await server.get(path, query)
     except NoAnswer as none:
         exchange = none.exchange
-    return Wrong(exchange.trimmed(), fault.expected, fault.seen[:500])
+    return Wrong(exchange.trimmed(server.hidden), fault.expected, fault.seen[:500])
 
 
 def _claim(stage: Stage, layout: Layout) -> Iterator[_Fault]:

@@ -13,13 +13,12 @@ from urllib.parse import quote
 
 from app.certify.client import NoAnswer, Server
 from app.certify.ledger import Ledger
-from app.certify.stage import Record, Stage, all_records
+from app.certify.stage import MOST_RECORDS, Record, Stage, all_records
 from app.kit.errors import AppError, Kind
 
 # Characters that stand in an address as they are; too few of them would name others' records.
 PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{4,40}")
 _DATASET: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
-_MOST_RECORDS: Final = 5_000  # of a sandbox: all of them are looked through for the prefix
 _GIVE_UP_AFTER: Final = 3  # removals in a row without any answer
 _LEAST_S: Final = 60.0  # for the removals, beyond what their number needs
 _NAMED: Final = 5
@@ -35,14 +34,14 @@ class SandboxNotLent(AppError):
     kind = Kind.INVALID
     code = "sandbox_not_lent"
     ja = (
-        "適合クラス {classes} の試験はレコードを書き込みます。{missing} がありません。"
-        "試験用のトークン（--token-file）、キーの接頭辞（--sandbox-prefix）、"
-        "データセット（--dataset）を指定してください。"
+        "適合クラス {classes} の試験はレコードを書き込みます。{missing_ja}がありません。"
+        "試験用のトークン（--token-file）かクライアント（--client-id）、キーの接頭辞"
+        "（--sandbox-prefix）、データセット（--dataset）を指定してください。"
     )
     en = (
-        "The classes {classes} are judged by writing records, and {missing} is missing. Name a token"
-        " of the sandbox (--token-file), what keys begin with (--sandbox-prefix) and the dataset"
-        " (--dataset)."
+        "The classes {classes} are judged by writing records, and there is no {missing}. Name a token"
+        " (--token-file) or a client (--client-id) of the sandbox, what keys begin with"
+        " (--sandbox-prefix) and the dataset (--dataset)."
     )
 
 
@@ -81,16 +80,28 @@ class SandboxTooLarge(AppError):
     en = "{dataset} holds {most} records or more. Writing is judged on a smaller dataset."
 
 
-def check_lent(server: Server, dataset: str | None, classes: Iterable[str]) -> None:
-    """Raise `SandboxNotLent` or `PrefixUnfit` unless all that writing needs is named."""
-    needed = {"a token": server.token, "a prefix": server.prefix, "a dataset": dataset}
-    missing = [name for name, given in needed.items() if not given]
-    if missing:
-        raise SandboxNotLent(classes=", ".join(classes), missing=", ".join(missing))
-    if not PREFIX.fullmatch(server.prefix or ""):
+def check_lent(server: Server, dataset: str | None, classes: Sequence[str]) -> None:
+    """Raise `PrefixUnfit` for a prefix that names too much, and `SandboxNotLent` where something is
+    not named that these classes need."""
+    if server.prefix is not None and not PREFIX.fullmatch(server.prefix):
         raise PrefixUnfit(prefix=server.prefix)
-    if not _DATASET.fullmatch(dataset or ""):
-        raise SandboxNotLent(classes=", ".join(classes), missing=f"a dataset (not {dataset!r})")
+    needed = {
+        ("token or client", "トークンかクライアント"): server.token or server.lent.client,
+        ("prefix", "接頭辞"): server.prefix,
+        ("dataset", "データセット"): dataset and _DATASET.fullmatch(dataset),
+    }
+    missing = [names for names, given in needed.items() if not given]
+    if classes and missing:
+        en, ja = ([names[at] for names in missing] for at in (0, 1))
+        raise SandboxNotLent(
+            classes=", ".join(classes), missing=", ".join(en), missing_ja="、".join(ja)
+        )
+
+
+def is_lent(server: Server, dataset: str | None) -> bool:
+    """Whether all that writing needs is named."""
+    has_token = server.token or server.lent.client
+    return bool(has_token and server.prefix and dataset and _DATASET.fullmatch(dataset))
 
 
 def key_fields(stage: Stage) -> list[str]:
@@ -112,14 +123,15 @@ def is_ours(server: Server, stage: Stage, record: Any) -> bool:
     return isinstance(value, str) and value.startswith(server.prefix)
 
 
-async def open_ledger(server: Server, stage: Stage) -> Stage:
-    """Begin to write: what another run left is removed, if that was asked for.
+async def open_ledger(server: Server, stage: Stage, token: str | None) -> Stage:
+    """Begin to write, with this token or with the run's own: what another run left is removed, if
+    that was asked for.
 
     Raises `SandboxNotClean`, `SandboxTooLarge`, `NoAnswer`.
     """
-    if len(stage.records) >= _MOST_RECORDS:
-        raise SandboxTooLarge(dataset=stage.id, most=_MOST_RECORDS)
-    ledger = Ledger(stage.id, stage.chance.randrange(1_000) * 100)
+    if len(stage.records) >= MOST_RECORDS:
+        raise SandboxTooLarge(dataset=stage.id, most=MOST_RECORDS)
+    ledger = Ledger(stage.id, token, stage.chance.randrange(1_000) * 100)
     found = _ours(server, stage, stage.records)
     if found and not server.clean:
         _refuse(server, stage, found)
@@ -163,7 +175,7 @@ async def _remove(server: Server, stage: Stage, ledger: Ledger) -> None:
     silent = 0
     for key in list(ledger.left):
         try:
-            said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), {})
+            said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), ledger.headers)
         except NoAnswer:
             silent += 1
             if silent >= _GIVE_UP_AFTER:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.certify.client import Exchange, NoAnswer, Server
 
-_MOST_RECORDS: Final = 5_000
+MOST_RECORDS: Final = 5_000
 _A_PAGE: Final = 1_000
 _MOST_TRIED: Final = 5  # datasets, for one whose records can be read
 _MOST_BYTES: Final = 16 * 1024 * 1024  # of all pages: they are held while the cases ask
@@ -127,7 +127,7 @@ async def all_records(server: Server, dataset: str) -> list[Record]:
             raise NoAnswer(_unreadable(page))
         found += [each for each in records if isinstance(each, dict)]
         href = next_of(page)
-        if href is None or not records or len(found) >= _MOST_RECORDS:
+        if href is None or not records or len(found) >= MOST_RECORDS:
             return found
         page = await server.get(href)
 

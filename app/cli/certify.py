@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from app.cli import lending
 from app.cli.words import note, said
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     seed: Annotated[int, typer.Option(help="The same seed asks the same")] = 0,
     per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second")] = 20.0,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="An access token of the sandbox"),
-    ] = None,
+    token_file: lending.TokenFile = None,
     prefix: Annotated[
         str | None, typer.Option("--sandbox-prefix", help="Keys of what may be written begin so")
     ] = None,
@@ -50,6 +48,19 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
     clean: Annotated[
         bool, typer.Option("--clean", help="First remove what another run left under the prefix")
     ] = False,
+    client_id: lending.ClientId = None,
+    client_key: lending.ClientKey = None,
+    client_secret: lending.SecretFile = None,
+    authorization_server: lending.AuthorizationServer = None,
+    guarded: lending.Guarded = None,
+    hidden_field: lending.HiddenField = None,
+    hidden: lending.Hidden = None,
+    purpose: lending.Purpose = "own-duty",
+    other_purpose: lending.OtherPurpose = None,
+    expired_token: lending.ExpiredToken = None,
+    callback: lending.CallbackUrl = None,
+    listen: lending.Listen = "127.0.0.1:8711",
+    patience: lending.Patience = 120.0,
 ) -> None:
     """Judge a server; exit 4 if a rule is broken. サーバの適合を試験する。"""
     from app.certify import reports  # noqa: PLC0415
@@ -57,10 +68,18 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
 
     if form not in reports.FORMS:
         raise typer.BadParameter(", ".join(reports.FORMS), param_hint="--format")
+    files = lending.Files(client_id, client_key, client_secret, expired_token, callback, listen)
     wanted = [name.strip() for name in classes.split(",") if name.strip()]
     try:
-        token = token_file.read_text("utf-8").strip() if token_file else None
-        lent = {"token": token, "prefix": prefix, "clean": clean, "per_second": per_second}
+        lent = {
+            "token": lending.read_text(token_file), "prefix": prefix, "clean": clean,
+            "per_second": per_second,
+            "lent": lending.read_lent(
+                files, authorization_server=authorization_server, guarded=guarded,
+                hidden_field=hidden_field, hidden=hidden, purpose=purpose,
+                other_purpose=other_purpose, patience_s=patience,
+            ),
+        }  # fmt: skip
         layout = _layout(profile, bundle) if profile is not None else None
         report = asyncio.run(_judged(url, wanted, dataset, seed, lent, layout))
     except NoAnswer as none:

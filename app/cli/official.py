@@ -1,34 +1,48 @@
 """Lends the judge to the worker, over the way out that may be used. Judges nothing itself."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance.refusals import SandboxUnusable
+import orjson
+
+from app.conformance.lending import opened
+from app.conformance.refusals import ClassNotOfficial, SandboxUnusable
 from app.conformance.runs import Judged, Work
+from app.kit.crypto import Sealer
 from app.kit.outbound import Bounds, Outbound
 from app.models.conformance import RunKind
 
 if TYPE_CHECKING:
+    from app.certify.judge import Report
+    from app.certify.lent import Lent
     from app.certify.stage import Stage
 
-# Enough to see that a service still keeps the standard: about thirty requests a night.
+# Enough to see that a service still keeps the standard: about fifty requests a night.
 SMOKE: Final = frozenset(
     ("SCHEMA-01", "SCHEMA-02", "PAGE-01", "PAGE-05", "QUERY-01", "ERROR-01", "ERROR-02", "TIME-01",
-     "CODE-01", "CACHE-01")
+     "CODE-01", "CACHE-01", "AUTH-01", "AUTH-03")
 )  # fmt: skip
+# Without these the class `secure` is a claim: who has no token, a false one, one for other data, or no
+# purpose.
+_NEEDED: Final = frozenset(("AUTH-01", "AUTH-03", "AUTH-04", "AUTH-05", "AUTH-06"))
 _PER_SECOND: Final = 10.0
 
 
 class OfficialJudge:
     """The judge of `urbanos certify`, for the worker."""
 
-    def __init__(self, outbound: Outbound, per_second: float = _PER_SECOND) -> None:
+    def __init__(
+        self, outbound: Outbound, sealer: Callable[[], Sealer], per_second: float = _PER_SECOND
+    ) -> None:
         self._outbound = outbound
+        self._sealer = sealer  # read when it is needed
         self._per_second = per_second
 
     async def __call__(self, work: Work) -> Judged:
         """What the judge says of a sandbox. Raises `SandboxUnusable` and what the judge refuses."""
+        if work.kind is RunKind.FULL and "push" in work.classes:
+            raise ClassNotOfficial
         import httpx  # noqa: PLC0415 - with the judge 60 ms of start that a worker without runs spares
 
         from app.certify.client import LARGEST, LONGEST_S, NoAnswer, Server  # noqa: PLC0415
@@ -41,7 +55,10 @@ class OfficialJudge:
         transport = OutboundTransport(self._outbound, Bounds(LARGEST + 1, LONGEST_S))
         only = SMOKE if work.kind is RunKind.SMOKE else None
         async with httpx.AsyncClient(transport=transport, timeout=None) as http:  # noqa: S113
-            server = Server(work.url, http, self._per_second)
+            server = Server(
+                work.url, http, self._per_second, lent=self._lent(work), clean=True,
+                token=work.token(self._sealer), prefix=work.prefix,
+            )  # fmt: skip
             try:
                 stage = await set_stage(server, work.dataset, 0)
                 standard = await asyncio.to_thread(Standard.read)
@@ -52,8 +69,31 @@ class OfficialJudge:
         return Judged(
             report.passed, tuple(each.rule for each in report.broken), report.standard,
             _profile_of(stage, work.layouts), report.asked, packed(report), report.gave_up,
-            standard.in_force_until,
+            standard.in_force_until, *_unseen(report),
         )  # fmt: skip
+
+    def _lent(self, work: Work) -> "Lent":
+        from joserfc.jwk import ECKey  # noqa: PLC0415
+
+        from app.certify.lent import Client, Lent  # noqa: PLC0415
+
+        if work.lent is None or work.sealed_proof is None or work.service_id is None:
+            return Lent()
+        lent, proof = opened(self._sealer(), work.service_id, work.lent, work.sealed_proof)
+        key = ECKey.import_key(orjson.loads(proof.key)) if proof.key is not None else None
+        return Lent(
+            Client(lent.client_id, key, proof.secret), lent.authorization_server, lent.guarded,
+            lent.hidden_field, lent.hidden, lent.purpose, lent.other_purpose,
+        )  # fmt: skip
+
+
+def _unseen(report: "Report") -> tuple[tuple[str, ...], tuple[str, str]]:
+    """The rules that a certificate cannot do without and that were not seen, and why."""
+    found = [
+        each for each in report.verdicts if each.rule in _NEEDED and each.outcome == "not_shown"
+    ]
+    why = (found[0].why_ja or "", found[0].why or "") if found else ("", "")
+    return tuple(each.rule for each in found), why
 
 
 def _profile_of(stage: "Stage", layouts: Mapping[str, Mapping[str, Any]]) -> str | None:

@@ -99,7 +99,7 @@ async def _work(*, makes_files: bool) -> None:
                 messenger=Messenger(outbound, sealer, mailer),
                 harvester=harvester,
                 streamer=Streamer(harvester, settings.issuer),
-                examiner=Examiner(database, outbound, OfficialJudge(outbound)),
+                examiner=Examiner(database, outbound, OfficialJudge(outbound, sealer)),
                 certificate_until=_certificate_until(settings),
             )
         finally:

@@ -72,6 +72,21 @@ class RunsTooMany(AppError):
     )
 
 
+class SandboxTokenMissing(AppError):
+    """Classes that are judged by writing need what to write with."""
+
+    kind = Kind.CONFLICT
+    code = "conformance_sandbox_token_missing"
+    ja = (
+        "クラス {classes} はレコードを書き込んで試験します。サービス {service} に dataset、"
+        "sandbox_prefix と、sandbox_token かクライアント（/client）を登録してください。"
+    )
+    en = (
+        "The classes {classes} are judged by writing records. Register dataset, sandbox_prefix and a"
+        " sandbox_token or a client (/client) with the service {service}."
+    )
+
+
 class RunEnded(AppError):
     """Nothing is left to cancel."""
 
@@ -111,6 +126,51 @@ class SandboxUnusable(AppError):
     en = (
         "The sandbox {url} cannot be judged: {why}. See with urbanos certify that it answers"
         " with a public dataset."
+    )
+
+
+class SandboxNotProven(AppError):
+    """Nobody has shown that the address is the vendor's."""
+
+    kind = Kind.UNAVAILABLE
+    code = "conformance_sandbox_not_proven"
+    ja = (
+        "サンドボックス {url} を管理していることを確認できません（応答 {status}）。{where} で、"
+        "サービスの番号 {service} を一行とするテキストを返すようにしてから、試験をやり直してください。"
+    )
+    en = (
+        "It is not proven that the sandbox {url} is yours (answer {status}). Have {where} answer a"
+        " text with the service's id {service} as a line of it, and ask for the run again."
+    )
+
+
+class ClassNotOfficial(AppError):
+    """A class that only its vendor can have judged."""
+
+    kind = Kind.INVALID
+    code = "conformance_class_not_official"
+    ja = (
+        "適合クラス push は公式試験の対象外です（通知を受け取る公開の窓口を持ちません）。"
+        "登録から push を外し、urbanos certify --callback で試験してください。"
+    )
+    en = (
+        "The class push is not judged officially: the judge has no public address for notices."
+        " Register the service without it, and use urbanos certify --callback."
+    )
+
+
+class RulesNotShown(AppError):
+    """Nothing was broken, and yet too little was seen for a certificate."""
+
+    kind = Kind.INVALID
+    code = "conformance_rules_not_shown"
+    ja = (
+        "規則 {rules} を確かめられませんでした（{why_ja}）。PUT /v1/conformance/services/{service}/client"
+        " で試験用クライアントと公開以外のデータセットを登録し、試験をやり直してください。"
+    )
+    en = (
+        "The rules {rules} could not be seen: {why}. Lend a client and a dataset above public with"
+        " PUT /v1/conformance/services/{service}/client, and ask for the run again."
     )
 
 

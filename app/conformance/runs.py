@@ -5,8 +5,8 @@ attempt is no longer its own.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
 from app.audit.events import Event
+from app.conformance import services
 from app.conformance.refusals import (
     ReportNotThere,
     RunEnded,
@@ -23,10 +24,12 @@ from app.conformance.refusals import (
     RunNotFound,
     RunsTooMany,
     RunUnderWay,
+    SandboxTokenMissing,
 )
 from app.formats.individual_number import masked_json
 from app.jobs import queue
 from app.kit import clock
+from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.models.conformance import ConformanceRun, ConformanceService, RunKind, RunState
@@ -53,6 +56,17 @@ class Work:
     dataset: str | None
     classes: tuple[str, ...]
     layouts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    service_id: UUID | None = None
+    lent: Mapping[str, Any] | None = None
+    sealed_proof: bytes | None = field(default=None, repr=False)
+    prefix: str | None = None
+    sealed_token: bytes | None = field(default=None, repr=False)
+
+    def token(self, open_sealer: Callable[[], Sealer]) -> str | None:
+        """The token that was lent, if one was. Raises `SecretKeyUnusable`."""
+        if self.sealed_token is None or self.service_id is None:
+            return None
+        return services.token_of(open_sealer(), self.service_id, self.sealed_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +81,20 @@ class Judged:
     report: bytes
     gave_up: str | None = None
     standard_until: datetime | None = None  # when the major version of the standard ends
+    unseen: tuple[str, ...] = ()  # rules without which nothing was shown of a class
+    why_unseen: tuple[str, str] = ("", "")  # in Japanese and English
 
 
 async def ask(
     session: AsyncSession, service: ConformanceService, *, by: str | None,
     kind: RunKind = RunKind.FULL,
 ) -> ConformanceRun:  # fmt: skip
-    """Put a run in the queue. Raises `RunUnderWay`, `RunsTooMany`."""
+    """Put a run in the queue. Raises `RunUnderWay`, `RunsTooMany`, `SandboxTokenMissing`."""
     await session.refresh(service, with_for_update=True)
+    written = [each for each in service.classes if each in services.WRITTEN]
+    is_lent = service.sandbox_prefix and (service.has_token or service.lent is not None)
+    if kind is RunKind.FULL and written and not is_lent:
+        raise SandboxTokenMissing(service=service.id, classes=", ".join(written))
     under_way = await _under_way(session, service.id)
     if under_way is not None:
         raise RunUnderWay(service=service.id, id=under_way)
@@ -101,9 +121,17 @@ async def claim(session: AsyncSession, run_id: UUID) -> Work:
     if run is None or run.ended_at is not None:
         raise NotMine
     run.state, run.attempt, run.started_at = RunState.RUNNING, uuid4(), clock.now()
-    return Work(
-        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes)
-    )
+    service = await session.get_one(ConformanceService, run.service_id)
+    is_there = service.sandbox_url == run.sandbox_url  # what was lent is for one address
+    work = Work(
+        run.id, run.attempt, RunKind(run.kind), run.sandbox_url, run.dataset, tuple(run.classes),
+        service_id=service.id, lent=service.lent if is_there else None,
+        sealed_proof=service.sealed_proof if is_there else None,
+    )  # fmt: skip
+    # What may be written to is one dataset, and a nightly look never writes.
+    if not is_there or service.dataset != run.dataset or work.kind is not RunKind.FULL:
+        return work
+    return replace(work, prefix=service.sandbox_prefix, sealed_token=service.sealed_token)
 
 
 async def end(session: AsyncSession, work: Work, judged: Judged) -> ConformanceRun:

@@ -46,6 +46,7 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 _AGENT: Final = "urbanos"
 _NO_WAY: Final = Way()
 _MOST_ORIGINS: Final = 1_000
+_A_PIECE: Final = 1024 * 1024  # of a body, that is sent at one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Outbound:
                     async with asyncio.timeout_at(_patience(ends_at, bounds)):
                         await self._judge_behind_proxy(host, url)
                 client = await held.enter_async_context(self._clients.of(way))
-                request = client.build_request(method, url, headers=headers, content=content)
+                request = client.build_request(method, url, **_given(headers, content))
                 request.headers["Accept-Encoding"] = "identity"  # what is bounded is what comes
                 request.headers.update(trace.sent())
                 if request.url.scheme == "http":  # by https it goes with CONNECT, and no further
@@ -306,6 +307,19 @@ class Outbound:
             trust_env=False,
             follow_redirects=False,
         )
+
+
+def _given(headers: Mapping[str, str] | None, content: bytes | None) -> dict[str, Any]:
+    """What goes with a request: a large body in pieces, so that others have their turn between."""
+    if content is None or len(content) <= _A_PIECE:
+        return {"headers": headers, "content": content}
+    sized = {**(headers or {}), "Content-Length": str(len(content))}
+    return {"headers": sized, "content": _in_pieces(content)}
+
+
+async def _in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), _A_PIECE):
+        yield content[at : at + _A_PIECE]
 
 
 def _patience(ends_at: float, bounds: Bounds) -> float:

@@ -35,12 +35,17 @@ class ConformanceService(Base):
     """A vendor's service, and the sandbox where it can be judged."""
 
     __tablename__ = "conformance_service"
+    __table_args__ = (
+        CheckConstraint("(lent IS NULL) = (sealed_proof IS NULL)", name="lent_is_whole"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id), index=True)
     name: Mapped[str]
     sandbox_url: Mapped[str]  # before /v1
     dataset: Mapped[str | None]  # that is judged; None: the one that shows most
+    sandbox_prefix: Mapped[str | None]  # with what the keys of what the judge writes begin
+    sealed_token: Mapped[bytes | None]  # with which it writes
     classes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     municipalities: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime]
@@ -48,6 +53,13 @@ class ConformanceService(Base):
     changed_at: Mapped[datetime]
     changed_by: Mapped[str]
     withdrawn_at: Mapped[datetime | None]
+    lent: Mapped[dict[str, Any] | None]  # to the judge: a client and what it may look at
+    sealed_proof: Mapped[bytes | None]  # of that client
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token was lent to the judge."""
+        return self.sealed_token is not None
 
 
 class ConformanceRun(Base):

@@ -17,7 +17,8 @@ from app.catalogue import profiles
 from app.catalogue.profile_schema import record_schema
 from app.conformance import certificates, runs
 from app.conformance.certificates import ENDS, SUBJECT, Held
-from app.conformance.refusals import RunTooLong, RunUnderWay, SandboxUnusable
+from app.conformance.control import check_control
+from app.conformance.refusals import RulesNotShown, RunTooLong, RunUnderWay, SandboxUnusable
 from app.conformance.runs import MOST_SECONDS, Judged, NotMine, Work
 from app.findings import findings
 from app.findings.findings import Sighting
@@ -88,6 +89,8 @@ class Examiner:
     async def _make(self, work: Work) -> None:
         try:
             self.outbound.check(work.url)
+            if work.service_id is not None:
+                await check_control(self.outbound, work.service_id, work.url)
             judged = await self._unless_cancelled(work)
             if judged is None:
                 return
@@ -95,6 +98,9 @@ class Examiner:
                 why = judged.gave_up
                 refusal = SandboxUnusable(url=work.url, why=why, why_ja=why)
                 await self._end_refused(work, refusal, judged)
+                return
+            if judged.passed and judged.unseen:
+                await self._end_refused(work, _too_little(work, judged), judged)
                 return
         except AppError as refusal:
             await self._end_refused(work, refusal)
@@ -147,6 +153,12 @@ class Examiner:
         async with self.database.writing() as session:
             run = await runs.end_refused(session, work, refusal, judged)
             await _tell_of_run(session, run)
+
+
+def _too_little(work: Work, judged: Judged) -> RulesNotShown:
+    why_ja, why = judged.why_unseen
+    rules = ", ".join(judged.unseen)
+    return RulesNotShown(rules=rules, service=work.service_id, why=why, why_ja=why_ja)
 
 
 async def _tell_of_run(session: AsyncSession, run: ConformanceRun) -> None:

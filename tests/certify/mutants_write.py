@@ -79,6 +79,22 @@ class _PassesOneOver(Writing):
         return after + (after - at == 2 and after < len(self.log))
 
 
+class _CountsBeforeItWrites(Writing):
+    """Its positions pass what is being written while they are given out."""
+
+    under_way = 0
+
+    async def write(self, request: Request) -> Response:
+        self.under_way += 1
+        try:
+            return await super().write(request)
+        finally:
+            self.under_way -= 1
+
+    def behind(self, at: int, after: int) -> int:
+        return after + self.under_way
+
+
 class _NewestFirst(Writing):
     def ordered(self, found: list[Any]) -> list[Any]:
         return found[::-1] if len(found) > 3 else found
@@ -149,6 +165,7 @@ MUTANTS: Final[dict[str, type[Writing]]] = {
     "IDEMP-05": _LosesTheLast,
     "IDEMP-06": _TakesAThousand,
     "CHANGE-01": _PassesOneOver,
+    "CHANGE-01 meanwhile": _CountsBeforeItWrites,
     "CHANGE-02": _NewestFirst,
     "CHANGE-03": _TellsWhatWasDeleted,
     "CHANGE-03 a part": _TellsAPart,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -14,16 +15,20 @@ import pytest
 from starlette.responses import Response
 
 from app.certify import reports
+from app.certify.cases import making
 from app.certify.cases.writing import batch, remove
 from app.certify.client import NoAnswer, Server
 from app.certify.judge import CASES, WRITTEN, Outcome, Report, judge
 from app.certify.kept import packed, unpacked
 from app.certify.ledger import Ledger
+from app.certify.lent import Client, Lent
 from app.certify.lint import Standard
 from app.certify.sandbox import NotOurs, PrefixUnfit, SandboxNotClean, SandboxNotLent
-from app.certify.stage import set_stage
+from app.certify.stage import Stage, set_stage
+from app.formats.incoming import read_record
 from app.kit.errors import AppError
 from app.models.parties import Role
+from app.query.fields import Field, FieldType
 from tests.certify.mutants import BASE, DATASET, RECORDS
 from tests.certify.mutants_write import MUTANTS
 from tests.certify.test_judge import sandbox_on
@@ -41,12 +46,11 @@ Watch = Callable[[httpx.Request], None]
 
 def transport(made: Writing, watch: Watch | None = None) -> httpx.AsyncBaseTransport:
     inner = httpx.ASGITransport(app=made)
-    if watch is None:
-        return inner
 
     class Watched(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            watch(request)
+            if watch is not None:
+                watch(request)
             return await inner.handle_async_request(request)
 
     return Watched()
@@ -61,38 +65,47 @@ async def judged(
         return await judge(server, STANDARD, classes or WRITTEN, dataset=NAME, only=only)
 
 
-async def test_the_provider_that_writes_passes_every_class_and_holds_what_it_held() -> None:
-    made = Writing()
+async def test_the_provider_that_writes_passes_every_class_and_is_written_to_in_its_place() -> None:
+    made, sent = Writing(), list[httpx.Request]()
     before = dict(made.records)
 
-    report = await judged(made, "core", "query", "write", "changes")
+    report = await judged(made, "core", "query", "write", "changes", watch=sent.append)
 
-    assert report.broken == [] and report.passed
     kept = {each.rule for each in report.verdicts if each.outcome is Outcome.KEPT}
-    assert kept >= RULES
+    assert report.broken == [] and report.passed and kept >= RULES
     assert made.records == before
     assert report.wrote == report.removed > 40 and report.left == ()
-    assert report.asked < 400
+    assert report.asked == len(sent) < 400
+    assert {each.method for each in sent} == {"GET", "POST", "DELETE"}
+    for each in sent:
+        if each.method == "DELETE":
+            assert each.url.path.startswith(f"{RECORDS}/{PREFIX}")
+        if each.method == "POST":
+            assert each.url.path == RECORDS
+            assert all(record["no"].startswith(PREFIX) for record in _batch_in(each))
+
+
+def _batch_in(request: httpx.Request) -> list[Record]:
+    text = b",".join(line for line in request.content.splitlines() if line)
+    found: list[Record] = json.loads(text if text.startswith(b"[") else b"[" + text + b"]")
+    return found
 
 
 async def test_the_platform_passes_both_classes(world: World) -> None:
     await sandbox_on(world)
     steward = await world.party(KENKO, Role.STEWARD)
-    lent = await world.bearer(steward, f"dataset:{NAME}:write")
+    lent = Lent(Client(steward.id, steward.key), world.platform.issuer)
     inner = httpx.ASGITransport(app=world.client._transport.app)  # type: ignore[attr-defined]
     async with httpx.AsyncClient(transport=inner) as http:
-        token = lent["Authorization"].removeprefix("Bearer ")
-        server = Server(str(world.client.base_url), http, 1e6, token=token, prefix=PREFIX)
+        server = Server(str(world.client.base_url), http, 1e6, lent=lent, prefix=PREFIX)
         report = await judge(server, STANDARD, WRITTEN, dataset=NAME, only=RULES)
 
     assert [
         (each.rule, wrong.expected, wrong.seen) for each in report.broken for wrong in each.wrong
     ] == []
     unseen = {each.rule for each in report.verdicts if each.outcome is Outcome.NOT_SHOWN}
-    assert (unseen, report.left) == (
-        {"CHANGE-08"},
-        (),
-    )  # every public dataset of the world has a key
+    assert unseen == {"CHANGE-08"}  # every public dataset of the world has a key
+    assert (report.wrote, report.left) == (report.removed, ())
 
 
 def test_every_rule_of_the_classes_that_write_has_a_case_and_a_mutant() -> None:
@@ -118,39 +131,33 @@ async def test_a_provider_that_breaks_one_rule_is_told_that_rule_and_no_other(na
 
 
 @pytest.mark.parametrize(
-    ("lent", "refusal"),
+    ("name", "lent", "refusal"),
     [
-        ({"token": None}, SandboxNotLent),
-        ({"prefix": None}, SandboxNotLent),
-        ({"prefix": "abc"}, PrefixUnfit),
-        ({"prefix": "judge/%"}, PrefixUnfit),
+        ("write", {"token": None}, SandboxNotLent),
+        ("changes", {"prefix": None}, SandboxNotLent),
+        ("core", {"prefix": "000", "clean": True}, PrefixUnfit),
+        ("core", {"prefix": "judge/%"}, PrefixUnfit),
     ],
 )
 async def test_without_a_loan_the_class_is_refused_before_anything_is_asked(
-    lent: dict[str, Any], refusal: type[AppError]
+    name: str, lent: dict[str, Any], refusal: type[AppError]
 ) -> None:
     asked: list[httpx.Request] = []
 
     with pytest.raises(refusal):
-        await judged(Writing(), "write", watch=asked.append, **lent)
+        await judged(Writing(), name, watch=asked.append, **lent)
 
     assert asked == []
 
 
-async def test_all_that_is_written_is_under_the_prefix_and_in_the_one_dataset() -> None:
+async def test_a_client_that_gets_no_token_is_told_and_nothing_is_written() -> None:
     sent: list[httpx.Request] = []
+    lent = Lent(Client("judge", None, "a-secret"))
 
-    await judged(Writing(), only=RULES, watch=sent.append)
+    with pytest.raises(SandboxNotLent, match="metadata of the authorization server"):
+        await judged(Writing(), token=None, lent=lent, watch=sent.append)
 
-    posted = [each for each in sent if each.method == "POST"]
-    deleted = [each.url.path for each in sent if each.method == "DELETE"]
-    assert {each.method for each in sent} == {"GET", "POST", "DELETE"}
-    assert {each.url.path for each in posted} == {RECORDS}
-    assert all(path.startswith(f"{RECORDS}/{PREFIX}") for path in deleted)
-    for each in posted:
-        lines = [line for line in each.content.splitlines() if line]
-        batch_sent = json.loads(each.content) if len(lines) == 1 else map(json.loads, lines)
-        assert all(record["no"].startswith(PREFIX) for record in batch_sent)
+    assert {each.method for each in sent} == {"GET"}
 
 
 async def test_a_server_that_leads_away_is_not_followed_with_a_write() -> None:
@@ -315,6 +322,25 @@ async def test_a_run_that_is_stopped_removes_what_it_wrote() -> None:
 
 
 # --- other vendors' datasets ----------------------------------------------------------------------
+
+
+def test_what_is_made_of_each_type_is_taken_as_it_is_and_what_is_spoilt_is_not() -> None:
+    fields = [
+        Field("no", "no", "番号", FieldType.CODE, key=True, required=True),
+        *(Field(each, each, each, each, required=True) for each in FieldType),
+        Field("kind", "kind", "種別", FieldType.CODE, code_list=(("01", "公園"), ("02", "学校"))),
+    ]
+    told = {"id": NAME, "fields": [each.as_json() for each in fields]}
+    stage = Stage(told, [], [], random.Random(0))
+    names = frozenset(each.name for each in fields)
+
+    for number in range(60):
+        record = making.made(stage, PREFIX, number)
+        bad, name = making.spoilt(stage, record)
+
+        assert read_record(record, fields, names).faults == []
+        (fault,) = read_record(bad, fields, names).faults
+        assert fault.pointer == f"/{name}"
 
 
 async def test_a_key_that_cannot_carry_the_prefix_shows_nothing_and_passes_nothing() -> None:

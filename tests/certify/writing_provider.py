@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.certify.cases.values import is_code
-from tests.certify.mutants import BASE, DATASET, PROVIDER, RECORDS, provider
+from tests.certify.mutants import DATASET, PROVIDER, RECORDS, provider
 
 TOKEN: Final = "lent-to-the-judge"
 KEYLESS: Final = "/v1/datasets/sandbox-lines"
@@ -43,12 +43,12 @@ class Refused(Exception):
 
 def _refusal(request: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refused)
+    status = _STATUS[refused.code]
     told = {
-        "type": f"urn:urbanos:problem:{refused.code}", "title": "できません",
-        "status": _STATUS[refused.code], "code": refused.code, "detail": "できません。",
+        "type": f"urn:urbanos:problem:{refused.code}", "title": "できません", "status": status, "code": refused.code, "detail": "できません。",
         "instance": request.url.path, "request_id": "1",
     }  # fmt: skip
-    return Response(json.dumps(told), told["status"], media_type="application/problem+json")
+    return Response(json.dumps(told), status, media_type="application/problem+json")
 
 
 class Writing:
@@ -100,31 +100,26 @@ class Writing:
             return self.walks[cursor[1]]
         return pl.DataFrame([*self.records.values()], schema=provider.COLUMNS)
 
-    async def told(self, request: Request) -> Any:
+    async def theirs(self, request: Request) -> Response:
         """What the provider says to the same question."""
-        asked = httpx.Request("GET", str(request.url))
-        answer = await httpx.ASGITransport(provider.app).handle_async_request(asked)
-        return json.loads(await answer.aread())
-
-    async def health(self, request: Request) -> Response:
-        told = await self.told(request)
-        return self.said(request, {**told, "conformance": ["core", "query", "write", "changes"]})
-
-    async def listed(self, request: Request) -> Response:
-        told = await self.told(request)
-        if "datasets" not in told:
-            return await self.refused(request)
-        lines = {**_ENTRY, "id": KEYLESS.rpartition("/")[2], "modified_at": NOW}
-        lines["fields"] = [each for each in lines["fields"] if not each["key"]]
-        told["datasets"].append(lines)
-        return self.said(request, {**told, "numberReturned": len(told["datasets"])})
-
-    async def refused(self, request: Request) -> Response:
-        """The provider's own refusal, in the language that was asked for."""
         language = {"accept-language": request.headers.get("accept-language", "ja")}
         asked = httpx.Request("GET", str(request.url), headers=language)
         answer = await httpx.ASGITransport(provider.app).handle_async_request(asked)
         return Response(await answer.aread(), answer.status_code, dict(answer.headers))
+
+    async def health(self, request: Request) -> Response:
+        told = json.loads(bytes((await self.theirs(request)).body))
+        return self.said(request, {**told, "conformance": ["core", "query", "write", "changes"]})
+
+    async def listed(self, request: Request) -> Response:
+        theirs = await self.theirs(request)
+        if theirs.status_code != 200:
+            return theirs
+        told = json.loads(bytes(theirs.body))
+        lines = {**_ENTRY, "id": KEYLESS.rpartition("/")[2], "modified_at": NOW}
+        lines["fields"] = [each for each in lines["fields"] if not each["key"]]
+        told["datasets"].append(lines)
+        return self.said(request, {**told, "numberReturned": len(told["datasets"])})
 
     def said(self, request: Request, told: Any) -> Response:
         body = json.dumps(told, ensure_ascii=False).encode()
@@ -263,7 +258,8 @@ class Writing:
     async def changes(self, request: Request) -> Response:
         limit = int(request.query_params.get("limit", "100"))
         found, after, more = self.page(self.place(request.query_params.get("since")), limit)
-        links = [{"rel": "next", "href": f"{BASE}{DATASET}/changes?since={after}&limit={limit}"}]
+        href = str(request.url.include_query_params(since=after))
+        links = [{"rel": "next", "href": href}]
         told = {"numberReturned": len(found), "changes": found, "next": after}
         links = self.linked(links if more else [])
         return self.said(request, self.page_told({**told, "links": links}))

@@ -18,6 +18,7 @@ from app.api.state import Platform
 from app.audit.events import Event
 from app.cli.official import OfficialJudge
 from app.conformance import runs
+from app.conformance.control import PATH as CHALLENGE
 from app.conformance.refusals import CertificateInvalid
 from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
@@ -28,9 +29,12 @@ from app.models.parties import Role
 from app.oauth.keys import rotate
 from app.tasks.examine import Examiner
 from tests.certify.mutants import Answer
+from tests.certify.secure_provider import KEY, SecureProvider
+from tests.certify.writing_provider import TOKEN, Writing
 from tests.conformance.vendor import (
     CERTIFICATES,
     LISTED,
+    PROVEN,
     RUNS,
     SCOPE,
     SERVICES,
@@ -38,8 +42,10 @@ from tests.conformance.vendor import (
     Sandbox,
     examiner,
     sandbox,
+    say,
 )
 from tests.conftest import ISSUER
+from tests.serving import served
 from tests.world import KENKO, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -88,7 +94,8 @@ async def test_a_name_that_leads_inside_when_the_run_is_made_is_never_asked(
     run, asked = await office.run(service), vendor.asked
     outbound = Outbound(Allowed(), resolve=inside)
     try:
-        await Examiner(platform.database, outbound, OfficialJudge(outbound, 1e6)).examine(UUID(run))
+        judge = OfficialJudge(outbound, lambda: platform.sealer, 1e6)
+        await Examiner(platform.database, outbound, judge).examine(UUID(run))
     finally:
         await outbound.close()
 
@@ -107,6 +114,81 @@ async def test_municipalities_are_codes_with_a_right_check_digit(office: Office)
     refused = await office.send(SERVICES, body)
 
     assert [each["pointer"] for each in refused.json()["errors"]] == ["/municipalities/1"]
+
+
+async def test_a_sandbox_whose_control_is_not_proven_is_not_judged_and_told_how(
+    office: Office, vendor: Sandbox
+) -> None:
+    service = await office.service(vendor.base)
+    PROVEN[vendor.base].remove(service)
+    asked = vendor.asked
+    told = await office.judged(service)
+
+    assert (told["state"], told["error_code"]) == ("error", "conformance_sandbox_not_proven")
+    assert vendor.asked == asked
+    for words in (told["error_ja"], told["error_en"]):
+        assert f"{vendor.base}/.well-known/urbanos-challenge" in words and service in words
+
+
+# --- what the judge is lent -----------------------------------------------------------------------
+
+
+async def test_secure_is_certified_where_it_was_seen_and_what_proves_the_client_is_never_shown(
+    office: Office,
+) -> None:
+    async with sandbox(secured=SecureProvider()) as vendor:
+        service = await office.service(vendor.base, classes=["secure"])
+        without = await office.judged(service)
+        lent = await office.lend(service)
+        told = await office.judged(service)
+
+        where = f"{SERVICES}/{service}/client"
+        taken = await office.world.client.delete(where, headers=office.vendor)
+        after = await office.see(f"{SERVICES}/{service}")
+
+    assert (without["state"], without["error_code"]) == ("error", "conformance_rules_not_shown")
+    assert "AUTH-01" in without["error_ja"] and "--guarded" in without["error_en"]
+    assert (lent.status_code, told["state"], told["broken"]) == (200, "passed", []), told
+    assert lent.json()["client"]["guarded"] == "sandbox-visits"
+    report = await office.world.client.get(f"{RUNS}/{told['id']}/report", headers=office.vendor)
+    assert {each["outcome"] for each in report.json()["rules"] if each["rule"][:4] == "AUTH"} == {
+        "kept"
+    }
+    private = KEY.as_dict(private=True)["d"]
+    assert str(private) not in lent.text + report.text + str(await office.world.log())
+    assert (taken.status_code, after["client"]) == (204, None)
+
+
+async def test_what_was_lent_is_of_one_address_and_of_its_vendor(
+    office: Office, vendor: Sandbox, world: World
+) -> None:
+    service = await office.service(vendor.base)
+    await office.lend(service)
+    other = await Office.of(world)
+    other.vendor = await world.token(await world.party(KENKO, Role.STEWARD), SCOPE)
+
+    foreign = await other.lend(service)
+    both = await office.lend(service, client_secret="another")
+    junk = await office.lend(service, key='{"kty":"RSA"}')
+    inside = await office.lend(service, authorization_server="http://169.254.169.254/")
+    body = {"name": "x", "sandbox_url": f"{vendor.base}/other", "classes": ["core"]}
+    moved = await world.client.put(f"{SERVICES}/{service}", json=body, headers=office.vendor)
+
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "service_not_found")
+    for refused in (both, junk):
+        assert refused.json()["code"] == "service_invalid"
+        assert refused.json()["errors"][0]["pointer"] == "/key"
+    assert inside.json()["code"] == "outbound_refused"
+    assert moved.json()["client"] is None
+
+
+async def test_push_is_refused_officially_and_told_where_it_is_judged(
+    office: Office, vendor: Sandbox
+) -> None:
+    told = await office.judged(await office.service(vendor.base, classes=["push"]))
+
+    assert (told["state"], told["error_code"]) == ("error", "conformance_class_not_official")
+    assert "--callback" in told["error_ja"] and "--callback" in told["error_en"]
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -247,6 +329,76 @@ async def test_what_a_sandbox_says_is_text_in_every_form(office: Office) -> None
     assert [each["state"] for each in await _log(office, Event.CONFORMANCE_ENDED)] == ["failed"]
 
 
+# --- runs that write ------------------------------------------------------------------------------
+
+
+async def test_a_sandbox_that_was_lent_is_written_to_and_a_nightly_look_only_reads(
+    office: Office, platform: Platform
+) -> None:
+    made, methods = Writing(), set[str]()
+    before = dict(made.records)
+
+    async def sandbox(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == CHALLENGE:
+            await say(send, service.encode())
+            return
+        methods.add(scope["method"])
+        await made(scope, receive, send)
+
+    async with served(sandbox) as port:
+        body = {
+            "name": "架空施設予約", "sandbox_url": f"http://127.0.0.1:{port}",
+            "dataset": "sandbox-facilities", "classes": ["write", "changes"],
+        }  # fmt: skip
+        service = (await office.send(SERVICES, body)).json()["id"]
+        refused = await office.send(RUNS, {"service": service})
+        lent = {**body, "sandbox_token": TOKEN, "sandbox_prefix": "judge-"}
+        kept = await _put(office, service, lent)
+        certificate = await office.certify(service)
+        written = set(methods)
+        methods.clear()
+        smoke = await _night(office, platform, service)
+
+    run = await office.see(f"{RUNS}/{certificate['run']}")
+    report = await office.world.client.get(f"{RUNS}/{run['id']}/report", headers=office.vendor)
+    assert (refused.status_code, refused.json()["code"]) == (
+        409, "conformance_sandbox_token_missing"
+    )  # fmt: skip
+    assert kept["has_token"] and kept["sandbox_prefix"] == "judge-"
+    assert written == {"GET", "POST", "DELETE"} and made.records == before
+    assert (smoke["state"], methods) == ("passed", {"GET"})
+    assert report.json()["records"]["written"] == report.json()["records"]["removed"] > 40
+    assert TOKEN not in f"{kept}{run}{report.text}{await office.world.log()}"
+
+
+async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_for(
+    office: Office, vendor: Sandbox, platform: Platform
+) -> None:
+    lent = {"sandbox_token": TOKEN, "sandbox_prefix": "judge-", "classes": ["core", "write"]}
+    service = await office.service(vendor.base, **lent)
+    run = UUID(await office.run(service))
+    elsewhere = {"name": "x", "sandbox_url": vendor.base + "/else", "classes": ["core", "write"]}
+
+    alone = await office.send(SERVICES, {**elsewhere, "sandbox_token": TOKEN})
+    moved = await _put(office, service, {**elsewhere, **lent, "dataset": "sandbox-facilities"})
+    async with platform.database.writing() as session:
+        work = await runs.claim(session, run)
+    left = await _put(office, service, elsewhere)
+
+    assert [each["pointer"] for each in alone.json()["errors"]] == ["/sandbox_prefix"]
+    assert moved["has_token"] and (work.sealed_token, work.prefix) == (None, None)
+    assert (left["has_token"], left["sandbox_prefix"]) == (False, None)
+
+
+async def _put(office: Office, service: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await office.world.client.put(
+        f"{SERVICES}/{service}", json=body, headers=office.vendor
+    )
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
 # --- certificates ---------------------------------------------------------------------------------
 
 
@@ -355,7 +507,7 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
             ]
             told.json = {**told.json, "datasets": entries}
 
-    judge = OfficialJudge(platform.outbound, 1e6)
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, 1e6)
     work = runs.Work(uuid4(), uuid4(), RunKind.SMOKE, vendor.base, None, ("core",))
     known: tuple[dict[str, dict[str, Any]], ...] = (
         {"facility/2": {"required": ["no", "name"]}},

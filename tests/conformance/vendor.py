@@ -1,6 +1,7 @@
 """A vendor with a sandbox behind a real socket, which can be broken and mended while it serves."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ import httpx
 
 from app.api.state import Platform
 from app.cli.official import OfficialJudge
+from app.conformance.control import PATH as CHALLENGE
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
 from app.tasks.examine import Examiner
 from tests.certify.mutants import MUTANTS, Answer, Answering, Transport
+from tests.certify.secure_provider import GUARDED, HIDDEN, KEY, SecureProvider
 from tests.serving import served
 from tests.world import SAKAI, World
 
@@ -23,6 +26,8 @@ RUNS = "/v1/conformance/runs"
 CERTIFICATES = "/v1/conformance/certificates"
 LISTED = "/v1/certified-services"
 SCOPE = "conformance:write"
+_SECURED = {"AUTH-01": "guarded needs no token"}
+PROVEN: dict[str, list[str]] = {}  # by sandbox: the services that it says are its own
 
 
 @dataclass(slots=True)
@@ -32,27 +37,32 @@ class Sandbox:
     base: str = ""
     faults: tuple[str, ...] = ()
     also: Answering | None = None  # done to every answer besides
+    secured: SecureProvider | None = None  # asks for tokens before it
     asked: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == CHALLENGE:
+            await say(send, "\n".join(PROVEN.get(self.base, [])).encode())
+            return
         self.asked += 1
         await self.awake.wait()
         headers = [(n.decode(), v.decode("latin-1")) for n, v in scope["headers"]]
         url = f"{self.base}{scope['raw_path'].decode()}?{scope['query_string'].decode()}".rstrip(
             "?"
         )
-        said = await self._said(httpx.Request(scope["method"], url, headers=headers))
+        content = await _body(receive)
+        asked = httpx.Request(scope["method"], url, headers=headers, content=content)
+        said = await self._said(asked)
         body = await said.aread()
         told = [
             (n.lower().encode(), v.encode()) for n, v in said.headers.multi_items()
             if n.lower() not in ("content-length", "transfer-encoding")
         ]  # fmt: skip
-        await send({"type": "http.response.start", "status": said.status_code, "headers": told})
-        await send({"type": "http.response.body", "body": body})
+        await say(send, body, said.status_code, told)
 
     async def _said(self, request: httpx.Request) -> httpx.Response:
-        broken = [MUTANTS[rule]().answer for rule in self.faults]
+        broken = [MUTANTS[rule]().answer for rule in self.faults if rule in MUTANTS]
 
         def answer(told: Answer) -> None:
             for each in broken:
@@ -61,12 +71,30 @@ class Sandbox:
             if self.also is not None:
                 self.also(told)
 
-        return await Transport(answer=answer).handle_async_request(request)
+        transport = Transport(answer=answer)
+        if self.secured is None:
+            return await transport.handle_async_request(request)
+        self.secured.inner, self.secured.base = transport, self.base
+        self.secured.faults = frozenset(_SECURED[rule] for rule in self.faults if rule in _SECURED)
+        return await self.secured.handle_async_request(request)
+
+
+async def _body(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+async def say(send: Any, body: bytes, status: int = 200, headers: Any = ()) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @asynccontextmanager
-async def sandbox(*faults: str) -> AsyncIterator[Sandbox]:
-    made = Sandbox(faults=faults)
+async def sandbox(*faults: str, secured: SecureProvider | None = None) -> AsyncIterator[Sandbox]:
+    made = Sandbox(faults=faults, secured=secured)
     made.awake.set()
     async with served(made) as port:
         made.base = f"http://127.0.0.1:{port}"
@@ -75,7 +103,7 @@ async def sandbox(*faults: str) -> AsyncIterator[Sandbox]:
 
 def examiner(platform: Platform) -> Examiner:
     """As a worker's, in a hurry."""
-    judge = OfficialJudge(platform.outbound, per_second=1e6)
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, per_second=1e6)
     return Examiner(platform.database, platform.outbound, judge)
 
 
@@ -110,7 +138,16 @@ class Office:
         }  # fmt: skip
         answer = await self.send(SERVICES, body)
         assert answer.status_code == 201, answer.text
+        PROVEN.setdefault(base, []).append(answer.json()["id"])
         return str(answer.json()["id"])
+
+    async def lend(self, service: str, **told: Any) -> httpx.Response:
+        """The answer to lending the judge the client that `SecureProvider` knows."""
+        key = json.dumps(KEY.as_dict(private=True))
+        body = {"client_id": "judge", "key": key, "guarded": GUARDED, "hidden": HIDDEN,
+                "hidden_field": "remark", "other_purpose": "statistics", **told}  # fmt: skip
+        path = f"{SERVICES}/{service}/client"
+        return await self.world.client.put(path, json=body, headers=self.vendor)
 
     async def run(self, service: str) -> str:
         """An official run that was asked for; its id."""

@@ -793,6 +793,8 @@ READY: Final[dict[str, Ready]] = {
     "GET /v1/conformance/services/{service_id}": _service,
     "PUT /v1/conformance/services/{service_id}": _service,
     "DELETE /v1/conformance/services/{service_id}": _service,
+    "PUT /v1/conformance/services/{service_id}/client": _service,
+    "DELETE /v1/conformance/services/{service_id}/client": _service,
     "GET /v1/conformance/runs": _as("own"),
     "POST /v1/conformance/runs": _service_named,
     "GET /v1/conformance/runs/{run_id}": _official_run,

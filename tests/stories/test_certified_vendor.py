@@ -15,6 +15,7 @@ from app.conformance.signed import CERTIFICATE, opened
 from app.kit import clock
 from app.kit.settings import Settings
 from app.tasks.worker import work
+from tests.certify.secure_provider import SecureProvider
 from tests.cli.test_demo import Home
 from tests.conformance.vendor import (
     CERTIFICATES,
@@ -27,7 +28,8 @@ from tests.conformance.vendor import (
 from tests.conftest import ISSUER
 from tests.world import World
 
-FAULTS = ("ERROR-01", "TIME-01", "CODE-01")
+FAULTS = ("AUTH-01", "ERROR-01", "TIME-01", "CODE-01")
+CLASSES = ["core", "query", "secure"]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,9 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office = await Office.of(world)
-    async with sandbox(*FAULTS) as vendor:
-        service = await office.service(vendor.base, classes=["core", "query"])
+    async with sandbox(*FAULTS, secured=SecureProvider()) as vendor:
+        service = await office.service(vendor.base, classes=CLASSES)
+        assert (await office.lend(service)).status_code == 200
 
         # Not certified: declared, and in the other list alone.
         assert service not in await office.listed()
@@ -77,7 +80,7 @@ async def test_a_vendor_is_told_its_faults_mends_them_and_is_listed_while_it_is_
     # Everybody sees who is certified for what, until when, and for whom.
     (entry,) = (await world.client.get(LISTED)).json()["items"]
     assert (entry["id"], entry["vendor"], entry["standard"]) == (service, "堺市", first["standard"])
-    assert entry["classes"] == ["core", "query"]
+    assert entry["classes"] == CLASSES
     assert entry["municipalities"] == ["271004", "271403"]
     assert entry["expires_at"] == certificate["ends_at"]
     assert service not in await office.listed(state="declared")

@@ -108,10 +108,8 @@ async def every_record_has_its_result(server: Server, stage: Stage) -> Findings:
     for form, lines in _WAYS.items():
         good, bad, more = fresh(server, stage, 3)
         bad, name = spoilt(stage, bad)
-        if form == "json":
-            await put(
-                server, stage, good
-            )  # such records are taken: the others stand beside a wrong one
+        if form == "json":  # such records are taken, where none stands beside them that is wrong
+            await put(server, stage, good)
             good = changed(stage, good, 7)
         sent = [good, bad, more]
         said = await write(server, stage, sent, lines=lines)

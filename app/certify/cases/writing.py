@@ -53,6 +53,7 @@ def batch(
         ledger.sends(key_of(stage, each))
     body = b"\n\n".join(map(orjson.dumps, records)) + b"\n" if lines else orjson.dumps(records)
     told = {"content-type": "application/x-ndjson" if lines else "application/json"}
+    told |= ledger.headers
     if key is not None:
         told["idempotency-key"] = key
     return "POST", server.url_of(stage.path), told, body
@@ -122,7 +123,7 @@ async def remove(server: Server, stage: Stage, record: Record) -> Exchange:
     if not is_ours(server, stage, record):
         raise NotOurs("a record that is not under the prefix")
     key = key_of(stage, record)
-    said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), {})
+    said = await server.send("DELETE", server.url_of(f"{stage.path}/{key}"), ledger.headers)
     if said.status in {204, 404}:
         ledger.gone(key)
     return said
