@@ -11,18 +11,18 @@ from app.api.access import Reading
 from app.api.system_access import SystemsReader
 from app.api.systems import told_karte
 from app.kit.clock import TOKYO
+from app.portal import charts
 from app.portal.layout import NOTHING, Html, both, html, joined, page
 
 router = APIRouter(include_in_schema=False)
-_WIDTH: Final = 560
-_BAR: Final = 22
+_MOST_SHOWN: Final = 8  # in a chart; the list has all
 
 
 @router.get("/v1/systems/{system_id}/karte.html")
 async def show_page(
     system_id: UUID, caller: SystemsReader, session: Reading, weights: int | None = None
 ) -> Response:
-    """One file without script or anything to load: it can be mailed and printed."""
+    """One file without script or anything to load: it can be mailed, and printed on A4."""
     karte = await told_karte(session, caller, system_id, weights)
     return karte_page(karte)
 
@@ -63,7 +63,10 @@ def _score(karte: dict[str, Any]) -> Html:
         html(
             "<dt>{name} {points} / {weight}</dt><dd>{bar}{ja} <span lang=\"en\">{en}</span>{mend}</dd>",
             name=part.name_ja, points=part.points, weight=part.weight,
-            bar=_bar(float(part.points), float(part.weight)), ja=part.ja, en=part.en,
+            bar=charts.share(
+                f"{part.name_ja}: {part.points} / {part.weight}", float(part.points),
+                float(part.weight),
+            ), ja=part.ja, en=part.en,
             mend=_mend(part.mend_ja, part.mend_en),
         )
         for part in score.parts
@@ -81,34 +84,32 @@ def _mend(ja: str | None, en: str | None) -> Html:
     return html("<br>→ {both}", both=both(ja, en))
 
 
-def _bar(points: float, weight: float) -> Html:
-    share = points / weight if weight else 0.0
-    return html(
-        '<svg viewBox="0 0 {width} 12" role="img" aria-hidden="true"><rect width="{width}"'
-        ' height="12" fill="#e6e6e6"/><rect width="{filled}" height="12" fill="#0017c1"/></svg>',
-        width=_WIDTH, filled=round(share * _WIDTH),
-    )  # fmt: skip
-
-
 def _curve(costs: Any) -> Html:
-    """A bar a year; the figures stand beside, so that nobody has to see the bars."""
+    """A column a year; the figures stand below as well, so that nobody has to see the chart."""
     if not costs:
         return html("<p>{none}</p>", none=both("記録なし", "None recorded"))
-    most = max(each.yen for each in costs) or 1
+    told = [(str(each.year), each.yen) for each in costs]
+    words = "、".join(f"{year}年度 {yen:,}円" for year, yen in told)
     return html(
-        "<dl>{years}</dl>",
-        years=joined(
-            html(
-                "<dt>{year}</dt><dd>{bar}{yen} 円</dd>",
-                year=each.year, bar=_bar(each.yen, most), yen=f"{each.yen:,}",
-            )
-            for each in costs
-        ),
-    )  # fmt: skip
+        "{chart}{years}",
+        chart=charts.columns(f"年度ごとの費用: {words}", told[-_MOST_SHOWN:], _in_ten_thousands),
+        years=_list(f"{year}: {yen:,} 円" for year, yen in told),
+    )
+
+
+def _in_ten_thousands(yen: int) -> str:
+    return f"{yen / 10_000:,.0f}万" if yen >= 10_000 else f"{yen:,}"
 
 
 def _history(diagnoses: Any) -> Html:
-    return _list(f"{_day(each.at)}: {each.score.score}" for each in diagnoses)
+    told = [(_day(each.at), float(each.score.score)) for each in diagnoses]
+    lines = _list(f"{day}: {score:g}" for day, score in told)
+    if len(told) < 2:  # one point is no course
+        return lines
+    oldest_first = told[:_MOST_SHOWN][::-1]
+    words = "、".join(f"{day} {score:g}" for day, score in oldest_first)
+    chart = charts.course(f"囲い込み度の推移（100点中）: {words}", oldest_first, 100.0)
+    return html("{chart}{lines}", chart=chart, lines=lines)
 
 
 def _day(at: datetime) -> str:

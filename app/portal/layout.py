@@ -20,7 +20,10 @@ input{display:block;font:inherit;width:100%;min-height:2.8rem;padding:.4rem .6re
 button{font:inherit;font-weight:bold;min-height:2.8rem;margin-top:1.2rem;padding:.4rem 1.4rem;color:#fff;background:#0017c1;border:1px solid #0017c1;border-radius:4px;cursor:pointer}
 :focus-visible{outline:3px solid #000;outline-offset:2px;box-shadow:0 0 0 2px #ffd43d}
 a{color:#0017c1}.told{border-left:6px solid #ce0000;padding:.2rem .8rem}
-dt{font-weight:bold;margin-top:.8rem}dd{margin:0}pre{margin:.3rem 0;padding:.4rem .6rem;background:#f4f4f4;white-space:pre-wrap;font-size:.85rem}svg{max-width:15rem;width:100%;height:auto}
+dt{font-weight:bold;margin-top:.8rem}dd{margin:0}pre{margin:.3rem 0;padding:.4rem .6rem;background:#f4f4f4;white-space:pre-wrap;font-size:.85rem}svg{max-width:15rem;width:100%;height:auto}svg.chart{max-width:36rem;margin:.6rem 0}
+@page{size:A4;margin:18mm 16mm}
+@media print{body{max-width:none;padding:0;font-size:10.5pt;color:#000}a{color:inherit}[lang=en]{color:#333}
+h2,dt{break-after:avoid}svg,li,dd,pre{break-inside:avoid}svg.chart{max-width:150mm}button,input{display:none}}
 """
 _STYLE_SHA256: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY: Final = (

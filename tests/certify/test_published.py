@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from app.certify.document import LOADER, Document
 from app.certify.lint import STANDARD, Standard, lint
+from tests.certify import mutants, mutants_secure, mutants_write
 
 RELEASED = sorted((STANDARD.parent / "released").glob("linkage-*.yaml"))
 TEXT = STANDARD.read_text("utf-8")
@@ -35,6 +36,15 @@ def test_what_a_client_of_a_release_relies_on_is_still_there(path: Any) -> None:
     assert lint(released, now, released.classes) == []
     rules = {each["id"] for each in DOCUMENT["x-rules"]}
     assert {each["id"] for each in released.document.root["x-rules"]} <= rules
+
+
+def test_every_rule_of_the_standard_has_a_mutant_that_breaks_it() -> None:
+    """That the judge names it and no other is asked where the mutants are judged."""
+    by_class = (mutants.MUTANTS, mutants_write.MUTANTS, mutants_secure.MUTANTS.values())
+
+    broken = {name.partition(" ")[0] for names in by_class for name in names}
+
+    assert broken == {each["id"] for each in DOCUMENT["x-rules"]}
 
 
 async def test_the_page_has_every_rule_in_both_languages_and_loads_nothing(

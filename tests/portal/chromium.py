@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _QUIET: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--disable-component-update",
@@ -85,7 +85,7 @@ class Chromium:
 @asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Chromium]:
     """A browser with an empty profile, ended at the end."""
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     assert found, "Chromium is needed: apt install chromium (make test does it as root)"
     process = await asyncio.create_subprocess_exec(
         found, *_QUIET, f"--user-data-dir={folder}", "about:blank",
