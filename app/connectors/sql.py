@@ -157,7 +157,11 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
     ) -> tuple[Asked, dict[str, Column]]:  # fmt: skip
         """The columns that are wanted, and all there are. Raises `SourceChanged`."""
         schema = self.settings.schema_of(selection.schema_name)
-        found = await reading.columns(schema, selection.table)
+        types = selection.types or {}
+        found = [
+            reading.as_told(each, types.get(each.name))
+            for each in await reading.columns(schema, selection.table)
+        ]
         columns = {each.name: each for each in found}
         names = selection.columns or list(columns)
         needed = [*names, *filter(None, [selection.watermark])]

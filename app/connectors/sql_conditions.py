@@ -193,13 +193,13 @@ class Holder:
         if found.holds is Holds.PADDED:
             told = bindparam(None, value.rstrip(" "), Text())
             return Held(cell == told, False) if op == "=" else _EVERY
-        if op not in ("=", "<>") and not self.tongue.orders_texts:
+        if op != "=" and not self.tongue.orders_texts:
             return _EVERY
-        told = bindparam(None, value, Text())
+        told, plain = bindparam(None, value, Text()), bindparam(None, value, Text())
         exact = _test(self.known(cell, field), op, self.tongue.by_code_point(told))
         # The plain comparison is what an index is for; a database may take more for equal.
         is_plain = op == "=" and _is_in(found.charset, value)
-        return Held(and_(cell == told, exact) if is_plain else exact, True)
+        return Held(and_(cell == plain, exact) if is_plain else exact, True)
 
     def _about_text(self, cell: Cell, found: Column, field: Field, op: str, value: str) -> Held:
         """A text around which blanks may stand, which the platform takes away."""

@@ -116,7 +116,7 @@ class MsSqlReading(ByRows):
     def marked(self, top: Cell, found: Column) -> Cell:
         """Times to their last digit; a rowversion as its digits."""
         if found.holds in (Holds.DATE, Holds.MOMENT):
-            top = cast(top, _DATETIME2) if found.holds is Holds.MOMENT else top
+            top = top if found.type == "date" else cast(top, _DATETIME2)
             return func.convert(literal_column("nvarchar(40)"), top, literal_column("126"))
         if found.holds is Holds.INSTANT:
             return func.convert(literal_column("nvarchar(40)"), top, literal_column("127"))

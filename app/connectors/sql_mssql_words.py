@@ -7,12 +7,12 @@ it; so texts are compared as their bytes.
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Integer, bindparam, case, cast, column
+from sqlalchemy import Date, Integer, bindparam, case, cast, column
 from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NVARCHAR, VARBINARY, VARCHAR
 from sqlalchemy.dialects.mssql.base import MSDialect, MSIdentifierPreparer
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.connectors.sql_reading import Asked, Cell, Column, Holds, Tongue
+from app.connectors.sql_reading import Asked, Cell, Column, Holds, Tongue, signs
 
 _MOST_DIGITS: Final = 38
 _MOST_LETTERS: Final = 1_900  # of UTF-16, each with a backslash before it: a pattern has 4,000
@@ -57,6 +57,8 @@ class Words(Tongue):
         del asked
         cell: Cell = column(found.name)
         match found.type:
+            case type_ if found.holds is Holds.DATE and type_ != "date":
+                return cast(cell, Date())
             case "datetime" | "smalldatetime":
                 return cast(cell, _MILLISECONDS)
             case "datetime2(7)":
@@ -79,7 +81,7 @@ class Words(Tongue):
 
     def has_like(self, pattern: str) -> bool:
         """Of 𠮷 its `_` takes half."""
-        return "_" not in _without_escapes(pattern)
+        return "_" not in signs(pattern)
 
     def like(self, text: Cell, pattern: str) -> Cell:
         """In a collation that takes nothing for another; it has one sign more than others."""
@@ -122,15 +124,6 @@ _HOLDS: Final = {
     **dict.fromkeys(("geometry", "geography"), Holds.SHAPE),
     "bit": Holds.BOOLEAN, "date": Holds.DATE, "datetimeoffset": Holds.INSTANT,
 }  # fmt: skip
-
-
-def _without_escapes(pattern: str) -> str:
-    made, is_escaped = [], False
-    for sign in pattern:
-        if not is_escaped and sign != "\\":
-            made.append(sign)
-        is_escaped = sign == "\\" and not is_escaped
-    return "".join(made)
 
 
 def _bracketed(pattern: str) -> str:

@@ -5,7 +5,7 @@ nobody sends it.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -113,6 +113,8 @@ class OracleReading(ByRows):
         match found.holds:
             case Holds.MOMENT:
                 return func.to_char(cast(cell, _TIMES[False]), _MOMENT)
+            case Holds.DATE:
+                return func.to_char(cell, literal_column("'YYYY-MM-DD'"))
             case Holds.INSTANT:
                 return func.to_char(func.sys_extract_utc(cast(cell, _TIMES[True])), _MOMENT)
             case Holds.BINARY if found.type.startswith("RAW"):
@@ -132,6 +134,8 @@ class OracleReading(ByRows):
         match found.holds:
             case Holds.INTEGER:
                 return int
+            case Holds.DATE:
+                return either(date.fromisoformat)
             case Holds.MOMENT:
                 return either(lambda text: datetime.fromisoformat(text).replace(tzinfo=place))
             case Holds.INSTANT:
@@ -144,8 +148,10 @@ class OracleReading(ByRows):
     def marked(self, top: Cell, found: Column) -> Cell:
         """Times to their last digit."""
         match found.holds:
-            case Holds.MOMENT:
+            case Holds.DATE | Holds.MOMENT:
                 return func.to_char(cast(top, _NINE[False]), _EXACT)
+            case Holds.DATE:
+                return func.to_char(cell, literal_column("'YYYY-MM-DD'"))
             case Holds.INSTANT:
                 return func.to_char(func.sys_extract_utc(cast(top, _NINE[True])), _EXACT)
             case Holds.INTEGER | Holds.DECIMAL:
@@ -158,10 +164,10 @@ class OracleReading(ByRows):
         del relation
         if found.holds in (Holds.INTEGER, Holds.DECIMAL):
             return literal(Decimal(str(mark)) - overlap)
-        if found.holds in (Holds.MOMENT, Holds.INSTANT):
+        if found.holds in (Holds.DATE, Holds.MOMENT, Holds.INSTANT):
             told = func.to_timestamp(literal(str(mark)), _EXACT)
             less = func.numtodsinterval(literal(overlap), literal_column("'SECOND'"))
-            if found.holds is Holds.MOMENT:
+            if found.holds is not Holds.INSTANT:
                 return told - less
             return func.from_tz(told, literal_column("'+00:00'")) - less
         if overlap:

@@ -8,6 +8,7 @@ server may name. So all of the network that it is given is that one line, and wh
 looked at first. Frames of JSON go over standard input and output, each with its length before it.
 """
 
+import re
 import resource
 import socket
 import ssl
@@ -27,6 +28,7 @@ from oracledb import base_impl, thin_impl  # type: ignore[attr-defined]
 _HEAD, _ACCEPT, _REDIRECT, _KINDS = 8, 2, 5, frozenset(range(1, 16))
 # Of an acceptance: where the size of a session data unit stands, what it may be, and how long all is.
 _UNIT, _UNITS, _LEAST_ACCEPTED = 32, range(512, 2_097_153), 45
+_THEIRS: Final = re.compile(r"ORA-\d{5}")
 _MOST_MEMORY: Final = 2 << 30  # of addresses
 _LAST_SECONDS: Final = 2.0
 _EXPIRED: Final = (9, 10)  # X509_verify_cert: not yet, and no longer valid
@@ -261,7 +263,10 @@ def _plain(cell: Any) -> Any:
 def _wrong(exc: BaseException) -> dict[str, Any]:
     """Where the way ended, and what the driver and the server call it."""
     chain = list(_chain(exc))
-    codes = [_code(each) for each in chain if isinstance(each, oracledb.Error)]
+    told = [each.args[0] for each in chain if isinstance(each, oracledb.Error) and each.args]
+    codes = [str(getattr(each, "full_code", "-")) for each in told]
+    for each in told:  # a listener's own is in what the driver says of it
+        codes += _THEIRS.findall(str(getattr(each, "message", "")))
     for each in chain:  # the driver makes its own of what we told it
         for kind, at in _PLACES:
             if isinstance(each, kind):
@@ -274,10 +279,6 @@ _PLACES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (_Elsewhere, "redirect"), (_TooLong, "too_long"), (_NoOracle, "format"),
     (TimeoutError, "silence"), (ssl.SSLError, "tls"), (ConnectionError, "cut_off"),
 )  # fmt: skip
-
-
-def _code(exc: oracledb.Error) -> str:
-    return getattr(exc.args[0], "full_code", None) or "-" if exc.args else "-"
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:

@@ -17,14 +17,13 @@ from sqlalchemy.dialects.oracle.base import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.connectors.sql_reading import Asked, Cell, Column, Holds, Tongue
-from app.query.like import wildcards
 
 _MOST_DIGITS: Final = 38
 _MOST_BYTES: Final = 4_000  # of a text that is compared
 _MICROSECONDS: Final = 6
 _MOMENT: Final[Cell] = literal_column("'YYYY-MM-DD HH24:MI:SS.FF6'")
-_INSTANT: Final[Cell] = literal_column("'YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM'")
 _DAY: Final[Cell] = literal_column("'YYYY-MM-DD'")
+_INSTANT: Final[Cell] = literal_column("'YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM'")
 
 
 class _Quoting(OracleIdentifierPreparer):
@@ -72,6 +71,8 @@ class Words(Tongue):
         cell: Cell = column(found.name)
         if found.holds is Holds.PADDED:
             return func.rtrim(cell)
+        if found.holds is Holds.DATE:
+            return func.trunc(cell)
         if found.type.startswith("TIMESTAMP") and _digits(found.type) > _MICROSECONDS:
             # TIMESTAMP(9) would be no microsecond that was read of it.
             is_instant = found.holds is Holds.INSTANT
@@ -80,14 +81,16 @@ class Words(Tongue):
         return func.to_char(cell) if is_wide and self.orders_texts else cell
 
     def has(self, text: str) -> bool:
-        """'' it has not; where it is not in UTF-8, nor do we know what else."""
+        """'' it has not; where it is not in UTF-8, nor do we know what else, and what it has not
+        becomes a question mark."""
         if not text or len(text.encode()) > _MOST_BYTES:
             return False
-        return self.has_code_points or text.isascii()
+        return self.has_code_points or (text.isascii() and "?" not in text)
 
     def has_like(self, pattern: str) -> bool:
-        """In some charsets one letter is two of ours."""
-        return self.has_code_points or wildcards(pattern) == 0
+        """Of texts in UTF-8."""
+        del pattern
+        return self.has_code_points
 
     def like(self, text: Cell, pattern: str) -> Cell:
         """A backslash before a sign that needs none is an error to it."""

@@ -1,5 +1,6 @@
 """What each database is to the kind `sql`: an open reading of it. Knows no question and no driver."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -180,6 +181,11 @@ class Reading(ABC):
     async def since(self, relation: TableClause, found: Column, mark: Any, overlap: int) -> Cell:
         """The least value of a watermark that is asked for: the last one, less the overlap."""
 
+    def as_told(self, found: Column, holds: Holds | None) -> Column:
+        """A column that is said to hold something else than its type says, where that can be read."""
+        del holds
+        return found
+
     def marked(self, top: Cell, found: Column) -> Cell:
         """The highest mark as a text, of which `since` makes the same again."""
         del found
@@ -206,6 +212,11 @@ def relation_of(schema: str, name: str, columns: Sequence[Column]) -> TableClaus
     # Quoted, no dialect takes a dot in a schema for the end of a database's name.
     held = quoted_name(schema, quote=True)
     return table(name, *(column(each.name) for each in columns), schema=held)
+
+
+def signs(pattern: str) -> str:
+    """What of a pattern of `like` is not taken as it is."""
+    return re.sub(r"\\.", "", pattern, flags=re.DOTALL)
 
 
 def zone(offset: str | None) -> timezone:

@@ -5,6 +5,7 @@ import io
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -52,6 +53,11 @@ class ByRows(Reading):
     @abstractmethod
     def maker(self, asked: Asked, found: Column) -> Make:
         """What makes a value of what the driver gives."""
+
+    def as_told(self, found: Column, holds: Holds | None) -> Column:
+        """Where times are days, as they are wherever there was no type for a day."""
+        are_days = found.holds is Holds.MOMENT and holds is Holds.DATE
+        return replace(found, holds=Holds.DATE) if are_days else found
 
     async def found(self, sql: str, schema: str, name: str) -> list[tuple[Any, ...]]:
         """What a catalogue has of the columns of a table. Raises `SourceBroken` where it has none."""
