@@ -177,6 +177,8 @@ class _Wire:
 class _Session(_TdsSession):  # type: ignore[misc]
     """A session that is not sent elsewhere, and takes no packet of any size."""
 
+    messages: list[Any]
+
     def process_token(self, marker: int) -> Any:
         """As it is, but for what changes."""
         if marker != tds_base.TDS_ENVCHANGE_TOKEN:
@@ -188,7 +190,8 @@ class _Session(_TdsSession):  # type: ignore[misc]
     def raise_db_exception(self) -> None:
         """As it is, but for the first error and not the last: that a login failed is said of a
         database that is closed as well."""
-        self.messages = [each for each in self.messages if each["priv_msg_type"] == 1][:1]
+        errors = [each for each in self.messages if each["priv_msg_type"] == 1]
+        self.messages = errors[:1]
         super().raise_db_exception()
 
     def _changed(self, told: bytes) -> None:

@@ -7,7 +7,7 @@ it; so texts are compared as their bytes.
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Date, Integer, bindparam, case, cast, column
+from sqlalchemy import DATE, Integer, bindparam, case, cast, column
 from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NVARCHAR, VARBINARY, VARCHAR
 from sqlalchemy.dialects.mssql.base import MSDialect, MSIdentifierPreparer
 from sqlalchemy.sql.elements import ColumnElement
@@ -30,6 +30,10 @@ class _Quoting(MSIdentifierPreparer):
     def _requires_quotes(self, value: str) -> bool:
         del value
         return True
+
+    def _escape_identifier(self, value: str) -> str:
+        """With its percents doubled, as the rest of a statement has them: it leaves them else."""
+        return value.replace("]", "]]").replace("%", "%%")
 
 
 class MsSql(MSDialect):
@@ -58,7 +62,7 @@ class Words(Tongue):
         cell: Cell = column(found.name)
         match found.type:
             case type_ if found.holds is Holds.DATE and type_ != "date":
-                return cast(cell, Date())
+                return cast(cell, DATE())
             case "datetime" | "smalldatetime":
                 return cast(cell, _MILLISECONDS)
             case "datetime2(7)":

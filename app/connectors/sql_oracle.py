@@ -150,8 +150,6 @@ class OracleReading(ByRows):
         match found.holds:
             case Holds.DATE | Holds.MOMENT:
                 return func.to_char(cast(top, _NINE[False]), _EXACT)
-            case Holds.DATE:
-                return func.to_char(cell, literal_column("'YYYY-MM-DD'"))
             case Holds.INSTANT:
                 return func.to_char(func.sys_extract_utc(cast(top, _NINE[True])), _EXACT)
             case Holds.INTEGER | Holds.DECIMAL:
