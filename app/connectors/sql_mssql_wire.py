@@ -52,7 +52,7 @@ _UTC: Final = timezone(timedelta())
 _DATABASE, _PACKET_SIZE, _COLLATION, _BEGUN, _ENDED, _ROUTING = 1, 4, 7, 8, (9, 10), 20
 _ENCRYPTION, _END = 1, 0xFF  # options of PRELOGIN (2.2.6.5)
 _SESSION: Final = (
-    "SET NOCOUNT ON; SET LOCK_TIMEOUT 10000; SET DATEFORMAT ymd; SET LANGUAGE us_english",
+    "SET NOCOUNT ON; SET LOCK_TIMEOUT 10000; SET LANGUAGE us_english; SET DATEFORMAT ymd",
 )
 # A snapshot where the database keeps older rows; else each statement sees what is committed.
 _SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION"

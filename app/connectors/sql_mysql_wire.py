@@ -39,8 +39,9 @@ from app.kit.outbound import OutboundUnreachable
 _LINES: Final = 4_000
 # By these a password is proven without being told; the others are for connections with TLS.
 _SCRAMBLED: Final = frozenset(
-    (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password", b"sha256_password")
+    (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password")
 )
+_ASKS_FOR_KEY: Final = b"\x02"  # of caching_sha2_password, where the server has forgotten us
 # How a text tells its length: in the first byte, or in two or three behind it.
 _SHORTEST_NO_LENGTH: Final = 251
 _SKIPPED: Final = {252: 3, 253: 4}
@@ -87,6 +88,19 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         if not self._secure and plugin_name not in _SCRAMBLED:
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
         return super()._process_auth(plugin_name, auth_packet, handler)
+
+    def _request_authentication(self) -> None:
+        """As it is, but for what would be told by a key that the other side gives: in the open
+        nobody knows whose it is."""
+        if not self.ssl and self._auth_plugin_name == "sha256_password":
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
+        super()._request_authentication()
+
+    def write_packet(self, payload: bytes) -> None:
+        """As it is, but for the same."""
+        if not self._secure and payload == _ASKS_FOR_KEY:
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
+        super().write_packet(payload)
 
     def lines(self, most: int) -> list[bytes]:
         """The next rows of one text each, none at the end: a third of the driver's own time."""

@@ -198,7 +198,7 @@ def _column(told: tuple[Any, ...]) -> Column:
     elif type_ == "NUMBER" and precision is not None:
         full = f"NUMBER({int(precision)},{int(scale or 0)})"
     exact = None if scale is None else int(scale)
-    return Column(name, full, holds(type_, exact), comment=comment or None, key=bool(key))
+    return Column(name, full, holds(type_, exact), comment=comment or None, key=int(key) > 0)
 
 
 def _words(found: Column) -> str | None:

@@ -302,7 +302,10 @@ async def test_a_column_is_read_as_what_it_holds(its: Means) -> None:
     def answer(sql: str) -> list[tuple[Any, ...]]:
         if "all_tab_columns" not in sql:
             return [tuple(each[1] for each in _HELD)]
-        told = [("施設", n, *each[0], None, "0") for n, each in zip(names, _HELD, strict=True)]
+        told = [
+            ("施設", n, *each[0], None, "1" if n == names[0] else "0")  # numbers come as texts
+            for n, each in zip(names, _HELD, strict=True)
+        ]
         return [*told, ("施設", "OBJ", "OWNERS_TYPE", 1, None, None, None, "0")]
 
     made.driver = _Driver(answer)
@@ -316,6 +319,9 @@ async def test_a_column_is_read_as_what_it_holds(its: Means) -> None:
 
     assert list(row.values()) == [each[2] for each in _HELD]
     assert (head.split(","), line) == (names, ",".join(each[3] for each in _HELD))
+    async with made._reading() as reading:
+        found = await reading.columns("READER", "施設")
+    assert [each.key for each in found] == [True] + [False] * (len(_HELD) - 1)
     assert made.driver.asked[0][1] == ["READER", "施設"]
     sql, values = made.driver.asked[1]
     assert sql.startswith('SELECT "C%0", "C%1", "C%2", to_char(CAST("C%3" AS TIMESTAMP), ')
