@@ -88,7 +88,8 @@ class MsSqlReading(ByRows):
 
     async def tables(self, most: int) -> list[tuple[str, str]]:
         """Of this database, but for the server's own."""
-        return [(each[0], each[1]) for each in await self._few(_TABLES, (most,))]
+        with self.told():
+            return [(each[0], each[1]) for each in await self._few(_TABLES, (most,))]
 
     def shown(self, asked: Asked, found: Column) -> Cell:
         """A column as it is read: what the driver has no value for as a text."""

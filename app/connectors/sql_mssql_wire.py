@@ -30,7 +30,6 @@ from app.connectors.errors import (
     SourceSlow,
     SourceUnreachable,
 )
-from app.connectors.frame import SILENT_SECONDS
 from app.connectors.sql_lines import (
     CONNECT_SECONDS,
     MOST_ROWS,
@@ -38,13 +37,12 @@ from app.connectors.sql_lines import (
     TooLong,
     connected,
     of_socket,
-    trusting,
 )
+from app.connectors.sql_mssql_line import PIECE, Wire
 from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
-_PIECE: Final = 65_536
 _MOST_PACKET: Final = 32_767  # MS-TDS, 2.2.3.1.3
 _MOST_NVARCHAR: Final = 4_000
 _UTC: Final = timezone(timedelta())
@@ -74,104 +72,6 @@ _ODD: Final = (  # what the driver trips over where somebody speaks, and not as 
     struct.error, LookupError, ValueError, TypeError, AttributeError, AssertionError,
     RuntimeError, ArithmeticError, MemoryError,
 )  # fmt: skip
-
-
-class _Wire:
-    """Bytes of one connection, in TLS or not: within a time, and no more than a row may have."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._tls: ssl.SSLObject | None = None
-        self._coming, self._going = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ends_at = time.monotonic() + CONNECT_SECONDS
-        self.left = MOST_BYTES
-        self._has_spoken = False
-
-    def gettimeout(self) -> float | None:
-        return self._socket.gettimeout()
-
-    def settimeout(self, timeout: float | None) -> None:
-        """The time is ours, whatever the driver would have."""
-
-    def is_connected(self) -> bool:
-        return True
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        self._patiently()
-        if self._tls is None:
-            self._socket.sendall(data, flags)
-            return
-        self._tls.write(data)
-        self._socket.sendall(self._going.read())
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        del flags
-        if self._tls is None:
-            return self._take(size)
-        while True:
-            try:
-                return self._tls.read(size)
-            except ssl.SSLWantReadError:
-                more = self._take(_PIECE)
-                if not more:
-                    return b""
-                self._coming.write(more)
-
-    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
-        del flags
-        if not len(buffer):
-            raise TooLong  # a packet larger than was agreed
-        found = self.recv(min(size or len(buffer), len(buffer)))
-        buffer[: len(found)] = found
-        return len(found)
-
-    def _take(self, size: int) -> bytes:
-        self._patiently()
-        found = self._socket.recv(size)
-        self.left -= len(found)
-        if self.left < 0:
-            raise TooLong
-        if not self._has_spoken and found and found[0] != tds_base.PacketType.REPLY:
-            raise ValueError("no packet of an answer")
-        self._has_spoken = True
-        return found
-
-    def _patiently(self) -> None:
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(min(left, SILENT_SECONDS))
-
-    def encrypt(self, settings: SqlSettings, session: "_Session") -> None:
-        """TLS, whose handshake goes in packets of PRELOGIN (MS-TDS, 3.2.5.2): of TLS 1.3 there would
-        come more of it behind."""
-        context = trusting(settings)
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-        tls = context.wrap_bio(self._coming, self._going, server_hostname=settings.source)
-        while True:
-            try:
-                tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._send(session)
-                self._coming.write(session.handshake())
-            else:
-                break
-        if self._going.pending:
-            self._send(session)
-        self._tls = tls
-
-    def _send(self, session: "_Session") -> None:
-        writer = session._writer
-        writer.begin_packet(tds_base.PacketType.PRELOGIN)
-        writer.write(self._going.read())
-        writer.flush()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def shutdown(self, how: int = 0) -> None:
-        del how
-        self._socket.close()
 
 
 class _Session(_TdsSession):  # type: ignore[misc]
@@ -239,7 +139,7 @@ class _Session(_TdsSession):  # type: ignore[misc]
             raise ssl.SSLError("no handshake")
         made = bytearray()
         while not self._reader.stream_finished():
-            made += self._reader.recv(_PIECE)
+            made += self._reader.recv(PIECE)
         return bytes(made)
 
 
@@ -272,7 +172,7 @@ class Connection:
         self._settings = settings
         self._seconds = seconds
         self._socket: socket.socket | None = None
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._session: Any = None
         self._is_stopped = False
 
@@ -282,7 +182,7 @@ class Connection:
         self._socket = connected(addresses, settings.asked_port, CONNECT_SECONDS)
         if self._is_stopped:
             raise ConnectionAbortedError
-        self._wire = _Wire(self._socket)
+        self._wire = Wire(self._socket)
         with _no_mssql(settings.source):
             login = _Login(settings)
             driver = _TdsSocket(
@@ -297,7 +197,8 @@ class Connection:
                 raise Elsewhere
         for statement in _SESSION:
             self.few(statement, ())
-        [(utf8, snapshot)] = self.few(_KNOWS, ())
+        with _no_mssql(settings.source):
+            [(utf8, snapshot)] = self.few(_KNOWS, ())
         self.knows_utf8 = bool(utf8)
         if snapshot == 1:
             self.few(_SNAPSHOT, ())
@@ -389,6 +290,8 @@ def told(host: str, about: str = "-") -> Iterator[None]:
         raise of_socket(host, exc) from exc
     except tds_base.Error as exc:
         raise _meant(host, exc, about) from exc
+    except _ODD as exc:  # no rows of ours
+        raise SourceBroken(source=host, at="format", detail="SQL Server") from exc
 
 
 def _broken_off(host: str, exc: ConnectionError) -> SourceError:

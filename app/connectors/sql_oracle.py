@@ -100,7 +100,8 @@ class OracleReading(ByRows):
 
     async def tables(self, most: int) -> list[tuple[str, str]]:
         """Of all users but the server's own."""
-        return [(each[0], each[1]) for each in await self._few(_TABLES, (most,))]
+        with self.told():
+            return [(each[0], each[1]) for each in await self._few(_TABLES, (most,))]
 
     async def _ask(self, asked: Asked) -> None:
         width = sum(_width(each) for each in asked.columns)

@@ -83,7 +83,7 @@ class _Watch:
     def _walk(self) -> None:
         """From head to head, until the listener has taken us on."""
         while len(self._begun) >= self._skipped + _HEAD:
-            head = self._begun[self._skipped :]
+            head = self._begun[self._skipped : self._skipped + _HEAD]
             size, kind = int.from_bytes(head[:2], "big"), head[4]
             if kind not in _KINDS or size < _HEAD:
                 raise _NoOracle
@@ -92,8 +92,9 @@ class _Watch:
             if kind != _ACCEPT:
                 self._skipped += size
                 continue
-            if len(head) >= size:  # until then the driver does not look at it either
-                _check_accepted(bytes(head[:size]))
+            whole = self._begun[self._skipped : self._skipped + size]
+            if len(whole) == size:  # until then the driver does not look at it either
+                _check_accepted(bytes(whole))
                 self._is_accepted = True
                 self._begun.clear()
             return

@@ -180,7 +180,7 @@ def told(host: str, about: str = "-") -> Iterator[None]:
         raise _meant(host, exc, about) from exc
     except (OSError, UnicodeError) as exc:
         raise of_socket(host, exc) from exc
-    except (ValueError, TypeError, ArithmeticError) as exc:  # no rows of ours
+    except (ValueError, TypeError, LookupError, ArithmeticError) as exc:  # no rows of ours
         raise SourceBroken(source=host, at="format", detail="Oracle") from exc
 
 

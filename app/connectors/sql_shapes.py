@@ -27,6 +27,8 @@ _MOST_MSSQL: Final = 128  # letters (MS-TDS, 2.2.6.4)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
 _EXAMPLES: Final[list[JsonValue]] = [
+    {"dialect": "postgresql", "host": "db.city.example.jp", "database": "bousai", "user": "reader",
+     "password": "…"},
     {"dialect": "mysql", "host": "db.city.example.jp", "database": "fukushi", "user": "reader",
      "password": "…"},
     {"dialect": "mssql", "host": "db.city.example.jp", "database": "kouseki", "user": "reader",

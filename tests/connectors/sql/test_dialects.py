@@ -313,6 +313,38 @@ async def test_a_watermark_is_kept_to_its_last_digit_and_asked_from_again(
 
 
 @pytest.mark.parametrize(
+    ("kind", "type_", "holds", "told"),
+    [
+        ("mssql", "geometry", Holds.SHAPE, "[a%%]]b].STAsText()"),
+        ("mssql", "rowversion", Holds.BINARY, "convert(varchar(max), [a%%]]b], 2)"),
+        ("mssql", "uniqueidentifier", Holds.OTHER, "CAST([a%%]]b] AS NVARCHAR(max))"),
+        ("mssql", "varchar(9)", Holds.TEXT, "CAST([a%%]]b] AS NVARCHAR(max))"),
+        ("mssql", "nvarchar(9)", Holds.TEXT, "[a%%]]b]"),
+        ("oracle", "SDO_GEOMETRY", Holds.SHAPE, 'sdo_util.to_geojson("a%]b")'),
+        ("oracle", "RAW(9)", Holds.BINARY, 'rawtohex("a%]b")'),
+        ("oracle", "XMLTYPE", Holds.OTHER, 'XMLSERIALIZE(CONTENT "a%]b" AS CLOB)'),
+        ("oracle", "INTERVAL DAY(2) TO SECOND(6)", Holds.OTHER, 'TO_CHAR("a%]b")'),
+        ("oracle", "NVARCHAR2(9)", Holds.TEXT, '"a%]b"'),
+        ("oracle", "BLOB", Holds.BINARY, '"a%]b"'),
+    ],
+)  # fmt: skip
+def test_what_has_no_value_of_ours_is_read_as_a_text(
+    kind: str, type_: str, holds: Holds, told: str
+) -> None:
+    class Line:
+        knows_utf8 = is_unicode = True
+
+    made: Any = {"mssql": sql_mssql.MsSqlReading, "oracle": sql_oracle.OracleReading}[kind]
+    reading = made(Line(), None, "db")
+    column = Column("a%]b", type_, holds)
+    asked = Asked(relation_of("S", "T", [column]), (column,))
+
+    sql, values = reading.compiled(asked.statement([reading.shown(asked, column)]))
+
+    assert (sql.removeprefix("SELECT ").startswith(told), values) == (True, [])
+
+
+@pytest.mark.parametrize(
     ("type_", "holds"),
     [
         ("nvarchar(10)", Holds.TEXT), ("nchar(4)", Holds.PADDED), ("money", Holds.DECIMAL),

@@ -4,7 +4,6 @@ No server of it can be had here. `tds` speaks its protocol, and understands no S
 """
 
 import asyncio
-import importlib.util
 import ssl
 import threading
 from collections.abc import AsyncIterator
@@ -32,6 +31,7 @@ from app.kit.outbound import Allowed, Outbound
 from app.kit.outbound_refusals import OutboundRefused
 from app.query.fields import Field, FieldType
 from app.query.question import Question
+from tests.connectors.farm import Farm
 from tests.connectors.sources import means
 from tests.connectors.sql.tds import (
     DONE,
@@ -97,6 +97,10 @@ _FAULTS: dict[str, tuple[dict[str, Any], type[SourceError], str]] = {
     "TLS for the password alone": ({"encryption": 0}, SourceUnreachable, "tls"),
     "packets of a gigabyte": ({"login": welcome(packets_of("1073741824"))}, SourceBroken, "too_long"),
     "half a login": ({"login": welcome()[:30]}, SourceBroken, "cut_off"),
+    "a catalogue of another shape": ({"answers": [KNOWS, ("sys.columns", rows_of(["nvarchar"], [("t",)]))]},
+        SourceBroken, "format"),
+    "an answer of another shape": ({"answers": [("COLLATIONPROPERTY", rows_of(["int"], [(1,), (2,)]))]},
+        SourceBroken, "format"),
     "no token": ({"login": b"\x01\x02\x03"}, SourceBroken, "format"),
     "a row of two answers": ({"answers": [KNOWS, _ONE, ("SELECT TOP", rows_of(["int"], [(1,)])[:-12]
         + b"\x11\0\0\0" + bytes(8) + rows_of(["int"], [(2,)]))]}, SourceBroken, "format"),
@@ -315,14 +319,22 @@ async def test_whoever_is_cancelled_leaves_nothing_at_work(its: Means) -> None:
 
 @pytest.mark.parametrize("dialect", ["mssql", "oracle"])
 async def test_what_is_not_installed_is_told_with_its_mend(
-    its: Means, monkeypatch: pytest.MonkeyPatch, dialect: str
+    farm: Farm, its: Means, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
+    settings = {
+        "dialect": dialect,
+        "host": "db.example.jp",
+        "database": "d",
+        "user": "u",
+        "password": "p",
+    }
     monkeypatch.setattr("app.connectors.sql_lines.find_spec", lambda _: None)
-    made = SqlConnector(_settings(1, dialect=dialect), its)
 
-    for asked in (made.check_settings, lambda: asyncio.run(made.check())):
-        with pytest.raises(DriverNotInstalled) as refused:
-            await asyncio.to_thread(asked)
+    added = await farm.ask("POST", "", {"kind": "sql", "name": "試験", "settings": settings})
+    with pytest.raises(DriverNotInstalled) as refused:
+        await SqlConnector(SqlSettings.model_validate(settings), its).check()
 
-    assert f"pip install urbanos[{dialect}]" in refused.value.words("ja")
-    assert importlib.util.find_spec("pytds") is not None  # here it is
+    mend = f"pip install urbanos[{dialect}]"
+    assert (added.status_code, added.json()["code"]) == (422, "sql_driver_not_installed")
+    assert mend in added.text
+    assert mend in refused.value.words("ja") and mend in refused.value.words("en")
