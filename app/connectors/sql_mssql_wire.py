@@ -17,6 +17,7 @@ from typing import Any, Final
 from pytds import tds_base
 from pytds.collate import Collation
 from pytds.row_strategies import tuple_row_strategy
+from pytds.tds_reader import _TdsReader
 from pytds.tds_session import _TdsSession
 from pytds.tds_socket import _TdsSocket
 from pytds.tds_types import NVarCharType
@@ -74,10 +75,33 @@ _ODD: Final = (  # what the driver trips over where somebody speaks, and not as 
 )  # fmt: skip
 
 
+class _Reader(_TdsReader):  # type: ignore[misc]
+    """Reads on where there is more, and nowhere else: the driver would ask for ever."""
+
+    def recv(self, size: int) -> bytes:
+        """The next of a message."""
+        self._expect()
+        return bytes(super().recv(size))
+
+    def read_fast(self, size: int) -> tuple[bytes, int]:
+        """The same, where it stands."""
+        self._expect()
+        found: tuple[bytes, int] = super().read_fast(size)
+        return found
+
+    def _expect(self) -> None:
+        if self._pos >= self._size and self._status == 1:
+            raise ValueError("the message has ended")
+
+
 class _Session(_TdsSession):  # type: ignore[misc]
     """A session that is not sent elsewhere, and takes no packet of any size."""
 
     messages: list[Any]
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._reader = _Reader(self, more["transport"], more["bufsize"])
 
     def process_token(self, marker: int) -> Any:
         """As it is, but for what changes."""
