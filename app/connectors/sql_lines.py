@@ -24,10 +24,6 @@ class TooLong(Exception):
     """More came than any row of ours may be."""
 
 
-class Elsewhere(Exception):
-    """The server sends us to another one: where to, only it has said."""
-
-
 def check_installed(dialect: str, module: str) -> None:
     """Raises `DriverNotInstalled` where the extra of a dialect is not here."""
     if find_spec(module) is None:

@@ -34,7 +34,6 @@ from app.connectors.errors import (
 from app.connectors.sql_lines import (
     CONNECT_SECONDS,
     MOST_ROWS,
-    Elsewhere,
     TooLong,
     connected,
     of_socket,
@@ -73,6 +72,10 @@ _ODD: Final = (  # what the driver trips over where somebody speaks, and not as 
     struct.error, LookupError, ValueError, TypeError, AttributeError, AssertionError,
     RuntimeError, ArithmeticError, MemoryError,
 )  # fmt: skip
+
+
+class Elsewhere(Exception):
+    """The server sends us to another one: where to, only it has said."""
 
 
 class _Reader(_TdsReader):  # type: ignore[misc]

@@ -34,7 +34,7 @@ _LAST_SECONDS: Final = 2.0
 _EXPIRED: Final = (9, 10)  # X509_verify_cert: not yet, and no longer valid
 _SESSION: Final = (
     "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY NLS_NUMERIC_CHARACTERS = '.,'"
-    " NLS_CALENDAR = GREGORIAN TIME_ZONE = '+00:00'",
+    " NLS_CALENDAR = 'GREGORIAN' TIME_ZONE = '+00:00'",
     "SET TRANSACTION READ ONLY",
 )
 _CHARSET: Final = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
