@@ -52,6 +52,8 @@ class Wire:
         while True:
             try:
                 return self._tls.read(size)
+            except ssl.SSLZeroReturnError:  # it has said that it goes
+                return b""
             except ssl.SSLWantReadError:
                 more = self._take(PIECE)
                 if not more:

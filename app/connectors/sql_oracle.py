@@ -38,6 +38,7 @@ WHERE c.owner = :1 AND c.table_name = :2 ORDER BY c.column_id
 _TABLES: Final = """
 SELECT owner, table_name FROM (
   SELECT owner, table_name FROM all_tables WHERE nested = 'NO' AND secondary = 'N'
+    AND dropped = 'NO'
   UNION ALL SELECT owner, view_name FROM all_views)
 WHERE owner IN (SELECT username FROM all_users WHERE oracle_maintained = 'N')
 ORDER BY 1, 2 FETCH FIRST :1 ROWS ONLY

@@ -292,7 +292,8 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 def main() -> None:
     """Do what is asked until nobody asks."""
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for none in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        resource.setrlimit(none, (0, 0))  # it writes no file, and starts nothing
     session = _Session()
     told, tell = sys.stdin.buffer, sys.stdout.buffer
     try:

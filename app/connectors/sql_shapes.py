@@ -147,6 +147,8 @@ class SqlSelection(Shape):
         default=None,
         description="What columns hold, as found: an order and a page of such columns alone is"
         " asked of the database too, and an index serves `=`. `text` says as well that no blank"
-        " stands around its values, and no full-width letter in codes.",
+        " stands around its values, no full-width letter in codes, and that the database is of"
+        " Unicode (SQL Server from 2019, Oracle with AL32UTF8). `date` says of times that they are"
+        " days (SQL Server, Oracle).",
     )
     statement_seconds: Annotated[int, Field(ge=1, le=3_600)] = 600

@@ -5,7 +5,7 @@ says what such a server would say.
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,43 @@ def _rows(names: list[str], rows: list[list[str]]) -> bytes:
     return b"".join(_packet(number := number + 1, body) for body in made)
 
 
+class _Tls:
+    """A line that goes over to TLS: what has come already belongs to the handshake."""
+
+    def __init__(
+        self, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self._coming, self._going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._coming, self._going, server_side=True)
+
+    async def do(self, what: Callable[[], Any]) -> Any:
+        """What TLS makes of it, however often it has to read for that."""
+        while True:
+            try:
+                return what()
+            except ssl.SSLWantReadError:
+                self._writer.write(self._going.read())
+                more = await self._reader.read(65_536)
+                if not more:
+                    raise asyncio.IncompleteReadError(b"", 1) from None
+                self._coming.write(more)
+
+    async def begin(self) -> None:
+        await self.do(self._tls.do_handshake)
+        self._writer.write(self._going.read())
+
+    async def readexactly(self, size: int) -> bytes:
+        made = b""
+        while len(made) < size:
+            made += await self.do(lambda: self._tls.read(size - len(made)))  # noqa: B023
+        return made
+
+    def write(self, data: bytes) -> None:
+        self._tls.write(data)
+        self._writer.write(self._going.read())
+
+
 class _MySql8:
     """Says how it would be told the password, then that all is well; what it has heard."""
 
@@ -65,26 +102,29 @@ class _MySql8:
         self.port = 0
 
     async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        read: Any = reader
+        line: Any = writer
         try:
-            writer.write(_packet(0, _greeting(self.plugin)))
-            number, body = await self._next(reader)
+            line.write(_packet(0, _greeting(self.plugin)))
+            number, body = await self._next(read)
             if self.tls is not None and len(body) == _ASKS_TLS:
-                await writer.start_tls(self.tls)
-                number, _ = await self._next(reader)
+                read = line = _Tls(self.tls, reader, writer)
+                await line.begin()
+                number, _ = await self._next(read)
             for each in self.proof:
-                writer.write(_packet(number + 1, each))
+                line.write(_packet(number + 1, each))
                 if each == _WHOLE or each.startswith(b"\xfe"):
-                    number, _ = await self._next(reader)
+                    number, _ = await self._next(read)
                 else:
                     number += 1
             while True:
-                writer.write(self._answer(await self._next(reader)))
+                line.write(self._answer(await self._next(read)))
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
             writer.close()
 
-    async def _next(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    async def _next(self, reader: Any) -> tuple[int, bytes]:
         head = await reader.readexactly(4)
         body = await reader.readexactly(int.from_bytes(head[:3], "little"))
         self.heard += body
