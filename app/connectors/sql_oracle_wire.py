@@ -27,6 +27,7 @@ from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
+_CHILD: Final = ("-m", "app.connectors.sql_oracle_child")
 # Of our environment, which holds passwords, and names of files that the driver would read.
 _TOLD: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
 _MORE_SECONDS: Final = 10.0  # behind its own limit, in which the server may still say so
@@ -78,8 +79,8 @@ class Connection:
         settings = self._settings
         with connected(addresses, settings.asked_port, CONNECT_SECONDS) as line:
             line.settimeout(None)
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "app.connectors.sql_oracle_child"],
+            self._child = subprocess.Popen(  # noqa: S603 - a program of our own
+                [sys.executable, *_CHILD],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 pass_fds=(line.fileno(),), bufsize=0,
                 env={name: os.environ[name] for name in _TOLD if name in os.environ},

@@ -22,7 +22,7 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
-from app.connectors import sql_oracle
+from app.connectors import sql_oracle, sql_oracle_wire
 from app.connectors.errors import (
     SourceBroken,
     SourceError,
@@ -203,6 +203,28 @@ async def test_what_ends_the_driver_by_force_ends_a_process_of_its_own(its: Mean
 
     assert refused.value.at == "format"
     assert set(environment) <= {"PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LC_CTYPE"}
+    assert await _nobody_is_left()
+
+
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        (b"\xff\xff\xff\xff", "too_long"), (b"\0\0\0\x02{x", "format"), (b"\0\0\0\x02[]", "format"),
+        (b'\0\0\0\x14{"wrong":{"at":"x"}}', "format"), (b"\0\0", "format"),
+        (b'\0\0\0\x02{}\0\0\0\x02{}\0\0\0\x0c{"rows":[1]}', "format"),
+    ],
+)  # fmt: skip
+async def test_what_the_process_of_the_driver_says_is_not_trusted(
+    its: Means, monkeypatch: pytest.MonkeyPatch, said: bytes, at: str
+) -> None:
+    told = f"import sys; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); sys.stdin.read()"
+    monkeypatch.setattr(sql_oracle_wire, "_CHILD", ("-c", told if len(said) > 2 else ""))
+
+    async with _listening([]) as (port, _):
+        with pytest.raises(SourceBroken) as refused:
+            await SqlConnector(_settings(port), its).check(SqlSelection(table="T"))
+
+    assert refused.value.at == at
     assert await _nobody_is_left()
 
 
