@@ -51,7 +51,7 @@ _MINE = (*SCOPED_CODES, "connector_not_found")
 _DATASETS = (owner_code(), TERMS_CODE, "dataset_not_found")
 _SETTINGS = (
     "connector_invalid", "connector_kind_unknown", "outbound_refused", "folder_not_lent",
-    "soap_signing_not_installed",
+    "soap_signing_not_installed", "sql_driver_not_installed",
 )  # fmt: skip
 _TRIED = ("preview_failed",)  # examples are read as previews are
 _SOURCE = (

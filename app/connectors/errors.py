@@ -162,3 +162,12 @@ class SigningNotInstalled(AppError):
     code = "soap_signing_not_installed"
     ja = "SOAPメッセージの署名には追加部品 {extra} が必要です。運営者に導入を依頼してください。"
     en = "Signing of SOAP messages needs the extra {extra}: have the operator install it."
+
+
+class DriverNotInstalled(AppError):
+    """What speaks with a database is an extra, and not here."""
+
+    kind = Kind.INVALID
+    code = "sql_driver_not_installed"
+    ja = "データベース {dialect} への接続には追加部品が必要です。運営者に pip install {extra} を依頼してください。"
+    en = "The database {dialect} needs an extra: have the operator run pip install {extra}."

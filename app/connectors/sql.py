@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import func, select
 
 from app.connectors import sql_questions
 from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceRefused
@@ -23,7 +23,8 @@ from app.connectors.frame import (
     Rows,
     Shape,
 )
-from app.connectors.sql_reading import Asked, Column, Holds, Reading, relation_of
+from app.connectors.sql_lines import check_installed
+from app.connectors.sql_reading import Asked, Column, Holds, Reading, Tongue, relation_of
 from app.connectors.sql_shapes import SqlSelection, SqlSettings
 from app.query.question import Question
 
@@ -35,15 +36,18 @@ _DIALECTS: Final = {
     "postgresql": "app.connectors.sql_postgresql",
     "mysql": "app.connectors.sql_mysql",
     "sqlite": "app.connectors.sql_sqlite",
+    "mssql": "app.connectors.sql_mssql",
+    "oracle": "app.connectors.sql_oracle",
 }
+_DRIVERS: Final = {"mssql": "pytds", "oracle": "oracledb"}
 
 
 class SqlConnector(Connector[SqlSettings, SqlSelection]):
-    """PostgreSQL, MySQL and MariaDB, SQLite."""
+    """PostgreSQL, MySQL and MariaDB, SQLite, SQL Server, Oracle."""
 
     kind = "sql"
-    title_ja = "データベース（PostgreSQL・MySQL／MariaDB・SQLite）"
-    title_en = "Database (PostgreSQL, MySQL/MariaDB, SQLite)"
+    title_ja = "データベース（PostgreSQL・MySQL／MariaDB・SQLite・SQL Server・Oracle）"
+    title_en = "Database (PostgreSQL, MySQL/MariaDB, SQLite, SQL Server, Oracle)"
     settings_shape: ClassVar[type[Shape]] = SqlSettings
     selection_shape: ClassVar[type[Shape]] = SqlSelection
     capabilities = Capabilities(
@@ -57,7 +61,9 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
     )
 
     def check_settings(self) -> None:
-        """Raises `FolderNotLent`."""
+        """Raises `FolderNotLent` or `DriverNotInstalled`."""
+        if self.settings.dialect in _DRIVERS:
+            check_installed(self.settings.dialect, _DRIVERS[self.settings.dialect])
         if self.settings.dialect == "sqlite":
             _module("sqlite").lent(self.settings, self.means)
 
@@ -79,7 +85,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         had = known.validators if known is not None else {}
         async with self._reading(selection.statement_seconds, selection) as reading:
             asked, columns = await self._asked(reading, selection, first)
-            now = await self._state(reading, asked, selection)
+            now = await self._state(reading, asked, selection, columns)
             deltas = had.get("deltas", 0)
             if now is not None and now == {n: v for n, v in had.items() if n != "deltas"}:
                 yield None
@@ -93,7 +99,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
 
     def part(self, selection: SqlSelection, question: Question) -> Question:
         """Its conditions as far as a database can hold them; with `types`, order and page too."""
-        return sql_questions.part(selection, question)
+        return sql_questions.part(selection, question, self._tongue())
 
     @asynccontextmanager
     async def fetch(
@@ -101,7 +107,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
     ) -> AsyncIterator[Rows | None]:
         """The rows of one snapshot."""
         del known  # asking whether anything has changed would cost as much
-        if not sql_questions.is_answered(selection, question):
+        if not sql_questions.is_answered(selection, question, self._tongue()):
             raise self._cannot()
         async with self._reading(selection.statement_seconds, selection) as reading:
             asked, columns = await self._asked(reading, selection)
@@ -128,9 +134,18 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
                 made.append(Proposal(name, selection, tuple(map(_field, columns))))
         return made
 
+    def _tongue(self) -> Tongue:
+        """How the dialect says things, before a server tells more of itself."""
+        if self.settings.dialect not in _DRIVERS:
+            return Tongue()
+        made: Tongue = import_module(f"{_DIALECTS[self.settings.dialect]}_words").WORDS
+        return made
+
     def _reading(
         self, seconds: int, selection: SqlSelection | None = None
     ) -> AbstractAsyncContextManager[Reading]:
+        if self.settings.dialect in _DRIVERS:
+            check_installed(self.settings.dialect, _DRIVERS[self.settings.dialect])
         charset = selection.charset if selection is not None else None
         made: AbstractAsyncContextManager[Reading] = _module(self.settings.dialect).reading(
             self.settings, self.means, seconds, charset
@@ -142,7 +157,11 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
     ) -> tuple[Asked, dict[str, Column]]:  # fmt: skip
         """The columns that are wanted, and all there are. Raises `SourceChanged`."""
         schema = self.settings.schema_of(selection.schema_name)
-        found = await reading.columns(schema, selection.table)
+        types = selection.types or {}
+        found = [
+            reading.as_told(each, types.get(each.name))
+            for each in await reading.columns(schema, selection.table)
+        ]
         columns = {each.name: each for each in found}
         names = selection.columns or list(columns)
         needed = [*names, *filter(None, [selection.watermark])]
@@ -179,7 +198,7 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
 
     @staticmethod
     async def _state(
-        reading: Reading, asked: Asked, selection: SqlSelection
+        reading: Reading, asked: Asked, selection: SqlSelection, columns: Mapping[str, Column]
     ) -> dict[str, Any] | None:
         """The highest mark, how many rows bear it, and how many there are; None without rows."""
         if selection.watermark is None:
@@ -187,7 +206,9 @@ class SqlConnector(Connector[SqlSettings, SqlSelection]):
         mark = asked.relation.c[selection.watermark]
         top = select(func.max(mark)).scalar_subquery()
         found = await reading.few(
-            select(cast(func.max(mark), Text), func.count()).where(mark == top)
+            select(
+                reading.marked(func.max(mark), columns[selection.watermark]), func.count()
+            ).where(mark == top)
         )
         if not found or found[0][0] is None:
             return None

@@ -12,9 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    Date,
-    DateTime,
-    Float,
     Numeric,
     Text,
     and_,
@@ -130,7 +127,7 @@ class Holder:
         op = op if truth else _OPPOSITE[op]
         cell = self.tongue.cell(self.asked, found)
         if isinstance(value, bool):
-            return _boolean(cell, found, field, op, value)
+            return self._boolean(cell, found, field, op, value)
         if isinstance(value, int | float | Decimal) and field.type in NUMBER_TYPES:
             return self._number(cell, found, op, value)
         if isinstance(value, str) and field.type in AS_THEY_ARE:
@@ -139,13 +136,27 @@ class Holder:
             return self._time(cell, found, field, op, value)
         return _EVERY
 
+    def _boolean(self, cell: Cell, found: Column, field: Field, op: str, value: bool) -> Held:
+        if field.type is not FieldType.BOOLEAN or op not in ("=", "<>"):
+            return _EVERY
+        wanted = value if op == "=" else not value
+        if found.holds is Holds.BOOLEAN:
+            return Held(self.tongue.is_so(cell, wanted), True)
+        if found.holds is Holds.INTEGER:
+            none = bindparam(None, 0, BigInteger())
+            return Held(cell != none if wanted else cell == none, False)
+        return _EVERY
+
     def _number(self, cell: Cell, found: Column, op: str, value: float | Decimal) -> Held:
         if found.holds not in _NUMBERS or not _is_finite(value):
             return _EVERY
         if found.holds is Holds.FLOAT or isinstance(value, float):
-            return _about(cell, op, float(value))
+            return self._about(cell, op, float(value))
         if found.holds is Holds.DECIMAL:
-            return Held(_test(cell, op, bindparam(None, Decimal(value), Numeric())), True)
+            bound = self.tongue.number(Decimal(value))
+            if isinstance(bound, float):
+                return self._about(cell, op, bound)
+            return Held(_test(cell, op, bindparam(None, bound, Numeric())), True)
         return self._integer(cell, op, Decimal(value))
 
     def _integer(self, cell: Cell, op: str, value: Decimal) -> Held:
@@ -159,8 +170,18 @@ class Holder:
             return Held(_test(cell, op, bindparam(None, whole, BigInteger())), True)
         bound = self.tongue.number(Decimal(whole))
         if isinstance(bound, float):
-            return _about(cell, op, bound)
+            return self._about(cell, op, bound)
         return Held(_test(cell, op, bindparam(None, bound, Numeric())), False)
+
+    def _about(self, cell: Cell, op: str, value: float) -> Held:
+        """A comparison with what is a little off: no row is lost that an exact one would give."""
+        off = abs(value) * _ABOUT + 1e-300
+        low, high = self.tongue.about(value - off), self.tongue.about(value + off)
+        if op == "<>":
+            return Held(cell.is_not(None), False)
+        if op == "=":
+            return Held(and_(cell >= low, cell <= high), False)
+        return Held(cell >= low if op.startswith(">") else cell <= high, False)
 
     def _text(self, cell: Cell, found: Column, field: Field, op: str, value: str) -> Held:
         if found.holds is Holds.INTEGER and op == "=" and _is_number(value):
@@ -172,11 +193,13 @@ class Holder:
         if found.holds is Holds.PADDED:
             told = bindparam(None, value.rstrip(" "), Text())
             return Held(cell == told, False) if op == "=" else _EVERY
-        told = bindparam(None, value, Text())
+        if op != "=" and not self.tongue.orders_texts:
+            return _EVERY
+        told, plain = bindparam(None, value, Text()), bindparam(None, value, Text())
         exact = _test(self.known(cell, field), op, self.tongue.by_code_point(told))
         # The plain comparison is what an index is for; a database may take more for equal.
         is_plain = op == "=" and _is_in(found.charset, value)
-        return Held(and_(cell == told, exact) if is_plain else exact, True)
+        return Held(and_(cell == plain, exact) if is_plain else exact, True)
 
     def _about_text(self, cell: Cell, found: Column, field: Field, op: str, value: str) -> Held:
         """A text around which blanks may stand, which the platform takes away."""
@@ -216,16 +239,16 @@ class Holder:
     def _at(self, cell: Cell, found: Column, field: Field, op: str, value: date) -> Held:
         is_day = not isinstance(value, datetime)
         if found.holds is Holds.DATE and field.type is FieldType.DATE and is_day:
-            return Held(_test(cell, op, bindparam(None, value, Date())), True)
+            return Held(_test(cell, op, self.tongue.day(value)), True)
         if not isinstance(value, datetime) or value.tzinfo is None:
             return _EVERY
         if field.type is not FieldType.DATETIME:
             return _EVERY
         if found.holds is Holds.MOMENT:
             plain = value.astimezone(zone(self.asked.time_zone)).replace(tzinfo=None)
-            return Held(_test(cell, op, bindparam(None, plain, DateTime())), True)
+            return Held(_test(cell, op, self.tongue.moment(plain, found)), True)
         if found.holds is Holds.INSTANT:
-            told = bindparam(None, value.astimezone(UTC), DateTime(timezone=True))
+            told = self.tongue.moment(value.astimezone(UTC), found)
             return Held(_test(cell, op, told), True)
         return _EVERY
 
@@ -236,7 +259,7 @@ class Holder:
             return _EVERY
         if ends_escaping(pattern) or wildcards(pattern) > _MOST_WILDCARDS:
             return _EVERY
-        if not self.is_sure(field):
+        if not self.is_sure(field) or not self.tongue.has_like(pattern):
             return _EVERY
         cell = self.tongue.cell(self.asked, found)
         held = self.tongue.like(cell, pattern)
@@ -256,32 +279,11 @@ class Holder:
 
     def _is_speakable(self, text: str) -> bool:
         """Whether a database can be given a text at all."""
-        if not self.tongue.has_code_points or "\0" in text or len(text) > _MOST_TEXT:
+        if "\0" in text or len(text) > _MOST_TEXT:
             return False
-        return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-
-def _boolean(cell: Cell, found: Column, field: Field, op: str, value: bool) -> Held:
-    if field.type is not FieldType.BOOLEAN or op not in ("=", "<>"):
-        return _EVERY
-    wanted = value if op == "=" else not value
-    if found.holds is Holds.BOOLEAN:
-        return Held(cell.is_(true()) if wanted else cell.is_(false()), True)
-    if found.holds is Holds.INTEGER:
-        none = bindparam(None, 0, BigInteger())
-        return Held(cell != none if wanted else cell == none, False)
-    return _EVERY
-
-
-def _about(cell: Cell, op: str, value: float) -> Held:
-    """A comparison with what is a little off: no row is lost that an exact one would give."""
-    off = abs(value) * _ABOUT + 1e-300
-    low, high = bindparam(None, value - off, Float()), bindparam(None, value + off, Float())
-    if op == "<>":
-        return Held(cell.is_not(None), False)
-    if op == "=":
-        return Held(and_(cell >= low, cell <= high), False)
-    return Held(cell >= low if op.startswith(">") else cell <= high, False)
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            return False
+        return self.tongue.has(text)
 
 
 def _test(left: Cell, op: str, right: Cell) -> ColumnElement[bool]:

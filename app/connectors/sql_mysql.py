@@ -18,7 +18,8 @@ from sqlalchemy.sql.selectable import TableClause
 
 from app.connectors.errors import SourceBroken, SourceChanged
 from app.connectors.frame import Means
-from app.connectors.sql_mysql_wire import CONNECT_SECONDS, Connection, no_mysql, told
+from app.connectors.sql_lines import CONNECT_SECONDS
+from app.connectors.sql_mysql_wire import Connection, no_mysql, told
 from app.connectors.sql_reading import (
     Asked,
     Cell,

@@ -5,7 +5,6 @@ it is given, and what it does blocks.
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -25,17 +24,24 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import SILENT_SECONDS
+from app.connectors.sql_lines import (
+    CONNECT_SECONDS,
+    MOST_ROWS,
+    TooLong,
+    connected,
+    of_socket,
+    trusting,
+)
 from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
 
-CONNECT_SECONDS: Final = 10.0
-_MOST_ROWS: Final = 10_000  # of what a server tells about itself
 _LINES: Final = 4_000
 # By these a password is proven without being told; the others are for connections with TLS.
 _SCRAMBLED: Final = frozenset(
-    (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password", b"sha256_password")
+    (b"", b"mysql_native_password", b"client_ed25519", b"caching_sha2_password")
 )
+_ASKS_FOR_KEY: Final = b"\x02"  # of caching_sha2_password, where the server has forgotten us
 # How a text tells its length: in the first byte, or in two or three behind it.
 _SHORTEST_NO_LENGTH: Final = 251
 _SKIPPED: Final = {252: 3, 253: 4}
@@ -73,7 +79,7 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         """As it is, but for what would go on in the next packet."""
         if num_bytes >= MOST_BYTES - 1:
             self._force_close()
-            raise _TooLong
+            raise TooLong
         self.taken += num_bytes
         return bytes(super()._read_bytes(num_bytes))
 
@@ -82,6 +88,19 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         if not self._secure and plugin_name not in _SCRAMBLED:
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
         return super()._process_auth(plugin_name, auth_packet, handler)
+
+    def _request_authentication(self) -> None:
+        """As it is, but for what would be told by a key that the other side gives: in the open
+        nobody knows whose it is."""
+        if not self.ssl and self._auth_plugin_name == "sha256_password":
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
+        super()._request_authentication()
+
+    def write_packet(self, payload: bytes) -> None:
+        """As it is, but for the same."""
+        if not self._secure and payload == _ASKS_FOR_KEY:
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR)
+        super().write_packet(payload)
 
     def lines(self, most: int) -> list[bytes]:
         """The next rows of one text each, none at the end: a third of the driver's own time."""
@@ -105,7 +124,7 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         except OSError as exc:
             raise pymysql.OperationalError(CR.CR_SERVER_LOST) from exc
         if size >= MOST_BYTES - 1:
-            raise _TooLong
+            raise TooLong
         if len(head) < 4 or not size or len(body) < size:
             raise pymysql.OperationalError(CR.CR_SERVER_LOST)
         self._next_seq_id = (head[3] + 1) % 256
@@ -123,11 +142,7 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
             self._result.unbuffered_active = False
             packet.check_error()
             return
-        raise _TooLong  # null: what the server made was longer than it may send
-
-
-class _TooLong(Exception):
-    """A row is longer than any of ours may be."""
+        raise TooLong  # null: what the server made was longer than it may send
 
 
 class Connection:
@@ -145,8 +160,8 @@ class Connection:
     def open(self, addresses: Sequence[str]) -> None:
         """Connect, sign in and begin to read."""
         settings = self._settings
-        tls = {"ssl": _tls(settings)} if settings.tls == "verify" else {"ssl_disabled": True}
-        self._socket = _connected(addresses, settings.asked_port)
+        tls = {"ssl": trusting(settings)} if settings.tls == "verify" else {"ssl_disabled": True}
+        self._socket = connected(addresses, settings.asked_port, CONNECT_SECONDS)
         self._end = self._socket.dup()
         if self._is_stopped:
             raise ConnectionAbortedError
@@ -205,7 +220,7 @@ class Connection:
         """All rows of a statement that has few, and no more than a server may tell of itself."""
         self.ask(sql, values)
         found: list[tuple[Any, ...]] = []
-        while (rows := self.next_rows()) and len(found) < _MOST_ROWS:
+        while (rows := self.next_rows()) and len(found) < MOST_ROWS:
             found += rows
         return found
 
@@ -229,32 +244,6 @@ class Connection:
                 each.close()
 
 
-def _tls(settings: SqlSettings) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.ca is None:
-        made.load_default_certs()
-    else:
-        made.load_verify_locations(cadata=settings.ca)
-    return made
-
-
-def _connected(addresses: Sequence[str], port: int) -> socket.socket:
-    """A socket to the first of the addresses that takes one."""
-    ends_at, failed = time.monotonic() + CONNECT_SECONDS, OSError("no address")
-    for address in addresses:
-        left = ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        try:
-            made = socket.create_connection((address, port), timeout=left)
-        except OSError as exc:
-            failed = exc
-        else:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return made
-    raise failed
-
-
 @contextmanager
 def no_mysql(host: str) -> Iterator[None]:
     """Somebody answers, and not as a MySQL does."""
@@ -271,29 +260,19 @@ def told(host: str, about: str) -> Iterator[None]:
         yield
     except OutboundUnreachable as exc:
         raise SourceUnreachable(source=host, at=exc.cause.value) from exc
-    except _TooLong as exc:
+    except TooLong as exc:
         raise SourceBroken(source=host, at="too_long", detail=MOST_BYTES) from exc
     except (OSError, UnicodeError) as exc:
-        raise _of_socket(host, exc) from exc
+        raise of_socket(host, exc) from exc
     except pymysql.Error as exc:
         raise _meant(host, exc, about) from exc
-
-
-def _of_socket(host: str, exc: BaseException) -> SourceError:
-    if isinstance(exc, TimeoutError):
-        return SourceSlow(source=host, at="silence")
-    if isinstance(exc, ssl.SSLError):
-        return SourceUnreachable(source=host, at="tls")
-    if isinstance(exc, socket.gaierror | UnicodeError):
-        return SourceUnreachable(source=host, at="name")
-    return SourceUnreachable(source=host, at="connection")
 
 
 def _meant(host: str, exc: pymysql.Error, about: str) -> SourceError:
     number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else 0
     beneath = getattr(exc, "original_exception", None) or exc.__context__
     if isinstance(beneath, TimeoutError | ssl.SSLError):
-        return _of_socket(host, beneath)
+        return of_socket(host, beneath)
     for numbers, means, at in _FAILURES:
         if number in numbers:
             return means(source=host, at=at, detail=about if at in ("shape", "missing") else number)

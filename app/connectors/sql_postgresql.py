@@ -108,7 +108,7 @@ class _Tongue(Tongue):
     """The server's own, where its texts are of Unicode."""
 
     def __init__(self, *, is_unicode: bool) -> None:
-        self.has_code_points = is_unicode
+        self.has_code_points = self.orders_texts = is_unicode
 
     def by_code_point(self, text: Cell) -> Cell:
         """Bytes of UTF-8 are in the order of code points."""

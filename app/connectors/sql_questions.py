@@ -29,20 +29,21 @@ _ORDERED: Final[Mapping[Holds, frozenset[FieldType]]] = {
     Holds.INSTANT: frozenset({FieldType.DATETIME}),
 }
 _NOTHING: Final = Asked(relation_of("", "", ()), ())
+_ANY: Final = Tongue()
 PROPOSED: Final = frozenset(_ORDERED) - {Holds.TEXT}  # of texts only a person knows
 
 
-def part(selection: SqlSelection, question: Question) -> Question:
+def part(selection: SqlSelection, question: Question, tongue: Tongue = _ANY) -> Question:
     """Conditions that may be held; order and bounds where all of it is exactly what we mean."""
     types = _types(selection)
     parts = _parts(question.where)
-    kept = tuple(each for each in parts if _is_held(types, each)[0])
+    kept = tuple(each for each in parts if _is_held(types, each, tongue)[0])
     where = (Both(kept) if len(kept) > 1 else kept[0]) if kept else None
     made = Question(question.fields, where=where, limit=None)
     is_whole = not (
         question.box or question.near or question.joins or question.after or question.count
     )
-    is_exact = all(_is_held(types, each) == (True, True) for each in parts)
+    is_exact = all(_is_held(types, each, tongue) == (True, True) for each in parts)
     if is_whole and is_exact and all(_is_ordered(types, each) for each in question.order):
         offset = question.offset if question.order else 0
         is_placed = offset == question.offset  # without an order no two pages fit together
@@ -51,9 +52,9 @@ def part(selection: SqlSelection, question: Question) -> Question:
     return made
 
 
-def is_answered(selection: SqlSelection, question: Question) -> bool:
+def is_answered(selection: SqlSelection, question: Question, tongue: Tongue = _ANY) -> bool:
     """Whether a question asks for no more than `part` would."""
-    kept = part(selection, question)
+    kept = part(selection, question, tongue)
     return replace(kept, where=None) == replace(question, where=None)
 
 
@@ -70,7 +71,7 @@ def held(
     )
     where, is_exact = Held(None, True) if question.where is None else holder.may(question.where)
     sorting = [columns[each.field.name] for each in question.order]
-    is_ours = tongue.has_code_points or all(each.holds is not Holds.TEXT for each in sorting)
+    is_ours = tongue.orders_texts or all(each.holds is not Holds.TEXT for each in sorting)
     if not (is_exact and is_ours) and (question.order or question.limit is not None):
         return None
     order: list[Cell] = []
@@ -78,7 +79,10 @@ def held(
         cell = holder.sorted_by(found, each.field)
         order += tongue.ordered(cell, descending=each.descending)
     if order:  # what is alike stands in the same order on every page
-        order += [asked.relation.c[each.name] for each in columns.values() if each.key]
+        # A column that stands there as it is comes but once: SQL Server takes no column twice.
+        plain = {each.name for each in sorting if each.holds is not Holds.TEXT}
+        keys = [each for each in columns.values() if each.key and each.name not in plain]
+        order += [asked.relation.c[each.name] for each in keys]
     return replace(
         asked, where=where, order=tuple(order), limit=question.limit, offset=question.offset
     )
@@ -100,7 +104,7 @@ def _parts(condition: Condition | None) -> tuple[Condition, ...]:
     return condition.parts if isinstance(condition, Both) else (condition,)
 
 
-def _is_held(types: Mapping[str, Holds], condition: Condition) -> tuple[bool, bool]:
+def _is_held(types: Mapping[str, Holds], condition: Condition, tongue: Tongue) -> tuple[bool, bool]:
     """Whether a database may hold a condition at all, and whether exactly."""
     guessed = False
 
@@ -109,7 +113,7 @@ def _is_held(types: Mapping[str, Holds], condition: Condition) -> tuple[bool, bo
         guessed = guessed or field.name not in types
         return Column(field.name, "", types.get(field.name) or _USUAL.get(field.type, Holds.OTHER))
 
-    holder = Holder(Tongue(), _NOTHING, find, lambda field: field.name in types)
+    holder = Holder(tongue, _NOTHING, find, lambda field: field.name in types)
     rows, is_exact = holder.may(condition)
     return rows is not None, is_exact and not guessed
 

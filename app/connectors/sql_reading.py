@@ -1,15 +1,30 @@
 """What each database is to the kind `sql`: an open reading of it. Knows no question and no driver."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Dialect, Select, column, select, table
-from sqlalchemy.sql.elements import ClauseElement, ColumnElement
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    false,
+    select,
+    table,
+    true,
+)
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement, quoted_name
 from sqlalchemy.sql.selectable import TableClause
 
 BATCH: Final = 1_000  # rows
@@ -76,7 +91,8 @@ class Asked:
 class Tongue:
     """How a dialect says what `query.matches` means; by itself, that of a database that agrees."""
 
-    has_code_points = True  # whether it can be given any text, and orders texts as we do
+    has_code_points = True  # whether it can be given any text
+    orders_texts = True  # whether `by_code_point` is in the order of code points as well
 
     def cell(self, asked: Asked, found: Column) -> Cell:
         """A column as it is compared."""
@@ -86,6 +102,16 @@ class Tongue:
     def by_code_point(self, text: Cell) -> Cell:
         """A text such that it is equal letter by letter alone, and in the order of code points."""
         return text
+
+    def has(self, text: str) -> bool:
+        """Whether it can be given a text, and takes it for what it is."""
+        del text
+        return self.has_code_points
+
+    def has_like(self, pattern: str) -> bool:
+        """Whether its LIKE takes a pattern as `query.like` does."""
+        del pattern
+        return True
 
     def like(self, text: Cell, pattern: str) -> Cell:
         """LIKE as `query.like` has it, letter by letter."""
@@ -99,6 +125,23 @@ class Tongue:
     def number(self, value: Decimal) -> Decimal | float:
         """A number of any size as it is bound."""
         return value
+
+    def about(self, value: float) -> Cell:
+        """A number that need not be exact."""
+        return bindparam(None, value, Float())
+
+    def moment(self, value: datetime, found: Column) -> Cell:
+        """A time of no zone, or where the column has one, of UTC."""
+        is_instant = found.holds is Holds.INSTANT
+        return bindparam(None, value, DateTime(timezone=is_instant))
+
+    def day(self, value: date) -> Cell:
+        """A day."""
+        return bindparam(None, value, Date())
+
+    def is_so(self, cell: Cell, wanted: bool) -> ColumnElement[bool]:
+        """Whether a boolean is what is wanted."""
+        return cell.is_(true()) if wanted else cell.is_(false())
 
     def ordered(self, cell: Cell, *, descending: bool) -> tuple[Cell, ...]:
         """An order in which what is unknown comes last."""
@@ -138,6 +181,16 @@ class Reading(ABC):
     async def since(self, relation: TableClause, found: Column, mark: Any, overlap: int) -> Cell:
         """The least value of a watermark that is asked for: the last one, less the overlap."""
 
+    def as_told(self, found: Column, holds: Holds | None) -> Column:
+        """A column that is said to hold something else than its type says, where that can be read."""
+        del holds
+        return found
+
+    def marked(self, top: Cell, found: Column) -> Cell:
+        """The highest mark as a text, of which `since` makes the same again."""
+        del found
+        return cast(top, Text)
+
     async def state(self) -> dict[str, Any] | None:
         """What tells cheaply that nothing has changed, where the database has such a thing."""
         return None
@@ -156,7 +209,14 @@ class Reading(ABC):
 
 def relation_of(schema: str, name: str, columns: Sequence[Column]) -> TableClause:
     """A table, its names to be quoted by whoever compiles it."""
-    return table(name, *(column(each.name) for each in columns), schema=schema)
+    # Quoted, no dialect takes a dot in a schema for the end of a database's name.
+    held = quoted_name(schema, quote=True)
+    return table(name, *(column(each.name) for each in columns), schema=held)
+
+
+def signs(pattern: str) -> str:
+    """What of a pattern of `like` is not taken as it is."""
+    return re.sub(r"\\.", "", pattern, flags=re.DOTALL)
 
 
 def zone(offset: str | None) -> timezone:

@@ -1,5 +1,6 @@
 """What the kind `sql` is told: which database, and which of its rows. Asks no database."""
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -18,13 +19,22 @@ from pydantic_core import PydanticCustomError
 from app.connectors.frame import Shape
 from app.connectors.sql_reading import Holds
 
-_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "sqlite": 0}
-_SCHEMAS: Final = {"postgresql": "public", "sqlite": "main"}  # MySQL's is the database itself
+_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "sqlite": 0, "mssql": 1433, "oracle": 1521}
+# MySQL's is the database itself, Oracle's is of the user's name.
+_SCHEMAS: Final = {"postgresql": "public", "sqlite": "main", "mssql": "dbo"}
+_SERVICE: Final = re.compile(r"[A-Za-z0-9_.$#-]{1,128}")
+_MOST_MSSQL: Final = 128  # letters (MS-TDS, 2.2.6.4)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
 _EXAMPLES: Final[list[JsonValue]] = [
+    {"dialect": "postgresql", "host": "db.city.example.jp", "database": "bousai", "user": "reader",
+     "password": "…"},
     {"dialect": "mysql", "host": "db.city.example.jp", "database": "fukushi", "user": "reader",
      "password": "…"},
+    {"dialect": "mssql", "host": "db.city.example.jp", "database": "kouseki", "user": "reader",
+     "password": "…"},
+    {"dialect": "oracle", "host": "db.city.example.jp", "port": 2484, "database": "zaisan.city.example.jp",
+     "user": "READER", "password": "…"},
     {"dialect": "sqlite", "database": "/srv/urbanos/lent/kouen.sqlite3"},
 ]  # fmt: skip
 
@@ -45,15 +55,16 @@ class SqlSettings(Shape):
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
-    dialect: Literal["postgresql", "mysql", "sqlite"] = Field(
-        default="postgresql", description="`mysql` is MariaDB as well"
+    dialect: Literal["postgresql", "mysql", "sqlite", "mssql", "oracle"] = Field(
+        default="postgresql",
+        description="`mysql` is MariaDB as well; `mssql` and `oracle` are extras of the deployment",
     )
     host: (
         Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[^\s/@]+$")]
         | None
     ) = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    database: _Path
+    database: _Path = Field(description="Of Oracle, the name of the service")
     user: _Name | None = None
     password: Annotated[SecretStr, Field(min_length=1, max_length=1_000)] | None = Field(
         default=None, json_schema_extra={"writeOnly": True}
@@ -75,6 +86,14 @@ class SqlSettings(Shape):
                 )
         elif None in who:
             raise PydanticCustomError("server_missing", "host, user and password are needed.")
+        if self.dialect == "oracle" and not _SERVICE.fullmatch(self.database):
+            raise PydanticCustomError(  # it would become a part of what a listener is told
+                "no_service", "The name of a service is of letters, digits and . _ - $ #."
+            )
+        if self.dialect == "mssql" and max(len(self.database), len(self.word)) > _MOST_MSSQL:
+            raise PydanticCustomError(
+                "too_long", "SQL Server has no name so long, and no password."
+            )
         return self
 
     @property
@@ -94,6 +113,8 @@ class SqlSettings(Shape):
 
     def schema_of(self, named: str | None) -> str:
         """The schema of a selection that names none."""
+        if named is None and self.dialect == "oracle":
+            return (self.user or "").upper()
         return named or _SCHEMAS.get(self.dialect, self.database)
 
 
@@ -126,6 +147,8 @@ class SqlSelection(Shape):
         default=None,
         description="What columns hold, as found: an order and a page of such columns alone is"
         " asked of the database too, and an index serves `=`. `text` says as well that no blank"
-        " stands around its values, and no full-width letter in codes.",
+        " stands around its values, no full-width letter in codes, and that the database is of"
+        " Unicode (SQL Server from 2019, Oracle with AL32UTF8). `date` says of times that they are"
+        " days (SQL Server, Oracle).",
     )
     statement_seconds: Annotated[int, Field(ge=1, le=3_600)] = 600

@@ -186,7 +186,7 @@ class _Tongue(Tongue):
     """A column may have a collation of its own; bytes have none."""
 
     def __init__(self, *, is_unicode: bool) -> None:
-        self.has_code_points = is_unicode
+        self.has_code_points = self.orders_texts = is_unicode
 
     def cell(self, asked: Asked, found: Column) -> Cell:
         """A column."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.connectors.frame import AnyConnector, Shape
+from app.live.around import around
 from app.live.typed import asked_names, source_names
 from app.query.fields import Field, FieldType
 from app.query.question import (
@@ -58,7 +59,7 @@ def parted(
     """
     names = source_names(fields, mapping)
     columns = tuple(_column(name) for name in asked_names(fields, mapping))
-    said, is_whole = _said(question.where, names)
+    said, is_whole = _said(_with_place(question, fields), names)
     order = _order(question.order, names)
     is_sayable = is_whole and question.box is None and question.near is None
     orders = order if is_sayable else None
@@ -84,6 +85,15 @@ def parted(
         is_ordered or not (question.order or question.near),
         is_cut or question.limit is None,
     )
+
+
+def _with_place(question: Question, fields: Sequence[Field]) -> Condition | None:
+    """The condition, and bounds of the place beside it."""
+    where, place = question.where, around(question, fields)
+    if where is None or place is None:
+        return where if place is None else place
+    kept = where.parts if isinstance(where, Both) else (where,)
+    return Both((*kept, place))
 
 
 def _column(name: str) -> Field:

@@ -217,7 +217,7 @@ async def test_a_server_is_known_by_its_certificate(
     mariadb.run("FLUSH SSL")
     await outbound.close()
 
-    assert found == ["fine", "tls", "tls", "tls"]
+    assert found == ["fine", "tls", "tls", "tls_expired"]
 
 
 _GREETING = (
