@@ -91,6 +91,7 @@ class AgentConnector(Connector[AgentSettings, AgentSelection]):
                 yield Harvest(
                     pieces, _text(head.get("name")), _object(head.get("told")),
                     _object(head.get("validators")), head.get("delta") is True,
+                    head.get("is_empty") is True,
                 )  # fmt: skip
 
     def part(self, selection: AgentSelection, question: Question) -> Question:

@@ -102,7 +102,8 @@ class Harvest:
 
     `validators` prove to the same source, next time, what we have: they are kept once this file
     has become a version. A `delta` holds rows by key that take the place of those of the version
-    that readers get, and of no other.
+    that readers get, and of no other. One that `is_empty` holds no row and its source says so, whole
+    and of now: a table without rows is what it states. Else one is taken for an accident.
     """
 
     pieces: AsyncIterator[bytes] = field(repr=False)
@@ -110,6 +111,7 @@ class Harvest:
     told: Mapping[str, Any] | None = None  # how it is read (app.formats.told)
     validators: Mapping[str, Any] | None = None
     delta: bool = False
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

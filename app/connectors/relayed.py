@@ -71,7 +71,7 @@ def head_of(harvest: Harvest | None) -> bytes:
     if harvest is not None:
         told = {
             "name": harvest.name, "told": harvest.told, "validators": harvest.validators,
-            "delta": harvest.delta,
+            "delta": harvest.delta, "is_empty": harvest.is_empty,
         }  # fmt: skip
     return HEAD + orjson.dumps(told)
 

@@ -164,6 +164,8 @@ class Harvester:
                 self.database.pool, upload_id, got.pieces, filename=name, most=self.most_bytes
             )
             told = dict(got.told) if got.told is not None else None
+            if got.is_empty:
+                told = {**(told or {}), "empty": True}
             proof = dict(got.validators) if got.validators is not None else None
             return Fetched((upload_id, size), told, proof, got.delta)
 
