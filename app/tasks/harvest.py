@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agents.relay import Patience, Relays
-from app.catalogue import connectors, harvests, runs
+from app.catalogue import beginnings, connectors, harvests, runs
 from app.catalogue.harvests import Fetched, NotMine, NotYet, Work
 from app.connectors.errors import SourceError, SourceSlow
 from app.connectors.frame import MOST_SECONDS, AnyConnector, Means, Shape
@@ -94,13 +94,13 @@ class Harvester:
             await self._end_refused(work, refusal)
 
     async def begin_due(self) -> None:
-        """Begin what the schedules want, and end what was left."""
+        """Begin what schedules and notices want, and end what was left."""
         async with self.database.writing() as session:
             await harvests.settle_missed(session)
         begun = 1
         while begun:  # a thousand that are due at three are not begun until four
             async with self.database.writing() as session:
-                begun = await harvests.begin_due(session)
+                begun = await beginnings.begin_due(session)
 
     async def _make(self, work: Work, sealer: Sealer) -> None:
         async with self.database.reading() as session:

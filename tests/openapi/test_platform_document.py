@@ -809,6 +809,8 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/connectors/{connector_id}/test": _connector,
     "POST /v1/connectors/{connector_id}/discover": _connector,
     "POST /v1/connectors/{connector_id}/preview": _connector,
+    "POST /v1/connectors/{connector_id}/notices": _connector,
+    "DELETE /v1/connectors/{connector_id}/notices": _connector,
     "POST /v1/connectors/{connector_id}/notifications": _notified,
     "GET /v1/connectors/{connector_id}/runs": _connector,
     "POST /v1/connectors/{connector_id}/runs": _connector,
