@@ -11,13 +11,13 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
-from app.broker.lively import age_of, can_live, takes_live
+from app.broker.lively import age_of, takes_live, unfit
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
 from app.broker.recording import Recorder, is_counted_only
-from app.broker.refusals import DatasetIsLive, ExportShareTaken, TooManyExports
+from app.broker.refusals import ExportShareTaken, TooManyExports
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
@@ -85,8 +85,8 @@ class Broker:
         known = await self._snapshot.dataset(ask.dataset_id)
         ask = self._people.opened(known, ask)
         version, allow = await self._asked.version(known, ask, takes_live=takes_live(ask))
-        if known.entry.is_live and (version.live is None or not can_live(ask, allow)):
-            raise await self._asked.refused(known, ask, DatasetIsLive(dataset=known.entry.id))
+        if known.entry.is_live and (refusal := unfit(known.entry.id, version, ask, allow)):
+            raise await self._asked.refused(known, ask, refusal)
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from app.broker.ask import Ask
 from app.broker.conversions import CONVERTED
 from app.broker.plan import ORIGINALS
+from app.broker.refusals import DatasetIsLive, NotOfThatAgreement
+from app.catalogue.entries import VersionEntry
+from app.connectors.agent import AgentConnector
+from app.connectors.relayed import agreement_of
+from app.kit.errors import AppError
 from app.policy.verdicts import Allow
 
 
@@ -21,6 +27,24 @@ def can_live(ask: Ask, allow: Allow) -> bool:
     is_file = ask.representation in CONVERTED
     asks_more = ask.parameter("expand") is not None or ask.parameter(ORIGINALS) == "true"
     return not (is_file or asks_more or allow.consent is not None)
+
+
+def unfit(dataset: str, version: VersionEntry, ask: Ask, allow: Allow) -> AppError | None:
+    """What a live dataset is not asked, and for whom not."""
+    if version.live is None or not can_live(ask, allow):
+        return DatasetIsLive(dataset=dataset)
+    other = _agreed_for(version, allow)
+    return NotOfThatAgreement(dataset=dataset, agreement=other) if other is not None else None
+
+
+def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:
+    """The agreement under which a source behind an agent is asked, where the decision rests on
+    another one."""
+    live = version.live
+    if live is None or live.connector.kind != AgentConnector.kind or allow.agreement_id is None:
+        return None
+    named = agreement_of(live.selection.get("agreement"))
+    return named if named is not None and str(named) != allow.agreement_id else None
 
 
 def age_of(told: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

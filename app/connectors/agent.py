@@ -52,7 +52,9 @@ class AgentSelection(Shape):
     )
 
     agreement: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
-        description="As the agent's side has written it beside what it allows"
+        description="As the agent's side has written it beside what it allows. The id of an"
+        " agreement here: nothing is asked while that is not in force, and who reads under another"
+        " is refused"
     )
     select: dict[str, JsonValue] = Field(
         default_factory=dict, description="As the source's own kind takes a selection"

@@ -44,6 +44,7 @@ WHY: Final[dict[str, _Why]] = {
     "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
     "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
     "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
+    "agreement": _Why("協定 {detail} は有効ではありません", "the agreement {detail} is not in force"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),

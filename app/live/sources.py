@@ -51,7 +51,7 @@ class LiveSources:
     kinds: Kinds
     outbound: Outbound
     lent_folders: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-    relay_of: Callable[[str], Relay] | None = None  # to the agents of an organisation
+    relay_of: Callable[[str, str], Relay] | None = None  # to an organisation's agents in a zone
     _sources: "OrderedDict[UUID, tuple[datetime, LiveSource]]" = field(default_factory=OrderedDict)
     _opened: "OrderedDict[str, Opened]" = field(default_factory=OrderedDict)
 
@@ -89,7 +89,9 @@ class LiveSources:
             self._sources.move_to_end(entry.id)
             return before[1]
         lent = tuple(self.lent_folders.get(entry.organization_id, ()))
-        relay = self.relay_of(entry.organization_id) if self.relay_of is not None else None
+        relay = None
+        if self.relay_of is not None:
+            relay = self.relay_of(entry.organization_id, entry.zone)
         means = Means(self.outbound, lent, relay=relay)
         connector = await open_connector(entry, self.sealer, self.kinds, means)
         now = self._sources.get(entry.id)

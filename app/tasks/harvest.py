@@ -109,7 +109,7 @@ class Harvester:
             await self.check_managed(session, work.kept.entry, dataset)
         entry = work.kept.entry
         mine = entry.organization_id
-        relay = Relays(self.database, self.open_sealer, self.patience).of(mine)
+        relay = Relays(self.database, self.open_sealer, self.patience).of(mine, entry.zone)
         means = Means(self.outbound, self.folders.get(mine, ()), relay=relay)
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)

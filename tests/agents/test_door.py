@@ -156,7 +156,7 @@ def _sealed(job: Job, position: int, message: bytes, key: ECKey | None = None) -
 
 
 def _connector(platform: Platform) -> AgentConnector:
-    means = Means(Outbound(), relay=platform.relays.of(KENKO))
+    means = Means(Outbound(), relay=platform.relays.of(KENKO, "internet"))
     return AgentConnector(AgentSettings(source="kokuho"), means)
 
 
