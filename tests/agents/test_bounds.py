@@ -119,7 +119,7 @@ async def test_who_reads_under_another_agreement_than_the_sources_is_refused(
     agreements = [(await agreed(world, dataset, each))[0] for each in readers]
     selection = {"agreement": agreements[0]}
     feed = {"dataset": dataset, "mode": "live", "selection": selection}
-    await farm.add("agent", {"source": "kokuho"}, feed)
+    await farm.add("agent", {"source": "kaigo"}, feed)
     world.platform.live.changed("dataset", dataset)
 
     told = []
@@ -129,7 +129,7 @@ async def test_who_reads_under_another_agreement_than_the_sources_is_refused(
         answer = await world.client.get(path(dataset), params={"purpose": purpose}, headers=headers)
         told.append((answer.status_code, answer.json()["code"]))
 
-    # No agent is there: whoever may ask hears that.
+    # No agent serves that source: whoever may ask hears so.
     away = (503, "live_source_unavailable")
     assert told == [away, (403, "agreement_not_of_source"), away]
     refused = await world.log(Event.RECORDS_REFUSED)
