@@ -39,9 +39,9 @@ def unfit(dataset: str, version: VersionEntry, ask: Ask, allow: Allow) -> AppErr
 
 def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:
     """The agreement under which a source behind an agent is asked, where the decision rests on
-    another one."""
+    something else. Whose data it is needs none."""
     live = version.live
-    if live is None or live.connector.kind != AgentConnector.kind or allow.agreement_id is None:
+    if live is None or live.connector.kind != AgentConnector.kind or allow.ground == "own":
         return None
     named = agreement_of(live.selection.get("agreement"))
     return named if named is not None and str(named) != allow.agreement_id else None
