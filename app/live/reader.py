@@ -139,6 +139,7 @@ class LiveReader:
                 if failure.named["told_as"] in _NO_OUTAGE:
                     self.copies.drop(key)  # nor is it given once the source is away as well
                 raise
+            ask.opened.source.figures.stale += 1
             return held, True
 
     async def _kept(self, ask: LiveAsk, key: Hashable, load: Loads, held: Copy | None) -> Copy:

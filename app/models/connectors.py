@@ -127,6 +127,8 @@ class Stream(Base):
     secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications,
     former_sha256: Mapped[bytes | None]  # and of the one before, while the source knows no other
     since: Mapped[datetime | None]
+    # How often the source has taken us on: whoever watches sees that it breaks off.
+    connections: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_at: Mapped[datetime | None]
     received: Mapped[int] = mapped_column(BigInteger)
     written: Mapped[int] = mapped_column(BigInteger)

@@ -1,4 +1,5 @@
-"""notices of sources that ask for harvests; the zone of an agent, and the agreement of its job"""
+"""notices of sources that ask for harvests; the zone of an agent, and the agreement of its job; how often
+a stream began"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,6 +30,8 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("connector_feed", sa.Column("notice_sha256", sa.LargeBinary()))
     op.add_column("connector_feed", sa.Column("noticed_at", sa.DateTime(timezone=True)))
+    connections = sa.Column("connections", sa.BigInteger(), nullable=False, server_default="0")
+    op.add_column("connector_stream", connections)
     op.add_column("agent", _zone())
     op.execute(_ZONE_OF_ITS_CONNECTORS)
     op.alter_column("agent", "zone", server_default=None)
@@ -44,5 +47,6 @@ def downgrade() -> None:
     op.drop_column("agent_job", "agreement_id")
     op.drop_column("agent_job", "zone")
     op.drop_column("agent", "zone")
+    op.drop_column("connector_stream", "connections")
     op.drop_column("connector_feed", "noticed_at")
     op.drop_column("connector_feed", "notice_sha256")
