@@ -120,6 +120,7 @@ from app.oauth.new_keys import NewKeys
 from app.oauth.proofs import Proofs
 from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
+from app.oauth.speaking import Speaking
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
@@ -141,6 +142,7 @@ from app.portal import (
 )
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
+from app.signin.discovery import Discovery
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
@@ -230,6 +232,19 @@ in the signed log, `GET /v1/log/proofs/inclusion?index=n-1` proves within a minu
 """
 
 
+def _open_exchange(
+    door: TokenEndpoint, database: Database, ring: KeyRing, tokens: TokenVerifier,
+    authority: Authority, outbound: Outbound,
+) -> Speaking:  # fmt: skip
+    """Have the token endpoint exchange tokens, and what other platforms say of their readers."""
+    keys = Discovery(outbound)
+    speaking = Speaking(database, ring, authority, keys.key_of, issuer=door.issuer)
+    door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
+        database, ring, tokens, authority, speaking, issuer=door.issuer
+    ).grant
+    return speaking
+
+
 @asynccontextmanager
 async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]:
     """Make and start the objects of one process; stop them in the reverse order."""
@@ -276,9 +291,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database, live, ring, people, settings.issuer
         )
         authority = Authority(clients, people)
-        door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
-            database, ring, tokens, authority, issuer=settings.issuer
-        ).grant
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        stack.push_async_callback(outbound.close)
+        speaking = _open_exchange(door, database, ring, tokens, authority, outbound)
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage, Subjects(database.pool))
         sign_ins = Sessions(database)
@@ -287,12 +302,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         stack.push_async_callback(linker.stop)
         named = People(linker, sealer)
         asked = Asked(database, snapshot, decider, named)
-        outbound = Outbound(Allowed.parse(settings.outbound_allow))
-        stack.push_async_callback(outbound.close)
         desk = Desk(database)
         stack.push_async_callback(desk.stop)
         kinds, relays = Kinds(), Relays(database, lambda: sealer)
-        sources = LiveSources(sealer, kinds, outbound, settings.lent_folders, relays.of)
+        sources = LiveSources(
+            sealer, kinds, outbound, settings.lent_folders, relays.of, speaking.say
+        )
         live_reader = LiveReader(sources, cache_bytes=settings.answer_cache_bytes)
         stack.push_async_callback(live_reader.close)
         yield Platform(

@@ -19,7 +19,6 @@ from app.oauth.authorization import PATH as AUTHORIZE_PATH
 from app.oauth.authorization import PROMPTS
 from app.oauth.code_grant import GRANT_TYPE as CODE
 from app.oauth.details import TYPE as DETAILS_TYPE
-from app.oauth.exchange import ACCESS_TOKEN
 from app.oauth.exchange import GRANT_TYPE as EXCHANGE
 from app.oauth.forms import LONGEST_BODY, read_form
 from app.oauth.grants import PATH, Granted
@@ -27,6 +26,7 @@ from app.oauth.keys import ALGORITHM
 from app.oauth.new_keys import PATH as KEYS_PATH
 from app.oauth.refusals import InvalidRequest
 from app.oauth.scopes import CITIZEN, IDENTITY, MEANINGS
+from app.oauth.speaking import ACCESS_TOKEN
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
 from app.policy.assurance import BY_ACR
 

@@ -258,7 +258,7 @@ READ_CODES: Final = (
     "subject_by_name_only", "dataset_is_live", "agreement_not_of_source",
 )  # fmt: skip
 _LIVE_CODES: Final = (
-    "live_source_unavailable", "live_source_broken", "live_source_slow", "live_too_many_records",
+    "live_source_unavailable", "live_source_broken", "live_source_denies", "live_source_slow", "live_too_many_records",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",

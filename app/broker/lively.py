@@ -10,7 +10,9 @@ from app.broker.plan import ORIGINALS
 from app.broker.refusals import DatasetIsLive, NotOfThatAgreement
 from app.catalogue.entries import VersionEntry
 from app.connectors.agent import AgentConnector
+from app.connectors.linkage import LinkageConnector
 from app.connectors.relayed import agreement_of
+from app.kit.behalf import Reader
 from app.kit.errors import AppError
 from app.policy.verdicts import Allow
 
@@ -35,6 +37,23 @@ def unfit(dataset: str, version: VersionEntry, ask: Ask, allow: Allow) -> AppErr
         return DatasetIsLive(dataset=dataset)
     other = _agreed_for(version, allow)
     return NotOfThatAgreement(dataset=dataset, agreement=other) if other is not None else None
+
+
+def reader_of(version: VersionEntry, ask: Ask, allow: Allow) -> Reader | None:
+    """Who reads, where the platform that has the data is to decide for them; None for every other
+    source. Of an official who acts through a client it could know nothing but the client."""
+    live = version.live
+    if live is None or live.connector.kind != LinkageConnector.kind:
+        return None
+    if live.selection.get("for_reader") is not True:
+        return None
+    client = ask.caller.client if ask.caller is not None else None
+    is_known = client is not None and client.person_id is None and client.spoken_by is None
+    return Reader(
+        client.client_id if client is not None and is_known else None,
+        client.organization_id if client is not None and is_known else None,
+        ask.parameter("purpose"), allow.agreement_id,
+    )  # fmt: skip
 
 
 def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:

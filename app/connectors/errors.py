@@ -117,6 +117,14 @@ class SourceRefused(SourceError):
     en = "The source {source} refuses: {why}. Check the credentials and what they permit."
 
 
+class SourceDenied(SourceRefused):
+    """Another platform, asked for a reader of ours, says no to that reader. `reason` is its code."""
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(source=source, at="permission")
+        self.reason = reason
+
+
 class SourceSlow(SourceError):
     """It takes too long, or asks to be asked less often."""
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
 
 from app.connectors.errors import CannotAnswer
+from app.kit.behalf import Speak
 from app.kit.outbound import Outbound
 from app.query.question import Question
 
@@ -94,6 +95,7 @@ class Means:
     folders: tuple[Path, ...] = ()
     inbox: Inbox | None = field(default=None, repr=False)
     relay: "Relay | None" = None  # to the organisation's agents in closed networks
+    speak: Speak | None = None  # what the platform says of its reader to another one
 
 
 @dataclass(frozen=True, slots=True)

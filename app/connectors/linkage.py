@@ -5,6 +5,7 @@ never for more. Platforms that broker each other end at the first that is asked 
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, ClassVar, Final
@@ -55,7 +56,7 @@ from app.connectors.web import (
     joined,
     validators,
 )
-from app.kit import passage
+from app.kit import behalf, passage
 from app.query.fields import FieldType
 from app.query.question import Question
 
@@ -63,6 +64,7 @@ _NAME: Final = "records.ndjson"
 _JSON: Final = {"Accept": "application/json"}
 _FOLLOWS_FROM: Final = "next"
 _MOST_PROPOSALS: Final = 10_000
+_MOST_RIGHTS: Final = 1_000  # whose tokens are held; each is had for a minute
 # What a platform says of a dataset without a key, of a position that is too old, and of a service
 # without a feed: whoever hears it asks for all records.
 _NO_FEED: Final = frozenset({"missing", "status", "permission"})
@@ -84,7 +86,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     def __init__(self, settings: LinkageSettings, means: Means) -> None:
         super().__init__(settings, means)
         self._issuer = (settings.issuer or settings.base).rstrip("/")
-        self._webs: dict[Right | None, PlatformWeb] = {}
+        self._webs: OrderedDict[Right | None, PlatformWeb] = OrderedDict()
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -319,14 +321,20 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
             raise passage.FederationLoop
         right = None
         if selection is not None:
-            right = Right(f"dataset:{selection.dataset}:read", selection.agreement)
-        if right not in self._webs:
+            reader = behalf.reader() if selection.for_reader else None
+            right = Right(f"dataset:{selection.dataset}:read", selection.agreement, reader)
+        if right in self._webs:
+            self._webs.move_to_end(right)
+        else:
+            if len(self._webs) >= _MOST_RIGHTS:
+                self._webs.popitem(last=False)
             self._webs[right] = PlatformWeb(
                 self.means.outbound,
                 way=self.settings.connection.way,
                 client=self.settings.auth,
                 issuer=self._issuer,
                 right=right,
+                speak=self.means.speak,
             )
         return self._webs[right]
 
@@ -362,7 +370,10 @@ def _told_on() -> Iterator[None]:
 
 
 def _for(selection: LinkageSelection) -> Pairs:
-    return [] if selection.purpose is None else [("purpose", selection.purpose)]
+    """For what purpose: the reader's own, where it is for the reader that the other decides."""
+    reader = behalf.reader() if selection.for_reader else None
+    purpose = reader.purpose if reader is not None else selection.purpose
+    return [] if purpose is None else [("purpose", purpose)]
 
 
 def _types(selection: LinkageSelection) -> Types:

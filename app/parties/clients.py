@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -126,6 +127,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         staff_of=staff_of,
         citizens=new.citizens,
         exchange_from=[],
+        speaks_for=[],
         created_at=clock.now(),
         created_by=by,
     )
@@ -322,6 +324,51 @@ async def allow_exchange(
     return client
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenFor:
+    """A reader of another platform, and the client that the reader has here."""
+
+    issuer: str
+    reader: str
+    client: str
+
+
+async def speak_for(
+    session: AsyncSession, client_id: str, readers: Sequence[SpokenFor], *, by: str
+) -> Client:
+    """Name the readers of other platforms, and no others, for whom these may speak through a client.
+
+    Tokens that were got for one who is named no more are refused from now on.
+    """
+    client = await get(session, client_id, lock=True)
+    _require_in_force(client)
+    faults: list[Fault] = []
+    if client.auth_method == AuthMethod.CLIENT_SECRET_BASIC:
+        faults.append(Fault(
+            "/readers", "by_secret", "秘密だけで認証するクライアントは代理できません。",
+            "A client that proves itself by a secret alone speaks for nobody.",
+        ))  # fmt: skip
+    if len({(each.issuer, each.reader) for each in readers}) < len(readers):
+        faults.append(Fault(
+            "/readers", "named_twice", "同じ利用者が二度指定されています。", "A reader is named twice."
+        ))  # fmt: skip
+    for at, each in enumerate(readers):
+        its = await get(session, each.client)
+        _require_in_force(its)
+        if its.id == client_id or its.zone != client.zone:
+            faults.append(Fault(
+                f"/readers/{at}/client", "other_zone", "同じゾーンの別のクライアントを指定してください。",
+                "Name another client, of the same zone.",
+            ))  # fmt: skip
+    if faults:
+        raise ClientInvalid(faults=faults)
+    client.speaks_for = sorted([each.issuer, each.reader, each.client] for each in readers)
+    await audit.append(
+        session, Event.CLIENT_CHANGED, client=client.id, by=by, speaks_for=client.speaks_for
+    )
+    return client
+
+
 def _require_in_force(client: Client) -> None:
     if client.revoked_at is not None:
         raise ClientRevoked(client=client.id)
@@ -333,7 +380,7 @@ def _kids(client: Client) -> list[str]:
 
 _FACTS: Final = """
 SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
-       c.citizens, c.exchange_from, c.certificate_bound,
+       c.citizens, c.exchange_from, c.certificate_bound, c.speaks_for,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -362,4 +409,5 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         citizens=row["citizens"],
         exchange_from=frozenset(row["exchange_from"]),
         certificate_bound=row["certificate_bound"],
+        speaks_for=frozenset(tuple(each) for each in orjson.loads(row["speaks_for"])),
     )

@@ -1,8 +1,9 @@
 """notices of sources that ask for harvests; the zone of an agent, and the agreement of its job; how often
-a stream began"""
+a stream began; for whom other platforms may speak"""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0043"
 down_revision = "0042"
@@ -32,6 +33,10 @@ def upgrade() -> None:
     op.add_column("connector_feed", sa.Column("noticed_at", sa.DateTime(timezone=True)))
     connections = sa.Column("connections", sa.BigInteger(), nullable=False, server_default="0")
     op.add_column("connector_stream", connections)
+    op.add_column(
+        "client", sa.Column("speaks_for", JSONB(), nullable=False, server_default=sa.text("'[]'"))
+    )
+    op.alter_column("client", "speaks_for", server_default=None)
     op.add_column("agent", _zone())
     op.execute(_ZONE_OF_ITS_CONNECTORS)
     op.alter_column("agent", "zone", server_default=None)
@@ -47,6 +52,7 @@ def downgrade() -> None:
     op.drop_column("agent_job", "agreement_id")
     op.drop_column("agent_job", "zone")
     op.drop_column("agent", "zone")
+    op.drop_column("client", "speaks_for")
     op.drop_column("connector_stream", "connections")
     op.drop_column("connector_feed", "noticed_at")
     op.drop_column("connector_feed", "notice_sha256")

@@ -917,6 +917,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
     "POST /v1/admin/clients/{client_id}/reject": _registered,
     "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
+    "PUT /v1/admin/clients/{client_id}/speaks-for": _portal_named,
     "GET /v1/admin/users": _as("admin"),
     "POST /v1/admin/users": _as("admin"),
     "GET /v1/admin/users/{user_id}": _fresh_user,
