@@ -157,7 +157,7 @@ class SpeaksForIn(InShape):
                     {
                         "issuer": "https://data.sakai.example.jp",
                         "reader": "271403-portal",
-                        "client": "271004-portal",
+                        "client": "271403-here",
                     }
                 ]
             }
