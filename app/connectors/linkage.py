@@ -19,6 +19,7 @@ from app.connectors.errors import (
     SourceRefused,
 )
 from app.connectors.frame import (
+    WRITTEN_HERE,
     Capabilities,
     Connector,
     Harvest,
@@ -41,12 +42,14 @@ from app.connectors.linkage_asking import (
     parameters,
     part_of,
     present_of,
+    proposal,
     records_of,
     with_parameters,
 )
 from app.connectors.linkage_page import linkage_page
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.linkage_tokens import PlatformWeb, Right
+from app.connectors.records import as_csv
 from app.connectors.web import (
     below,
     check_is_no_page,
@@ -57,7 +60,6 @@ from app.connectors.web import (
     validators,
 )
 from app.kit import behalf, passage
-from app.query.fields import FieldType
 from app.query.question import Question
 
 _NAME: Final = "records.ndjson"
@@ -115,6 +117,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 rows, reached = found
                 yield self._delta(rows, reached) if rows else None
                 return
+        if first is None and await self._says_none(selection):
+            heading = as_csv(list(selection.types), [])
+            yield Harvest(heading, "records.csv", WRITTEN_HERE, None, is_empty=True)
+            return
         begun = await self._begun(selection) if first is None else None
         if begun is not None:
             proof: dict[str, Any] = {}  # is there once all has been read
@@ -189,7 +195,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         found: list[Proposal] = []
         page = await self._page(self._at("datasets", [("limit", "100")]))
         async for each in self._pages(None, page):
-            found += [_proposal(each, entry) for entry in each.objects("datasets")]
+            found += [proposal(each, entry) for entry in each.objects("datasets")]
             if len(found) >= _MOST_PROPOSALS:
                 break
         return found[:_MOST_PROPOSALS]
@@ -219,6 +225,15 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     def _delta(self, rows: list[dict[str, Any]], reached: str) -> Harvest:
         lines = _each(rows, host_of(self.settings.base))
         return Harvest(lines, _NAME, None, {_FOLLOWS_FROM: reached}, delta=True)
+
+    async def _says_none(self, selection: LinkageSelection) -> bool:
+        """Whether that there is no record is what it says, of now: its own source is not away."""
+        if not (selection.empty_is_an_answer and selection.types):
+            return False
+        page = await self._page(
+            self._records(selection, [("limit", "1"), ("count", "true")]), selection
+        )
+        return page.member("numberMatched", int) == 0 and not records_of(page) and not as_of(page)
 
     async def _begun(self, selection: LinkageSelection) -> Document | None:
         """The first page of the feed; None where there is none, or more than keys can be held of."""
@@ -382,22 +397,3 @@ def _types(selection: LinkageSelection) -> Types:
 
 async def _each(rows: list[dict[str, Any]], host: str) -> AsyncIterator[bytes]:
     yield await asyncio.to_thread(encoded, rows, host)
-
-
-def _proposal(page: Document, entry: Mapping[str, Any]) -> Proposal:
-    """A dataset of the other's catalogue: its fields with their types, and what may be done with it."""
-    id_, fields = entry.get("id"), entry.get("fields")
-    if not isinstance(id_, str) or not isinstance(fields, list):
-        raise SourceChanged(source=page.host, at="shape", detail="datasets")
-    known = frozenset(FieldType)
-    named = {
-        str(each.get("name")): str(each.get("type")) for each in fields if isinstance(each, dict)
-    }
-    types = {name: each for name, each in named.items() if each in known}
-    about = {
-        name: str(entry[name])
-        for name in ("title_ja", "title_en", "license", "update_frequency", "data_class", "modified_at")
-        if entry.get(name) is not None
-    }  # fmt: skip
-    told_fields = tuple({"name": name, "type": each} for name, each in named.items())
-    return Proposal(id_, {"dataset": id_, "types": types}, told_fields, about)

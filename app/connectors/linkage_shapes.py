@@ -49,6 +49,11 @@ class LinkageSelection(Shape):
     dataset: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     purpose: _Text | None = None
     agreement: _Text | None = None
+    empty_is_an_answer: bool = Field(
+        default=False,
+        description="Harvest: that it has no record (any more) is what it says, and readers get none;"
+        " needs `types`",
+    )
     for_reader: bool = Field(
         default=False,
         description="Live: the other platform decides for whoever reads here, by its own agreements"
