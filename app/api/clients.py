@@ -11,7 +11,7 @@ from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
 from app.models.parties import AuthMethod, Client, Role, Zone
-from app.parties import clients
+from app.parties import clients, speaking
 
 router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
 EXAMPLE_JWKS: JsonDict = {
@@ -308,8 +308,8 @@ async def speak_for(
     in the log. Tokens for whom is named no more are refused from now on.
     """
     by = caller.client.actor
-    readers = [clients.SpokenFor(each.issuer, each.reader, each.client) for each in told.readers]
-    return await clients.speak_for(session, client_id, readers, by=by)
+    readers = [speaking.SpokenFor(each.issuer, each.reader, each.client) for each in told.readers]
+    return await speaking.speak_for(session, client_id, readers, by=by)
 
 
 @router.post(

@@ -11,7 +11,7 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
-from app.broker.lively import age_of, reader_of, takes_live, unfit
+from app.broker.lively import age_of, live_ask, reader_of, takes_live, unfit
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
@@ -22,13 +22,12 @@ from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
 from app.kit import behalf, clock
-from app.kit.behalf import Reader
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
 from app.live.errors import LiveDenied
 from app.live.exports import export
-from app.live.reader import LiveAsk, LiveReader
+from app.live.reader import LiveReader
 from app.policy.facts import Caller
 from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
@@ -188,7 +187,9 @@ class Broker:
         if plan.version.live is not None:
             reader = reader_of(plan.version, ask, allow)
             with behalf.reading_for(reader):
-                rows = await self._live.page(await self._live_ask(plan, reading, allow, reader))
+                rows = await self._live.page(
+                    await live_ask(self._live, plan, reading, allow, reader)
+                )
         else:
             rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
         if plan.is_one_record:
@@ -212,15 +213,6 @@ class Broker:
         else:
             self._held.fill(key, held, answered)
         return answered
-
-    async def _live_ask(
-        self, plan: Plan, reading: Reading, allow: Allow, reader: Reader | None
-    ) -> LiveAsk:
-        opened = await self._live.sources.open(plan.dataset_id, plan.version)
-        seen = (allow.columns, allow.bounds, reader)  # whom another decided for has it alone
-        return LiveAsk(
-            plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
-        )
 
     async def _in_names(self, plan: Plan, rows: Rows) -> Rows:
         """The rows with the reader's names for the people whom they are about."""
@@ -263,7 +255,7 @@ class Broker:
         """The same, of what has all come from the source."""
         reader = reader_of(plan.version, ask, allow)
         with behalf.reading_for(reader):
-            asked = await self._live_ask(plan, _reading(plan), allow, reader)
+            asked = await live_ask(self._live, plan, _reading(plan), allow, reader)
             made = await export(self._live, asked)
         exporter = None  # a source that is slow takes none of the places of those that send
         try:

@@ -1,4 +1,4 @@
-"""Which questions a live dataset is asked: those that need nothing that is stored. Asks nothing."""
+"""Which questions a live dataset is asked: those that need nothing that is stored. Decides no right."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.broker.ask import Ask
 from app.broker.conversions import CONVERTED
-from app.broker.plan import ORIGINALS
+from app.broker.plan import ORIGINALS, Plan
 from app.broker.refusals import DatasetIsLive, NotOfThatAgreement
 from app.catalogue.entries import VersionEntry
 from app.connectors.agent import AgentConnector
@@ -14,7 +14,9 @@ from app.connectors.linkage import LinkageConnector
 from app.connectors.relayed import agreement_of
 from app.kit.behalf import Reader
 from app.kit.errors import AppError
+from app.live.reader import LiveAsk, LiveReader
 from app.policy.verdicts import Allow
+from app.tables.sql import Reading
 
 
 def takes_live(ask: Ask) -> bool:
@@ -54,6 +56,17 @@ def reader_of(version: VersionEntry, ask: Ask, allow: Allow) -> Reader | None:
         client.organization_id if client is not None and is_known else None,
         ask.parameter("purpose"), allow.agreement_id,
     )  # fmt: skip
+
+
+async def live_ask(
+    live: LiveReader, plan: Plan, reading: Reading, allow: Allow, reader: Reader | None
+) -> LiveAsk:
+    """The question as a live dataset is asked it, and for whom its answer may be held."""
+    opened = await live.sources.open(plan.dataset_id, plan.version)
+    seen = (allow.columns, allow.bounds, reader)  # whom another decided for has it alone
+    return LiveAsk(
+        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
+    )
 
 
 def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
-from app.oauth.tokens import InvalidToken, PersonGrant, Spoken, Verified
+from app.oauth.spoken import Spoken
+from app.oauth.tokens import InvalidToken, PersonGrant, Verified
 from app.policy.facts import ClientFacts, PersonFacts, acting_for, may_sign_in
 
 Found = TypeVar("Found")

@@ -28,11 +28,11 @@ from app.oauth.details import read_details
 from app.oauth.grants import Bond, Granted, Reach, judge, nothing_granted, token_for
 from app.oauth.keys import ALGORITHM, KeyRing
 from app.oauth.refusals import ExchangeNotAllowed, InvalidProof, InvalidScope, SubjectRefused
+from app.oauth.spoken import Spoken
 from app.oauth.tokens import (
     LIFETIME_PERSONAL_S,
     SKEW_S,
     InvalidToken,
-    Spoken,
     is_time,
     issue,
 )

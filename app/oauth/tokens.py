@@ -13,8 +13,10 @@ from joserfc.errors import JoseError
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
+from app.oauth import spoken
 from app.oauth.keys import ALGORITHM, KeyRing, Keys
 from app.oauth.scopes import is_citizens_alone, is_of_citizen
+from app.oauth.spoken import Spoken
 from app.policy.assurance import BY_ACR, Level
 
 TYPE: Final = "at+jwt"
@@ -33,7 +35,6 @@ _BOUND_TO: Final = frozenset({"agr", "pur"})
 # What says that a person signed in (RFC 9068, 2.2.1; OpenID Connect Core, 2).
 _OF_PERSON: Final = frozenset({"acr", "auth_time"})
 _EXCHANGED: Final = frozenset({"act", "via"})
-_SPOKEN: Final = "spk"  # for whom another platform speaks: its issuer, and its reader
 ONE_FACTOR: Final = "urn:urbanos:acr:1"
 TWO_FACTORS: Final = "urn:urbanos:acr:2"
 MOST_EXCHANGES: Final = 3  # one after the other: longer chains nobody can follow
@@ -73,15 +74,6 @@ class CitizenGrant:
     # Only for an app that asked for it (OpenID Connect Core, 2): the same second in the tokens of
     # two apps would say that both are of one sign-in.
     auth_time: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """Through which client another platform speaks, and for which of its readers."""
-
-    actor: str
-    issuer: str
-    reader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +169,10 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
             claims["via"] = [list(step) for step in grant.person.via]
     if grant.citizen is not None:
         claims |= said_of(grant.citizen)
-    claims |= _said_of_spoken(grant.spoken)
+    claims |= spoken.said(grant.spoken)
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
     return IssuedToken(token, jti, expires_at - now)
-
-
-def _said_of_spoken(spoken: Spoken | None) -> dict[str, Any]:
-    """Through whom another platform speaks (RFC 8693, 4.1), and for which of its readers."""
-    if spoken is None:
-        return {}
-    return {"act": {"sub": spoken.actor}, _SPOKEN: [spoken.issuer, spoken.reader]}
 
 
 def said_of(citizen: CitizenGrant) -> dict[str, Any]:
@@ -278,9 +263,9 @@ class TokenVerifier:
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         cnf = _bound_to(claims)
-        spoken = _spoken_of(claims) if is_own else None
+        said = _spoken_of(claims) if is_own else None
         # Nobody's authority travels unbound.
-        _require(bool(cnf) or (is_own and spoken is None), "cnf")
+        _require(bool(cnf) or (is_own and said is None), "cnf")
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -297,7 +282,7 @@ class TokenVerifier:
             purpose=claims.get("pur"),
             person=person,
             citizen=citizen,
-            spoken=spoken,
+            spoken=said,
         )
 
 
@@ -349,7 +334,7 @@ def _citizen_of(claims: dict[str, Any]) -> CitizenGrant | None:
         _require(not is_of_citizen(scope), "scope")
         return None
     _require(is_of_citizen(scope) and is_citizens_alone(scope), "scope")
-    _require(claims.keys().isdisjoint(_EXCHANGED | _BOUND_TO | {_SPOKEN}), "act")
+    _require(claims.keys().isdisjoint(_EXCHANGED | _BOUND_TO | {spoken.CLAIM}), "act")
     auth_time = claims.get("auth_time")
     _require(auth_time is None or type(auth_time) is int, "auth_time")
     return CitizenGrant(claims["sub"], level, auth_time)
@@ -360,25 +345,19 @@ def _person_of(claims: dict[str, Any]) -> PersonGrant | None:
     said = claims.keys() & _OF_PERSON
     if not said:
         exchanged = claims.keys() & _EXCHANGED
-        _require(exchanged == ({"act"} if _SPOKEN in claims else set()), "act")
+        _require(exchanged == ({"act"} if spoken.CLAIM in claims else set()), "act")
         return None
-    _require(said == _OF_PERSON and _SPOKEN not in claims, "acr")
+    _require(said == _OF_PERSON and spoken.CLAIM not in claims, "acr")
     _require(claims["acr"] in (ONE_FACTOR, TWO_FACTORS), "acr")
     _require(type(claims["auth_time"]) is int, "auth_time")
     return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], _via_of(claims))
 
 
 def _spoken_of(claims: dict[str, Any]) -> Spoken | None:
-    """For whom another platform speaks; half of what says so is a refusal."""
-    said: Any = claims.get(_SPOKEN)
-    act: Any = claims.get("act")
-    if _SPOKEN not in claims:
-        return None
-    _require(isinstance(said, list) and len(said) == 2, _SPOKEN)
-    _require(isinstance(act, dict) and act.keys() == {"sub"}, "act")
-    texts = (act["sub"], *said)
-    _require(all(isinstance(each, str) and each for each in texts), _SPOKEN)
-    return Spoken(*texts)
+    try:
+        return spoken.read(claims)
+    except ValueError as exc:
+        raise InvalidToken(why=spoken.CLAIM) from exc
 
 
 def _via_of(claims: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -217,7 +217,7 @@ async def replace_keys(
 ) -> Client:
     """Put one or two public keys in place of those registered; two let a client change over."""
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     if client.auth_method != AuthMethod.PRIVATE_KEY_JWT:
         raise ClientInvalid(faults=[Fault(
             "/keys", "one_credential", f"このクライアントは鍵を使いません（{client.auth_method}）。",
@@ -237,7 +237,7 @@ async def add_key(
     signed was itself taken away meanwhile.
     """
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     kept = [key for key in (client.jwks or {"keys": []})["keys"] if key["kid"] == beside]
     if not kept:
         raise ClientInvalid(faults=[Fault(
@@ -267,7 +267,7 @@ async def set_sign_in(
     """
     check_redirect_uris(redirect_uris)
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     client.redirect_uris = sorted(set(redirect_uris))
     client.staff_of = await _organizations(session, staff_of)
     client.citizens = citizens
@@ -294,7 +294,7 @@ async def revoke(
 ) -> Client:
     """End a client for good. Its unexpired tokens are refused from the next request on."""
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     client.revoked_at = clock.now()
     client.revoked_by = by
     await audit.append(session, Event.CLIENT_REVOKED, client=client.id, by=by, reason=reason)
@@ -309,14 +309,14 @@ async def allow_exchange(
     Tokens that it exchanged from one that is named no more are refused from now on.
     """
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     if client_id in givers:
         raise ClientInvalid(faults=[Fault(
             "/clients", "itself", "自分自身のトークンは交換できません。",
             "A client does not exchange tokens of its own.",
         )])  # fmt: skip
     for giver in sorted(givers):
-        _require_in_force(await get(session, giver))
+        check_in_force(await get(session, giver))
     client.exchange_from = sorted(set(givers))
     await audit.append(
         session, Event.CLIENT_CHANGED, client=client.id, by=by, exchange_from=client.exchange_from,
@@ -324,52 +324,8 @@ async def allow_exchange(
     return client
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenFor:
-    """A reader of another platform, and the client that the reader has here."""
-
-    issuer: str
-    reader: str
-    client: str
-
-
-async def speak_for(
-    session: AsyncSession, client_id: str, readers: Sequence[SpokenFor], *, by: str
-) -> Client:
-    """Name the readers of other platforms, and no others, for whom these may speak through a client.
-
-    Tokens that were got for one who is named no more are refused from now on.
-    """
-    client = await get(session, client_id, lock=True)
-    _require_in_force(client)
-    faults: list[Fault] = []
-    if client.auth_method == AuthMethod.CLIENT_SECRET_BASIC:
-        faults.append(Fault(
-            "/readers", "by_secret", "秘密だけで認証するクライアントは代理できません。",
-            "A client that proves itself by a secret alone speaks for nobody.",
-        ))  # fmt: skip
-    if len({(each.issuer, each.reader) for each in readers}) < len(readers):
-        faults.append(Fault(
-            "/readers", "named_twice", "同じ利用者が二度指定されています。", "A reader is named twice."
-        ))  # fmt: skip
-    for at, each in enumerate(readers):
-        its = await get(session, each.client)
-        _require_in_force(its)
-        if its.id == client_id or its.zone != client.zone:
-            faults.append(Fault(
-                f"/readers/{at}/client", "other_zone", "同じゾーンの別のクライアントを指定してください。",
-                "Name another client, of the same zone.",
-            ))  # fmt: skip
-    if faults:
-        raise ClientInvalid(faults=faults)
-    client.speaks_for = sorted([each.issuer, each.reader, each.client] for each in readers)
-    await audit.append(
-        session, Event.CLIENT_CHANGED, client=client.id, by=by, speaks_for=client.speaks_for
-    )
-    return client
-
-
-def _require_in_force(client: Client) -> None:
+def check_in_force(client: Client) -> None:
+    """Raises `ClientRevoked`."""
     if client.revoked_at is not None:
         raise ClientRevoked(client=client.id)
 
