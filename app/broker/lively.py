@@ -1,7 +1,7 @@
 """Which questions a live dataset is asked: those that need nothing that is stored. Decides no right."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from app.broker.ask import Ask
@@ -10,13 +10,14 @@ from app.broker.plan import ORIGINALS, Plan
 from app.broker.refusals import DatasetIsLive, NotOfThatAgreement
 from app.catalogue.entries import VersionEntry
 from app.connectors.agent import AgentConnector
-from app.connectors.linkage import LinkageConnector
 from app.connectors.relayed import agreement_of
 from app.kit.behalf import Reader
 from app.kit.errors import AppError
 from app.live.reader import LiveAsk, LiveReader
 from app.policy.verdicts import Allow
 from app.tables.sql import Reading
+
+_FEDERATION: Final = "linkage"  # by name: its kind is brought in when it is first asked
 
 
 def takes_live(ask: Ask) -> bool:
@@ -45,7 +46,7 @@ def reader_of(version: VersionEntry, ask: Ask, allow: Allow) -> Reader | None:
     """Who reads, where the platform that has the data is to decide for them; None for every other
     source. Of an official who acts through a client it could know nothing but the client."""
     live = version.live
-    if live is None or live.connector.kind != LinkageConnector.kind:
+    if live is None or live.connector.kind != _FEDERATION:
         return None
     if live.selection.get("for_reader") is not True:
         return None
