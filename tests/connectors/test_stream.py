@@ -140,7 +140,8 @@ async def test_whoever_watches_sees_who_listens_what_breaks_off_and_what_waits(
     farm, pool = streaming.farm, streaming.farm.harvester.database.pool
     streaming.start()
     await streaming.until(told.connector, lambda its: its["received"] == 2)
-    well = await _figures(farm, told.connector)
+    while (well := await _figures(farm, told.connector))["streams streaming"] != 1:
+        await asyncio.sleep(0.05)  # a slow machine loses its lease, and begins again
     told.script.wrong = SourceUnreachable(source="scripted", at="connection")
     await streaming.until(told.connector, lambda its: its["state"] == "waiting")
     told.script.wrong = None
@@ -155,10 +156,10 @@ async def test_whoever_watches_sees_who_listens_what_breaks_off_and_what_waits(
     together = await _figures(farm, "other")
 
     rows = [well[f"stream_rows_total {each}"] for each in ("received", "written", "rejected")]
-    assert (rows, well["stream_connections_total"]) == ([2, 1, 1], 1)
-    assert (well["streams streaming"], well["streams_unheld"]) == (1, 0)
+    assert (rows, well["streams_unheld"]) == ([2, 1, 1], 0)
     assert (night["streams waiting"], night["streams_unheld"]) == (1, 1)
-    assert (night["stream_connections_total"], night["stream_messages_waiting"]) == (2, 1)
+    assert night["stream_connections_total"] > well["stream_connections_total"] > 0
+    assert night["stream_messages_waiting"] == 1
     assert 600 <= night["stream_waiting_seconds"] < 660
     assert 0 < night["stream_silent_seconds"] < 60
     assert together["streams_unheld"] >= 1
