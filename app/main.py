@@ -58,6 +58,7 @@ from app.oauth.new_keys import NewKeys
 from app.oauth.proofs import Proofs
 from app.oauth.pushed import PushedRequests
 from app.oauth.revocation import Revocation
+from app.oauth.speaking import Speaking
 from app.oauth.tokens import TokenVerifier, load_is_revoked
 from app.parties.clients import load_client_facts
 from app.parties.people import load_person_facts
@@ -65,6 +66,7 @@ from app.parties.quotas import Quotas, load_quotas
 from app.policy.assurance import Level
 from app.signin.accounts import Accounts
 from app.signin.citizens import CitizenSessions, CitizenSignIn
+from app.signin.discovery import Discovery
 from app.signin.federation import Federation
 from app.signin.sessions import Sessions
 from app.subjects.linker import Linker
@@ -127,9 +129,9 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             database, live, ring, people, settings.issuer
         )
         authority = Authority(clients, people)
-        door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
-            database, ring, tokens, authority, issuer=settings.issuer
-        ).grant
+        outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        stack.push_async_callback(outbound.close)
+        speaking = _open_exchange(door, database, ring, tokens, authority, outbound)
         decider = Decider(snapshot, entries, settings.zone, limits, lambda: live.seconds_behind)
         recorder = Recorder(entries, usage, Subjects(database.pool))
         sign_ins = Sessions(database)
@@ -138,12 +140,12 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         stack.push_async_callback(linker.stop)
         named = People(linker, sealer)
         asked = Asked(database, snapshot, decider, named)
-        outbound = Outbound(Allowed.parse(settings.outbound_allow))
-        stack.push_async_callback(outbound.close)
         desk = Desk(database)
         stack.push_async_callback(desk.stop)
         kinds, relays = Kinds(), Relays(database, lambda: sealer)
-        sources = LiveSources(sealer, kinds, outbound, settings.lent_folders, relays.of)
+        sources = LiveSources(
+            sealer, kinds, outbound, settings.lent_folders, relays.of, speaking.say
+        )
         live_reader = LiveReader(sources, cache_bytes=settings.answer_cache_bytes)
         stack.push_async_callback(live_reader.close)
         yield Platform(
@@ -216,6 +218,19 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             pushed=PushedRequests(database, door, proofs, settings.issuer),
             answers=Answers(database),
         )
+
+
+def _open_exchange(
+    door: TokenEndpoint, database: Database, ring: KeyRing, tokens: TokenVerifier,
+    authority: Authority, outbound: Outbound,
+) -> Speaking:  # fmt: skip
+    """Have the token endpoint exchange tokens, and what other platforms say of their readers."""
+    keys = Discovery(outbound)
+    speaking = Speaking(database, ring, authority, keys.key_of, issuer=door.issuer)
+    door.grants[exchange.GRANT_TYPE] = exchange.Exchange(
+        database, ring, tokens, authority, speaking, issuer=door.issuer
+    ).grant
+    return speaking
 
 
 def _edge(settings: Settings) -> Edge:

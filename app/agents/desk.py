@@ -29,19 +29,22 @@ WITH told AS (
     UPDATE agent SET seen_at = $2::timestamptz
     WHERE kid = $1 AND (seen_at IS NULL OR seen_at < $2::timestamptz - interval '30 seconds')
 )
-SELECT id, organization_id, sources FROM agent WHERE kid = $1 AND revoked_at IS NULL
+SELECT id, organization_id, sources, zone FROM agent WHERE kid = $1 AND revoked_at IS NULL
 """
 _NEWS: Final = """
-SELECT DISTINCT organization_id, source, NULL::uuid AS revoked FROM agent_job
+SELECT DISTINCT organization_id, zone, source, NULL::uuid AS revoked FROM agent_job
 WHERE state = 'waiting' AND wanted_until > $1
-UNION ALL SELECT NULL, NULL, id FROM agent WHERE revoked_at > $2
+UNION ALL SELECT NULL, NULL, NULL, id FROM agent WHERE revoked_at > $2
 """
 _GIVE: Final = """
 UPDATE agent_job SET state = 'given', agent_id = $1, attempt = attempt + 1, heard_at = $4
 WHERE id = (
     SELECT id FROM agent_job
     WHERE organization_id = $2 AND state = 'waiting' AND source = ANY($3::text[])
-      AND wanted_until > $4
+      AND wanted_until > $4 AND zone = $5
+      AND (agreement_id IS NULL OR EXISTS (
+          SELECT FROM agreement WHERE agreement.id = agreement_id
+          AND agreement.state = 'active' AND valid_until > $4))
     ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AND EXISTS (SELECT FROM agent WHERE id = $1 AND revoked_at IS NULL)
 RETURNING id, attempt, source, wanted, answer_to
@@ -91,6 +94,7 @@ class Known:
     id: UUID
     organization_id: str
     sources: frozenset[str]
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Desk:
         self._looking: asyncio.Task[None] | None = None
         self._turns: dict[UUID, object] = {}
         self._revoked: frozenset[UUID | None] = frozenset()
-        self._waiting: frozenset[tuple[str, str]] = frozenset()
+        self._waiting: frozenset[tuple[str, str, str]] = frozenset()
 
     async def stop(self) -> None:
         """Look no more."""
@@ -126,7 +130,8 @@ class Desk:
         row = await self._pool.fetchrow(_BY_KEY, kid, clock.now())
         if row is None:
             raise AgentUnknown
-        return Known(row["id"], row["organization_id"], frozenset(row["sources"]))
+        sources = frozenset(row["sources"])
+        return Known(row["id"], row["organization_id"], sources, row["zone"])
 
     async def next_job(
         self, agent: Known, sources: frozenset[str], seconds: float,
@@ -139,7 +144,7 @@ class Desk:
         """
         turn = self._turns[agent.id] = object()
         mine = sorted(agent.sources & sources)
-        wanted = {(agent.organization_id, source) for source in mine}
+        wanted = {(agent.organization_id, agent.zone, source) for source in mine}
         given = await self._give(agent, mine)
         ends_at = asyncio.get_running_loop().time() + seconds
         while given is None and asyncio.get_running_loop().time() < ends_at:
@@ -185,7 +190,7 @@ class Desk:
 
     async def _give(self, agent: Known, sources: list[str]) -> Given | None:
         row = await self._pool.fetchrow(
-            _GIVE, agent.id, agent.organization_id, sources, clock.now()
+            _GIVE, agent.id, agent.organization_id, sources, clock.now(), agent.zone
         )
         if row is None:
             return None
@@ -207,4 +212,6 @@ class Desk:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             rows = []  # whoever asks for more than a look meets the same, and says so
         self._revoked = frozenset(row["revoked"] for row in rows)
-        self._waiting = frozenset((row["organization_id"], row["source"]) for row in rows)
+        self._waiting = frozenset(
+            (row["organization_id"], row["zone"], row["source"]) for row in rows
+        )

@@ -76,7 +76,8 @@ async def _keep(session: AsyncSession, path: Path, bundle: Bundle, agent: Agent)
 
 def _job(job_id: UUID, agent: Agent, place: str, item: Item, wanted: dict[str, object]) -> AgentJob:
     return AgentJob(
-        id=job_id, organization_id=agent.organization_id, source=item.source, wanted=wanted,
+        id=job_id, organization_id=agent.organization_id, zone=agent.zone, source=item.source,
+        wanted=wanted,
         state=JobState.BROUGHT, agent_id=agent.id, attempt=0, taken=0, place=place,
         asked_at=clock.now(),
     )  # fmt: skip

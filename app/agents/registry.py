@@ -69,6 +69,21 @@ class EnrolmentRefused(AppError):
     en = "The enrolment code is wrong, used or expired. Register the agent anew."
 
 
+class AgentOfOtherZone(AppError):
+    """It came by a listener of another zone than the one that it was registered for."""
+
+    kind = Kind.FORBIDDEN
+    code = "agent_zone_not_allowed"
+    ja = "このエージェントの区画は {zone} です。その区画の接続先に接続してください。"
+    en = "This agent is of the zone {zone}. Have it come by a listener of that zone."
+
+
+def check_zone(its: str, listener: str) -> None:
+    """Raise `AgentOfOtherZone` unless an agent came by a listener of its own zone."""
+    if its != listener:
+        raise AgentOfOtherZone(zone=its)
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
     """An agent, and the code by which it enrols: this once."""
@@ -77,16 +92,26 @@ class Added:
     code: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class NewAgent:
+    """An agent to register: where it stands, and what it may serve."""
+
+    organization_id: str
+    name: str
+    sources: Sequence[str]
+    zone: str
+
+
 async def add(
-    session: AsyncSession, sealer: Sealer, organization_id: str, name: str, sources: Sequence[str],
-    *, signing_kid: str, by: str,
-) -> Added:  # fmt: skip
-    """Register an agent that may serve these sources of its organisation."""
+    session: AsyncSession, sealer: Sealer, new: NewAgent, *, signing_kid: str, by: str
+) -> Added:
+    """Register an agent that stands in a zone, and may serve these sources of its organisation."""
     now, secret = clock.now(), secrets.token_urlsafe(_SECRET_BYTES)
     bundle_key = ECKey.generate_key("P-256")
     agent_id = uuid4()
     agent = Agent(
-        id=agent_id, organization_id=organization_id, name=name, sources=sorted(set(sources)),
+        id=agent_id, organization_id=new.organization_id, name=new.name,
+        sources=sorted(set(new.sources)), zone=new.zone,
         sealed_code=sealer.seal(secret.encode(), about=_code_of(agent_id)),
         code_until=now + CODE_LIVES, bundle_jwk=bundle_key.as_dict(private=False),
         sealed_bundle_key=sealer.seal(
@@ -96,16 +121,18 @@ async def add(
     )  # fmt: skip
     session.add(agent)
     await session.flush()
-    await _note(session, Event.AGENT_ADDED, agent, sources=agent.sources, by=by)
+    await _note(session, Event.AGENT_ADDED, agent, sources=agent.sources, zone=agent.zone, by=by)
     return Added(agent, f"{agent_id}.{secret}.{signing_kid}")
 
 
 async def enrol(
-    session: AsyncSession, sealer: Sealer, agent_id: UUID, jwk: Mapping[str, Any], proof: str
-) -> Agent:
+    session: AsyncSession, sealer: Sealer, agent_id: UUID, jwk: Mapping[str, Any], proof: str,
+    *, zone: str,
+) -> Agent:  # fmt: skip
     """Keep an agent's public key. Asked again with the same key it is as if it were the first time.
 
-    Raises `AgentKeyWrong`, `AgentKeyTaken` and `EnrolmentRefused`.
+    `zone`: of the listener. Raises `AgentKeyWrong`, `AgentKeyTaken`, `AgentOfOtherZone` and
+    `EnrolmentRefused`.
     """
     key = _public_key(jwk)
     kid = key.thumbprint()
@@ -116,6 +143,7 @@ async def enrol(
     is_known = hmac.compare_digest(proof_of(secret, kid), proof)
     if not is_known or clock.now() > agent.code_until or agent.kid not in (None, kid):
         raise EnrolmentRefused
+    check_zone(agent.zone, zone)
     if agent.kid is None:
         agent.kid, agent.public_jwk = kid, dict(jwk)
         agent.enrolled_at = clock.now()

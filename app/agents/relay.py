@@ -18,8 +18,16 @@ import orjson
 from joserfc.jwk import ECKey
 
 from app.agents.registry import bundle_key
-from app.connectors.errors import SourceBroken, SourceUnreachable
-from app.connectors.relayed import END, HEAD, Relay, Wanted, end_of, not_spoken
+from app.connectors.errors import SourceBroken, SourceRefused, SourceUnreachable
+from app.connectors.relayed import (
+    END,
+    HEAD,
+    Relay,
+    Wanted,
+    agreement_of,
+    end_of,
+    not_spoken,
+)
 from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.db import Database
@@ -32,13 +40,23 @@ _SHORTEST_LOOK_S: Final = 0.02
 _LONGEST_LOOK_S: Final = 0.25
 
 _SERVES: Final = """
-SELECT EXISTS (SELECT FROM agent WHERE organization_id = $1 AND $2 = ANY(sources)
+SELECT EXISTS (SELECT FROM agent WHERE organization_id = $1 AND zone = $2 AND $3 = ANY(sources)
 AND kid IS NOT NULL AND revoked_at IS NULL)
 """
+# Of what is the organisation's to give: its own, or what it feeds for another.
+_IN_FORCE: Final = """
+SELECT EXISTS (
+    SELECT FROM agreement
+    WHERE id = $1 AND state = 'active' AND valid_from <= $3 AND valid_until > $3
+      AND (provider_id = $2 OR dataset_id IN (
+          SELECT dataset_id FROM connector_feed JOIN connector ON connector.id = connector_id
+          WHERE organization_id = $2))
+)
+"""
 _ASK: Final = """
-INSERT INTO agent_job (id, organization_id, source, wanted, answer_to, state, attempt, taken,
-                       asked_at, wanted_until)
-VALUES ($1, $2, $3, $4, $5, 'waiting', 0, 0, $6, $7)
+INSERT INTO agent_job (id, organization_id, zone, source, agreement_id, wanted, answer_to, state,
+                       attempt, taken, asked_at, wanted_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', 0, 0, $8, $9)
 """
 _LEAVE: Final = "DELETE FROM agent_job WHERE id = $1"
 _LOOK: Final = """
@@ -60,13 +78,14 @@ _DROP_PIECES: Final = "DELETE FROM agent_piece WHERE job_id = $1"
 _BROUGHT: Final = """
 SELECT agent_job.id, place, agent.id AS agent, sealed_bundle_key
 FROM agent_job JOIN agent ON agent.id = agent_id
-WHERE agent_job.organization_id = $1 AND source = $2 AND state = 'brought'
-  AND ($3::jsonb IS NULL OR wanted = $3::jsonb) AND revoked_at IS NULL
+WHERE agent_job.organization_id = $1 AND agent_job.zone = $2 AND source = $3 AND state = 'brought'
+  AND ($4::jsonb IS NULL OR wanted = $4::jsonb) AND revoked_at IS NULL
 ORDER BY asked_at DESC LIMIT 1
 """
 _ALL_BROUGHT: Final = """
 SELECT wanted FROM agent_job JOIN agent ON agent.id = agent_id
-WHERE agent_job.organization_id = $1 AND source = $2 AND state = 'brought' AND revoked_at IS NULL
+WHERE agent_job.organization_id = $1 AND agent_job.zone = $2 AND source = $3 AND state = 'brought'
+  AND revoked_at IS NULL
 ORDER BY asked_at DESC
 """
 _PIECE: Final = "SELECT data FROM agent_piece WHERE job_id = $1 AND attempt = 0 AND position = $2"
@@ -100,28 +119,29 @@ class Relays:
     open_sealer: Callable[[], Sealer]
     patience: Patience = Patience()
 
-    def of(self, organization_id: str) -> Relay:
-        """The relay to an organisation's agents, and to nobody else's."""
-        return partial(self._ask, organization_id)
+    def of(self, organization_id: str, zone: str) -> Relay:
+        """The relay to an organisation's agents in one zone, and to nobody else's."""
+        return partial(self._ask, organization_id, zone)
 
     @asynccontextmanager
     async def _ask(
-        self, organization_id: str, wanted: Wanted
+        self, organization_id: str, zone: str, wanted: Wanted
     ) -> AsyncIterator[AsyncIterator[bytes]]:
+        agreement_id = await self._in_force(organization_id, wanted)
         if wanted.by_file:
-            brought = self._brought(organization_id, wanted)
+            brought = self._brought(organization_id, zone, wanted)
             async with aclosing(brought):
                 yield brought
             return
         pool, told = self.database.pool, _json(wanted.to_json())
         if len(told) > _LONGEST_WANTED:
             raise SourceBroken(source=wanted.source, at="too_long", detail=_LONGEST_WANTED)
-        if not await pool.fetchval(_SERVES, organization_id, wanted.source):
+        if not await pool.fetchval(_SERVES, organization_id, zone, wanted.source):
             raise SourceUnreachable(source=wanted.source, at="agent")
         asked = _Asked(uuid4(), wanted.source, ECKey.generate_key("P-256"))
         now = clock.now()
         await pool.execute(
-            _ASK, asked.id, organization_id, wanted.source, told,
+            _ASK, asked.id, organization_id, zone, wanted.source, agreement_id, told,
             _json(asked.key.as_dict(private=False)), now, now + _WANTED,
         )  # fmt: skip
         messages = self._messages(pool, asked)
@@ -130,6 +150,16 @@ class Relays:
                 yield messages
         finally:
             await asyncio.shield(_leave(pool, asked.id))
+
+    async def _in_force(self, organization_id: str, wanted: Wanted) -> UUID | None:
+        """The agreement that is named, where it is one of ours. Raises `SourceRefused` for one under
+        which nothing may be had now."""
+        named = agreement_of(wanted.agreement)
+        if named is not None:
+            told = (named, organization_id, clock.now())
+            if not await self.database.pool.fetchval(_IN_FORCE, *told):
+                raise SourceRefused(source=wanted.source, at="agreement", detail=named)
+        return named
 
     async def _messages(
         self, pool: "asyncpg.Pool[Any]", asked: _Asked
@@ -185,15 +215,17 @@ class Relays:
         await pool.execute(_DROP_PIECES, asked.id)
         asked.attempt = 0
 
-    async def _brought(self, organization_id: str, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    async def _brought(
+        self, organization_id: str, zone: str, wanted: Wanted
+    ) -> AsyncGenerator[bytes, None]:
         """The last answer to the same question that was carried here."""
         pool = self.database.pool
         question = None if wanted.agreement is None else _json(brought_as(wanted))
-        row = await pool.fetchrow(_BROUGHT, organization_id, wanted.source, question)
+        row = await pool.fetchrow(_BROUGHT, organization_id, zone, wanted.source, question)
         if row is None:
             raise SourceUnreachable(source=wanted.source, at="missing", detail="bundle")
         if wanted.what != "harvest":
-            rows = await pool.fetch(_ALL_BROUGHT, organization_id, wanted.source)
+            rows = await pool.fetch(_ALL_BROUGHT, organization_id, zone, wanted.source)
             kept = [orjson.loads(each["wanted"]) for each in rows]
             allows = [
                 {"agreement": each["agreement"], "select": each["selection"]} for each in kept

@@ -87,12 +87,12 @@ def _remembered(platform: Platform, token: str, scope: Scope) -> Caller | None:
     """The caller when everything about it is in memory: no await. None says nothing.
 
     Who proves a key with each request is never here: that proof is to be used up first. Nor is who
-    acts for a person, of whom the registry is asked too.
+    acts for a person, or is spoken for by another platform: of them the registry is asked too.
     """
     verified = platform.tokens.remembered(token)
     if verified is None or verified.jkt is not None:
         return None
-    if verified.person is not None or verified.citizen is not None:
+    if verified.person is not None or verified.citizen is not None or verified.spoken is not None:
         return None
     if verified.x5t is not None:
         _require_certificate(platform, scope, verified.x5t)

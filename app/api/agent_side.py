@@ -35,7 +35,7 @@ _SEALED: dict[str, Any] = {
         },
     }
 }
-_PROVEN = ("agent_proof_wrong", "agent_unknown")
+_PROVEN = ("agent_proof_wrong", "agent_unknown", "agent_zone_not_allowed")
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 _KEY = "C4-kJkGt0dLpm2cZKW0nTBu0EXAaZ2u6mKnvDvSHbRU"
 
@@ -109,6 +109,7 @@ async def agent_of(request: Request, platform: PlatformDep) -> Known:
             mend_ja, mend_en = "body_sha256 は本文の SHA-256 です。", "body_sha256 is of the body."
             raise AgentProofWrong(mend_ja=mend_ja, mend_en=mend_en)
         known = await platform.desk.agent_of(proof.jkt)
+        registry.check_zone(known.zone, platform.zone)
         await platform.proofs.take(shown, request.method, uri)
     except InvalidProof as wrong:
         raise AgentProofWrong(**wrong.named) from wrong
@@ -120,12 +121,15 @@ AgentDep = Annotated[Known, Depends(agent_of)]
 
 @router.post(
     "/enrolment", response_model=PlatformKeysOut, summary="Enrol an agent",
-    responses=problems("agent_key_wrong", "agent_key_taken", "agent_enrolment_refused"),
+    responses=problems(
+        "agent_key_wrong", "agent_key_taken", "agent_enrolment_refused", "agent_zone_not_allowed"
+    ),
 )  # fmt: skip
 async def enrol(body: EnrolmentIn, session: Writing, platform: PlatformDep) -> dict[str, str]:
     """By its code. The key's private half stays with the agent."""
     keys = await platform.keys.get()
-    agent = await registry.enrol(session, platform.sealer, body.agent, body.key, body.proof)
+    proven = (body.agent, body.key, body.proof)
+    agent = await registry.enrol(session, platform.sealer, *proven, zone=platform.zone)
     told = registry.pinned(agent, platform.issuer, keys.jwks)
     return {"keys": sign_keys(keys.current, agent.id, told)}
 

@@ -13,6 +13,7 @@ from app.api.problem import problems
 from app.api.shapes import InShape, Name, OutShape, Time
 from app.connectors.agent import SourceName
 from app.models.agents import Agent
+from app.models.parties import Zone
 
 router = APIRouter(prefix="/v1/agents", tags=["Agents"])
 _MINE = (*SCOPED_CODES, "agent_not_found")
@@ -27,6 +28,11 @@ class AgentIn(InShape):
 
     name: Name
     sources: Annotated[list[SourceName], Field(min_length=1, max_length=200)]
+    zone: Zone = Field(
+        default=Zone.INTERNET,
+        description="Of the network where it stands: it comes by a listener of that zone, and is"
+        " given the jobs of connectors of that zone alone",
+    )
 
 
 class AgentOut(OutShape):
@@ -36,6 +42,7 @@ class AgentOut(OutShape):
     organization_id: str
     name: str
     sources: list[str]
+    zone: Zone
     kid: str | None
     created_at: Time
     created_by: str
@@ -61,10 +68,10 @@ async def add_agent(
 ) -> registry.Added:
     """Of your organisation. Its code lives a day, and enrols one key."""
     held = await platform.keys.get()
+    new = registry.NewAgent(caller.client.organization_id, body.name, body.sources, body.zone)
     return await registry.add(
-        session, platform.sealer, caller.client.organization_id, body.name, body.sources,
-        signing_kid=held.current_kid, by=caller.client.actor,
-    )  # fmt: skip
+        session, platform.sealer, new, signing_kid=held.current_kid, by=caller.client.actor
+    )
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app.api.access import ADMIN_CODES, SCOPED_CODES, AdminReader, AdminWriter, Reading, Writing
@@ -11,7 +11,7 @@ from app.api.paging import Cursor, Limit, PageOut, after, page
 from app.api.problem import problems
 from app.api.shapes import LONGEST_BODY, InShape, Name, OutShape, Slug, Time
 from app.models.parties import AuthMethod, Client, Role, Zone
-from app.parties import clients
+from app.parties import clients, speaking
 
 router = APIRouter(prefix="/v1/admin/clients", tags=["Clients"], max_body_size=LONGEST_BODY)
 EXAMPLE_JWKS: JsonDict = {
@@ -89,6 +89,9 @@ class ClientOut(OutShape):
     staff_of: list[str]
     citizens: bool
     exchange_from: list[str]
+    speaks_for: list[list[str]] = Field(
+        description="Readers of other platforms: the platform's issuer, its client, the client here"
+    )
     tls_subject: str | None
     certificate_bound: bool
     created_at: Time
@@ -128,6 +131,38 @@ class KeysIn(InShape):
     keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=2)]
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_JWKS})
+
+
+class SpokenForIn(InShape):
+    """A reader of another platform, and the client that the reader has here."""
+
+    issuer: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{1,280}$")] = Field(
+        description="Of the other platform's tokens"
+    )
+    reader: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")] = Field(
+        description="Its client there"
+    )
+    client: Slug
+
+
+class SpeaksForIn(InShape):
+    """The readers for whom another platform may speak through the client; none: no longer."""
+
+    readers: Annotated[list[SpokenForIn], Field(max_length=100)]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "readers": [
+                    {
+                        "issuer": "https://data.sakai.example.jp",
+                        "reader": "271403-portal",
+                        "client": "271403-here",
+                    }
+                ]
+            }
+        }
+    )
 
 
 class ExchangeIn(InShape):
@@ -252,6 +287,29 @@ async def allow_exchange(
     """
     by = caller.client.actor
     return await clients.allow_exchange(session, client_id, told.clients, by=by)
+
+
+@router.put(
+    "/{client_id}/speaks-for",
+    response_model=ClientOut,
+    summary="Name the readers for whom another platform speaks",
+    responses=problems(
+        *ADMIN_CODES,
+        "client_not_found",
+        "client_already_revoked",
+        "client_invalid",
+    ),
+)
+async def speak_for(
+    client_id: str, told: SpeaksForIn, caller: AdminWriter, session: Writing
+) -> Client:
+    """Those and no others. What the other platform signs of its reader gets, through this client, a
+    token of the client that the reader has here: that client's rights decide, and it is what stands
+    in the log. Tokens for whom is named no more are refused from now on.
+    """
+    by = caller.client.actor
+    readers = [speaking.SpokenFor(each.issuer, each.reader, each.client) for each in told.readers]
+    return await speaking.speak_for(session, client_id, readers, by=by)
 
 
 @router.post(

@@ -167,6 +167,8 @@ class FeedOut(OutShape):
     version_number: int | None = Field(description="The version that the source was last seen as")
     good_at: Time | None = Field(description="When a harvest last ended well")
     failures: int = Field(description="Harvests that have failed since")
+    takes_notices: bool = Field(description="Whether the source may ask for a harvest")
+    noticed_at: Time | None = Field(description="A notice that waits for its harvest")
     stream: StreamOut | None = Field(default=None, description="Of a feed that listens")
 
 
@@ -275,7 +277,7 @@ class HarvestOut(OutShape):
     error_ja: str | None
     error_en: str | None
     created_at: Time
-    created_by: str | None = Field(description="null: the schedule")
+    created_by: str | None = Field(description="null: the schedule; `notice`: the source")
     started_at: Time | None
     ended_at: Time | None
     cancel_requested_at: Time | None

@@ -317,16 +317,15 @@ async def _asked(
 
 def means_of(platform: Platform, caller: Caller) -> Means:
     """What a connector of the caller's organisation may use."""
-    mine = caller.client.organization_id
-    lent = platform.lent_folders.get(mine, ())
-    return Means(platform.outbound, lent, relay=platform.relays.of(mine))
+    lent = platform.lent_folders.get(caller.client.organization_id, ())
+    return Means(platform.outbound, lent)  # settings are looked at, and no agent is asked for it
 
 
 async def open_of(platform: Platform, kept: Kept) -> AnyConnector:
     """The connector itself."""
     mine = kept.entry.organization_id
     lent = platform.lent_folders.get(mine, ())
-    means = Means(platform.outbound, lent, relay=platform.relays.of(mine))
+    means = Means(platform.outbound, lent, relay=platform.relays.of(mine, kept.entry.zone))
     return await connectors.open_connector(kept.entry, platform.sealer, platform.kinds, means)
 
 

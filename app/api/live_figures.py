@@ -32,7 +32,11 @@ def live_figures(reader: LiveReader) -> Iterator[Any]:
     seconds = HistogramMetricFamily(
         "urbanos_live_seconds", "Time until a source had answered", labels=["connector"]
     )
+    stale = CounterMetricFamily(
+        "urbanos_live_stale", "Answers given while a source was away", labels=["connector"]
+    )
     for name, figures in shown:
+        stale.add_metric([name], figures.stale)
         for told_as, count in sorted(figures.failed.items()):
             failed.add_metric([name, told_as], count)
         seconds.add_metric([name], _buckets(figures), sum_value=figures.seconds)
@@ -40,9 +44,15 @@ def live_figures(reader: LiveReader) -> Iterator[Any]:
         "urbanos_live_breaker", "0: a source is asked, 1: it is tried, 2: it is left alone",
         labels=["connector"],
     )  # fmt: skip
+    under_way = GaugeMetricFamily(
+        "urbanos_live_questions", "Questions that are asked, or wait for a place among those",
+        labels=["connector", "state"],
+    )  # fmt: skip
     for name, source in named:
         state.add_metric([name], _STATES[source.state()])
-    yield from (failed, seconds, state)
+        under_way.add_metric([name, "asked"], source.asked_now)
+        under_way.add_metric([name, "waiting"], source.waiting)
+    yield from (failed, stale, seconds, state, under_way)
     yield GaugeMetricFamily(
         "urbanos_live_copies_bytes", "Answers of sources in memory", value=reader.copies.size
     )
@@ -54,6 +64,7 @@ def _together(sources: Iterator[LiveSource]) -> Figures:
         figures = source.figures
         whole.asked += figures.asked
         whole.seconds += figures.seconds
+        whole.stale += figures.stale
         whole.failed.update(figures.failed)
         whole.buckets = [a + b for a, b in zip(whole.buckets, figures.buckets, strict=True)]
     return whole

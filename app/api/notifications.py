@@ -1,5 +1,7 @@
 """The door where sources send what they have to tell. Keeps it for who listens; reads nothing of it.
 
+Of a dataset that is harvested the source says no more than that there is something new.
+
 Who sends proves by a secret, which the source was told and we know by its digest alone.
 """
 
@@ -12,7 +14,7 @@ from app.api.access import PlatformDep
 from app.api.limits import admit
 from app.api.problem import problems
 from app.api.sessions import reading_in, writing_in
-from app.catalogue import streams
+from app.catalogue import beginnings, streams
 from app.connectors.inbox import LONGEST, SECRET_HEADER
 from app.kit.errors import AppError, Kind
 
@@ -20,12 +22,15 @@ router = APIRouter(prefix="/v1/connectors", tags=["Connectors"], max_body_size=L
 
 
 class NotificationRefused(AppError):
-    """No stream of this connector waits for who has this secret."""
+    """Nothing of this connector waits for who has this secret."""
 
     kind = Kind.UNAUTHENTICATED
     code = "notification_refused"
-    ja = "通知を受け取れません。{header} の秘密が、受信中の購読のものではありません。"
-    en = "No notification is taken: the secret in {header} is of no stream that listens now."
+    ja = "通知を受け取れません。{header} の秘密が、受信中の購読や収集の通知のものではありません。"
+    en = (
+        "No notification is taken: the secret in {header} is of no stream that listens now, and of"
+        " no dataset that is harvested by notice."
+    )
 
     def __init__(self) -> None:
         super().__init__(header=SECRET_HEADER)
@@ -54,10 +59,17 @@ async def notify(
     connector_id: UUID, request: Request, platform: PlatformDep,
     secret: Annotated[str, Header(alias=SECRET_HEADER, max_length=200)] = "",
 ) -> Response:  # fmt: skip
-    """For sources that were subscribed to by us, and for nobody else. What is sent is taken in the
-    order in which it came."""
+    """For sources that were subscribed to by us, or were given a secret, and for nobody else. What
+    is sent to a stream is taken in the order in which it came; else it asks for a harvest."""
     async with reading_in(request, platform) as session:
         dataset_id = await streams.find_listening(session, connector_id, secret)
+        harvested = await beginnings.find_noticed(session, connector_id, secret)
+        waits = harvested is not None and await beginnings.is_noticed(session, harvested)
+    if harvested is not None:
+        if not waits:
+            async with writing_in(request, platform) as session:
+                await beginnings.notice(session, connector_id, harvested)
+        return Response(status_code=204)
     if dataset_id is None:
         await admit(platform, request.scope, None)  # so often may secrets be guessed
         raise NotificationRefused

@@ -19,7 +19,6 @@ from app.oauth.authorization import PATH as AUTHORIZE_PATH
 from app.oauth.authorization import PROMPTS
 from app.oauth.code_grant import GRANT_TYPE as CODE
 from app.oauth.details import TYPE as DETAILS_TYPE
-from app.oauth.exchange import ACCESS_TOKEN
 from app.oauth.exchange import GRANT_TYPE as EXCHANGE
 from app.oauth.forms import LONGEST_BODY, read_form
 from app.oauth.grants import PATH, Granted
@@ -27,6 +26,7 @@ from app.oauth.keys import ALGORITHM
 from app.oauth.new_keys import PATH as KEYS_PATH
 from app.oauth.refusals import InvalidRequest
 from app.oauth.scopes import CITIZEN, IDENTITY, MEANINGS
+from app.oauth.speaking import ACCESS_TOKEN, JWT
 from app.oauth.tokens import ONE_FACTOR, TWO_FACTORS
 from app.policy.assurance import BY_ACR
 
@@ -152,9 +152,10 @@ _FORM: Final[dict[str, Any]] = {
                         "authorization_details": {"type": "string"},
                         "subject_token": {
                             "type": "string",
-                            "description": "of a token exchange: the access token of an official",
+                            "description": "of a token exchange: the access token of an official,"
+                            " or what another platform signs of its reader",
                         },
-                        "subject_token_type": {"type": "string", "const": ACCESS_TOKEN},
+                        "subject_token_type": {"type": "string", "enum": [ACCESS_TOKEN, JWT]},
                         "requested_token_type": {"type": "string", "const": ACCESS_TOKEN},
                         "audience": {"type": "string"},
                     },
@@ -203,6 +204,10 @@ async def issue_token(request: Request, platform: PlatformDep) -> Response:
     With a token exchange (RFC 8693) a service gets a token of its own to act for an official whose
     token an app handed to it: never for more nor for longer, ended with it, and only from apps
     that the operator named (`exchange_from`). It needs a bound token.
+
+    Another platform exchanges what it signs of its reader (a JWT of the type `urbanos-reader+jwt`, for
+    one dataset, 60 seconds at most, used once) for a token of the client that the reader has here,
+    where the operator named that reader for the client by which it asks (`speaks_for`).
     """
     content_type = request.headers.get("content-type")
     form = read_form(content_type, request.scope["query_string"], await request.body())

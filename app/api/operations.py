@@ -21,9 +21,11 @@ from app.api.live_figures import live_figures
 from app.api.problem import problems
 from app.api.shapes import Time
 from app.api.state import Platform
+from app.api.stream_metrics import of_streams
 from app.audit.checkpoints import unsigned_seconds
-from app.catalogue import files, harvest_outcomes, indexing
+from app.catalogue import files, harvest_outcomes, indexing, stream_figures
 from app.catalogue.harvest_outcomes import Figures
+from app.catalogue.stream_figures import StreamFigures
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import LOST, Database, DatabaseUnavailable
@@ -191,6 +193,7 @@ class _Work(Collector):
         self._database = database
         self._found: dict[str, tuple[str, float]] = {}
         self._harvests: Figures | None = None
+        self._streams: list[StreamFigures] = []
         self._looked_at = -_LOOK_AGAIN_S
 
     async def look(self) -> None:
@@ -198,7 +201,7 @@ class _Work(Collector):
         if time.monotonic() - self._looked_at < _LOOK_AGAIN_S:
             return
         self._looked_at = time.monotonic()
-        self._found, self._harvests = {}, None
+        self._found, self._harvests, self._streams = {}, None, []
         with suppress(DatabaseUnavailable, SQLAlchemyError, *LOST):
             async with asyncio.timeout(_PROBE_SECONDS):
                 self._found = await self._count()
@@ -210,6 +213,7 @@ class _Work(Collector):
             standing = await files.standing(session)
             words = await indexing.behind(session)
             self._harvests = await harvest_outcomes.figures(session)
+            self._streams = await stream_figures.of_connectors(session)
         return {
             "urbanos_jobs_waiting": ("Jobs that wait for a worker", waiting),
             "urbanos_jobs_oldest_seconds": ("How long the oldest of them waits", oldest_s),
@@ -225,6 +229,7 @@ class _Work(Collector):
             yield GaugeMetricFamily(name, told, value=value)
         if self._harvests is not None:
             yield from _of_harvests(self._harvests)
+        yield from of_streams(self._streams)
 
 
 def _of_harvests(found: Figures) -> Iterator[Any]:

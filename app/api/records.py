@@ -255,10 +255,10 @@ READ_CODES: Final = (
     "dataset_withdrawn", "version_dropped", "invalid_parameter", "invalid_filter",
     "invalid_cursor", "too_many_candidates", "not_acceptable", "quota_exceeded",
     "day_used_up", "limiter_unavailable", "rows_not_told", "subject_not_told",
-    "subject_by_name_only", "dataset_is_live",
+    "subject_by_name_only", "dataset_is_live", "agreement_not_of_source",
 )  # fmt: skip
 _LIVE_CODES: Final = (
-    "live_source_unavailable", "live_source_broken", "live_source_slow", "live_too_many_records",
+    "live_source_unavailable", "live_source_broken", "live_source_denies", "live_source_slow", "live_too_many_records",
 )  # fmt: skip
 _EXPORT_CODES: Final = (
     "too_many_exports",

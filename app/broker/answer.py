@@ -11,22 +11,23 @@ from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
-from app.broker.lively import age_of, can_live, takes_live
+from app.broker.lively import age_of, live_ask, reader_of, takes_live, unfit
 from app.broker.masked import Masks, masks_for, told_by
 from app.broker.people import About, some_of, whom_of
 from app.broker.pins import Pins
 from app.broker.plan import ORIGINALS, Joined, Plan, make_plan, read_asked, soon
 from app.broker.recording import Recorder, is_counted_only
-from app.broker.refusals import DatasetIsLive, ExportShareTaken, TooManyExports
+from app.broker.refusals import ExportShareTaken, TooManyExports
 from app.broker.snapshot import Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.formats.writers.order import MOST_SHEET_ROWS
-from app.kit import clock
+from app.kit import behalf, clock
 from app.kit.crypto import Sealer
 from app.kit.db import Database
 from app.kit.errors import AppError, Kind
+from app.live.errors import LiveDenied
 from app.live.exports import export
-from app.live.reader import LiveAsk, LiveReader
+from app.live.reader import LiveReader
 from app.policy.facts import Caller
 from app.policy.verdicts import Allow
 from app.query.refusals import ColumnNotVisible
@@ -83,10 +84,15 @@ class Broker:
     async def read(self, ask: Ask) -> Answer:
         """Answer one question, or raise the refusal (which then stands in the log)."""
         known = await self._snapshot.dataset(ask.dataset_id)
-        ask = self._people.opened(known, ask)
+        try:
+            return await self._read(known, self._people.opened(known, ask))
+        except LiveDenied as refusal:  # by the platform that has the data
+            raise await self._asked.refused(known, ask, refusal) from None
+
+    async def _read(self, known: Known, ask: Ask) -> Answer:
         version, allow = await self._asked.version(known, ask, takes_live=takes_live(ask))
-        if known.entry.is_live and (version.live is None or not can_live(ask, allow)):
-            raise await self._asked.refused(known, ask, DatasetIsLive(dataset=known.entry.id))
+        if known.entry.is_live and (refusal := unfit(known.entry.id, version, ask, allow)):
+            raise await self._asked.refused(known, ask, refusal)
         if allow.ground != "own" and ask.parameter(ORIGINALS) not in (None, "false"):
             raise await self._asked.not_visible(known, ask, ColumnNotVisible(names=ORIGINALS))
         key, held = await self._route(known, version, allow, ask)
@@ -99,7 +105,7 @@ class Broker:
         if plan.is_streamed:
             return await self._stream(known, ask, allow, plan)
         if held.body is None:
-            held = await self._fetch(key, held, allow)
+            held = await self._fetch(key, held, ask, allow)
         receipt = await self._record(known, ask, allow, plan, held.rows, held.joined, held.people)
         parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
         answer = self._answer(plan, allow, receipt, headers=held.headers, **parts)
@@ -168,18 +174,22 @@ class Broker:
         elif held.plan.is_streamed:
             return held  # who streams from a source counts what comes
         else:
-            held = await self._fetch(key, held, allow)
+            held = await self._fetch(key, held, ask, allow)
             rows = held.rows
         if rows == 0:
             await self._record(known, ask, allow, held.plan, 0)
             raise _no_record(ask, held.plan)
         return held
 
-    async def _fetch(self, key: Key, held: Held, allow: Allow) -> Held:
+    async def _fetch(self, key: Key, held: Held, ask: Ask, allow: Allow) -> Held:
         plan = held.plan
         reading = _reading(plan)
         if plan.version.live is not None:
-            rows = await self._live.page(await self._live_ask(plan, reading, allow))
+            reader = reader_of(plan.version, ask, allow)
+            with behalf.reading_for(reader):
+                rows = await self._live.page(
+                    await live_ask(self._live, plan, reading, allow, reader)
+                )
         else:
             rows = await self._reader.page(plan.version.source, plan.sources, reading, plan.wording)
         if plan.is_one_record:
@@ -203,13 +213,6 @@ class Broker:
         else:
             self._held.fill(key, held, answered)
         return answered
-
-    async def _live_ask(self, plan: Plan, reading: Reading, allow: Allow) -> LiveAsk:
-        opened = await self._live.sources.open(plan.dataset_id, plan.version)
-        seen = (allow.columns, allow.bounds)
-        return LiveAsk(
-            plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
-        )
 
     async def _in_names(self, plan: Plan, rows: Rows) -> Rows:
         """The rows with the reader's names for the people whom they are about."""
@@ -250,7 +253,10 @@ class Broker:
 
     async def _stream_live(self, known: Known, ask: Ask, allow: Allow, plan: Plan) -> Answer:
         """The same, of what has all come from the source."""
-        made = await export(self._live, await self._live_ask(plan, _reading(plan), allow))
+        reader = reader_of(plan.version, ask, allow)
+        with behalf.reading_for(reader):
+            asked = await live_ask(self._live, plan, _reading(plan), allow, reader)
+            made = await export(self._live, asked)
         exporter = None  # a source that is slow takes none of the places of those that send
         try:
             exporter = self._begin_export(ask)

@@ -196,6 +196,7 @@ def who_and_what(known: Known, caller: Caller | None, purpose: str | None) -> di
         "provider": known.entry.facts.publisher_id,
         "client": caller.client.client_id if caller else None,
         "person": caller.client.person_id if caller else None,
+        "via": caller.client.spoken_by if caller else None,
         "consumer": caller.client.organization_id if caller else None,
         "purpose": purpose,
     }

@@ -1,12 +1,23 @@
-"""Which questions a live dataset is asked: those that need nothing that is stored. Asks nothing."""
+"""Which questions a live dataset is asked: those that need nothing that is stored. Decides no right."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from app.broker.ask import Ask
 from app.broker.conversions import CONVERTED
-from app.broker.plan import ORIGINALS
+from app.broker.plan import ORIGINALS, Plan
+from app.broker.refusals import DatasetIsLive, NotOfThatAgreement
+from app.catalogue.entries import VersionEntry
+from app.connectors.agent import AgentConnector
+from app.connectors.relayed import agreement_of
+from app.kit.behalf import Reader
+from app.kit.errors import AppError
+from app.live.reader import LiveAsk, LiveReader
 from app.policy.verdicts import Allow
+from app.tables.sql import Reading
+
+_FEDERATION: Final = "linkage"  # by name: its kind is brought in when it is first asked
 
 
 def takes_live(ask: Ask) -> bool:
@@ -21,6 +32,52 @@ def can_live(ask: Ask, allow: Allow) -> bool:
     is_file = ask.representation in CONVERTED
     asks_more = ask.parameter("expand") is not None or ask.parameter(ORIGINALS) == "true"
     return not (is_file or asks_more or allow.consent is not None)
+
+
+def unfit(dataset: str, version: VersionEntry, ask: Ask, allow: Allow) -> AppError | None:
+    """What a live dataset is not asked, and for whom not."""
+    if version.live is None or not can_live(ask, allow):
+        return DatasetIsLive(dataset=dataset)
+    other = _agreed_for(version, allow)
+    return NotOfThatAgreement(dataset=dataset, agreement=other) if other is not None else None
+
+
+def reader_of(version: VersionEntry, ask: Ask, allow: Allow) -> Reader | None:
+    """Who reads, where the platform that has the data is to decide for them; None for every other
+    source. Of an official who acts through a client it could know nothing but the client."""
+    live = version.live
+    if live is None or live.connector.kind != _FEDERATION:
+        return None
+    if live.selection.get("for_reader") is not True:
+        return None
+    client = ask.caller.client if ask.caller is not None else None
+    is_known = client is not None and client.person_id is None and client.spoken_by is None
+    return Reader(
+        client.client_id if client is not None and is_known else None,
+        client.organization_id if client is not None and is_known else None,
+        ask.parameter("purpose"), allow.agreement_id,
+    )  # fmt: skip
+
+
+async def live_ask(
+    live: LiveReader, plan: Plan, reading: Reading, allow: Allow, reader: Reader | None
+) -> LiveAsk:
+    """The question as a live dataset is asked it, and for whom its answer may be held."""
+    opened = await live.sources.open(plan.dataset_id, plan.version)
+    seen = (allow.columns, allow.bounds, reader)  # whom another decided for has it alone
+    return LiveAsk(
+        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
+    )
+
+
+def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:
+    """The agreement under which a source behind an agent is asked, where the decision rests on
+    something else. Whose data it is needs none."""
+    live = version.live
+    if live is None or live.connector.kind != AgentConnector.kind or allow.ground == "own":
+        return None
+    named = agreement_of(live.selection.get("agreement"))
+    return named if named is not None and str(named) != allow.agreement_id else None
 
 
 def age_of(told: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -198,6 +198,21 @@ class DatasetIsLive(AppError):
         super().__init__(dataset=dataset)
 
 
+class NotOfThatAgreement(AppError):
+    """Whose source it is lets it be had under one agreement, and this reader stands under another."""
+
+    kind = Kind.FORBIDDEN
+    code = "agreement_not_of_source"
+    ja = (
+        "データセット {dataset} の提供元は協定 {agreement} に基づく利用だけを認めています。その協定の対象"
+        "でない場合は、提供者に申請してください。"
+    )
+    en = (
+        "The source of the dataset {dataset} answers under the agreement {agreement} alone. If it is"
+        " not yours, ask its provider for one."
+    )
+
+
 class TooManyExports(AppError):
     """As many whole downloads are running as this process allows."""
 

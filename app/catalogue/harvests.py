@@ -18,7 +18,6 @@ from app.audit.events import Event
 from app.catalogue import approval, harvest_outcomes, runs, versions
 from app.catalogue.approval import SecondPersonNeeded
 from app.catalogue.connectors import FeedIsLive, FeedStreams, Kept, kept
-from app.catalogue.schedules import next_after
 from app.connectors.errors import SourceError
 from app.connectors.frame import MOST_SECONDS, Capabilities, Known
 from app.jobs import queue
@@ -113,7 +112,7 @@ async def ask(
         raise FeedStreams(dataset=dataset_id)
     if feed.mode == Mode.LIVE:
         raise FeedIsLive(dataset=dataset_id)
-    busy = await _under_way(session, dataset_id)
+    busy = await under_way(session, dataset_id)
     if busy is not None:
         raise HarvestUnderWay(dataset=dataset_id, id=busy)
     harvest = Harvest(
@@ -131,24 +130,11 @@ async def ask(
     return harvest
 
 
-async def begin_due(session: AsyncSession) -> int:
-    """Ask for what the schedules want now: once, however often it was missed. Returns how many."""
-    now = clock.now()
-    due = await session.execute(
-        select(Feed, ConnectorEntry)
-        .join(ConnectorEntry, ConnectorEntry.id == Feed.connector_id)
-        .where(Feed.next_at <= now, Feed.mode == Mode.HARVEST, ConnectorEntry.paused.is_(False))
-        .order_by(Feed.next_at)
-        .limit(_DUE_AT_ONCE)
-        .with_for_update(of=Feed, skip_locked=True)
-    )
-    begun = 0
-    for feed, entry in due.all():
-        feed.next_at = next_after(feed.schedule, now) if feed.schedule else None
-        if await _under_way(session, feed.dataset_id) is None:
-            await ask(session, entry, feed.dataset_id, by=None)
-            begun += 1
-    return begun
+async def under_way(session: AsyncSession, dataset_id: str) -> UUID | None:
+    """The harvest of a dataset that has not ended."""
+    found = select(Harvest.id).where(Harvest.dataset_id == dataset_id, Harvest.ended_at.is_(None))
+    its: UUID | None = await session.scalar(found)
+    return its
 
 
 async def claim(session: AsyncSession, harvest_id: UUID) -> Work | None:
@@ -174,6 +160,7 @@ async def claim(session: AsyncSession, harvest_id: UUID) -> Work | None:
     if feed is None or harvest.cancel_requested_at is not None:
         await end(session, harvest, HarvestState.CANCELLED)
         return None
+    feed.noticed_at = None  # whoever asks now hears what was new until now
     harvest.state, harvest.attempt = HarvestState.FETCHING, uuid4()
     harvest.tries += 1
     harvest.started_at = clock.now()  # of this try
@@ -376,12 +363,6 @@ async def list_harvests(
 def actor(harvest: Harvest) -> str:
     """Who stands in the log for what a harvest does."""
     return f"connector:{harvest.connector_id}"
-
-
-async def _under_way(session: AsyncSession, dataset_id: str) -> UUID | None:
-    found = select(Harvest.id).where(Harvest.dataset_id == dataset_id, Harvest.ended_at.is_(None))
-    under_way: UUID | None = await session.scalar(found)
-    return under_way
 
 
 def _note_error(harvest: Harvest, refusal: AppError) -> None:

@@ -173,6 +173,7 @@ def begin(stream: Stream) -> None:
     """The source has taken us on: from now on it streams, by no secret but the last."""
     stream.state, stream.since = StreamState.STREAMING, clock.now()
     stream.former_sha256 = None
+    stream.connections += 1
 
 
 async def keep(

@@ -232,6 +232,9 @@ def add(
     organization: Annotated[str, typer.Option("--org", help="Whose agent it is")],
     name: Annotated[str, typer.Option(help="健康課サーバ室")],
     source: Annotated[list[str], typer.Option(help="What it may serve; several times")],
+    zone: Annotated[
+        str, typer.Option(help="Where it stands: internet, lgwan, mynumber")
+    ] = "internet",
     as_json: Json = False,
 ) -> None:
     """Register an agent; its code is shown once. エージェントを登録し、登録コードを表示する。"""
@@ -240,9 +243,10 @@ def add(
     from app.api.agents import AgentIn  # noqa: PLC0415
 
     try:
-        body = AgentIn(name=name, sources=source)
+        body = AgentIn.model_validate({"name": name, "sources": source, "zone": zone})
     except ValidationError as exc:
-        raise typer.BadParameter(exc.errors()[0]["msg"], param_hint="--name, --source") from None
+        hint = "--name, --source, --zone"
+        raise typer.BadParameter(exc.errors()[0]["msg"], param_hint=hint) from None
 
     async def act(shell: Shell) -> dict[str, Any]:
         from app.agents import registry  # noqa: PLC0415
@@ -255,9 +259,8 @@ def add(
             await ensure_keys(session, sealer)
             await session.flush()
             kid = next(each.kid for each in await list_keys(session) if each.state == "current")
-            added = await registry.add(
-                session, sealer, organization, body.name, body.sources, signing_kid=kid, by=shell.by
-            )
+            new = registry.NewAgent(organization, body.name, body.sources, body.zone)
+            added = await registry.add(session, sealer, new, signing_kid=kid, by=shell.by)
             return {**members(added.agent, *_HIDDEN), "code": added.code}
 
     show_one(run(act), as_json)

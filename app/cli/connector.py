@@ -145,7 +145,8 @@ def add(
             organization, body.kind, body.name, body.zone, body.settings,
             [each.told() for each in body.feeds], body.paused,
         )  # fmt: skip
-        async with _means(shell, organization) as means, shell.database.writing() as session:
+        zone, database = body.zone, shell.database
+        async with _means(shell, organization, zone) as means, database.writing() as session:
             for each in body.feeds:
                 dataset: Dataset = await datasets.get(session, each.dataset)
                 if dataset.publisher_id != organization:
@@ -176,7 +177,7 @@ def test(connector: Id, as_json: Json = False) -> None:
         )
         async with shell.database.reading() as session:
             kept = await connectors.kept(session, await _entry(session, connector))
-        async with _means(shell, kept.entry.organization_id) as means:
+        async with _means(shell, kept.entry.organization_id, kept.entry.zone) as means:
             made = await connectors.open_connector(kept.entry, sealer, kinds, means)
             selections = {
                 each.dataset_id: connectors.selection_of(kinds, kept.entry, each.selection)
@@ -250,8 +251,8 @@ async def _entry(session: Any, connector_id: UUID) -> "ConnectorEntry":
 
 
 @asynccontextmanager
-async def _means(shell: Shell, organization: str) -> "AsyncIterator[Means]":
-    """What a connector of an organisation may use, for as long as the command needs it."""
+async def _means(shell: Shell, organization: str, zone: str) -> "AsyncIterator[Means]":
+    """What a connector of an organisation may use in a zone, for as long as the command needs it."""
     from app.agents.relay import Relays  # noqa: PLC0415
     from app.connectors.frame import Means  # noqa: PLC0415
     from app.kit.crypto import load_sealer  # noqa: PLC0415
@@ -261,6 +262,6 @@ async def _means(shell: Shell, organization: str) -> "AsyncIterator[Means]":
     lent = shell.settings.lent_folders.get(organization, ())
     relays = Relays(shell.database, lambda: load_sealer(shell.settings.secret_key_path))
     try:
-        yield Means(outbound, lent, relay=relays.of(organization))
+        yield Means(outbound, lent, relay=relays.of(organization, zone))
     finally:
         await outbound.close()

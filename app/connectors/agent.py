@@ -52,7 +52,9 @@ class AgentSelection(Shape):
     )
 
     agreement: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
-        description="As the agent's side has written it beside what it allows"
+        description="As the agent's side has written it beside what it allows. The id of an"
+        " agreement here: nothing is asked while that is not in force, and who reads under another"
+        " is refused"
     )
     select: dict[str, JsonValue] = Field(
         default_factory=dict, description="As the source's own kind takes a selection"
@@ -91,6 +93,7 @@ class AgentConnector(Connector[AgentSettings, AgentSelection]):
                 yield Harvest(
                     pieces, _text(head.get("name")), _object(head.get("told")),
                     _object(head.get("validators")), head.get("delta") is True,
+                    head.get("is_empty") is True,
                 )  # fmt: skip
 
     def part(self, selection: AgentSelection, question: Question) -> Question:

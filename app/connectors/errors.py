@@ -44,6 +44,7 @@ WHY: Final[dict[str, _Why]] = {
     "too_many": _Why("{detail} 件より多い応答です", "its answer has more than {detail} entries"),
     "agent": _Why("引き受けるエージェントがありません", "no agent takes the work", passes=True),
     "not_allowed": _Why("エージェント側で許可されていません", "the agent's side does not allow it"),
+    "agreement": _Why("協定 {detail} は有効ではありません", "the agreement {detail} is not in force"),
     "moving": _Why("読み取り中に変わりました", "it changed while it was read", passes=True),
     "stale": _Why("配信が {detail} 秒前から更新されていません", "it says what was so {detail} seconds ago", passes=True),
     "ahead": _Why("時計が {detail} 秒進んでいます", "its clock is {detail} seconds ahead", passes=True),
@@ -114,6 +115,14 @@ class SourceRefused(SourceError):
     told_as = "refused"
     ja = "連携元 {source} に拒否されました（{why_ja}）。認証情報と権限を確認してください。"
     en = "The source {source} refuses: {why}. Check the credentials and what they permit."
+
+
+class SourceDenied(SourceRefused):
+    """Another platform, asked for a reader of ours, says no to that reader. `reason` is its code."""
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(source=source, at="permission")
+        self.reason = reason
 
 
 class SourceSlow(SourceError):

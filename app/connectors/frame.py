@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import to_jsonable_python
 
 from app.connectors.errors import CannotAnswer
+from app.kit.behalf import Speak
 from app.kit.outbound import Outbound
 from app.query.question import Question
 
@@ -94,6 +95,7 @@ class Means:
     folders: tuple[Path, ...] = ()
     inbox: Inbox | None = field(default=None, repr=False)
     relay: "Relay | None" = None  # to the organisation's agents in closed networks
+    speak: Speak | None = None  # what the platform says of its reader to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class Harvest:
 
     `validators` prove to the same source, next time, what we have: they are kept once this file
     has become a version. A `delta` holds rows by key that take the place of those of the version
-    that readers get, and of no other.
+    that readers get, and of no other. One that `is_empty` holds no row and its source says so, whole
+    and of now: a table without rows is what it states. Else one is taken for an accident.
     """
 
     pieces: AsyncIterator[bytes] = field(repr=False)
@@ -110,6 +113,7 @@ class Harvest:
     told: Mapping[str, Any] | None = None  # how it is read (app.formats.told)
     validators: Mapping[str, Any] | None = None
     delta: bool = False
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from app.connectors.web import (
     Web,
     below,
     conditions,
+    has_end,
     host_of,
     joined,
     validators,
@@ -76,7 +77,9 @@ class GtfsRtSettings(Shape):
 class GtfsRtSelection(Shape):
     """Which feed: one of GTFS Realtime, or the stations of a GBFS system.
 
-    A feed whose own time is older than `stale_after_seconds` is refused: it stands still.
+    A feed whose own time is older than `stale_after_seconds` is refused: it stands still. One that
+    has become empty takes its records from readers where `empty_is_an_answer`, and only by a later
+    word than the last: its own time, in its own header.
     """
 
     model_config = ConfigDict(
@@ -96,7 +99,16 @@ class GtfsRtSelection(Shape):
         "ja"
     )
     stale_after_seconds: Annotated[int, Field(ge=30, le=31 * 86_400)] | None = 900
+    empty_is_an_answer: bool | None = Field(
+        default=None, description="Where nothing is said, of alerts alone: all can be over"
+    )
     columns: Annotated[list[_Column], Field(min_length=1, max_length=30)] | None = None
+
+    @property
+    def takes_empty(self) -> bool:
+        """Whether that there is nothing is what a feed may say."""
+        told = self.empty_is_an_answer
+        return self.feed == "alerts" if told is None else told
 
     @property
     def given(self) -> Sequence[str]:
@@ -120,6 +132,7 @@ class _State:
     records: Sequence[Record] = field(repr=False)
     as_of: datetime | None
     validators: Mapping[str, Any]
+    is_stated: bool  # by the feed itself, whole and later than what we know of it
 
 
 class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
@@ -157,7 +170,9 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
             yield None
             return
         pieces = as_csv(selection.given, state.records[:first])
-        yield Harvest(pieces, f"{selection.feed}.csv", None, state.validators)
+        is_empty = selection.takes_empty and state.is_stated and not state.records
+        name = f"{selection.feed}.csv"
+        yield Harvest(pieces, name, None, state.validators, is_empty=is_empty)
 
     @asynccontextmanager
     async def fetch(
@@ -192,9 +207,11 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         if found is None:  # by a clock that may have stopped long ago
             self._check_clock(selection, _parsed(told.get("as_of")))
             return None
-        return await asyncio.to_thread(self._read, selection, found, told.get("sha256"))
+        return await asyncio.to_thread(self._read, selection, found, told)
 
-    def _read(self, selection: GtfsRtSelection, found: Whole, before: object) -> _State | None:
+    def _read(
+        self, selection: GtfsRtSelection, found: Whole, told: Mapping[str, Any]
+    ) -> _State | None:
         message = gtfs_rt_feed.read(found.host, found.body)
         as_of = gtfs_rt_feed.told_at(message)
         self._check_clock(selection, as_of)
@@ -203,7 +220,11 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
             **(validators(found.headers) or {}),
             **_proof(as_of, hashlib.sha256(found.body).hexdigest()),
         }
-        return None if proof["sha256"] == before else _State(made, as_of, proof)
+        if proof["sha256"] == told.get("sha256"):
+            return None
+        has_time = message.header.timestamp > 0
+        is_stated = has_time and has_end(found.headers) and _is_later(as_of, told)
+        return _State(made, as_of, proof, is_stated)
 
     async def _stations(self, selection: GtfsRtSelection, told: Mapping[str, Any]) -> _State | None:
         """Both files of stations, joined; none is asked for before the system says (`ttl`)."""
@@ -229,7 +250,8 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
         if proof["sha256"] == told.get("sha256"):
             return None
         again = clock.now() + timedelta(seconds=gbfs_feed.lasts(status))
-        return _State(made, as_of, {**proof, "again_at": again.isoformat()})
+        proof["again_at"] = again.isoformat()
+        return _State(made, as_of, proof, _is_later(as_of, told))
 
     async def _document(self, url: str) -> dict[str, Any]:
         found = await whole(asking(self._web, self.settings.base, url), url, _BOUNDS)
@@ -256,6 +278,11 @@ class GtfsRtConnector(Connector[GtfsRtSettings, GtfsRtSelection]):
 def _proof(as_of: datetime | None, sha256: str) -> dict[str, str]:
     told = {"as_of": as_of.isoformat()} if as_of is not None else {}
     return {**told, "sha256": sha256}
+
+
+def _is_later(as_of: datetime | None, told: Mapping[str, Any]) -> bool:
+    before = _parsed(told.get("as_of"))
+    return as_of is not None and (before is None or as_of > before)
 
 
 def _parsed(moment: object) -> datetime | None:

@@ -52,6 +52,8 @@ def read(host: str, body: bytes) -> "rt.FeedMessage":
         message.ParseFromString(body)
     except DecodeError as exc:
         raise SourceBroken(source=host, at="format", detail="GTFS Realtime") from exc
+    if not message.HasField("header"):  # an empty body is a message, too
+        raise SourceBroken(source=host, at="format", detail="GTFS Realtime")
     if message.header.incrementality != rt.FeedHeader.FULL_DATASET:
         raise SourceBroken(source=host, at="format", detail="GTFS Realtime FULL_DATASET")
     return message

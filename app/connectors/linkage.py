@@ -5,6 +5,7 @@ never for more. Platforms that broker each other end at the first that is asked 
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, ClassVar, Final
@@ -18,6 +19,7 @@ from app.connectors.errors import (
     SourceRefused,
 )
 from app.connectors.frame import (
+    WRITTEN_HERE,
     Capabilities,
     Connector,
     Harvest,
@@ -40,12 +42,14 @@ from app.connectors.linkage_asking import (
     parameters,
     part_of,
     present_of,
+    proposal,
     records_of,
     with_parameters,
 )
 from app.connectors.linkage_page import linkage_page
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.connectors.linkage_tokens import PlatformWeb, Right
+from app.connectors.records import as_csv
 from app.connectors.web import (
     below,
     check_is_no_page,
@@ -55,14 +59,14 @@ from app.connectors.web import (
     joined,
     validators,
 )
-from app.kit import passage
-from app.query.fields import FieldType
+from app.kit import behalf, passage
 from app.query.question import Question
 
 _NAME: Final = "records.ndjson"
 _JSON: Final = {"Accept": "application/json"}
 _FOLLOWS_FROM: Final = "next"
 _MOST_PROPOSALS: Final = 10_000
+_MOST_RIGHTS: Final = 1_000  # whose tokens are held; each is had for a minute
 # What a platform says of a dataset without a key, of a position that is too old, and of a service
 # without a feed: whoever hears it asks for all records.
 _NO_FEED: Final = frozenset({"missing", "status", "permission"})
@@ -84,7 +88,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     def __init__(self, settings: LinkageSettings, means: Means) -> None:
         super().__init__(settings, means)
         self._issuer = (settings.issuer or settings.base).rstrip("/")
-        self._webs: dict[Right | None, PlatformWeb] = {}
+        self._webs: OrderedDict[Right | None, PlatformWeb] = OrderedDict()
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -113,6 +117,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 rows, reached = found
                 yield self._delta(rows, reached) if rows else None
                 return
+        if first is None and await self._says_none(selection):
+            heading = as_csv(list(selection.types), [])
+            yield Harvest(heading, "records.csv", WRITTEN_HERE, None, is_empty=True)
+            return
         begun = await self._begun(selection) if first is None else None
         if begun is not None:
             proof: dict[str, Any] = {}  # is there once all has been read
@@ -187,7 +195,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         found: list[Proposal] = []
         page = await self._page(self._at("datasets", [("limit", "100")]))
         async for each in self._pages(None, page):
-            found += [_proposal(each, entry) for entry in each.objects("datasets")]
+            found += [proposal(each, entry) for entry in each.objects("datasets")]
             if len(found) >= _MOST_PROPOSALS:
                 break
         return found[:_MOST_PROPOSALS]
@@ -217,6 +225,15 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
     def _delta(self, rows: list[dict[str, Any]], reached: str) -> Harvest:
         lines = _each(rows, host_of(self.settings.base))
         return Harvest(lines, _NAME, None, {_FOLLOWS_FROM: reached}, delta=True)
+
+    async def _says_none(self, selection: LinkageSelection) -> bool:
+        """Whether that there is no record is what it says, of now: its own source is not away."""
+        if not (selection.empty_is_an_answer and selection.types):
+            return False
+        page = await self._page(
+            self._records(selection, [("limit", "1"), ("count", "true")]), selection
+        )
+        return page.member("numberMatched", int) == 0 and not records_of(page) and not as_of(page)
 
     async def _begun(self, selection: LinkageSelection) -> Document | None:
         """The first page of the feed; None where there is none, or more than keys can be held of."""
@@ -319,14 +336,20 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
             raise passage.FederationLoop
         right = None
         if selection is not None:
-            right = Right(f"dataset:{selection.dataset}:read", selection.agreement)
-        if right not in self._webs:
+            reader = behalf.reader() if selection.for_reader else None
+            right = Right(f"dataset:{selection.dataset}:read", selection.agreement, reader)
+        if right in self._webs:
+            self._webs.move_to_end(right)
+        else:
+            if len(self._webs) >= _MOST_RIGHTS:
+                self._webs.popitem(last=False)
             self._webs[right] = PlatformWeb(
                 self.means.outbound,
                 way=self.settings.connection.way,
                 client=self.settings.auth,
                 issuer=self._issuer,
                 right=right,
+                speak=self.means.speak,
             )
         return self._webs[right]
 
@@ -362,7 +385,10 @@ def _told_on() -> Iterator[None]:
 
 
 def _for(selection: LinkageSelection) -> Pairs:
-    return [] if selection.purpose is None else [("purpose", selection.purpose)]
+    """For what purpose: the reader's own, where it is for the reader that the other decides."""
+    reader = behalf.reader() if selection.for_reader else None
+    purpose = reader.purpose if reader is not None else selection.purpose
+    return [] if purpose is None else [("purpose", purpose)]
 
 
 def _types(selection: LinkageSelection) -> Types:
@@ -371,22 +397,3 @@ def _types(selection: LinkageSelection) -> Types:
 
 async def _each(rows: list[dict[str, Any]], host: str) -> AsyncIterator[bytes]:
     yield await asyncio.to_thread(encoded, rows, host)
-
-
-def _proposal(page: Document, entry: Mapping[str, Any]) -> Proposal:
-    """A dataset of the other's catalogue: its fields with their types, and what may be done with it."""
-    id_, fields = entry.get("id"), entry.get("fields")
-    if not isinstance(id_, str) or not isinstance(fields, list):
-        raise SourceChanged(source=page.host, at="shape", detail="datasets")
-    known = frozenset(FieldType)
-    named = {
-        str(each.get("name")): str(each.get("type")) for each in fields if isinstance(each, dict)
-    }
-    types = {name: each for name, each in named.items() if each in known}
-    about = {
-        name: str(entry[name])
-        for name in ("title_ja", "title_en", "license", "update_frequency", "data_class", "modified_at")
-        if entry.get(name) is not None
-    }  # fmt: skip
-    told_fields = tuple({"name": name, "type": each} for name, each in named.items())
-    return Proposal(id_, {"dataset": id_, "types": types}, told_fields, about)

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from app.connectors.documents import Document
 from app.connectors.errors import SourceChanged
+from app.connectors.frame import Proposal
 from app.connectors.linkage_page import stale_since
 from app.query.cql_writing import NotWritable, Writer
 from app.query.fields import Field, FieldType
@@ -155,3 +156,22 @@ def _record(page: Document, event: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise SourceChanged(source=page.host, at="shape", detail="record")
     return record
+
+
+def proposal(page: Document, entry: Mapping[str, Any]) -> Proposal:
+    """A dataset of the other's catalogue: its fields with their types, and what may be done with it."""
+    id_, fields = entry.get("id"), entry.get("fields")
+    if not isinstance(id_, str) or not isinstance(fields, list):
+        raise SourceChanged(source=page.host, at="shape", detail="datasets")
+    known = frozenset(FieldType)
+    named = {
+        str(each.get("name")): str(each.get("type")) for each in fields if isinstance(each, dict)
+    }
+    types = {name: each for name, each in named.items() if each in known}
+    about = {
+        name: str(entry[name])
+        for name in ("title_ja", "title_en", "license", "update_frequency", "data_class", "modified_at")
+        if entry.get(name) is not None
+    }  # fmt: skip
+    told_fields = tuple({"name": name, "type": each} for name, each in named.items())
+    return Proposal(id_, {"dataset": id_, "types": types}, told_fields, about)

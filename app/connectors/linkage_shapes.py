@@ -49,6 +49,17 @@ class LinkageSelection(Shape):
     dataset: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     purpose: _Text | None = None
     agreement: _Text | None = None
+    empty_is_an_answer: bool = Field(
+        default=False,
+        description="Harvest: that it has no record (any more) is what it says, and readers get none;"
+        " needs `types`",
+    )
+    for_reader: bool = Field(
+        default=False,
+        description="Live: the other platform decides for whoever reads here, by its own agreements"
+        " and log (token exchange, RFC 8693), where its operator has named them. Needs a client that"
+        " proves itself by a key",
+    )
     types: Annotated[dict[_Text, FieldType], Field(max_length=1_000)] = Field(
         default_factory=dict,
         description="Its fields as the catalogue tells them: what is asked of others is left to us",

@@ -7,8 +7,10 @@ A key that signs never leaves, and a token goes to the platform that it is for a
 import asyncio
 import base64
 import hashlib
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
@@ -21,11 +23,12 @@ from joserfc.util import urlsafe_b64encode
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from app.connectors.errors import SourceBroken, SourceRefused
+from app.connectors.errors import SourceBroken, SourceDenied, SourceRefused
 from app.connectors.frame import Shape
 from app.connectors.web import NoProof, Web, check_status, host_of, is_same_origin, told
 from app.kit import clock
-from app.kit.outbound import Answer, Bounds
+from app.kit.behalf import Reader, Speak, Speech
+from app.kit.outbound import Answer, Bounds, Streamed
 
 _ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHM: Final = "ES256"
@@ -33,6 +36,15 @@ _ASSERTION_S: Final = 50
 _LIVES_S: Final = 300.0  # where the server does not say
 _SPARE_S: Final = 30.0  # before its end a token is taken for spent
 _BOUNDS: Final = Bounds(most_bytes=64 * 1024, seconds=10)
+_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+_JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
+# What an exchange is refused by that concerns the reader, and not us.
+_OF_READER: Final = frozenset(
+    {"invalid_request", "invalid_scope", "invalid_authorization_details", "unauthorized_client"}
+)
+NO_READER: Final = "no_reader"
+UNNAMED: Final = "forbidden"
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _ClientId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 
 
@@ -72,10 +84,12 @@ Client = Annotated[NoProof | ClientKey | ClientSecret, Field(discriminator="type
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What a token is asked for: one dataset, under an agreement where one has to be named."""
+    """What a token is asked for: one dataset, under an agreement where one has to be named, and for
+    one reader of ours where it is the reader who is to have it."""
 
     scope: str
     agreement: str | None = None
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,7 @@ class PlatformWeb(Web):
     client: Client = field(default_factory=NoProof, repr=False)
     issuer: str = ""
     right: Right | None = None
+    speak: Speak | None = None
     _given: _Token | None = field(default=None, repr=False)
     _endpoint: str | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -131,6 +146,9 @@ class PlatformWeb(Web):
     async def _asked(self, right: Right) -> Answer:
         url = await self._token_endpoint()
         form = {"grant_type": "client_credentials", "scope": right.scope}
+        if right.reader is not None:
+            form |= {"grant_type": _EXCHANGE, "subject_token_type": _JWT}
+            form["subject_token"] = await self._spoken(right.scope, right.reader)
         if right.agreement is not None:
             detail = {"type": "dataset-agreement", "agreement": right.agreement}
             form["authorization_details"] = orjson.dumps([{**detail, "actions": ["read"]}]).decode()
@@ -154,11 +172,33 @@ class PlatformWeb(Web):
                 way=self.way,
             )
         if answer.status == 400:  # RFC 6749, 5.2: what was asked for is not to be had
-            is_client = _error(answer) in ("invalid_client", "invalid_dpop_proof")
+            error = _error(answer)
+            if right.reader is not None and error in _OF_READER:
+                raise SourceDenied(source=answer.host, reason=str(error))
+            is_client = error in ("invalid_client", "invalid_dpop_proof")
             at = "credentials" if is_client else "permission"
             raise SourceRefused(source=answer.host, at=at)
         check_status(answer.host, answer.status, answer.headers)
         return answer
+
+    async def _spoken(self, scope: str, reader: Reader) -> str:
+        """What we say of the reader. Nobody is spoken for whom the other could not know."""
+        host = host_of(self.issuer)
+        if not isinstance(self.client, ClientKey) or self.speak is None:
+            raise SourceRefused(source=host, at="credentials")
+        if reader.client is None:
+            raise SourceDenied(source=host, reason=NO_READER)
+        return await self.speak(Speech(reader, self.issuer, self.client.client_id, scope))
+
+    @asynccontextmanager
+    async def get(self, url: str, **more: Any) -> AsyncIterator[Streamed]:
+        """The same; a refusal of whom it is for is told by the other platform's own code."""
+        is_for_reader = self.right is not None and self.right.reader is not None
+        takes = (*more.pop("takes", (200,)), *([403] if is_for_reader else []))
+        async with Web.get(self, url, takes=takes, **more) as answer:
+            if answer.status == 403 and is_for_reader:
+                raise SourceDenied(source=answer.host, reason=await _code_of(answer))
+            yield answer
 
     async def _token_endpoint(self) -> str:
         """Where tokens are asked for, by the server's own word (RFC 8414), and within its origin."""
@@ -203,6 +243,20 @@ class PlatformWeb(Web):
 
 def _signed(head: dict[str, Any], said: Mapping[str, Any], key: ECKey) -> str:
     return jws.serialize_compact(head, orjson.dumps(said), key, [_ALGORITHM])
+
+
+async def _code_of(answer: Streamed) -> str:
+    """The code of a problem (RFC 9457), where it is one of ours; nothing else of it is told on."""
+    body = bytearray()
+    async for piece in answer.pieces:
+        body += piece
+        if len(body) > _BOUNDS.most_bytes:
+            break
+    try:
+        code = orjson.loads(bytes(body))["code"]
+    except (ValueError, TypeError, KeyError):
+        code = None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else UNNAMED
 
 
 def _error(answer: Answer) -> object:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
+from uuid import UUID
 
 import orjson
 
@@ -61,6 +62,16 @@ class Wanted:
         return made
 
 
+def agreement_of(named: str | None) -> UUID | None:
+    """The agreement of the platform that is named; None where the name is of the agent's side alone,
+    as that of a paper."""
+    try:
+        found = UUID(named or "")
+    except ValueError:
+        return None
+    return found if str(found) == named else None
+
+
 # How a connector has work done by an agent of its organisation: the messages of the answer, in order.
 Relay: TypeAlias = Callable[[Wanted], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
@@ -71,7 +82,7 @@ def head_of(harvest: Harvest | None) -> bytes:
     if harvest is not None:
         told = {
             "name": harvest.name, "told": harvest.told, "validators": harvest.validators,
-            "delta": harvest.delta,
+            "delta": harvest.delta, "is_empty": harvest.is_empty,
         }  # fmt: skip
     return HEAD + orjson.dumps(told)
 

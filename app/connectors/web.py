@@ -336,6 +336,12 @@ def validators(headers: Mapping[str, str]) -> dict[str, str] | None:
     return {name: value for name, value in told.items() if value and value.isascii()} or None
 
 
+def has_end(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says where it ends: one that only stops may have been cut off unseen
+    (RFC 9112, 8)."""
+    return "content-length" in headers or "transfer-encoding" in headers
+
+
 def freshness(headers: Mapping[str, str]) -> tuple[float, bool]:
     """For how many seconds an answer is fresh, and whether it may be kept (RFC 9111, 4.2, 5.2.2)."""
     words = [each.strip().lower() for each in headers.get("cache-control", "").split(",")]

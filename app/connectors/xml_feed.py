@@ -86,8 +86,8 @@ class Alerts(Shape):
 
     One status alone: drills (訓練) and tests (試験) are a dataset of their own or none. An event
     stays until it is taken back, replaced, or `keep_days` old. Where what has ended is left out and
-    nothing is in force, the last that ended stands alone, marked: a table without rows is taken for
-    a failure, and readers would keep what was in force.
+    nothing is in force, readers get no record. Who wants one always says that `empty_is_an_answer`
+    is false: the last that ended then stands alone, marked.
     """
 
     type: Literal["jma"]
@@ -99,6 +99,7 @@ class Alerts(Shape):
         default=None, description="Beginnings of area codes: 27 is 大阪府"
     )
     ended: Literal["marked", "left_out"] = "marked"
+    empty_is_an_answer: bool = True
     keep_days: Annotated[int, Field(ge=1, le=60)] = 7
     most_telegrams: Annotated[int, Field(ge=1, le=5_000)] = Field(
         default=500, description="Asked for in one harvest; the next one goes on"
@@ -155,6 +156,7 @@ class _State:
 
     records: Sequence[Record] = field(repr=False)
     validators: Mapping[str, Any]
+    is_empty: bool = False  # and that is what it comes to
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,8 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             yield None
             return
         pieces = as_csv(selection.given, state.records[:first])
-        yield Harvest(pieces, f"{selection.read.type}.csv", None, state.validators)
+        name = f"{selection.read.type}.csv"
+        yield Harvest(pieces, name, None, state.validators, is_empty=state.is_empty)
 
     @asynccontextmanager
     async def listen(
@@ -265,7 +268,8 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
     ) -> _State | None:
         memory = await asyncio.to_thread(Memory.of, known)
         # That a feed has not changed helps only who remembers what it said.
-        feed = await self._feed(selection, known if memory.events or memory.seen else None)
+        remembers = bool(memory.events or memory.seen)
+        feed = await self._feed(selection, known if remembers else None)
         asked, is_all = await self._learn(memory, feed, read, first)
         found = await asyncio.to_thread(_known_alerts, host_of(feed.url), memory, read)
         packed = await asyncio.to_thread(memory.as_validators)
@@ -274,7 +278,10 @@ class XmlFeedConnector(Connector[XmlFeedSettings, XmlFeedSelection]):
             return None
         # The rest is asked for the next time, whether the feed changes until then or not.
         told = dict(feed.validators) if is_all and packed else {}
-        return _State(found, {**told, **packed, "sha256": sha256})
+        # Who has forgotten what was in force, or sees nothing listed at all, cannot say that it ended.
+        knows = remembers or (known is None and bool(feed.entries))
+        is_empty = read.empty_is_an_answer and knows and is_all and not found
+        return _State(found, {**told, **packed, "sha256": sha256}, is_empty)
 
     async def _feed(self, selection: XmlFeedSelection, known: Known | None) -> _Feed:
         base = self.settings.base
@@ -366,7 +373,8 @@ def _known_alerts(host: str, memory: Memory, read: Alerts) -> list[Record]:
         beginnings = tuple(read.areas)
         found = [each for each in found if str(each.get("area_code", "")).startswith(beginnings)]
     if read.ended == "left_out":
-        found = [each for each in found if each["state"] == "in_force"] or found[-1:]
+        last = [] if read.empty_is_an_answer else found[-1:]
+        found = [each for each in found if each["state"] == "in_force"] or last
     return found
 
 

@@ -78,6 +78,7 @@ def survey(
     first = Survey(table, (), notices=(*table.head.notices, *notices), rules=tuple(rules))
     if declared is None:
         return _with_ids(recognised(infer(first), layouts))
+    first = replace(first, may_be_empty=bool(told.empty))
     sources, more = plan(declared, mapping, table.head.labels)
     _check_patterns(sources)
     first = _with_ids(replace(first, sources=sources, notices=(*first.notices, *more)))
@@ -112,7 +113,7 @@ def blocks(
 
     `by_share`: whether so many rows stand together that what most of them hold says something.
 
-    Raises `FileRefused` at the end when there was none.
+    Raises `FileRefused` at the end when there was none, and nobody had said so.
     """
     row, cells = 1, Cells(found.table, by_share=by_share)
     for batch in found.table.batches():
@@ -123,7 +124,7 @@ def blocks(
             final = start + block_rows >= height
             yield _block(part, found, row, _tail_notices(batch) if final else ())
             row += part.frame.height
-    if row == 1:
+    if row == 1 and not found.may_be_empty:
         raise FileRefused("no_data_rows")
 
 

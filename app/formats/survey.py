@@ -48,6 +48,7 @@ class Survey:
     chosen: tuple[Chosen, ...] = ()  # where nobody declared the fields
     rules: tuple[Mapping[str, Any], ...] = ()  # of the profile that the dataset follows
     profile: Mapping[str, Any] | None = None  # the standard layout that the headings speak for
+    may_be_empty: bool = False  # to have no row is what its source states
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -14,6 +14,7 @@ class Told:
     crs: str | None = None  # of coordinates in a file that does not say: EPSG:6674, JGD2011, Tokyo
     fixed_width: Mapping[str, Any] | None = None  # the layout of a fixed-length file
     rows: Mapping[str, Any] | None = None  # where the rows of an XML or JSON document stand
+    empty: bool | None = None  # it has no row, and whose it is says so: a source, never a person
 
     @classmethod
     def from_json(cls, *given: Mapping[str, Any] | None) -> "Told":

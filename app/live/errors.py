@@ -1,9 +1,9 @@
 """Why a live dataset has no answer, as its readers are told: never where its source is, nor what it
 said."""
 
-from typing import Final
+from typing import Any, Final
 
-from app.connectors.errors import SourceChanged, SourceError
+from app.connectors.errors import SourceChanged, SourceDenied, SourceError
 from app.kit.errors import AppError, Kind
 from app.live.typed import NumberFound, ShapeChanged
 
@@ -15,8 +15,10 @@ NUMBER: Final = "individual_number"
 class LiveFailed(AppError):
     """Base: the source was asked, or could not be. `told_as` is the class of what went wrong."""
 
-    def __init__(self, *, dataset: str, told_as: str, after_seconds: float = _SOON) -> None:
-        super().__init__(dataset=dataset, told_as=told_as)
+    def __init__(
+        self, *, dataset: str, told_as: str, after_seconds: float = _SOON, **named: Any
+    ) -> None:
+        super().__init__(dataset=dataset, told_as=told_as, **named)
         self.headers["Retry-After"] = str(max(1, round(after_seconds)))
 
 
@@ -42,6 +44,25 @@ class LiveBroken(LiveFailed):
         "The answer of the source of the dataset {dataset} cannot be used ({told_as}). Tell its"
         " publisher, and try again later."
     )
+
+
+class LiveDenied(LiveFailed):
+    """The platform that has the data decides for this very reader, and says no. `reason` is its code."""
+
+    kind = Kind.FORBIDDEN
+    code = "live_source_denies"
+    ja = (
+        "データセット {dataset} を提供する基盤は、この利用者に閲覧を認めていません（{reason}）。"
+        "その基盤の提供者に申請してください。"
+    )
+    en = (
+        "The platform that provides the dataset {dataset} does not let this reader have it"
+        " ({reason}). Ask its provider there."
+    )
+
+    def __init__(self, *, dataset: str, reason: str) -> None:
+        super().__init__(dataset=dataset, told_as="refused", reason=reason)
+        del self.headers["Retry-After"]  # waiting mends nothing
 
 
 class LiveSlow(LiveFailed):
@@ -72,6 +93,8 @@ class LiveTooMuch(AppError):
 
 def failed(dataset: str, error: SourceError) -> LiveFailed:
     """What a reader is told of an error of the source."""
+    if isinstance(error, SourceDenied):
+        return LiveDenied(dataset=dataset, reason=error.reason)
     after = error.after_seconds or _SOON
     match error.told_as:
         case "unreachable":

@@ -139,6 +139,7 @@ class LiveReader:
                 if failure.named["told_as"] in _NO_OUTAGE:
                     self.copies.drop(key)  # nor is it given once the source is away as well
                 raise
+            ask.opened.source.figures.stale += 1
             return held, True
 
     async def _kept(self, ask: LiveAsk, key: Hashable, load: Loads, held: Copy | None) -> Copy:
@@ -179,7 +180,7 @@ class LiveReader:
         key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
         copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
         last = position({}, ask.question, copy.came) if copy.more else ()
-        told = _told(ask, copy, [], is_stale=is_stale)
+        told = _told(ask, copy, [], is_stale=is_stale) | _shifts(is_so=copy.more)
         if copy.body is not None:
             return Rows(copy.body, copy.came, copy.more, last, told=told)
         writing = Writing(ask.opened.fields, ask.reading, ask.wording)
@@ -255,12 +256,13 @@ def _selected(ask: LiveAsk, part: Parted, copy: Copy, *, is_stale: bool) -> Sele
     found = list(chosen(copy.records, question, ask.opened.fields))
     told = _told(ask, copy, part.done_here, is_stale=is_stale)
     if part.is_cut and question.limit is not None:
-        return Selected(found[: question.limit], copy.came > question.limit, None, told)
+        more = copy.came > question.limit
+        return Selected(found[: question.limit], more, None, told | _shifts(is_so=more))
     if not part.is_ordered:
         found = ordered(found, question)
     end = None if question.limit is None else skip + question.limit
     more = end is not None and len(found) > end
-    return Selected(found[skip:end], more, len(found), told)
+    return Selected(found[skip:end], more, len(found), told | _shifts(is_so=more))
 
 
 def _written(ask: LiveAsk, found: Selected) -> Rows:
@@ -273,6 +275,12 @@ def _written(ask: LiveAsk, found: Selected) -> Rows:
         writing.page(page), len(page), found.more, last, people=tuple(writing.people(page)),
         matched=found.matched, told=found.told,
     )  # fmt: skip
+
+
+def _shifts(*, is_so: bool) -> dict[str, bool]:
+    """That there is a further page, and that it begins behind so many records as they are then: a
+    source keeps no version of what was read of it (PAGE-03)."""
+    return {"pages_may_shift": True} if is_so else {}
 
 
 def _told(ask: LiveAsk, copy: Copy, done_here: list[str], *, is_stale: bool) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Figures:
     asked: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # by class
     seconds: float = 0.0
+    stale: int = 0  # answers that were given while the source was away
     buckets: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
 
     def took(self, seconds: float) -> None:
@@ -54,6 +55,7 @@ class LiveSource:
         self.connector = connector
         self.figures = figures or Figures()
         self.breaker = Breaker()
+        self.asked_now = 0  # questions that have a place
         self.waiting = 0
         self.whole = 0  # answers that are had whole now
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -79,9 +81,11 @@ class LiveSource:
         except TimeoutError:
             self.figures.failed["busy"] += 1
             raise LiveUnavailable(dataset=dataset, told_as="busy") from None
+        self.asked_now += 1
         try:
             return await self._asked(dataset, ends_at, question)
         finally:
+            self.asked_now -= 1
             self._places.release()
 
     async def ask_whole(

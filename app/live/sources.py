@@ -19,6 +19,7 @@ from app.catalogue.entries import LiveFeed, VersionEntry
 from app.connectors.frame import Means, Shape
 from app.connectors.kinds import Kinds
 from app.connectors.relayed import Relay
+from app.kit.behalf import Speak
 from app.kit.crypto import Sealer
 from app.kit.errors import AppError
 from app.kit.outbound import Outbound
@@ -51,7 +52,8 @@ class LiveSources:
     kinds: Kinds
     outbound: Outbound
     lent_folders: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-    relay_of: Callable[[str], Relay] | None = None  # to the agents of an organisation
+    relay_of: Callable[[str, str], Relay] | None = None  # to an organisation's agents in a zone
+    speak: Speak | None = None
     _sources: "OrderedDict[UUID, tuple[datetime, LiveSource]]" = field(default_factory=OrderedDict)
     _opened: "OrderedDict[str, Opened]" = field(default_factory=OrderedDict)
 
@@ -89,8 +91,10 @@ class LiveSources:
             self._sources.move_to_end(entry.id)
             return before[1]
         lent = tuple(self.lent_folders.get(entry.organization_id, ()))
-        relay = self.relay_of(entry.organization_id) if self.relay_of is not None else None
-        means = Means(self.outbound, lent, relay=relay)
+        relay = None
+        if self.relay_of is not None:
+            relay = self.relay_of(entry.organization_id, entry.zone)
+        means = Means(self.outbound, lent, relay=relay, speak=self.speak)
         connector = await open_connector(entry, self.sealer, self.kinds, means)
         now = self._sources.get(entry.id)
         if now is not None and now[0] == entry.changed_at:  # somebody was quicker

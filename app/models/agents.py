@@ -30,6 +30,7 @@ class Agent(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id), index=True)
     name: Mapped[str]
     sources: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    zone: Mapped[str]  # of the network that it stands in, by whose listener it comes
     sealed_code: Mapped[bytes | None]  # the secret of its enrolment
     code_until: Mapped[datetime]
     kid: Mapped[str | None] = mapped_column(unique=True)  # RFC 7638
@@ -54,6 +55,8 @@ class AgentJob(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey(Organization.id))
     source: Mapped[str]
+    zone: Mapped[str]  # of the connector
+    agreement_id: Mapped[UUID | None]  # under which it is wanted, where that is one of ours
     wanted: Mapped[dict[str, Any]]
     answer_to: Mapped[dict[str, Any] | None]  # the public half; the other one is the asker's
     state: Mapped[str]

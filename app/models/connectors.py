@@ -80,6 +80,14 @@ class Feed(Base):
     good_at: Mapped[datetime | None]  # when a harvest last ended well
     failures: Mapped[int] = mapped_column(server_default="0")  # harvests since then
     failed_in: Mapped[UUID | None]  # the last of them
+    # Of what proves to us that it is the source that says: there is something new.
+    notice_sha256: Mapped[bytes | None]
+    noticed_at: Mapped[datetime | None]  # since the source was last asked
+
+    @property
+    def takes_notices(self) -> bool:
+        """Whether the source may ask for a harvest."""
+        return self.notice_sha256 is not None
 
 
 class HarvestCount(Base):
@@ -119,6 +127,8 @@ class Stream(Base):
     secret_sha256: Mapped[bytes | None]  # of what proves to us who sends notifications,
     former_sha256: Mapped[bytes | None]  # and of the one before, while the source knows no other
     since: Mapped[datetime | None]
+    # How often the source has taken us on: whoever watches sees that it breaks off.
+    connections: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_at: Mapped[datetime | None]
     received: Mapped[int] = mapped_column(BigInteger)
     written: Mapped[int] = mapped_column(BigInteger)

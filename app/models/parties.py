@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -139,6 +139,8 @@ class Client(Base):
     citizens: Mapped[bool] = mapped_column(default=False)
     # The clients whose tokens for a person it may exchange for its own (RFC 8693).
     exchange_from: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # For whom another platform may speak through it: its issuer, its reader, the reader's client here.
+    speaks_for: Mapped[list[list[str]]] = mapped_column(JSONB, default=list)
     created_at: Mapped[datetime]
     created_by: Mapped[str | None]
     revoked_at: Mapped[datetime | None]

@@ -1,10 +1,12 @@
 """With whose authority a token comes: the registry's word at this moment. Reads no token itself."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
+from app.oauth.spoken import Spoken
 from app.oauth.tokens import InvalidToken, PersonGrant, Verified
 from app.policy.facts import ClientFacts, PersonFacts, acting_for, may_sign_in
 
@@ -29,11 +31,31 @@ class Authority:
         client = await _find(self._clients, verified.client_id, "client")
         if verified.person is not None and not client.revoked:
             client = await self._for_person(client, verified.person)
+        if verified.spoken is not None:
+            client = await self._spoken(client, verified.spoken)
         if verified.citizen is not None and not client.citizens:
             raise InvalidToken(why="citizens", holder=verified.client_id)
         if client.revoked or client.organization_id != verified.organization_id:
             raise InvalidToken(why="client_revoked", holder=verified.client_id)
         return client
+
+    async def spoken_for(self, client_id: str, spoken: Spoken) -> ClientFacts:
+        """The client that a reader of another platform has here, for a token of it.
+
+        Raises `InvalidToken` where it is out, or the other platform may not speak for it now.
+        """
+        client = await _find(self._clients, client_id, "client")
+        client = await self._spoken(client, spoken)
+        if client.revoked:
+            raise InvalidToken(why="client_revoked", holder=client_id)
+        return client
+
+    async def _spoken(self, client: ClientFacts, spoken: Spoken) -> ClientFacts:
+        actor = await _find(self._clients, spoken.actor, "client")
+        named = (spoken.issuer, spoken.reader, client.client_id)
+        if actor.revoked or actor.zone != client.zone or named not in actor.speaks_for:
+            raise InvalidToken(why="speaks_for", holder=client.client_id)
+        return replace(client, spoken_by=actor.client_id)
 
     async def _for_person(self, client: ClientFacts, grant: PersonGrant) -> ClientFacts:
         person = await _find(self._people, grant.person_id, "person")

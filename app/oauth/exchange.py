@@ -28,6 +28,7 @@ from app.oauth.refusals import (
     InvalidScope,
     SubjectRefused,
 )
+from app.oauth.speaking import ACCESS_TOKEN, JWT, Speaking
 from app.oauth.tokens import (
     MOST_EXCHANGES,
     InvalidToken,
@@ -39,7 +40,6 @@ from app.oauth.tokens import (
 from app.policy.facts import Caller, ClientFacts
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type
 
 
 class Exchange:
@@ -51,6 +51,7 @@ class Exchange:
         ring: KeyRing,
         tokens: TokenVerifier,
         authority: Authority,
+        speaking: Speaking,
         *,
         issuer: str,
     ) -> None:
@@ -58,14 +59,19 @@ class Exchange:
         self._ring = ring
         self._tokens = tokens
         self._authority = authority
+        self._speaking = speaking
         self._issuer = issuer
 
     async def grant(
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
         """A token for the client to act for the person of the subject token, or the refusal."""
-        _check_client(client)
+        is_spoken = form.get("subject_token_type") == JWT
+        if not is_spoken:
+            _check_client(client)
         self._check_form(form)
+        if is_spoken:
+            return await self._speaking.grant(client, form, reach, bond)
         if not bond:
             raise InvalidProof(
                 "proof_count",
@@ -103,7 +109,7 @@ class Exchange:
             )
         if form.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
             raise _only_access_tokens("requested_token_type")
-        if form.get("subject_token_type") != ACCESS_TOKEN:
+        if form.get("subject_token_type") not in (ACCESS_TOKEN, JWT):
             raise _only_access_tokens("subject_token_type")
         if not form.get("subject_token"):
             raise InvalidRequest(

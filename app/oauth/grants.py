@@ -117,7 +117,7 @@ class TokenEndpoint:
     ) -> None:
         self._database = database
         self._log = log
-        self._issuer = issuer
+        self.issuer = issuer
         self._zone = zone
         self._clients = clients
         self._ring = ring
@@ -170,7 +170,7 @@ class TokenEndpoint:
         chooses a key by the proof, and by none a bearer token.
         """
         if not client.certificate_bound:
-            path = self._issuer + PATH
+            path = self.issuer + PATH
             return Bond(await self._proofs.take(proofs, "POST", path)) if proofs else Bond()
         if certificate is None:
             raise InvalidRequest(
@@ -230,12 +230,12 @@ class TokenEndpoint:
     async def _grant(
         self, client: ClientFacts, form: Mapping[str, str], reach: Reach, bond: Bond
     ) -> Granted:
-        check_resource(form, self._issuer)
+        check_resource(form, self.issuer)
         asked = form.get("authorization_details")
         details = read_details(asked) if asked is not None else None
         judged = await self._judge(client, form.get("scope"), reach, details, bound=bool(bond))
         grant = await token_for(self._database, client, judged, bond, details)
-        issued = issue(await self._ring.get(), self._issuer, grant)
+        issued = issue(await self._ring.get(), self.issuer, grant)
         return Granted(issued, judged.scope, bond, details)
 
     async def _judge(

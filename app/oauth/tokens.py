@@ -13,8 +13,10 @@ from joserfc.errors import JoseError
 from app.kit import clock
 from app.kit.errors import AppError, Kind
 from app.kit.live import LiveCache
+from app.oauth import spoken
 from app.oauth.keys import ALGORITHM, KeyRing, Keys
 from app.oauth.scopes import is_citizens_alone, is_of_citizen
+from app.oauth.spoken import Spoken
 from app.policy.assurance import BY_ACR, Level
 
 TYPE: Final = "at+jwt"
@@ -91,6 +93,7 @@ class TokenGrant:
     citizen: CitizenGrant | None = None
     ends_by: float | None = None  # it lives no longer than this, however long it might
     x5t: str | None = None  # the thumbprint of the sender's certificate (RFC 8705, 3.1)
+    spoken: Spoken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Verified:
     person: PersonGrant | None = None
     x5t: str | None = None
     citizen: CitizenGrant | None = None  # then the client has no authority of its own by it
+    spoken: Spoken | None = None
 
 
 def act_of(client_id: str, via: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -165,6 +169,7 @@ def issue(keys: Keys, issuer: str, grant: TokenGrant) -> IssuedToken:
             claims["via"] = [list(step) for step in grant.person.via]
     if grant.citizen is not None:
         claims |= said_of(grant.citizen)
+    claims |= spoken.said(grant.spoken)
     header = {"alg": ALGORITHM, "typ": TYPE, "kid": keys.current_kid}
     token = jwt.encode(header, claims, keys.current, algorithms=[ALGORITHM])
     return IssuedToken(token, jti, expires_at - now)
@@ -258,7 +263,9 @@ class TokenVerifier:
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         cnf = _bound_to(claims)
-        _require(bool(cnf) or is_own, "cnf")  # nobody's authority travels unbound
+        said = _spoken_of(claims) if is_own else None
+        # Nobody's authority travels unbound.
+        _require(bool(cnf) or (is_own and said is None), "cnf")
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -275,6 +282,7 @@ class TokenVerifier:
             purpose=claims.get("pur"),
             person=person,
             citizen=citizen,
+            spoken=said,
         )
 
 
@@ -326,7 +334,7 @@ def _citizen_of(claims: dict[str, Any]) -> CitizenGrant | None:
         _require(not is_of_citizen(scope), "scope")
         return None
     _require(is_of_citizen(scope) and is_citizens_alone(scope), "scope")
-    _require(claims.keys().isdisjoint(_EXCHANGED | _BOUND_TO), "act")
+    _require(claims.keys().isdisjoint(_EXCHANGED | _BOUND_TO | {spoken.CLAIM}), "act")
     auth_time = claims.get("auth_time")
     _require(auth_time is None or type(auth_time) is int, "auth_time")
     return CitizenGrant(claims["sub"], level, auth_time)
@@ -336,12 +344,20 @@ def _person_of(claims: dict[str, Any]) -> PersonGrant | None:
     """The person that the token acts for; half of what says so is a refusal."""
     said = claims.keys() & _OF_PERSON
     if not said:
-        _require(claims.keys().isdisjoint(_EXCHANGED), "act")
+        exchanged = claims.keys() & _EXCHANGED
+        _require(exchanged == ({"act"} if spoken.CLAIM in claims else set()), "act")
         return None
-    _require(said == _OF_PERSON, "acr")
+    _require(said == _OF_PERSON and spoken.CLAIM not in claims, "acr")
     _require(claims["acr"] in (ONE_FACTOR, TWO_FACTORS), "acr")
     _require(type(claims["auth_time"]) is int, "auth_time")
     return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], _via_of(claims))
+
+
+def _spoken_of(claims: dict[str, Any]) -> Spoken | None:
+    try:
+        return spoken.read(claims)
+    except ValueError as exc:
+        raise InvalidToken(why=spoken.CLAIM) from exc
 
 
 def _via_of(claims: dict[str, Any]) -> tuple[tuple[str, str], ...]:

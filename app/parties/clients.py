@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -126,6 +127,7 @@ async def add(session: AsyncSession, new: NewClient, *, by: str) -> AddedClient:
         staff_of=staff_of,
         citizens=new.citizens,
         exchange_from=[],
+        speaks_for=[],
         created_at=clock.now(),
         created_by=by,
     )
@@ -215,7 +217,7 @@ async def replace_keys(
 ) -> Client:
     """Put one or two public keys in place of those registered; two let a client change over."""
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     if client.auth_method != AuthMethod.PRIVATE_KEY_JWT:
         raise ClientInvalid(faults=[Fault(
             "/keys", "one_credential", f"このクライアントは鍵を使いません（{client.auth_method}）。",
@@ -235,7 +237,7 @@ async def add_key(
     signed was itself taken away meanwhile.
     """
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     kept = [key for key in (client.jwks or {"keys": []})["keys"] if key["kid"] == beside]
     if not kept:
         raise ClientInvalid(faults=[Fault(
@@ -265,7 +267,7 @@ async def set_sign_in(
     """
     check_redirect_uris(redirect_uris)
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     client.redirect_uris = sorted(set(redirect_uris))
     client.staff_of = await _organizations(session, staff_of)
     client.citizens = citizens
@@ -292,7 +294,7 @@ async def revoke(
 ) -> Client:
     """End a client for good. Its unexpired tokens are refused from the next request on."""
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     client.revoked_at = clock.now()
     client.revoked_by = by
     await audit.append(session, Event.CLIENT_REVOKED, client=client.id, by=by, reason=reason)
@@ -307,14 +309,14 @@ async def allow_exchange(
     Tokens that it exchanged from one that is named no more are refused from now on.
     """
     client = await get(session, client_id, lock=True)
-    _require_in_force(client)
+    check_in_force(client)
     if client_id in givers:
         raise ClientInvalid(faults=[Fault(
             "/clients", "itself", "自分自身のトークンは交換できません。",
             "A client does not exchange tokens of its own.",
         )])  # fmt: skip
     for giver in sorted(givers):
-        _require_in_force(await get(session, giver))
+        check_in_force(await get(session, giver))
     client.exchange_from = sorted(set(givers))
     await audit.append(
         session, Event.CLIENT_CHANGED, client=client.id, by=by, exchange_from=client.exchange_from,
@@ -322,7 +324,8 @@ async def allow_exchange(
     return client
 
 
-def _require_in_force(client: Client) -> None:
+def check_in_force(client: Client) -> None:
+    """Raises `ClientRevoked`."""
     if client.revoked_at is not None:
         raise ClientRevoked(client=client.id)
 
@@ -333,7 +336,7 @@ def _kids(client: Client) -> list[str]:
 
 _FACTS: Final = """
 SELECT c.organization_id, c.zone, c.roles, c.auth_method, c.redirect_uris, c.staff_of,
-       c.citizens, c.exchange_from, c.certificate_bound,
+       c.citizens, c.exchange_from, c.certificate_bound, c.speaks_for,
        c.revoked_at IS NOT NULL OR o.valid_to IS NOT NULL AS revoked,
        body_of(o.id) AS body_id, line_of(o.id) AS line
 FROM client c JOIN organization o ON o.id = c.organization_id WHERE c.id = $1
@@ -362,4 +365,5 @@ async def load_client_facts(pool: "asyncpg.Pool[Any]", client_id: str) -> Client
         citizens=row["citizens"],
         exchange_from=frozenset(row["exchange_from"]),
         certificate_bound=row["certificate_bound"],
+        speaks_for=frozenset(tuple(each) for each in orjson.loads(row["speaks_for"])),
     )

@@ -44,6 +44,9 @@ class ClientFacts:
     exchange_from: frozenset[str] = frozenset()
     citizens: bool = False  # whether citizens may sign in to it, at providers of their own
     certificate_bound: bool = False  # its tokens are bound to its certificate (RFC 8705, 3.4)
+    # For whom another platform may speak through it: its issuer, its reader, the reader's client here.
+    speaks_for: frozenset[tuple[str, str, str]] = frozenset()
+    spoken_by: str | None = None  # the client through which another platform speaks for this one
 
     @property
     def actor(self) -> str:

@@ -88,6 +88,10 @@ class Discovery:
             return _named(await self._read_keys(metadata), kid)
         return found
 
+    async def key_of(self, issuer: str, kid: str) -> ECKey | RSAKey | None:
+        """The key that an issuer publishes by this name."""
+        return await self.key(await self.metadata(issuer), kid)
+
     async def _read_keys(self, metadata: Metadata) -> Mapping[str, ECKey | RSAKey]:
         answer = await self._outbound.fetch("GET", metadata.jwks_uri)
         listed = answer.json_object().get("keys") if answer.status == 200 else None

@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.agents.relay import Patience, Relays
-from app.catalogue import connectors, harvests, runs
+from app.catalogue import beginnings, connectors, harvests, runs
 from app.catalogue.harvests import Fetched, NotMine, NotYet, Work
 from app.connectors.errors import SourceError, SourceSlow
 from app.connectors.frame import MOST_SECONDS, AnyConnector, Means, Shape
@@ -94,13 +94,13 @@ class Harvester:
             await self._end_refused(work, refusal)
 
     async def begin_due(self) -> None:
-        """Begin what the schedules want, and end what was left."""
+        """Begin what schedules and notices want, and end what was left."""
         async with self.database.writing() as session:
             await harvests.settle_missed(session)
         begun = 1
         while begun:  # a thousand that are due at three are not begun until four
             async with self.database.writing() as session:
-                begun = await harvests.begin_due(session)
+                begun = await beginnings.begin_due(session)
 
     async def _make(self, work: Work, sealer: Sealer) -> None:
         async with self.database.reading() as session:
@@ -109,7 +109,7 @@ class Harvester:
             await self.check_managed(session, work.kept.entry, dataset)
         entry = work.kept.entry
         mine = entry.organization_id
-        relay = Relays(self.database, self.open_sealer, self.patience).of(mine)
+        relay = Relays(self.database, self.open_sealer, self.patience).of(mine, entry.zone)
         means = Means(self.outbound, self.folders.get(mine, ()), relay=relay)
         connector = await connectors.open_connector(entry, sealer, self.kinds, means)
         selection = connectors.selection_of(self.kinds, entry, work.feed.selection)
@@ -164,6 +164,8 @@ class Harvester:
                 self.database.pool, upload_id, got.pieces, filename=name, most=self.most_bytes
             )
             told = dict(got.told) if got.told is not None else None
+            if got.is_empty:
+                told = {**(told or {}), "empty": True}
             proof = dict(got.validators) if got.validators is not None else None
             return Fetched((upload_id, size), told, proof, got.delta)
 

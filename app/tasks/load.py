@@ -111,7 +111,7 @@ async def _make_version(
     await reject_doubles(connection, order, table, found, tally)
     if order.base is not None:
         await correct(connection, order, table)
-    if tally.accepted == 0:
+    if tally.accepted == 0 and (tally.rows or not found.may_be_empty):
         raise NoRowsAccepted
     await _note_phase(database, order.run_id, "indexing")
     rows = await loading.finish(connection, table)

@@ -33,8 +33,8 @@ async def agent_with_job(
     """Headers of an enrolled agent for one call, and the job that it has."""
     now = clock.now()
     job = AgentJob(
-        id=uuid4(), organization_id=KENKO, source="kokuho", wanted={}, state=JobState.GIVEN,
-        agent_id=UUID(enrolment["agent"]), attempt=1, taken=0, asked_at=now, heard_at=now,
+        id=uuid4(), organization_id=KENKO, zone="internet", source="kokuho", wanted={},
+        state=JobState.GIVEN, agent_id=UUID(enrolment["agent"]), attempt=1, taken=0, asked_at=now, heard_at=now,
         wanted_until=now + timedelta(hours=1),
     )  # fmt: skip
     async with world.platform.database.writing() as session:

@@ -194,5 +194,7 @@ async def test_a_bundle_is_for_one_organisation_of_one_platform_by_one_agent_in_
     assert await refused(last) is BundleRefused
     wanted = Wanted("harvest", "kokuho", AGREEMENT, SELECT, by_file=True)
     with pytest.raises(SourceUnreachable):  # nor is what was taken before harvested any more
-        async with Relays(platform.database, lambda: platform.sealer).of(KENKO)(wanted) as brought:
+        async with Relays(platform.database, lambda: platform.sealer).of(KENKO, "internet")(
+            wanted
+        ) as brought:
             await anext(brought)

@@ -48,7 +48,7 @@ class TestAgent(Contract):
         allowance = enrolled.allow(
             {"kokuho": {"kind": "scripted", "settings": {"script": name}, "serves": serves}}
         )
-        means = Means(Outbound(), relay=platform.relays.of(KENKO))
+        means = Means(Outbound(), relay=platform.relays.of(KENKO, "internet"))
         async with enrolled.serving(allowance):
             yield Stage(
                 AgentConnector(AgentSettings(source="kokuho"), means),

@@ -61,7 +61,7 @@ async def _connector(farm: Farm, dataset: str) -> str:
 
 def _direct(platform: Platform, patience: Patience) -> AgentConnector:
     relays = Relays(platform.database, lambda: platform.sealer, patience)
-    means = Means(Outbound(), relay=relays.of(KENKO))
+    means = Means(Outbound(), relay=relays.of(KENKO, "internet"))
     return AgentConnector(AgentSettings(source="kokuho"), means)
 
 

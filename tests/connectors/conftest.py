@@ -64,3 +64,12 @@ async def other(
     """Another platform, as a source of this one."""
     async with other_platform(template, TEMPLATE, tmp_path_factory.mktemp("other")) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def third(
+    template: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Other]:
+    """A platform that brokers what the other has."""
+    async with other_platform(template, TEMPLATE, tmp_path_factory.mktemp("third")) as made:
+        yield made

@@ -1,29 +1,14 @@
 """Platforms that broker each other's data at request time: what passes, and what goes round."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-import pytest_asyncio
-
 from app.models.parties import Role
-from tests.conftest import TEMPLATE
-from tests.connectors.other import Other, other_platform
-from tests.database import DatabaseServer
+from tests.connectors.other import Other
 from tests.stock import KEYED, declared, path, stocked
 from tests.world import KENKO
 
 _ROWS = [{"no": str(at), "name": f"施設{at}", "size": at} for at in range(30)]
 _TYPES = {"no": "code", "name": "text", "size": "integer"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def third(
-    template: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Other]:
-    """A platform that brokers what the other has."""
-    async with other_platform(template, TEMPLATE, tmp_path_factory.mktemp("third")) as made:
-        yield made
 
 
 async def _live(at: Other, dataset: str, of: Other, theirs: str) -> None:

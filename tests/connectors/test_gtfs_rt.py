@@ -246,6 +246,50 @@ async def test_a_feed_that_becomes_empty_is_empty_and_not_another() -> None:
     assert found == [["v1"], []]
 
 
+def _endless(body: bytes) -> bytes:
+    """An answer that says nowhere where it ends."""
+    head, _, told = reply(body).partition(b"\r\n\r\n")
+    lines = [each for each in head.split(b"\r\n") if not each.startswith(b"Content-Length")]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + told
+
+
+def _no_stations(asked: Asked) -> bytes:
+    names = ("station_information", "station_status")
+    feeds = [{"name": each, "url": f"{each}.json"} for each in names]
+    data: dict[str, Any] = {"feeds": feeds} if asked.path == "/" else {"stations": []}
+    return reply({"last_updated": clock.now().isoformat(), "ttl": 0, "data": data})
+
+
+_ALERTS = {"feed": "alerts"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "answer", "is_said"),
+    [
+        (_ALERTS, lambda _: reply(feed()), True),
+        ({**_ALERTS, "empty_is_an_answer": False}, lambda _: reply(feed()), False),
+        (_VEHICLES, lambda _: reply(feed()), False),
+        (_ALERTS, lambda _: reply(feed(seconds_ago=70)), False),  # what we have is later
+        (_ALERTS, lambda _: reply(feed(timestamp=0)), False),
+        (_ALERTS, lambda _: _endless(feed()), False),
+        ({"feed": "gbfs_stations"}, _no_stations, False),
+        ({"feed": "gbfs_stations", "empty_is_an_answer": True}, _no_stations, True),
+    ],
+)  # fmt: skip
+async def test_that_there_is_nothing_is_said_by_a_whole_and_later_word_of_a_feed_that_may_say_it(
+    selection: dict[str, Any], answer: Callable[[Asked], bytes], *, is_said: bool
+) -> None:
+    before = clock.now().replace(microsecond=0) - timedelta(seconds=60)
+    known = Known({"as_of": before.isoformat(), "sha256": "of what was"})
+    async with web(answer) as server, means() as its:
+        made = _made(server.base, its)
+        async with made.harvest(GtfsRtSelection.model_validate(selection), known) as got:
+            assert got is not None
+            body = b"".join([piece async for piece in got.pieces])
+
+    assert (got.is_empty, body.count(b"\r\n")) == (is_said, 1)
+
+
 def _old_vehicle() -> rt.FeedEntity:
     made = vehicle("v1")
     made.vehicle.timestamp = int(datetime.now(UTC).timestamp() - 3_600)
@@ -276,6 +320,7 @@ _UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "neither UTF-8 nor CP932": (
         lambda: feed(vehicle("ascii")).replace(b"ascii", b"\x81 \x81 \x81"), "charset",
     ),
+    "without a byte": (lambda: b"", "format"),
     "of zeros": (lambda: b"\x00" * 40, "format"),
 }  # fmt: skip
 

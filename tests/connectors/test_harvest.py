@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from app.audit.events import Event
 from app.audit.reading import list_entries
-from app.catalogue import harvests
+from app.catalogue import beginnings, harvests
 from app.connectors.errors import SourceSlow
 from app.connectors.scripted import Script, ScriptedConnector
 from app.kit import clock
@@ -231,7 +231,7 @@ async def test_what_is_overdue_is_begun_once_however_many_look(farm: Farm) -> No
 async def test_all_that_is_due_is_begun_however_much(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harvests, "_DUE_AT_ONCE", 1)
+    monkeypatch.setattr(beginnings, "_DUE_AT_ONCE", 1)
     name, _ = _script(A)
     due = {"schedule": "0 3 * * *", "next_at": clock.now()}
     made = [await _scripted(farm, name, **due) for _ in range(3)]

@@ -58,6 +58,30 @@ async def test_what_changes_at_another_platform_is_followed_and_what_goes_there_
     }
 
 
+async def test_that_the_other_platform_has_nothing_left_is_its_answer_where_that_is_said(
+    other: Other, farm: Farm
+) -> None:
+    rows = [{"no": "01", "name": "架空線 運休"}]
+    theirs = await stocked(other.world, rows, _SPECS[:2])
+    ours = await farm.dataset()
+    selection = {"dataset": theirs, "types": {"no": "code", "name": "text"}}
+    feed = {"dataset": ours, "publish": True, "selection": selection}
+    connector = await farm.add("linkage", {"base": other.base}, feed)
+    runs = [await farm.run(connector)]
+    await other.remove(theirs, "01")
+    runs.append(await farm.run(connector))
+    kept = await farm.records(ours)
+    told = {**feed, "selection": {**selection, "empty_is_an_answer": True}}
+    await farm.ask("PATCH", f"/{connector}", {"feeds": [told]})
+    runs += [await farm.run(connector), await farm.run(connector)]
+    emptied = await farm.records(ours)
+    await put(other.world, theirs, rows)
+    runs.append(await farm.run(connector))
+
+    assert [run["state"] for run in runs] == ["ok", "failed", "ok", "unchanged", "ok"], runs
+    assert (kept, emptied, await farm.records(ours)) == (rows, [], rows)
+
+
 async def test_a_table_of_a_portal_is_loaded_with_its_leading_zeros(farm: Farm) -> None:
     async with portal() as (its_portal, server):
         its_portal.add("shelters", "r1", datastore_active=True)

@@ -1,6 +1,7 @@
 """What a source tells becomes records at once: each row once, in order, and nothing stops it."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from app.api import stream_metrics
 from app.api.state import Platform
 from app.audit import log as audit
 from app.audit.events import Event
@@ -18,6 +20,7 @@ from app.connectors.errors import SourceUnreachable
 from app.connectors.frame import Changes
 from app.connectors.inbox import SECRET_HEADER
 from app.connectors.scripted import Script, ScriptedConnector
+from app.kit import clock
 from app.kit.db import Database, DatabaseUnavailable
 from app.models.datasets import DataClass, Dataset
 from app.tasks import inbox as inbox_module
@@ -128,6 +131,52 @@ async def test_a_source_that_breaks_is_tried_again_from_where_it_was_kept(
     assert broken["next_try_at"] is not None
     assert going["since"] is not None
     assert going["written"] == 2  # the first was not told twice
+
+
+async def test_whoever_watches_sees_who_listens_what_breaks_off_and_what_waits(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await _told(streaming, Changes(rows=[A, {"name": "番号なし"}]))
+    farm, pool = streaming.farm, streaming.farm.harvester.database.pool
+    streaming.start()
+    await streaming.until(told.connector, lambda its: its["received"] == 2)
+    for _ in range(200):  # a slow machine loses its lease, and begins again
+        well = await _figures(farm, told.connector)
+        if (well["streams streaming"], well["streams_unheld"]) == (1, 0):
+            break
+        await asyncio.sleep(0.05)
+    told.script.wrong = SourceUnreachable(source="scripted", at="connection")
+    await streaming.until(told.connector, lambda its: its["state"] == "waiting")
+    told.script.wrong = None
+    await streaming.until(told.connector, lambda its: its["state"] == "streaming")
+    await streaming.stop()
+    await pool.execute(
+        "INSERT INTO stream_message (dataset_id, body, received_at) VALUES ($1, '{}', $2)",
+        told.dataset, clock.now() - timedelta(minutes=10),
+    )  # fmt: skip
+    night = await _figures(farm, told.connector)
+    monkeypatch.setattr(stream_metrics, "_MOST_NAMED", 0)
+    together = await _figures(farm, "other")
+
+    rows = [well[f"stream_rows_total {each}"] for each in ("received", "written", "rejected")]
+    assert (rows, well["streams_unheld"]) == ([2, 1, 1], 0)
+    assert (night["streams waiting"], night["streams_unheld"]) == (1, 1)
+    assert night["stream_connections_total"] > well["stream_connections_total"] > 0
+    assert night["stream_messages_waiting"] == 1
+    assert 600 <= night["stream_waiting_seconds"] < 660
+    assert 0 < night["stream_silent_seconds"] < 60
+    assert together["streams_unheld"] >= 1
+
+
+async def _figures(farm: Farm, connector: str) -> dict[str, float]:
+    """What is shown of a connector's streams now."""
+    metrics = farm.world.client._transport.app.state.metrics  # type: ignore[attr-defined]
+    metrics._work._looked_at = float("-inf")
+    text = (await farm.world.client.get("/metrics")).text
+    shown = re.findall(
+        r'^urbanos_(streams?\w*){connector="(.+?)"(?:,\w+="(\w+)")?} (.+)$', text, re.M
+    )
+    return {f"{name} {more}".strip(): float(n) for name, its, more, n in shown if its == connector}
 
 
 async def test_a_database_that_is_lost_is_no_fault_of_the_source(

@@ -136,7 +136,8 @@ async def test_what_is_taken_back_or_is_over_is_marked_and_no_telegram_is_asked_
         same, known = await harvested(made, selection, known)
         now[0] = NOW + timedelta(hours=4)  # and the feed does not change
         third, known = await harvested(made, selection, known)
-        left, _ = await harvested(made, _selection(ended="left_out"))
+        left, _ = await harvested(made, _selection(ended="left_out", empty_is_an_answer=False))
+        none, _ = await harvested(made, _selection(ended="left_out"))
         now[0] = NOW + timedelta(days=8)
         forgotten, _ = await harvested(made, selection, known)
 
@@ -150,7 +151,7 @@ async def test_what_is_taken_back_or_is_over_is_marked_and_no_telegram_is_asked_
     assert (second[2]["headline"], second[2]["area_name"]) == ("取消します", "想像町")
     assert same is None
     assert states(third)[0] == ("E2", "2799100", "expired")
-    assert (states(left), forgotten) == ([("E1", "2799200", "cancelled")], [])  # never without rows
+    assert (states(left), none, forgotten) == ([("E1", "2799200", "cancelled")], [], [])
     paths = [asked.path for asked in server.asked if asked.path != "/"]
     assert paths == [
         "/2.xml",
@@ -159,7 +160,36 @@ async def test_what_is_taken_back_or_is_over_is_marked_and_no_telegram_is_asked_
         "/3.xml",
         "/2.xml",
         "/1.xml",
-    ]  # `left` knew nothing
+        "/3.xml",
+        "/2.xml",
+        "/1.xml",
+    ]  # `left` and `none` knew nothing
+
+
+async def test_that_no_alert_is_in_force_is_said_by_who_knows_what_was(
+    now: list[datetime],
+) -> None:
+    office, listed = Office(), _selection(ended="left_out", titles=["架空情報"])
+    office.publish(telegram("E1", until="2026-11-29T15:00:00+09:00"))
+    async with web(office.answer) as server, means() as its:
+        made = _made(server.base, its)
+        _, known = await harvested(made, listed)
+        now[0] = NOW + timedelta(hours=4)
+        of_none = _selection(ended="left_out", titles=["他の情報"])
+        said = []
+        for selection, knows in (
+            (listed, known), (of_none, None),
+            (of_none, Known({"memory": "of another edition"})),
+        ):  # fmt: skip
+            async with made.harvest(selection, knows) as got:
+                assert got is not None
+                said.append(got.is_empty)
+        office.telegrams.clear()
+        async with made.harvest(listed, None) as got:
+            assert got is not None
+            said.append(got.is_empty)
+
+    assert said == [True, True, False, False]
 
 
 async def test_who_does_not_remember_is_not_content_with_a_feed_that_has_not_changed(

@@ -89,16 +89,19 @@ async def test_the_same_question_has_the_same_answer(
 async def test_pages_lead_through_all_records_once(both: tuple[Stage, str]) -> None:
     live, _ = both
     seen: list[str] = []
+    shifts: list[bool] = []
     query: dict[str, Any] = {"sort": "-size", "limit": "2"}
 
     for _ in range(3):
         page = (await live.read(**query)).json()
         seen += [each["no"] for each in page["records"]]
+        shifts.append(page["meta"].get("pages_may_shift", False))
         following = [each["href"] for each in page["links"] if each["rel"] == "next"]
         query |= {"cursor": httpx.URL(following[0]).params["cursor"]} if following else {}
 
     assert seen == ["S-1", "N-2", "W-1", "N-1", "S-2"]
     assert not following
+    assert shifts == [True, True, False]  # the last page leads nowhere
 
 
 async def test_a_whole_answer_begins_where_its_cursor_says(both: tuple[Stage, str]) -> None:

@@ -72,7 +72,9 @@ async def test_the_last_good_answer_is_given_as_stale_while_the_source_is_away(
     table = await stage.read(sort="no", f="csv")
     stage.says = reply(b"", "401 No")
     refused = await stage.read(sort="no")
+    figures = (await stage.world.client.get("/metrics")).text
 
+    assert f'urbanos_live_stale_total{{connector="{stage.connector}"}} 2.0' in figures
     assert stale.json()["records"] == good.json()["records"]
     assert stale.json()["meta"]["stale"] is True
     assert stale.json()["meta"]["age_seconds"] > 0

@@ -182,3 +182,4 @@ async def test_what_is_counted_of_a_source_is_shown_by_its_connector(linked: Sta
     assert f'urbanos_live_failures_total{{class="refused",{name}}} 1.0' in text
     assert f"urbanos_live_seconds_count{{{name}}} 2.0" in text
     assert f"urbanos_live_breaker{{{name}}} 0.0" in text
+    assert f'urbanos_live_questions{{{name},state="asked"}} 0.0' in text

@@ -7,7 +7,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from app.models.parties import Client, Role
-from app.oauth.exchange import ACCESS_TOKEN, GRANT_TYPE
+from app.oauth.exchange import GRANT_TYPE
+from app.oauth.speaking import ACCESS_TOKEN
 from app.parties import clients
 from tests.oauth.people import acting, somebody
 from tests.oauth.senders import TOKEN_PATH, Sender, proof

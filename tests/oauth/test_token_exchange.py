@@ -13,8 +13,9 @@ from joserfc.jwk import ECKey
 
 from app.audit.events import Event
 from app.models.parties import Client, Role
-from app.oauth.exchange import ACCESS_TOKEN, GRANT_TYPE
+from app.oauth.exchange import GRANT_TYPE
 from app.oauth.scopes import FIXED
+from app.oauth.speaking import ACCESS_TOKEN
 from app.oauth.tokens import TWO_FACTORS
 from app.parties import clients, people
 from tests.oauth.exchanging import (

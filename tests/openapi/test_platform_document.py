@@ -404,15 +404,19 @@ async def _registered_and_second_person(stage: Stage) -> tuple[dict[str, str], P
     return await _at_work(stage, f"/v1/admin/clients/{path['client_id']}/approve"), path
 
 
-async def _portal_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+async def _portal_named(stage: Stage, named: str = "271004-portal") -> tuple[dict[str, str], Path_]:
     """The app that the example names."""
     async with stage.world.platform.database.writing() as session:
         new = clients.NewClient(
-            organization_id=SAKAI, name="試験", id="271004-portal",
+            organization_id=SAKAI, name="試験", id=named,
             auth_method=AuthMethod.CLIENT_SECRET_BASIC,
         )  # fmt: skip
         await clients.add(session, new, by="test")
     return await _fresh_client(stage)
+
+
+async def _reader_named(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return await _portal_named(stage, "271403-here")
 
 
 async def _signed_in_to(stage: Stage) -> tuple[dict[str, str], Path_]:
@@ -932,6 +936,8 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/connectors/{connector_id}/test": _connector,
     "POST /v1/connectors/{connector_id}/discover": _connector,
     "POST /v1/connectors/{connector_id}/preview": _connector,
+    "POST /v1/connectors/{connector_id}/notices": _connector,
+    "DELETE /v1/connectors/{connector_id}/notices": _connector,
     "POST /v1/connectors/{connector_id}/notifications": _notified,
     "GET /v1/connectors/{connector_id}/runs": _connector,
     "POST /v1/connectors/{connector_id}/runs": _connector,
@@ -1038,6 +1044,7 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/admin/clients/{client_id}/approve": _registered_and_second_person,
     "POST /v1/admin/clients/{client_id}/reject": _registered,
     "PUT /v1/admin/clients/{client_id}/exchange-from": _portal_named,
+    "PUT /v1/admin/clients/{client_id}/speaks-for": _reader_named,
     "GET /v1/admin/users": _as("admin"),
     "POST /v1/admin/users": _as("admin"),
     "GET /v1/admin/users/{user_id}": _fresh_user,
