@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -26,6 +26,7 @@ from app.api.dataset_shapes import (
     MappingStepIn,
     WithdrawalIn,
 )
+from app.api.linkage_openapi import JSON_SCHEMA, TABLE_SCHEMA
 from app.api.ogc.answering import ROOT as MAPS
 from app.api.ownership import TERMS_CODE, Owned, owner_code
 from app.api.paging import Cursor, after, cursor_of
@@ -57,36 +58,12 @@ from app.query.refusals import wrong
 
 router = APIRouter(prefix="/v1/datasets", tags=["Datasets"])
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "One's copy is still right"}}
-_JSON_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["$schema", "type", "properties"],
-    "properties": {
-        "$schema": {"const": "https://json-schema.org/draft/2020-12/schema"},
-        "type": {"const": "object"},
-        "properties": {"type": "object"},
-    },
-}
-_TABLE_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["fields"],
-    "properties": {
-        "fields": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["name", "type"],
-                "properties": {"name": {"type": "string"}, "type": {"type": "string"}},
-            },
-        },
-        "primaryKey": {"type": "array", "items": {"type": "string"}},
-    },
-}
 _SCHEMA: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
-            "application/json": {"schema": _TABLE_SCHEMA},
+            "application/json": {"schema": TABLE_SCHEMA},
             "application/schema+json": {
-                "schema": _JSON_SCHEMA,
+                "schema": JSON_SCHEMA,
                 "example": {
                     "$schema": "https://json-schema.org/draft/2020-12/schema",
                     "type": "object",

@@ -28,6 +28,31 @@ _HEADERS: Final[Mapping[str, Any]] = {
     "WWW-Authenticate": {"description": "How to authenticate", "schema": _TEXT},
 }
 
+JSON_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["$schema", "type", "properties"],
+    "properties": {
+        "$schema": {"const": "https://json-schema.org/draft/2020-12/schema"},
+        "type": {"const": "object"},
+        "properties": {"type": "object"},
+    },
+}
+TABLE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["fields"],
+    "properties": {
+        "fields": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "type"],
+                "properties": {"name": {"type": "string"}, "type": {"type": "string"}},
+            },
+        },
+        "primaryKey": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
 
 def complete(document: dict[str, Any]) -> None:
     """Put it into the document."""

@@ -127,7 +127,7 @@ def _claim(stage: Stage, layout: Layout) -> Iterator[_Fault]:
     if not isinstance(named, dict) or any(named.get(n) != value for n, value in wanted.items()):
         yield _Fault("fields", "", None, f"profile {wanted} in the catalogue entry", str(named))
     told = {str(each.get("name")) for each in stage.fields}
-    for name in layout.schema["properties"].keys() - told:
+    for name in (each for each in layout.schema["properties"] if each not in told):
         yield _Fault("fields", name, None, f"the field {name} of {layout.name}", "no such field")
 
 
