@@ -57,7 +57,7 @@ from app.connectors.web import (
     is_same_origin,
     validators,
 )
-from app.kit.outbound import Bounds, Streamed
+from app.kit.outbound import Answer, Bounds, Streamed
 from app.query.question import Question
 
 # Its records take many times as much while they are held, and reading them holds up everybody.
@@ -213,11 +213,9 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         url = asked_with(self._first(selection), {
             "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
         })  # fmt: skip
-        headers = {"Accept": "application/json"}
-        async with self._web.get(url, bounds=_LIVE, headers=headers, is_quick=True) as answer:
-            check_is_no_page(answer)
-            body = b"".join([piece async for piece in answer.pieces])
-            yield linkage_page(answer.host, body)
+        answer = await self._web.whole(url, bounds=_LIVE, headers={"Accept": "application/json"})
+        check_is_no_page(answer)
+        yield linkage_page(answer.host, answer.body)
 
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
@@ -293,20 +291,31 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, url: str, rows: str | None, known: Known | None, bounds: Bounds = _PAGE
     ) -> Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        is_live = bounds is _LIVE
-        async with self._web.get(url, bounds=bounds, headers=headers, is_quick=is_live) as answer:
+        if bounds is _LIVE:
+            whole = await self._web.whole(url, bounds=bounds, headers=headers)
+            if whole.status == 304:
+                return None
+            check_is_no_page(whole)
+            return await _page_of(whole, whole.body, rows, is_plain=True)
+        async with self._web.get(url, bounds=bounds, headers=headers) as answer:
             if answer.status == 304:
                 return None
             check_is_no_page(answer)
             body = bytearray()
             async for piece in answer.pieces:
                 body += piece
-        if len(body) < _IN_LOOP:
-            return _read(answer, bytes(body), rows, is_plain=is_live)
-        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_live)
+        return await _page_of(answer, bytes(body), rows, is_plain=False)
 
 
-def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
+async def _page_of(
+    answer: Streamed | Answer, body: bytes, rows: str | None, *, is_plain: bool
+) -> Page:
+    if len(body) < _IN_LOOP:
+        return _read(answer, body, rows, is_plain=is_plain)
+    return await asyncio.to_thread(_read, answer, body, rows, is_plain=is_plain)
+
+
+def _read(answer: Streamed | Answer, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
     document = parsed(answer, body, PLAIN if is_plain else KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:

@@ -9,7 +9,7 @@ import orjson
 
 from app.connectors.errors import SourceBroken
 from app.formats.individual_number import holds_number
-from app.kit.outbound import Streamed
+from app.kit.outbound import Answer, Streamed
 
 # RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
 _CHARSETS: Final = {
@@ -45,7 +45,7 @@ EXACT: Final[Mapping[str, Any]] = {
 PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal, "parse_constant": _refused}
 
 
-def parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
+def parsed(answer: Streamed | Answer, body: bytes, numbers: Mapping[str, Any]) -> Any:
     """The JSON of an answer whose whole body is given. Raises `SourceBroken`."""
     _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = named.partition(";")[0].strip('" ') or "utf-8"
