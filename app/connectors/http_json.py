@@ -69,6 +69,7 @@ _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker 
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
 _SAMPLE: Final = 20
+_MOST_REMEMBERED: Final = 1_024
 
 
 class HttpJsonSettings(Shape):
@@ -114,6 +115,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
         self._web = Web(means.outbound, settings.auth, settings.connection.way)
+        self._relayed: dict[int, tuple[tuple[Question, HttpJsonSelection], str]] = {}
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -210,12 +212,23 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, selection: HttpJsonSelection, question: Question
     ) -> AsyncIterator[Relayed]:
         """The first page, as the Linkage Interface has it."""
-        url = asked_with(self._first(selection), {
-            "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
-        })  # fmt: skip
+        url = self._relayed_at(selection, question)
         answer = await self._web.whole(url, bounds=_LIVE, headers={"Accept": "application/json"})
         check_is_no_page(answer)
         yield linkage_page(answer.host, answer.body)
+
+    def _relayed_at(self, selection: HttpJsonSelection, question: Question) -> str:
+        """Where a page is asked for; the same question comes again and again."""
+        before, found = self._relayed.get(id(question), (None, ""))
+        if before == (question, selection):
+            return found
+        names = ",".join(each.name for each in question.fields)
+        asked = {"limit": str(question.limit), "fields": names}
+        found = asked_with(self._first(selection), asked)
+        if len(self._relayed) >= _MOST_REMEMBERED:
+            self._relayed.clear()
+        self._relayed[id(question)] = (question, selection), found
+        return found
 
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
