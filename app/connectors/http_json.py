@@ -69,7 +69,7 @@ _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker 
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
 _SAMPLE: Final = 20
-_MOST_REMEMBERED: Final = 1_024
+_MOST_REMEMBERED: Final = 4_096
 
 
 class HttpJsonSettings(Shape):

@@ -13,7 +13,7 @@ from app.live.sources import Opened
 from app.query.question import Question
 from app.tables.encode import Wording
 
-_MOST: Final = 1_024
+_MOST: Final = 4_096
 
 
 class Name:
