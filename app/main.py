@@ -418,6 +418,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install(app)
+    app.add_middleware(records.ReadLane, handlers=app.exception_handlers)
     app.add_middleware(NumberGuard)  # within the envelope, before every door
     if settings.zone == "internet":
         let_pages_ask(app)

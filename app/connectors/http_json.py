@@ -5,7 +5,7 @@ A number keeps its digits, an answer is a whole one or none, and no page leads t
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -42,7 +42,7 @@ from app.connectors.json_pages import (
     following,
     found_at,
 )
-from app.connectors.json_texts import KEPT, PLAIN, parsed
+from app.connectors.json_texts import KEPT, parsed, plain
 from app.connectors.linkage_page import linkage_page
 from app.connectors.web import (
     Address,
@@ -115,7 +115,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
         self._web = Web(means.outbound, settings.auth, settings.connection.way)
-        self._relayed: dict[int, tuple[tuple[Question, HttpJsonSelection], str]] = {}
+        self._addresses: dict[int, tuple[tuple[Any, ...], str]] = {}
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -153,10 +153,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, selection: HttpJsonSelection, question: Question, known: Known | None = None
     ) -> AsyncIterator[Rows | None]:
         """Page after page, until there are as many records as are wanted."""
-        if self.part(selection, question) != question:
-            why_ja = "条件か並べ替えを扱えません"
-            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
-        url = asked_with(self._first(selection), parameters(question, self._free(selection)))
+        url = self._address(selection, question, self._asked_at)
         skip = question.offset
         if isinstance(selection.paging, ByOffset):
             size = min(selection.paging.size, question.limit or selection.paging.size)
@@ -212,23 +209,34 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, selection: HttpJsonSelection, question: Question
     ) -> AsyncIterator[Relayed]:
         """The first page, as the Linkage Interface has it."""
-        url = self._relayed_at(selection, question)
+        url = self._address(selection, question, self._relayed_at)
         answer = await self._web.whole(url, bounds=_LIVE, headers={"Accept": "application/json"})
         check_is_no_page(answer)
         yield linkage_page(answer.host, answer.body)
 
-    def _relayed_at(self, selection: HttpJsonSelection, question: Question) -> str:
-        """Where a page is asked for; the same question comes again and again."""
-        before, found = self._relayed.get(id(question), (None, ""))
-        if before == (question, selection):
+    def _address(
+        self, selection: HttpJsonSelection, question: Question,
+        made: Callable[[HttpJsonSelection, Question], str],
+    ) -> str:  # fmt: skip
+        """Where a question is asked; the same one comes again and again."""
+        before, found = self._addresses.get(id(question), (None, ""))
+        if before == (question, selection, made):
             return found
-        names = ",".join(each.name for each in question.fields)
-        asked = {"limit": str(question.limit), "fields": names}
-        found = asked_with(self._first(selection), asked)
-        if len(self._relayed) >= _MOST_REMEMBERED:
-            self._relayed.clear()
-        self._relayed[id(question)] = (question, selection), found
+        found = made(selection, question)
+        if len(self._addresses) >= _MOST_REMEMBERED:
+            self._addresses.clear()
+        self._addresses[id(question)] = (question, selection, made), found
         return found
+
+    def _asked_at(self, selection: HttpJsonSelection, question: Question) -> str:
+        if self.part(selection, question) != question:
+            why_ja = "条件か並べ替えを扱えません"
+            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
+        return asked_with(self._first(selection), parameters(question, self._free(selection)))
+
+    def _relayed_at(self, selection: HttpJsonSelection, question: Question) -> str:
+        names = ",".join(each.name for each in question.fields)
+        return asked_with(self._first(selection), {"limit": str(question.limit), "fields": names})
 
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
@@ -329,7 +337,7 @@ async def _page_of(
 
 
 def _read(answer: Streamed | Answer, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
-    document = parsed(answer, body, PLAIN if is_plain else KEPT)
+    document = plain(answer, body) if is_plain else parsed(answer, body, KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:
         found = found_at(document, rows)

@@ -220,8 +220,6 @@ class _Connection(asyncio.Protocol):
             self._fail("bytes behind the answer")
             return
         self._has_begun, had_head, before = True, self._has_head, self._waiting
-        if self._most is not None:
-            self._heard_at = asyncio.get_running_loop().time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -231,16 +229,21 @@ class _Connection(asyncio.Protocol):
             self._head = 0
         elif had_head or not self._has_head:
             self._head += len(data)  # a head, or what stands behind the body: both are held
-        if self._is_second:
-            self._fail("bytes behind the answer")
-            return
-        if self._head > _MOST_HEAD:
-            self._fail("its head is too long")
-            return
-        if self._most is not None:
-            if self._is_done or self._waiting > self._most:
-                self._tell()
-            return
+        if self._is_second or self._head > _MOST_HEAD:
+            why = "bytes behind the answer" if self._is_second else "its head is too long"
+            self._fail(why)
+        elif self._most is not None:
+            self._gathered(self._most)
+        else:
+            self._passed_on()
+
+    def _gathered(self, most: int) -> None:
+        """Who waits for all of it is not woken by a part."""
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._is_done or self._waiting > most:
+            self._tell()
+
+    def _passed_on(self) -> None:
         if self._waiting >= _HIGH and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()

@@ -198,7 +198,9 @@ class _Gathered:
         self, ask: LiveAsk, need: int | None, fields: Sequence[Field] | None = None
     ) -> None:
         self._ask = ask
-        self._typing = Typing(fields or ask.opened.fields, ask.opened.feed.mapping)
+        opened, mapping = ask.opened, ask.opened.feed.mapping
+        known = opened.columns if fields is None else None
+        self._typing = Typing(fields or opened.fields, mapping, known)
         self._need = need
         self._size = 0
         self.records: list[Record] = []
@@ -268,7 +270,8 @@ def _told(ask: LiveAsk, copy: Copy, done_here: list[str], *, is_stale: bool) -> 
 
 
 def _looked_at(ask: LiveAsk, look: Look, copy: Copy, body: bytes) -> Copy:
-    """What was relayed: as it stands where it passes, made into records where it does not.
+    """What was relayed, put into a copy that nobody has yet: as it stands where it passes, made
+    into records where it does not.
 
     Raises `SourceBroken`, `SourceChanged`.
     """
@@ -284,10 +287,12 @@ def _looked_at(ask: LiveAsk, look: Look, copy: Copy, body: bytes) -> Copy:
         raise of_rows(ask.dataset, kind, NumberFound())
     is_whole = len(records) == copy.came
     if is_whole and look.passes(records) and says_no_more(body, records):
-        return replace(copy, body=body)
+        copy.body = body
+        return copy
     gathered = _Gathered(ask, None, fields)
     gathered.take(records)
-    return replace(copy, records=gathered.records, rejected=gathered.rejected, came=len(records))
+    copy.records, copy.rejected, copy.came = gathered.records, gathered.rejected, len(records)
+    return copy
 
 
 def _may_be_stale(ask: LiveAsk, held: Copy, failure: LiveFailed) -> bool:

@@ -71,9 +71,8 @@ class Look:
             return False
         if not {self._number}.issuperset(map(len, records)):
             return False
-        return not rows or all(
-            passes(values) for passes, values in zip(self._columns, zip(*rows), strict=True)
-        )
+        columns = zip(*rows, strict=True)  # none at all where there is no record
+        return all(passes(next(columns, ())) for passes in self._columns)
 
 
 def _values(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -24,6 +24,7 @@ from app.kit.errors import AppError
 from app.kit.outbound import Outbound
 from app.live.errors import LiveBroken, LiveUnavailable
 from app.live.source import LiveSource
+from app.live.typed import Columns
 from app.query.fields import Field
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ class Opened:
     selection: Shape
     fields: tuple[Field, ...]
     name: Hashable
+    columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)  # by what rows call them
 
 
 @dataclass(slots=True)
