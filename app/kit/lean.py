@@ -48,25 +48,35 @@ class Headers(Mapping[str, str]):
     """Of an answer: by name in any case; a name that came twice has its values joined."""
 
     def __init__(self) -> None:
-        self._held: dict[str, str] = {}
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._held: dict[str, str] | None = None
 
-    def add(self, name: str, value: str) -> None:
-        """One more line."""
-        before = self._held.get(name)
-        self._held[name] = value if before is None else f"{before}, {value}"
+    def add(self, name: bytes, value: bytes) -> None:
+        """One more line. It is read when somebody asks."""
+        self._lines.append((name, value))
+        self._held = None
+
+    def _read(self) -> dict[str, str]:
+        if self._held is None:
+            self._held = {}
+            for raw, value in self._lines:
+                name, said = raw.decode("latin-1").lower(), value.decode("latin-1")
+                before = self._held.get(name)
+                self._held[name] = said if before is None else f"{before}, {said}"
+        return self._held
 
     def __getitem__(self, name: str) -> str:
-        return self._held[name.lower()]
+        return self._read()[name.lower()]
 
     def __iter__(self) -> Any:
-        return iter(self._held)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._read())
 
     def get(self, name: str, default: Any = None) -> Any:
         """The same as of any mapping, without an error where it has none: asked again and again."""
-        return self._held.get(name.lower(), default)
+        return self._read().get(name.lower(), default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +274,7 @@ class _Connection(asyncio.Protocol):
         self._head += len(name) + len(value)
         if self._has_head:
             return  # behind the body: it says nothing of it that is believed (RFC 9110, 6.5.1)
-        self.headers.add(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         if self._parser.get_status_code() < 200:  # an interim one (RFC 9110, 15.2)

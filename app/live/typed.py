@@ -129,7 +129,7 @@ class Typing:
         except CellError:
             return _one_by_one(rows, self._columns, rejected)
         names = [each.name for each in self._columns]
-        return [dict(zip(names, each, strict=True)) for each in values], rejected
+        return [dict(zip(names, each)) for each in values], rejected  # noqa: B905 - as many
 
     def _planned(self, rows: Sequence[Row]) -> Columns:
         seen = tuple(dict.fromkeys(chain.from_iterable(rows)))
@@ -274,6 +274,15 @@ def _texts(values: list[Any]) -> list[Any] | None:
     return found if NULLS.isdisjoint(found) else [None if v in NULLS else v for v in found]
 
 
+def _codes(values: list[Any]) -> list[Any] | None:
+    """Those that need no other letters; a sum or a point may be of a spreadsheet's making."""
+    found = _texts(values)
+    if found is None or None in found or not all(map(str.isascii, found)):
+        return None
+    signs = "".join(found)
+    return None if "+" in signs or "." in signs else found
+
+
 def _wholes(values: list[Any]) -> list[Any] | None:
     is_whole = _WHOLE.issuperset(map(type, values))
     return (
@@ -299,6 +308,7 @@ _WHOLE: Final = frozenset({int})
 _FRACTIONS: Final = frozenset({float, Decimal})
 _AT_ONCE: Final[Mapping[FieldType, Quick]] = {
     FieldType.TEXT: _texts,
+    FieldType.CODE: _codes,
     FieldType.INTEGER: _wholes,
     FieldType.LATITUDE: _degrees(LATITUDES),
     FieldType.LONGITUDE: _degrees(LONGITUDES),

@@ -14,11 +14,28 @@ from app.query.fields import Field, FieldType
 FIELDS = tuple(
     Field(name, name, name, kind, key=name == "no")
     for name, kind in (
-        ("no", FieldType.TEXT), ("size", FieldType.INTEGER), ("lat", FieldType.LATITUDE),
+        ("no", FieldType.CODE), ("size", FieldType.INTEGER), ("lat", FieldType.LATITUDE),
         ("lon", FieldType.LONGITUDE), ("note", FieldType.TEXT),
     )
 )  # fmt: skip
-texts = st.sampled_from((" A\u3000", "", "-", "N/A", "施設", "12", None, 7, 2**64, 34.5, True))
+texts = st.sampled_from(
+    (
+        " A\u3000",
+        "",
+        "-",
+        "N/A",
+        "施設",
+        "12",
+        "１２",
+        "1.2E+3",
+        "区域外",
+        None,
+        7,
+        2**64,
+        34.5,
+        True,
+    )
+)
 numbers = st.sampled_from((7, -(2**63), 2**63, 7.0, "７", "", None, True, Decimal("7.5"), "x"))
 degrees = st.sampled_from((34.5, Decimal("34.5"), 91.0, "34度30分0秒", 34, None, "", float("nan")))
 rows = st.lists(
