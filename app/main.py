@@ -17,6 +17,7 @@ from app.api.handlers import install
 from app.api.number_guard import NumberGuard
 from app.api.operations import Metrics
 from app.api.other_origins import let_pages_ask
+from app.api.records import ReadLane
 from app.api.state import Platform
 from app.audit.checkpoints import LogKeeper, origin_of
 from app.audit.cosignatures import witnesses_of
@@ -286,6 +287,7 @@ def create_app(settings: Settings, url: str) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install(app)
+    app.add_middleware(ReadLane, handlers=app.exception_handlers)
     app.add_middleware(NumberGuard)  # within the envelope, before every door
     if settings.zone == "internet":
         let_pages_ask(app)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.broker import shape
-from app.broker.ask import Answer, Ask, Representation, has_tag, tagged
+from app.broker.ask import Answer, Ask, Representation, has_tag, tag_of
 from app.broker.asked import Asked, asker_of
 from app.broker.conversions import CONVERTED, Conversions
 from app.broker.held import Held, HeldAnswers, Key
@@ -107,11 +107,13 @@ class Broker:
         if held.body is None:
             held = await self._fetch(key, held, ask, allow)
         receipt = await self._record(known, ask, allow, plan, held.rows, held.joined, held.people)
-        parts = {"body": held.body, "next_link": held.next_link, "matched": held.matched}
-        answer = self._answer(plan, allow, receipt, headers=held.headers, **parts)
-        if not plan.is_tagged_by_bytes:
-            return answer
-        return tagged(answer, ask.if_none_match, held.named_by)
+        parts: dict[str, Any] = {"next_link": held.next_link, "matched": held.matched}
+        etag = _tag(held) if plan.is_tagged_by_bytes else plan.etag
+        if ask.if_none_match is not None and has_tag(ask.if_none_match, etag):
+            parts["not_modified"] = True
+        else:
+            parts["body"] = held.body
+        return self._answer(plan, allow, receipt, etag=etag, headers=held.headers, **parts)
 
     async def visible(
         self, dataset_id: str, caller: Caller | None, purpose: str | None
@@ -364,10 +366,12 @@ class Broker:
             **whom_of(plan.about, people, plan.revision),
         )  # fmt: skip
 
-    def _answer(self, plan: Plan, allow: Allow, receipt: int | None, **parts: Any) -> Answer:
+    def _answer(
+        self, plan: Plan, allow: Allow, receipt: int | None, etag: str | None = None, **parts: Any
+    ) -> Answer:
         return Answer(
             media_type=shape.media_type(plan),
-            etag=None if plan.is_tagged_by_bytes else plan.etag,
+            etag=etag if plan.is_tagged_by_bytes else plan.etag,
             receipt=receipt,
             is_public=allow.ground == "public",
             fields=plan.question.fields,
@@ -393,6 +397,13 @@ async def _behind(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
             yield first
         async for piece in rest:
             yield piece
+
+
+def _tag(held: Held) -> str:
+    """By what of the bytes is its own, where the others say how old it is and the like."""
+    if held.named_by is None:
+        return tag_of(held.body or b"")
+    return tag_of(held.named_by + str(held.next_link).encode())
 
 
 def _matches(if_none_match: str, plan: Plan) -> bool:

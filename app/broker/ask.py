@@ -112,13 +112,14 @@ def has_tag(if_none_match: str, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def tagged(answer: Answer, if_none_match: str | None, named_by: bytes | None = None) -> Answer:
-    """An answer that another dataset's rows or the time may change: its bytes are its name.
+def tag_of(body: bytes) -> str:
+    """The name of an answer that another dataset's rows or the time may change: its bytes'."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
-    `named_by`: those that are, where the others say how old it is and the like.
-    """
-    told = (answer.body or b"") if named_by is None else named_by + str(answer.next_link).encode()
-    etag = f'"{hashlib.blake2b(told, digest_size=12).hexdigest()}"'
+
+def tagged(answer: Answer, if_none_match: str | None) -> Answer:
+    """The answer with its bytes for its name."""
+    etag = tag_of(answer.body or b"")
     if if_none_match is not None and has_tag(if_none_match, etag):
         return replace(answer, etag=etag, body=None, not_modified=True)
     return replace(answer, etag=etag)

@@ -3,21 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from app.audit.events import Event
 from app.audit.log import Log
 from app.broker.limits import LimiterUnavailable, Limits, RateLimited
 from app.broker.refusals import DatasetIsLive, LogBehind, refusal_of
-from app.broker.snapshot import Known, Snapshot
+from app.broker.snapshot import Judged, Known, Snapshot
 from app.catalogue.entries import VersionEntry
 from app.catalogue.refusals import DatasetNotFound, DatasetWithdrawn
 from app.kit import clock
 from app.kit.errors import AppError
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
-from app.policy.rules import decide, looked_at
-from app.policy.staleness import LOG_BOUND_S, still_known, waits_for_log
+from app.policy.moments import same_until
+from app.policy.rules import decide, looked_at, tables
+from app.policy.staleness import LOG_BOUND_S, is_of_now, still_known, waits_for_log
 from app.policy.verdicts import Allow, Deny, Reason
+
+_MOST_JUDGED: Final = 1_024  # verdicts on one dataset that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,32 @@ class Decider:
         action: Action,
         purpose: str | None,
     ) -> Allow | Deny:
-        """The rules' verdict now, on agreements in force now, or as lately as the class demands."""
-        return self._verdict(await self._facts(known, caller, action, purpose))
+        """The rules' verdict now, on agreements in force now, or as lately as the class demands.
+
+        The same facts are not judged again before the time can change the verdict on them.
+        """
+        purposes = await self._snapshot.purposes()
+        key = (self._zone, action, purpose, caller.client.client_id if caller else None)
+        found, now = known.judged.get(key), clock.now()
+        if (
+            found is not None
+            and found.by == tables()
+            and found.purposes is purposes
+            and found.caller == caller
+            and found.since <= now
+            and (found.until is None or now < found.until)
+            and is_of_now(self._seconds_behind())
+        ):
+            return found.verdict
+        facts = await self._facts(known, caller, action, purpose)
+        verdict = self._verdict(facts)
+        is_known = purpose is None or purpose in facts.purposes  # of others there is no end
+        if is_known and isinstance(verdict, Allow) and is_of_now(self._seconds_behind()):
+            if len(known.judged) >= _MOST_JUDGED:
+                known.judged.clear()
+            until = same_until(facts)
+            known.judged[key] = Judged(tables(), caller, facts.purposes, facts.now, until, verdict)
+        return verdict
 
     async def explain(self, known: Known, supposed: Supposed) -> Explanation:
         """What a request would be told, judged as one is. Nothing leaves, nothing is logged."""

@@ -1,22 +1,40 @@
 """What the broker knows without asking: entries with their agreements, kept current by `Live`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from app.agreements.facts import load_agreement_facts
 from app.agreements.purposes import list_purposes
 from app.catalogue.entries import DatasetEntry, load_entry
 from app.kit.db import Database
 from app.kit.live import ALL, Live
-from app.policy.facts import AgreementFacts, by_organization
+from app.policy.facts import AgreementFacts, Caller, by_organization
+from app.policy.verdicts import Allow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A verdict on what was known, with all else that it was judged by, and until when it stands."""
+
+    by: tuple[object, ...]
+    caller: Caller | None
+    purposes: frozenset[str]
+    since: datetime
+    until: datetime | None
+    verdict: Allow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """One dataset with every agreement on it, to be found by who stands under them."""
+    """One dataset with every agreement on it, to be found by who stands under them.
+
+    `judged` is of these very facts: what is made of them with others begins with none.
+    """
 
     entry: DatasetEntry
     agreements: Mapping[str, tuple[AgreementFacts, ...]]  # by organisation
+    judged: dict[Hashable, Judged] = field(init=False, default_factory=dict, repr=False)
 
     def concerning(self, organization_id: str | None) -> tuple[AgreementFacts, ...]:
         """The agreements that the organisation could stand under."""

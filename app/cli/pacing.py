@@ -7,13 +7,14 @@ send a byte a minute would hold it.
 import asyncio
 import json
 from enum import Enum
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = structlog.get_logger("access")
 LONGEST_HEAD: Final = 128 * 1024  # address and headers; what comes in one piece may be read through
+_ANSWER: Final = b"HTTP/1.1 "
 _HEAD_S = 20.0
 _BODY_S = 60.0
 _LEAST_BYTES: Final = 8 * 1024  # of a body in that time, as long as we take what comes
@@ -56,12 +57,49 @@ class _Part(Enum):
     BODY = "body"
 
 
+class Joining:
+    """A transport that sends the head of an answer in one with what of its body comes at once.
+
+    Two pieces would wake whoever reads twice. A head alone leaves before anything else is done.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep the head of an answer for a moment."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_ANSWER):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is kept, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class PacedProtocol(HttpToolsProtocol):
     """A connection that is cut where too much comes before a request, or too little of it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects has so long to ask."""
-        super().connection_made(transport)
+        joining = Joining(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", joining))  # has all that one has
         self._part = _Part.HEAD
         self._watched = _Part.NOTHING
         self._came = 0

@@ -5,7 +5,7 @@ A number keeps its digits, an answer is a whole one or none, and no page leads t
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -42,7 +42,7 @@ from app.connectors.json_pages import (
     following,
     found_at,
 )
-from app.connectors.json_texts import KEPT, PLAIN, parsed
+from app.connectors.json_texts import KEPT, parsed, plain
 from app.connectors.linkage_page import linkage_page
 from app.connectors.web import (
     Address,
@@ -57,7 +57,7 @@ from app.connectors.web import (
     is_same_origin,
     validators,
 )
-from app.kit.outbound import Bounds, Streamed
+from app.kit.outbound import Answer, Bounds, Streamed
 from app.query.question import Question
 
 # Its records take many times as much while they are held, and reading them holds up everybody.
@@ -69,6 +69,7 @@ _LONGEST_WAIT: Final = 60.0  # within a harvest; longer ones are for the worker 
 _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
 _SAMPLE: Final = 20
+_MOST_REMEMBERED: Final = 4_096
 
 
 class HttpJsonSettings(Shape):
@@ -114,6 +115,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
     def __init__(self, settings: HttpJsonSettings, means: Means) -> None:
         super().__init__(settings, means)
         self._web = Web(means.outbound, settings.auth, settings.connection.way)
+        self._addresses: dict[int, tuple[tuple[Any, ...], str]] = {}
 
     def check_settings(self) -> None:
         """Raises `OutboundRefused`."""
@@ -151,10 +153,7 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, selection: HttpJsonSelection, question: Question, known: Known | None = None
     ) -> AsyncIterator[Rows | None]:
         """Page after page, until there are as many records as are wanted."""
-        if self.part(selection, question) != question:
-            why_ja = "条件か並べ替えを扱えません"
-            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
-        url = asked_with(self._first(selection), parameters(question, self._free(selection)))
+        url = self._address(selection, question, self._asked_at)
         skip = question.offset
         if isinstance(selection.paging, ByOffset):
             size = min(selection.paging.size, question.limit or selection.paging.size)
@@ -210,14 +209,34 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, selection: HttpJsonSelection, question: Question
     ) -> AsyncIterator[Relayed]:
         """The first page, as the Linkage Interface has it."""
-        url = asked_with(self._first(selection), {
-            "limit": str(question.limit), "fields": ",".join(each.name for each in question.fields),
-        })  # fmt: skip
-        headers = {"Accept": "application/json"}
-        async with self._web.get(url, bounds=_LIVE, headers=headers, is_quick=True) as answer:
-            check_is_no_page(answer)
-            body = b"".join([piece async for piece in answer.pieces])
-            yield linkage_page(answer.host, body)
+        url = self._address(selection, question, self._relayed_at)
+        answer = await self._web.whole(url, bounds=_LIVE, headers={"Accept": "application/json"})
+        check_is_no_page(answer)
+        yield linkage_page(answer.host, answer.body)
+
+    def _address(
+        self, selection: HttpJsonSelection, question: Question,
+        made: Callable[[HttpJsonSelection, Question], str],
+    ) -> str:  # fmt: skip
+        """Where a question is asked; the same one comes again and again."""
+        before, found = self._addresses.get(id(question), (None, ""))
+        if before == (question, selection, made):
+            return found
+        found = made(selection, question)
+        if len(self._addresses) >= _MOST_REMEMBERED:
+            self._addresses.clear()
+        self._addresses[id(question)] = (question, selection, made), found
+        return found
+
+    def _asked_at(self, selection: HttpJsonSelection, question: Question) -> str:
+        if self.part(selection, question) != question:
+            why_ja = "条件か並べ替えを扱えません"
+            raise CannotAnswer(connector=self.kind, why="it cannot judge it", why_ja=why_ja)
+        return asked_with(self._first(selection), parameters(question, self._free(selection)))
+
+    def _relayed_at(self, selection: HttpJsonSelection, question: Question) -> str:
+        names = ",".join(each.name for each in question.fields)
+        return asked_with(self._first(selection), {"limit": str(question.limit), "fields": names})
 
     async def discover(self) -> Sequence[Proposal]:
         """The lists of records in the answer at the base itself, by where they stand."""
@@ -293,21 +312,32 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         self, url: str, rows: str | None, known: Known | None, *, is_live: bool = False
     ) -> Page | None:
         headers = {"Accept": "application/json", **conditions(known)}
-        bounds = _LIVE if is_live else _PAGE
-        async with self._web.get(url, bounds=bounds, headers=headers, is_quick=is_live) as answer:
+        if is_live:
+            whole = await self._web.whole(url, bounds=_LIVE, headers=headers)
+            if whole.status == 304:
+                return None
+            check_is_no_page(whole)
+            return await _page_of(whole, whole.body, rows, is_plain=True)
+        async with self._web.get(url, bounds=_PAGE, headers=headers) as answer:
             if answer.status == 304:
                 return None
             check_is_no_page(answer)
             body = bytearray()
             async for piece in answer.pieces:
                 body += piece
-        if len(body) < _IN_LOOP:
-            return _read(answer, bytes(body), rows, is_plain=is_live)
-        return await asyncio.to_thread(_read, answer, bytes(body), rows, is_plain=is_live)
+        return await _page_of(answer, bytes(body), rows, is_plain=False)
 
 
-def _read(answer: Streamed, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
-    document = parsed(answer, body, PLAIN if is_plain else KEPT)
+async def _page_of(
+    answer: Streamed | Answer, body: bytes, rows: str | None, *, is_plain: bool
+) -> Page:
+    if len(body) < _IN_LOOP:
+        return _read(answer, body, rows, is_plain=is_plain)
+    return await asyncio.to_thread(_read, answer, body, rows, is_plain=is_plain)
+
+
+def _read(answer: Streamed | Answer, body: bytes, rows: str | None, *, is_plain: bool) -> Page:
+    document = plain(answer, body) if is_plain else parsed(answer, body, KEPT)
     records: list[dict[str, Any]] = []
     if rows is not None:
         found = found_at(document, rows)

@@ -1,6 +1,7 @@
 """JSON as sources write it: a number keeps its digits, and text that is not what it says is refused."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -9,7 +10,7 @@ import orjson
 
 from app.connectors.errors import SourceBroken
 from app.formats.individual_number import holds_number
-from app.kit.outbound import Streamed
+from app.kit.outbound import Answer, Streamed
 
 # RFC 8259, 8.1 has UTF-8 alone; some old servers say what they speak instead.
 _CHARSETS: Final = {
@@ -45,7 +46,37 @@ EXACT: Final[Mapping[str, Any]] = {
 PLAIN: Final[Mapping[str, Any]] = {"parse_float": Decimal, "parse_constant": _refused}
 
 
-def parsed(answer: Streamed, body: bytes, numbers: Mapping[str, Any]) -> Any:
+# Numbers that a float may say in other digits: with a power, with many, or a nought at the end.
+# Looked for in texts too, and coarsely: what is found there is read the slow way, no less rightly.
+_COARSE: Final = bytes(
+    ord("0") if byte in b"0123456789.-+" else ord("e") if byte in b"eE" else ord("x")
+    for byte in range(256)
+)
+_POWER: Final = b"0e0"
+_MANY_DIGITS: Final = b"0" * 16
+_NOUGHT_AT_END: Final = re.compile(rb"\.[0-9]*0(?![0-9])")
+
+
+def plain(answer: Streamed | Answer, body: bytes) -> Any:
+    """The same for who answers at once, with numbers as Python has them: a float only where it
+    says the very digits that came. Raises `SourceBroken`."""
+    kind = answer.headers.get("content-type", "").lower()
+    if "charset" not in kind and _are_like_floats(body):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass  # the other reader says what is wrong with it, or takes it all the same
+    return parsed(answer, body, PLAIN)
+
+
+def _are_like_floats(body: bytes) -> bool:
+    coarse = body.translate(_COARSE)
+    if _POWER in coarse or _MANY_DIGITS in coarse:
+        return False
+    return _NOUGHT_AT_END.search(body) is None
+
+
+def parsed(answer: Streamed | Answer, body: bytes, numbers: Mapping[str, Any]) -> Any:
     """The JSON of an answer whose whole body is given. Raises `SourceBroken`."""
     _, _, named = answer.headers.get("content-type", "").lower().partition("charset=")
     charset = named.partition(";")[0].strip('" ') or "utf-8"

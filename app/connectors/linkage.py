@@ -368,9 +368,9 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
 async def _relayed(web: PlatformWeb, url: str) -> Relayed:
     with _told_on():
-        async with web.get(url, bounds=PAGE, headers=_JSON, is_quick=True) as answer:
-            check_is_no_page(answer)
-            return linkage_page(answer.host, b"".join([piece async for piece in answer.pieces]))
+        answer = await web.whole(url, bounds=PAGE, headers=_JSON)
+        check_is_no_page(answer)
+        return linkage_page(answer.host, answer.body)
 
 
 @contextmanager

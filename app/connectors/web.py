@@ -43,6 +43,8 @@ from app.kit.outbound import (
 )
 
 _MOST_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_STRAIGHT: Final = Way()
 _LOOK: Final = Bounds(most_bytes=1 << 40, seconds=15, silent_seconds=10)  # no byte of it is read
 _TOKEN: Final = Bounds(most_bytes=64 * 1024, seconds=10)
 _LONGEST_WAIT: Final = 86_400.0
@@ -149,14 +151,14 @@ class Web:
         Raises `SourceError` and `OutboundRefused`.
         """
         own, at = _origin(url), url
-        is_conditional = any(name.startswith("If-") for name in headers or ())
+        is_conditional = _is_conditional(headers)
         is_kept = self._token is not None
         for _ in range(_MOST_REDIRECTS + 1):
             is_own = _origin(at) == own
             proven = await self._proven(at) if is_own else {}
             with told():
                 sent = {**(headers or {}), **passage.sent(), **proven}
-                if is_quick and self.way == Way():
+                if is_quick and self.way == _STRAIGHT:
                     asking = self.outbound.quick(at, headers=sent, bounds=bounds)
                 else:
                     asking = self.outbound.stream(
@@ -167,7 +169,7 @@ class Web:
                     if answer.status == 401 and is_kept:  # a token lapses: a new one may do
                         is_kept, self._token = False, None
                         continue
-                    if answer.status not in (301, 302, 303, 307, 308):
+                    if answer.status not in _REDIRECTS:
                         is_same = is_conditional and answer.status == 304
                         if not is_same and answer.status not in takes:
                             check_status(answer.host, answer.status, answer.headers)
@@ -175,6 +177,36 @@ class Web:
                             yield replace(answer, pieces=pieces)
                         return
                     at = joined(at, answer.headers.get("location", ""))
+        raise SourceBroken(source=host_of(url), at="redirect")
+
+    async def whole(
+        self, url: str, *, bounds: Bounds, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """All of what `get` gives who waits at request time, with less around it.
+
+        Raises `SourceError` and `OutboundRefused`.
+        """
+        if self.way != _STRAIGHT:
+            async with self.get(url, bounds=bounds, headers=headers) as came:
+                body = b"".join([piece async for piece in came.pieces])
+                return Answer(came.host, came.status, came.headers, body)
+        is_kept, at = self._token is not None, url
+        for _ in range(_MOST_REDIRECTS + 1):
+            proven = await self._proven(at) if at is url or is_same_origin(at, url) else {}
+            sent = {**(headers or {}), **passage.sent(), **proven}
+            try:
+                answer = await self.outbound.whole(at, headers=sent, bounds=bounds)
+            except (OutboundUnreachable, OutboundUnusable) as exc:
+                with told():
+                    raise exc
+            if answer.status == 401 and is_kept:  # a token lapses: a new one may do
+                is_kept, self._token = False, None
+            elif answer.status in _REDIRECTS:
+                at = joined(at, answer.headers.get("location", ""))
+            else:
+                if answer.status != 304 or not _is_conditional(headers):
+                    check_status(answer.host, answer.status, answer.headers)
+                return answer
         raise SourceBroken(source=host_of(url), at="redirect")
 
     async def send(
@@ -253,6 +285,10 @@ class Web:
             raise SourceBroken(source=answer.host, at="format", detail="OAuth")
         self._token = token
         return token
+
+
+def _is_conditional(headers: Mapping[str, str] | None) -> bool:
+    return any(name.startswith("If-") for name in headers or ())
 
 
 def _pair(by: Basic) -> str:

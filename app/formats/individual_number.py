@@ -66,6 +66,7 @@ _ESCAPE: Final = re.compile(rb"\\u([0-9a-fA-F]{4})")
 _ESCAPED: Final = (rb"\u003", rb"\uff1", rb"\uFF1", rb"\uFf1", rb"\ufF1")
 _ENTITY: Final = re.compile(rb"&#(?:x([0-9a-fA-F]{1,5})|([0-9]{1,6}));")
 _POWER: Final = re.compile(rb"(?<![0-9.])([1-9])\.([0-9]{9,11})[eE]\+?11(?![0-9])")
+_POWER_NOUGHTS: Final = b"0" * 9 + b"e00"  # what every such power has, looked at coarsely
 _POWERS: Final = (b"E11", b"E+11", b"e11", b"e+11")
 _DATE: Final = re.compile(rb"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
 _TIME: Final = re.compile(_DATE.pattern + rb"(?:[01][0-9]|2[0-4])[0-5][0-9]")
@@ -95,7 +96,7 @@ def may_hold(data: bytes) -> bool:
     coarse = data.translate(_COARSE, _PARTS)
     return (
         _NOUGHTS in coarse
-        or b"0e00" in coarse  # 1.23456789018E+11
+        or _POWER_NOUGHTS in coarse  # 1.23456789018E+11; an id in hexadecimal is mostly none
         or (b"\\u" in coarse and any(each in data for each in _ESCAPED))
         or b"&#" in coarse
     )

@@ -20,10 +20,15 @@ _MOST_ORIGINS: Final = 1_000
 _IDLE_SECONDS: Final = 15.0
 _MOST_HEAD: Final = 64 << 10
 _HIGH: Final = 1 << 20  # bytes that wait for who takes them
+_LOOK_SECONDS: Final = 0.05  # between two looks at who has waited too long
 
 
 class LeanBroken(Exception):
     """The answer broke off, or is no HTTP."""
+
+
+class LeanTooLong(Exception):
+    """More came than was allowed."""
 
 
 class _Closed(LeanBroken):
@@ -43,21 +48,44 @@ class Headers(Mapping[str, str]):
     """Of an answer: by name in any case; a name that came twice has its values joined."""
 
     def __init__(self) -> None:
-        self._held: dict[str, str] = {}
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._held: dict[str, str] | None = None
 
-    def add(self, name: str, value: str) -> None:
-        """One more line."""
-        before = self._held.get(name)
-        self._held[name] = value if before is None else f"{before}, {value}"
+    def add(self, name: bytes, value: bytes) -> None:
+        """One more line. It is read when somebody asks."""
+        self._lines.append((name, value))
+        self._held = None
+
+    def _read(self) -> dict[str, str]:
+        if self._held is None:
+            self._held = {}
+            for raw, value in self._lines:
+                name, said = raw.decode("latin-1").lower(), value.decode("latin-1")
+                before = self._held.get(name)
+                self._held[name] = said if before is None else f"{before}, {said}"
+        return self._held
 
     def __getitem__(self, name: str) -> str:
-        return self._held[name.lower()]
+        return self._read()[name.lower()]
 
     def __iter__(self) -> Any:
-        return iter(self._held)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._read())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The same as of any mapping, without an error where it has none: asked again and again."""
+        return self._read().get(name.lower(), default)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much may come of a whole answer, until when, and how long nothing at all."""
+
+    most_bytes: int
+    ends_at: float  # on the loop's clock
+    silent_seconds: float
 
 
 @dataclass(slots=True)
@@ -83,7 +111,8 @@ class _Connection(asyncio.Protocol):
         self._news: asyncio.Future[None] | None = None
         self._lost: Exception | None = None
         self._is_paused = False
-        self.idle_since = 0.0
+        self._most: int | None = None
+        self.idle_since = self._heard_at = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -131,6 +160,42 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return piece
 
+    async def whole(self, request: bytes, patience: Patience) -> tuple[LeanAnswer, bytes]:
+        """The answer with its body, for which it wakes whoever waits once. Raises as `ask` does,
+        `LeanTooLong`, and `TimeoutError` where somebody has called `look`."""
+        self._begin()
+        if self._transport is None or self._lost is not None:
+            raise _Closed
+        self._most, self._patience = patience.most_bytes, patience
+        self._heard_at = asyncio.get_running_loop().time()
+        self._transport.write(request)
+        try:
+            while not self._is_done:
+                if self._lost is not None:
+                    raise self._lost if self._has_begun else _Closed()
+                if self._waiting > patience.most_bytes:
+                    break
+                await self._wait()
+        finally:
+            self._most = None
+        if self._waiting > patience.most_bytes:
+            raise LeanTooLong
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._waiting = 0
+        return LeanAnswer(self._parser.get_status_code(), self.headers, self), body
+
+    def look(self, now: float) -> None:
+        """End the wait for a whole answer that has taken too long."""
+        if self._most is None:
+            return
+        silent = now - self._heard_at
+        if now >= self._patience.ends_at or silent >= self._patience.silent_seconds:
+            self._lost = TimeoutError()
+            self._has_begun = True  # a question that was waited for is not asked again
+            self._tell()
+
     def close(self) -> None:
         """Let it go."""
         if self._transport is not None:
@@ -174,12 +239,21 @@ class _Connection(asyncio.Protocol):
             self._head = 0
         elif had_head or not self._has_head:
             self._head += len(data)  # a head, or what stands behind the body: both are held
-        if self._is_second:
-            self._fail("bytes behind the answer")
-            return
-        if self._head > _MOST_HEAD:
-            self._fail("its head is too long")
-            return
+        if self._is_second or self._head > _MOST_HEAD:
+            why = "bytes behind the answer" if self._is_second else "its head is too long"
+            self._fail(why)
+        elif self._most is not None:
+            self._gathered(self._most)
+        else:
+            self._passed_on()
+
+    def _gathered(self, most: int) -> None:
+        """Who waits for all of it is not woken by a part."""
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._is_done or self._waiting > most:
+            self._tell()
+
+    def _passed_on(self) -> None:
         if self._waiting >= _HIGH and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()
@@ -200,7 +274,7 @@ class _Connection(asyncio.Protocol):
         self._head += len(name) + len(value)
         if self._has_head:
             return  # behind the body: it says nothing of it that is believed (RFC 9110, 6.5.1)
-        self.headers.add(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         if self._parser.get_status_code() < 200:  # an interim one (RFC 9110, 15.2)
@@ -226,6 +300,8 @@ class Lean:
         self._trusted = trusted
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._open: set[_Connection] = set()
+        self._asked_whole = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, origin: Origin, request: bytes) -> "tuple[LeanAnswer, _Connection]":
         """The answer while it comes, and what is to be given back. Raises `LeanBroken`, `OSError`,
@@ -237,6 +313,44 @@ class Lean:
                 continue
         connection = await self._connected(origin)
         return await self._asked(connection, request), connection
+
+    async def whole(
+        self, origin: Origin, request: bytes, patience: Patience
+    ) -> tuple[LeanAnswer, bytes]:
+        """The answer with its body. Raises as `ask` does, `LeanTooLong` and `TimeoutError`."""
+        while (connection := self._kept(origin)) is not None:
+            try:
+                return await self._whole(origin, connection, request, patience)
+            except _Closed:
+                continue
+        async with asyncio.timeout_at(patience.ends_at):
+            connection = await self._connected(origin)
+        return await self._whole(origin, connection, request, patience)
+
+    async def _whole(
+        self, origin: Origin, connection: _Connection, request: bytes, patience: Patience
+    ) -> tuple[LeanAnswer, bytes]:
+        self._asked_whole += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        try:
+            found = await connection.whole(request, patience)
+        except BaseException:
+            self._let_go(connection)
+            raise
+        finally:
+            self._asked_whole -= 1
+        self.give_back(origin, connection)
+        return found
+
+    def _look(self) -> None:
+        """One timer for all that are asked: most answers come long before it."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for connection in self._open:
+            connection.look(loop.time())
+        if self._asked_whole:
+            self._timer = loop.call_later(_LOOK_SECONDS, self._look)
 
     async def _asked(self, connection: _Connection, request: bytes) -> LeanAnswer:
         try:
@@ -297,4 +411,7 @@ class Lean:
         for connection in list(self._open):
             self._let_go(connection)
         self._idle.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         await asyncio.sleep(0)  # for the transports to see it

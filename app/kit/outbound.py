@@ -18,8 +18,8 @@ import orjson
 
 from app.kit import trace
 from app.kit.judging import Address, Allowed, is_public, literal
-from app.kit.lean import Lean, Origin
-from app.kit.lean_asking import question
+from app.kit.lean import Lean, LeanBroken, LeanTooLong, Origin, Patience
+from app.kit.lean_asking import Target, question, target
 from app.kit.outbound_refusals import (
     Cause,
     OutboundRefused,
@@ -47,6 +47,8 @@ _AGENT: Final = "urbanos"
 _NO_WAY: Final = Way()
 _MOST_ORIGINS: Final = 1_000
 _A_PIECE: Final = 1024 * 1024  # of a body, that is sent at one go
+_MOST_TARGETS: Final = 4_096
+_LONG_TARGET: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Outbound:
         self._clients = Clients(self._client)
         self._lean: Lean | None = None
         self._origins: dict[tuple[str, str], Origin] = {}
+        self._targets: dict[str, Target] = {}
 
     async def fetch(
         self,
@@ -183,8 +186,9 @@ class Outbound:
     ) -> AsyncIterator[Streamed]:
         """The same as `stream` for a GET whose redirects are shown: with less around it, for what
         is asked at request time, by no other way than the straight one."""
-        origin = self._origin_of(url)
-        host, request = origin.host, question(url, origin, headers, agent=_AGENT)
+        to = self._target_of(url)
+        origin, request = to.origin, question(to, headers, agent=_AGENT)
+        host = origin.host
         ends_at = asyncio.get_running_loop().time() + bounds.seconds
         lean = self._leanly()
         with told(host):
@@ -197,6 +201,33 @@ class Outbound:
                 yield Streamed(host, answer.status, answer.headers, pieces)
         finally:
             lean.give_back(origin, connection)
+
+    async def whole(self, url: str, *, headers: Mapping[str, str], bounds: Bounds) -> Answer:
+        """The same read to its end: for a short answer one wait, and no timer of its own."""
+        to = self._target_of(url)
+        request, host = question(to, headers, agent=_AGENT), to.origin.host
+        ends_at = asyncio.get_running_loop().time() + bounds.seconds
+        patience = Patience(bounds.most_bytes, ends_at, bounds.silent_seconds or bounds.seconds)
+        try:
+            answer, body = await self._leanly().whole(to.origin, request, patience)
+        except LeanTooLong:
+            raise _too_long(host, bounds.most_bytes) from None
+        except (LeanBroken, OSError, UnicodeError) as exc:  # a TimeoutError is an OSError
+            with told(host):
+                raise exc
+        _check_plain(host, answer.headers)
+        return Answer(host, answer.status, answer.headers, body)
+
+    def _target_of(self, url: str) -> Target:
+        """Where an address leads, and how it is asked. Raises `OutboundRefused`."""
+        found = self._targets.get(url)
+        if found is None:
+            found = target(url, self._origin_of(url))
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            if len(url) <= _LONG_TARGET:
+                self._targets[url] = found
+        return found
 
     def _origin_of(self, url: str) -> Origin:
         """Where an address leads, judged once. Raises `OutboundRefused`."""
@@ -353,11 +384,10 @@ async def _pieces(
             return
         size += len(part)
         if size > bounds.most_bytes:
-            most = bounds.most_bytes
-            raise OutboundTooLong(
-                host=host,
-                most=most,
-                why=f"it is longer than {most} bytes",
-                why_ja=f"{most}バイトより長い",
-            )
+            raise _too_long(host, bounds.most_bytes)
         yield part
+
+
+def _too_long(host: str, most: int) -> OutboundTooLong:
+    why, why_ja = f"it is longer than {most} bytes", f"{most}バイトより長い"
+    return OutboundTooLong(host=host, most=most, why=why, why_ja=why_ja)

@@ -5,8 +5,7 @@ Platforms that broker each other's data would ask each other for ever: each writ
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Final
 
@@ -49,25 +48,31 @@ def sent() -> dict[str, str]:
     return {VIA: ", ".join(found)} if (found := platforms()) else {}
 
 
-@contextmanager
-def taken_up(headers: Iterable[tuple[bytes, bytes]], own: Platforms) -> Iterator[bool]:
+class taken_up:  # noqa: N801 - a block, as `contextmanager` makes them, and quicker
     """The way of a request, for as long as it is answered. Gives False where it has come through
     here before, or through too many.
 
     `own`: this platform alone, which is where most requests begin.
     """
-    found, is_new = _read(headers, own)
-    token = _now.set(found)
-    try:
-        yield is_new
-    finally:
-        _now.reset(token)
+
+    __slots__ = ("_found", "_is_new", "_token")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], own: Platforms) -> None:
+        self._found, self._is_new = _read(headers, own)
+
+    def __enter__(self) -> bool:
+        self._token = _now.set(self._found)
+        return self._is_new
+
+    def __exit__(self, *_: object) -> None:
+        _now.reset(self._token)
 
 
 def _read(headers: Iterable[tuple[bytes, bytes]], own: Platforms) -> tuple[Platforms, bool]:
-    via = ",".join(value.decode("latin-1") for name, value in headers if name == b"linkage-via")
-    if not via:
+    lines = [value for name, value in headers if name == b"linkage-via"]
+    if not lines:
         return own, True
+    via = b",".join(lines).decode("latin-1")
     came = tuple(filter(None, (each.strip() for each in via.split(","))))
     is_new = not set(came) & set(own) and len(came) < MOST_PLATFORMS
     return (*came, *own), is_new and all(map(_PLATFORM.fullmatch, came))

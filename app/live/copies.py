@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 _LARGEST_SHARE: Final = 4  # one copy may take this part of the room at most
@@ -45,9 +46,8 @@ class Copy:
         """About how many bytes it takes."""
         if self.body is not None:
             return len(self.body)
-        texts = sum(
-            len(value) for each in self.records for value in each.values() if type(value) is str
-        )
+        values = chain.from_iterable(map(dict.values, self.records))
+        texts = sum([len(value) for value in values if type(value) is str])
         fields = len(self.records[0]) if self.records else 0
         return len(self.records) * (_ROW_BYTES + _VALUE_BYTES * fields) + texts * 2
 

@@ -67,8 +67,8 @@ async def export(reader: LiveReader, ask: LiveAsk) -> Export:
 
 async def _spooled(reader: LiveReader, ask: LiveAsk) -> Export:
     opened, made = ask.opened, Export()
-    connector, part = opened.source.connector, reader.parted(ask)
-    typing = Typing(opened.fields, opened.feed.mapping)
+    connector, part = opened.source.connector, reader.prepared(ask).made.part
+    typing = Typing(opened.fields, opened.feed.mapping, opened.columns)
     writing = Writing(opened.fields, ask.reading, ask.wording)
 
     def take(batch: Sequence[Mapping[str, Any]]) -> int:

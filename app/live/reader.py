@@ -20,8 +20,9 @@ from app.live.copies import Copies, Copy, Record
 from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
 from app.live.judged import chosen, ordered, position
-from app.live.parted import Parted, parted
-from app.live.relayed import Look, can_pass, records_in, says_no_more
+from app.live.parted import Parted
+from app.live.prepared import Made, Passed, Preparations, Prepared
+from app.live.relayed import Look, records_in, says_no_more
 from app.live.sources import LiveSources, Opened
 from app.live.typed import NumberFound, ShapeChanged, Typing
 from app.live.written import Writing
@@ -41,6 +42,7 @@ _NO_OUTAGE: Final = frozenset(
     {"refused", "settings", NUMBER}
 )  # no outage: what was given may be meant
 
+_RECORDS: Final = frozenset({dict})
 _Done = TypeVar("_Done")
 Loads: TypeAlias = Callable[[Copy | None], Coroutine[Any, Any, Copy]]
 
@@ -85,44 +87,31 @@ class LiveReader:
         self.sources = sources
         self.copies = Copies(cache_bytes)
         self._flights: Flights[Copy] = Flights()
+        self._preparations = Preparations()
 
     async def page(self, ask: LiveAsk) -> Rows:
         """One page of records. Raises `LiveFailed`, `LiveTooMuch`."""
-        if ask.skip == 0 and can_pass(ask.question, ask.wording, ask.opened.feed.mapping):
-            opened = ask.opened
-            if opened.source.connector.relays(opened.selection):
-                return await self._passed(ask)
+        passed = self.prepared(ask).passed
+        if passed is not None:
+            return await self._passed(ask, passed)
         found = await self.select(ask)
         return await _off_loop(len(found.records), partial(_written, ask, found))
 
     async def select(self, ask: LiveAsk) -> Selected:
         """The records of a page, or of a whole answer. Raises `LiveFailed`, `LiveTooMuch`."""
-        part = self.parted(ask)
-        copy, is_stale = await self._copy(ask, part)
+        made = self.prepared(ask).made
+        copy, is_stale = await self._once(ask, made.name, partial(self._loaded, ask, made))
         return await _off_loop(
-            len(copy.records), partial(_selected, ask, part, copy, is_stale=is_stale)
+            len(copy.records), partial(_selected, ask, made.part, copy, is_stale=is_stale)
         )
 
     async def close(self) -> None:
         """End what is asked now."""
         await self._flights.close()
 
-    def parted(self, ask: LiveAsk) -> Parted:
-        """What the source is asked of the question."""
-        opened = ask.opened
-        return parted(
-            opened.source.connector, opened.selection, ask.question, opened.fields,
-            opened.feed.mapping, skip=ask.skip,
-        )  # fmt: skip
-
-    async def _copy(self, ask: LiveAsk, part: Parted) -> tuple[Copy, bool]:
-        """What the source says, and whether it said so before it went away."""
-        need = _need(ask, part)
-        # Of a part that is not read to its end, which records it has hangs on who asks for what.
-        told = (ask.question.where, ask.question.box, need) if need is not None else None
-        key = (ask.opened.name, part.asked, ask.seen, told)
-        load = partial(self._loaded, ask, part, need)
-        return await self._once(ask, key, load)
+    def prepared(self, ask: LiveAsk) -> Prepared:
+        """What a question comes to at its source."""
+        return self._preparations.of(ask.question, ask.wording, ask.opened, ask.seen, ask.skip)
 
     async def _once(self, ask: LiveAsk, key: Hashable, load: Loads) -> tuple[Copy, bool]:
         held = self.copies.find(key)
@@ -150,20 +139,18 @@ class LiveReader:
             self.copies.keep(key, copy)
         return copy
 
-    async def _loaded(
-        self, ask: LiveAsk, part: Parted, need: int | None, held: Copy | None
-    ) -> Copy:
+    async def _loaded(self, ask: LiveAsk, made: Made, held: Copy | None) -> Copy:
         connector, selection = ask.opened.source.connector, ask.opened.selection
         known = Known(held.validators) if held is not None and held.validators else None
 
         async def question() -> Copy:
             asked_at = time.monotonic()
-            async with connector.fetch(selection, part.asked, known) as rows:
+            async with connector.fetch(selection, made.part.asked, known) as rows:
                 if rows is None:
                     if held is None:
                         raise SourceBroken(source=connector.kind, at="status", detail=304)
                     return replace(held, held_at=asked_at)
-                gathered = _Gathered(ask, need)
+                gathered = _Gathered(ask, made.need)
                 async for batch in rows.batches:
                     if await _off_loop(len(batch), partial(gathered.take, batch)):
                         break
@@ -175,10 +162,9 @@ class LiveReader:
 
         return await ask.opened.source.ask(ask.dataset, _SECONDS, question)
 
-    async def _passed(self, ask: LiveAsk) -> Rows:
+    async def _passed(self, ask: LiveAsk, way: Passed) -> Rows:
         """A page in the source's own words, as far as they pass."""
-        key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
-        copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
+        copy, is_stale = await self._once(ask, way.name, partial(self._relayed, ask, way))
         last = position({}, ask.question, copy.came) if copy.more else ()
         told = _told(ask, copy, [], is_stale=is_stale) | _shifts(is_so=copy.more)
         if copy.body is not None:
@@ -187,17 +173,13 @@ class LiveReader:
         body = writing.page(copy.records)
         return Rows(body, len(copy.records), copy.more, last, told=told)
 
-    async def _relayed(self, ask: LiveAsk, held: Copy | None) -> Copy:
+    async def _relayed(self, ask: LiveAsk, way: Passed, held: Copy | None) -> Copy:
         del held
-        opened = ask.opened
-        connector, asked = (
-            opened.source.connector,
-            Question(ask.question.fields, limit=ask.question.limit),
-        )
+        opened, connector = ask.opened, ask.opened.source.connector
 
         async def relay() -> Copy:
             asked_at, body = time.monotonic(), bytearray()
-            async with connector.relay(opened.selection, asked) as came:
+            async with connector.relay(opened.selection, way.asked) as came:
                 async for piece in came.pieces:
                     body += piece
                     if len(body) > _MOST_BODY:
@@ -205,7 +187,7 @@ class LiveReader:
             more = came.more and came.count > 0
             copy = Copy([], 0, came.count, asked_at, more=more, as_of=came.as_of)
             size = max(came.count, len(body) // _ROW_BYTES)  # what is announced may be less
-            return await _off_loop(size, partial(_looked_at, ask, copy, bytes(body)))
+            return await _off_loop(size, partial(_looked_at, ask, way.look, copy, bytes(body)))
 
         return await opened.source.ask(ask.dataset, _SECONDS, relay)
 
@@ -217,7 +199,9 @@ class _Gathered:
         self, ask: LiveAsk, need: int | None, fields: Sequence[Field] | None = None
     ) -> None:
         self._ask = ask
-        self._typing = Typing(fields or ask.opened.fields, ask.opened.feed.mapping)
+        opened, mapping = ask.opened, ask.opened.feed.mapping
+        known = opened.columns if fields is None else None
+        self._typing = Typing(fields or opened.fields, mapping, known)
         self._need = need
         self._size = 0
         self.records: list[Record] = []
@@ -241,14 +225,6 @@ class _Gathered:
         if len(self.records) > MOST_RECORDS or self._size > _MOST_BYTES:
             raise LiveTooMuch(dataset=ask.dataset, most=MOST_RECORDS)
         return self._need is not None and len(self.records) >= self._need
-
-
-def _need(ask: LiveAsk, part: Parted) -> int | None:
-    """How many records that belong to the answer are enough; None: all that the source has."""
-    question = ask.question
-    if part.is_cut or question.order or question.near or question.count or question.limit is None:
-        return None
-    return ask.skip + question.limit + 1
 
 
 def _selected(ask: LiveAsk, part: Parted, copy: Copy, *, is_stale: bool) -> Selected:
@@ -301,8 +277,9 @@ def _told(ask: LiveAsk, copy: Copy, done_here: list[str], *, is_stale: bool) -> 
     return told
 
 
-def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
-    """What was relayed: as it stands where it passes, made into records where it does not.
+def _looked_at(ask: LiveAsk, look: Look, copy: Copy, body: bytes) -> Copy:
+    """What was relayed, put into a copy that nobody has yet: as it stands where it passes, made
+    into records where it does not.
 
     Raises `SourceBroken`, `SourceChanged`.
     """
@@ -311,17 +288,19 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
         records = records_in(body)
     except ValueError as exc:
         raise SourceBroken(source=kind, at="format", detail="JSON") from exc
-    if len(records) != copy.came or not all(type(each) is dict for each in records):
+    if len(records) != copy.came or not _RECORDS.issuperset(map(type, records)):
         raise SourceChanged(source=kind, at="shape", detail=ask.dataset)
     records = records[: ask.question.limit]
     if holds_number(body):
         raise of_rows(ask.dataset, kind, NumberFound())
     is_whole = len(records) == copy.came
-    if is_whole and Look(fields).passes(records) and says_no_more(body, records):
-        return replace(copy, body=body)
+    if is_whole and look.passes(records) and says_no_more(body, records):
+        copy.body = body
+        return copy
     gathered = _Gathered(ask, None, fields)
     gathered.take(records)
-    return replace(copy, records=gathered.records, rejected=gathered.rejected, came=len(records))
+    copy.records, copy.rejected, copy.came = gathered.records, gathered.rejected, len(records)
+    return copy
 
 
 def _may_be_stale(ask: LiveAsk, held: Copy, failure: LiveFailed) -> bool:

@@ -25,6 +25,7 @@ from app.kit.errors import AppError
 from app.kit.outbound import Outbound
 from app.live.errors import LiveBroken, LiveUnavailable
 from app.live.source import LiveSource
+from app.live.typed import Columns
 from app.query.fields import Field
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Opened:
     selection: Shape
     fields: tuple[Field, ...]
     name: Hashable
+    columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)  # by what rows call them
 
 
 @dataclass(slots=True)

@@ -4,9 +4,12 @@ It reads a value as the take-in reads a cell; a row with one that it does not ta
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
+from math import isfinite
 from typing import Any, Final
 
 import orjson
@@ -25,8 +28,10 @@ from app.query.geojson import LATITUDES, LONGITUDES
 
 Row = Mapping[str, Any]
 Read = Callable[[Any], Any]
+Quick = Callable[[list[Any]], list[Any] | None]  # None where it cannot say
 _CODES: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
 _INT64: Final = 2**63
+_MOST_KNOWN: Final = 16
 _MOST_NOUGHTS: Final = 2_000  # more than any number has that a field takes
 
 
@@ -73,55 +78,104 @@ def _sure_names(fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | 
     return [each[0] for each in names if len(each) == 1]
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one field is made of a member of each row; `quick` of all at once, where they are plain."""
+
+    name: str
+    label: str | None
+    read: Read
+    quick: Quick | None
+
+    def of(self, rows: Sequence[Row]) -> list[Any]:
+        """Its values. Raises `CellError` where one of the rows is no record."""
+        label, read = self.label, self.read
+        values = [None if label is None else row.get(label) for row in rows]
+        found = self.quick(values) if self.quick is not None else None
+        return [read(value) for value in values] if found is None else found
+
+
+Columns = tuple[Column, ...]
+
+
 class Typing:
-    """Makes records of rows, of which the first batch shows what they are called."""
+    """Makes records of rows, of which the first batch shows what they are called.
+
+    `known` keeps what was found for such names before, of the same fields and mapping.
+    """
 
     def __init__(
-        self, fields: Sequence[Field], mapping: Sequence[Mapping[str, Any]] | None
+        self,
+        fields: Sequence[Field],
+        mapping: Sequence[Mapping[str, Any]] | None,
+        known: dict[tuple[str, ...], Columns] | None = None,
     ) -> None:
         self._fields = fields
         self._mapping = mapping
-        self._reads: list[tuple[str, str | None, Read]] | None = None
+        self._known = {} if known is None else known
+        self._columns: Columns | None = None
 
     def records(self, rows: Iterable[Row]) -> tuple[list[Record], int]:
         """The records, and how many rows are none. Raises `ShapeChanged`, `NumberFound`."""
         rows, said, rejected = _sayable(list(rows))
         if holds_number(said):
             raise NumberFound
-        if self._reads is None:
+        if self._columns is None:
             if not rows:
                 return [], rejected
-            self._reads = self._planned(rows)
-        made = []
-        for row in rows:
-            record: Record = {}
-            try:
-                for name, label, read in self._reads:
-                    record[name] = read(row.get(label) if label is not None else None)
-            except CellError:
-                rejected += 1
-                continue
-            made.append(record)
-        return made, rejected
+            self._columns = self._planned(rows)
+        try:
+            values = zip(*[each.of(rows) for each in self._columns], strict=True)
+        except CellError:
+            return _one_by_one(rows, self._columns, rejected)
+        names = [each.name for each in self._columns]
+        return [dict(zip(names, each)) for each in values], rejected  # noqa: B905 - as many
 
-    def _planned(self, rows: Sequence[Row]) -> list[tuple[str, str | None, Read]]:
+    def _planned(self, rows: Sequence[Row]) -> Columns:
+        seen = tuple(dict.fromkeys(chain.from_iterable(rows)))
+        found = self._known.get(seen)
+        if found is None:
+            found = self._found(seen)
+            if len(self._known) >= _MOST_KNOWN:  # a source may call its members what it likes
+                self._known.clear()
+            self._known[seen] = found
+        return found
+
+    def _found(self, seen: Sequence[str]) -> Columns:
         # A member may be left out where it says nothing, in all of the first rows too.
-        seen = dict.fromkeys(name for row in rows for name in row)
-        labels = list(seen | dict.fromkeys(_sure_names(self._fields, self._mapping)))
+        labels = list(dict.fromkeys((*seen, *_sure_names(self._fields, self._mapping))))
         try:
             sources, _ = plan(self._fields, self._mapping, labels)
         except (FileRefused, MappingRefused) as exc:
             raise ShapeChanged from exc
         if any(each.pattern is not None or each.expression is not None for each in sources):
             raise ShapeChanged  # set up since, for harvests alone
-        return [
-            (
+        return tuple(
+            Column(
                 each.field.name,
                 labels[each.column] if each.column is not None else None,
                 _needed(each.field, _read(each)),
+                _quick(each),
             )
             for each in sources
-        ]
+        )
+
+
+def _one_by_one(rows: Sequence[Row], columns: Columns, rejected: int) -> tuple[list[Record], int]:
+    """The same where some rows are none."""
+    made = []
+    for row in rows:
+        record: Record = {}
+        try:
+            for each in columns:
+                record[each.name] = each.read(
+                    row.get(each.label) if each.label is not None else None
+                )
+        except CellError:
+            rejected += 1
+            continue
+        made.append(record)
+    return made, rejected
 
 
 def _sayable(rows: list[Row]) -> tuple[list[Row], bytes, int]:
@@ -192,6 +246,73 @@ def _converted(plain: Read, unit: str, factor: Fraction) -> Read:
         return None if text is None else plain(times(decimal(text, unit), factor))
 
     return converted
+
+
+def _quick(source: Source) -> Quick | None:
+    """What makes all values of a field at once, as `read_of` makes one."""
+    changed = (source.constant, source.unit, source.codes, source.normalize)
+    made = _AT_ONCE.get(source.field.type)
+    if (
+        made is None
+        or source.field.code_list is not None
+        or any(each is not None for each in changed)
+    ):
+        return None
+    is_needed = source.field.required or source.field.key
+
+    def quick(values: list[Any]) -> list[Any] | None:
+        found = made(values)
+        return None if is_needed and found is not None and None in found else found
+
+    return quick
+
+
+def _texts(values: list[Any]) -> list[Any] | None:
+    if not _TEXT.issuperset(map(type, values)):
+        return None
+    found = [value.strip(BLANKS) for value in values]
+    return found if NULLS.isdisjoint(found) else [None if v in NULLS else v for v in found]
+
+
+def _codes(values: list[Any]) -> list[Any] | None:
+    """Those that need no other letters; a sum or a point may be of a spreadsheet's making."""
+    found = _texts(values)
+    if found is None or None in found or not all(map(str.isascii, found)):
+        return None
+    signs = "".join(found)
+    return None if "+" in signs or "." in signs else found
+
+
+def _wholes(values: list[Any]) -> list[Any] | None:
+    is_whole = _WHOLE.issuperset(map(type, values))
+    return (
+        values if is_whole and values and -_INT64 <= min(values) <= max(values) < _INT64 else None
+    )
+
+
+def _degrees(area: tuple[float, float]) -> Quick:
+    low, high = area
+
+    def degrees(values: list[Any]) -> list[Any] | None:
+        if not _FRACTIONS.issuperset(map(type, values)):
+            return None
+        found = list(map(float, values))
+        are_known = all(map(isfinite, found)) and found
+        return found if are_known and low <= min(found) <= max(found) <= high else None
+
+    return degrees
+
+
+_TEXT: Final = frozenset({str})
+_WHOLE: Final = frozenset({int})
+_FRACTIONS: Final = frozenset({float, Decimal})
+_AT_ONCE: Final[Mapping[FieldType, Quick]] = {
+    FieldType.TEXT: _texts,
+    FieldType.CODE: _codes,
+    FieldType.INTEGER: _wholes,
+    FieldType.LATITUDE: _degrees(LATITUDES),
+    FieldType.LONGITUDE: _degrees(LONGITUDES),
+}
 
 
 def cell(value: Any) -> str | None:

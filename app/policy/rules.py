@@ -61,6 +61,13 @@ def decide(facts: Facts) -> Decision:
     return verdict
 
 
+def tables() -> tuple[object, ...]:
+    """What is judged by now: a verdict that is remembered is one by these."""
+    return (
+        GATES, CALLER_RULES, GROUNDS, AGREEMENT_RULES, AGREED_RULES, VIEW_RULES, RECORD_RULES
+    )  # fmt: skip
+
+
 def _without_people(facts: Facts, allowed: Allow) -> Allow:
     """Of what is not personal as a whole, nothing is counted by a column that is.
 

@@ -32,13 +32,18 @@ def waits_for_log(data_class: str, seconds: float) -> bool:
     return is_delicate and seconds > LOG_BOUND_S
 
 
+def is_of_now(seconds: float) -> bool:
+    """Whether facts of this age are left whole for every class."""
+    return seconds <= _SHORTEST_S
+
+
 def still_known(facts: Facts, seconds: float) -> Facts | Deny:
     """The facts without what they are too old for, or the refusal where nothing is left.
 
     A dataset may have columns above its class, and what a caller was given is as delicate as
     internal data: of an old public dataset everybody sees what anybody may, and nobody writes.
     """
-    if seconds <= _SHORTEST_S:
+    if is_of_now(seconds):
         return facts
     dataset = facts.dataset
     knows_callers = not is_too_old("internal", seconds)

@@ -16,6 +16,7 @@ from tests.bench import (
     formats,
     kills,
     live,
+    live_whole,
     loads,
     number,
     places,
@@ -58,6 +59,7 @@ _EMPTY: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
     "revocation": revocation.revocation,
     "log": rest.log,
     "live": live.live,
+    "live_whole": live_whole.whole,
 }
 _FAILED = (AssertionError, RuntimeError, TimeoutError, ExceptionGroup)
 
@@ -85,7 +87,7 @@ def main() -> None:
     parser.add_argument(
         "--soak",
         action="store_true",
-        help="also 1 GB in, 2 million shapes, a million log entries, 400 kills",
+        help="also 1 GB in, 1 GB live, 2 million shapes, a million log entries, 400 kills",
     )
     parser.add_argument("names", nargs="*", metavar="name", help=" ".join([*_LOADED, *_EMPTY]))
     told = parser.parse_args()

@@ -23,6 +23,7 @@ from tests.bench.wrk import Wrk
 _RELAYED, _MAPPED, _FAST, _SLOW = "bench-relayed", "bench-mapped", "bench-fast", "bench-slow"
 _RECORDS = 45
 _SLOW_AT_ONCE = 500
+_PAUSE_MS = 50
 _SOURCE = """
 {user} worker_processes 1; daemon off; pid {folder}/source.pid; error_log {folder}/source.log;
 events {{ worker_connections 4096; }}
@@ -171,10 +172,34 @@ async def _measured(stage: Stage, at: Sources, port: int) -> list[Figure]:
     mapped = Wrk(stage.folder, "mapped", port, _paths(_MAPPED), headers)
     limit = Wrk(stage.folder, "proxy", at.proxy, ["/records"], {})
     one, other, limits = await rounds(passed.measure, mapped.measure, limit.measure)
+    added = [
+        *await _added(passed, limit, "asking again at once"),
+        *await _added(
+            Wrk(stage.folder, "relayed-paced", port, _paths(_RELAYED), headers, pause_ms=_PAUSE_MS),
+            Wrk(stage.folder, "proxy-paced", at.proxy, ["/records"], {}, pause_ms=_PAUSE_MS),
+            f"each after {_PAUSE_MS} ms",
+        ),
+    ]
     return [
+        *added,
         Figure("live page passed on: internal, token, audit", "req/s", one, limits, "nginx proxy", 0.2),
         Figure("live page made anew: internal, token, audit", "req/s", other, limits, "nginx proxy", 0.06),
     ]  # fmt: skip
+
+
+async def _added(load: Wrk, limit: Wrk, how: str) -> list[Figure]:
+    """What the platform adds to what the plain proxy takes, for 16 readers at the same time."""
+    medians, slowest = [], []
+    for round_ in range(3):
+        await load.measure(round_)
+        await limit.measure(round_)
+        medians.append(load.latency_ms[0] - limit.latency_ms[0])
+        slowest.append(load.latency_ms[1] - limit.latency_ms[1])
+    name = f"live page passed on, added to the proxy's latency, 16 {how}"
+    return [
+        Figure(f"{name}: p50", "ms", tuple(medians), wanted_below=3),
+        Figure(f"{name}: p99", "ms", tuple(slowest), wanted_below=15),
+    ]
 
 
 async def _beside_slow_ones(stage: Stage, at: Sources, port: int) -> list[Figure]:

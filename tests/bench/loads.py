@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.catalogue.entries import VersionEntry, load_entry
+from app.catalogue.entries import VersionEntry, load_entry, load_version
 from app.query.fields import Field
 from app.tables.layout import ROW, hosted_table
 from app.tables.load import _sql
@@ -41,7 +41,7 @@ async def load(stage: Stage) -> list[Figure]:
             return ROWS / taken.total_seconds()
 
         async def raw(at: int) -> float:
-            return await _raw_copy(stage, stage.folder / f"load-{at}.csv")
+            return await raw_copy(stage, stage.folder / f"load-{at}.csv", PUBLIC)
 
         loaded, copied = await rounds(whole, raw)
     finally:
@@ -57,12 +57,11 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def _raw_copy(stage: Stage, path: Path) -> float:
+async def raw_copy(stage: Stage, path: Path, dataset_id: str) -> float:
     """COPY of the clean rows into a bare table, then the platform's indexes. Rows per second."""
     async with stage.database.reading() as session:
-        entry = await load_entry(session, PUBLIC)
-    assert entry.version is not None
-    fields = list(entry.version.fields.values())
+        version = await load_version(session, dataset_id, 1)
+    fields = list(version.fields.values())
     clean = await asyncio.to_thread(_clean_file, path, fields)
     table = hosted_table("bare", fields)
     for extra in ("_line", "_original", "_extras"):

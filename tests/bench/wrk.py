@@ -18,20 +18,26 @@ function request()
 end
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format("SEEN %d %d %d %d\\n", summary.requests, summary.duration,
-    e.status + e.connect + e.read + e.write + e.timeout, latency:percentile(99)))
+  io.write(string.format("SEEN %d %d %d %d %d\\n", summary.requests, summary.duration,
+    e.status + e.connect + e.read + e.write + e.timeout, latency:percentile(50),
+    latency:percentile(99)))
 end
 """
+_PAUSE = "function delay() return {ms} end\n"
 
 
 class Wrk:
-    """One load: a list of paths (kept in `folder`) on one port, with the same headers."""
+    """One load: a list of paths (kept in `folder`) on one port, with the same headers.
+
+    Each connection asks again at once, or after `pause_ms`.
+    """
 
     def __init__(
-        self, folder: Path, name: str, port: int, paths: list[str], headers: dict[str, str]
-    ) -> None:
-        self._script = folder / "bench.lua"
-        self._script.write_text(_SCRIPT)
+        self, folder: Path, name: str, port: int, paths: list[str], headers: dict[str, str],
+        *, pause_ms: int = 0,
+    ) -> None:  # fmt: skip
+        self._script = folder / f"{name}.lua"
+        self._script.write_text(_SCRIPT + (_PAUSE.format(ms=pause_ms) if pause_ms else ""))
         self._paths = folder / f"{name}.paths"
         self._paths.write_text("\n".join(paths) + "\n")
         self._number = len(paths)
@@ -39,6 +45,7 @@ class Wrk:
         self._headers = headers
         self._at = 0
         self.requests = 0  # all that were answered
+        self.latency_ms = (0.0, 0.0)  # median and 99th percentile of the last load
 
     async def measure(self, at: int) -> float:
         """Requests per second. Any answer but 200 is an error here."""
@@ -54,9 +61,10 @@ class Wrk:
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         said, _ = await process.communicate()
-        found = re.search(r"SEEN (\d+) (\d+) (\d+) (\d+)", said.decode())
+        found = re.search(r"SEEN (\d+) (\d+) (\d+) (\d+) (\d+)", said.decode())
         if found is None or int(found[3]):
             raise RuntimeError(f"wrk against {self._url} failed:\n{said.decode()}")
         self.requests += int(found[1])
         self._at += int(found[1]) + 16
+        self.latency_ms = (int(found[4]) / 1e3, int(found[5]) / 1e3)
         return int(found[1]) / (int(found[2]) / 1e6)

@@ -137,3 +137,33 @@ async def test_what_is_no_http_is_told_in_words(app: FastAPI, settings: Settings
         said = await answered(port, "GET /v1/datasets?q=避難 HTTP/1.1\r\n\r\n".encode())
 
     assert said.startswith(b"HTTP/1.1 400 ") and b"not_http" in said
+
+
+async def test_the_head_of_an_answer_leaves_with_its_body_and_alone_where_none_comes() -> None:
+    sent: list[bytes] = []
+    said = asyncio.Protocol()
+
+    class Wire(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            sent.append(bytes(data))
+
+        def close(self) -> None:
+            sent.append(b"closed")
+
+        def get_protocol(self) -> asyncio.Protocol:
+            return said
+
+    joining = pacing.Joining(Wire(), asyncio.get_running_loop())
+    joining.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    joining.write(b"body")
+    joining.write(b"more")
+    joining.write(b"HTTP/1.1 304 Not Modified\r\n\r\n")
+    await asyncio.sleep(0)
+    joining.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    joining.close()
+
+    assert sent == [
+        b"HTTP/1.1 200 OK\r\n\r\nbody", b"more", b"HTTP/1.1 304 Not Modified\r\n\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n", b"closed",
+    ]  # fmt: skip
+    assert joining.get_protocol() is said

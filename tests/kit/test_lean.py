@@ -1,7 +1,7 @@
 """The lean way out: what it takes for an answer, which connections it keeps, and where it connects."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from app.kit.outbound import (
     Cause,
     Outbound,
     OutboundRefused,
+    OutboundTooLong,
     OutboundUnreachable,
     OutboundUnusable,
 )
@@ -56,19 +57,36 @@ async def served(*says: bytes, closes: bool = False) -> AsyncIterator[tuple[Serv
         await outbound.close()
 
 
-async def got(
+Got = Callable[..., Awaitable[tuple[int, bytes]]]
+
+
+async def _quick(
     outbound: Outbound, server: Server, path: str = "/", **headers: str
 ) -> tuple[int, bytes]:
-    """The answer to a question."""
     url = f"http://127.0.0.1:{server.port}{path}"
     async with outbound.quick(url, headers=headers, bounds=Bounds(seconds=2)) as answer:
         return answer.status, b"".join([piece async for piece in answer.pieces])
 
 
+async def _whole(
+    outbound: Outbound, server: Server, path: str = "/", **headers: str
+) -> tuple[int, bytes]:
+    url = f"http://127.0.0.1:{server.port}{path}"
+    answer = await outbound.whole(url, headers=headers, bounds=Bounds(seconds=2))
+    return answer.status, answer.body
+
+
+@pytest.fixture(params=[_quick, _whole], ids=["while it comes", "whole"])
+def got(request: pytest.FixtureRequest) -> Got:
+    """The answer to a question, in either way that it is had."""
+    made: Got = request.param
+    return made
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n"
 
 
-async def test_a_connection_serves_one_question_after_another() -> None:
+async def test_a_connection_serves_one_question_after_another(got: Got) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + OK
     async with served(OK, CHUNKED, interim, b"HTTP/1.1 304 Not Modified\r\n\r\n") as (server, out):
         answers = [await got(out, server) for _ in range(4)]
@@ -77,7 +95,7 @@ async def test_a_connection_serves_one_question_after_another() -> None:
     assert server.opened == 1
 
 
-async def test_what_is_not_to_be_kept_is_not_and_what_was_closed_is_opened_anew() -> None:
+async def test_what_is_not_to_be_kept_is_not_and_what_was_closed_is_opened_anew(got: Got) -> None:
     closing = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
     async with served(closing, OK, OK) as (server, out):
         await got(out, server)
@@ -90,7 +108,7 @@ async def test_what_is_not_to_be_kept_is_not_and_what_was_closed_is_opened_anew(
     assert server.opened == 3
 
 
-async def test_a_body_without_a_length_ends_with_its_connection() -> None:
+async def test_a_body_without_a_length_ends_with_its_connection(got: Got) -> None:
     async with served(b"HTTP/1.1 200 OK\r\n\r\nall of it", closes=True) as (server, out):
         assert await got(out, server) == (200, b"all of it")
 
@@ -104,13 +122,13 @@ async def test_a_body_without_a_length_ends_with_its_connection() -> None:
     ],
     ids=["half a body", "half its chunks", "no HTTP", "a long head", "nothing", "two lengths"],
 )  # fmt: skip
-async def test_what_is_no_whole_answer_is_none(says: bytes) -> None:
+async def test_what_is_no_whole_answer_is_none(says: bytes, got: Got) -> None:
     async with served(says, says, says, closes=True) as (server, out):
         with pytest.raises(OutboundUnreachable):
             await got(out, server)
 
 
-async def test_what_stands_behind_a_body_says_nothing_of_it_and_is_bounded() -> None:
+async def test_what_stands_behind_a_body_says_nothing_of_it_and_is_bounded(got: Got) -> None:
     behind = CHUNKED[:-2] + b"Content-Type: text/html\r\n"
     endless = behind + b"X-Long: " + b"x" * (4 << 20)
     async with served(behind + b"\r\n", endless) as (server, out):
@@ -124,7 +142,7 @@ async def test_what_stands_behind_a_body_says_nothing_of_it_and_is_bounded() -> 
     assert refused.value.cause is not Cause.SILENCE
 
 
-async def test_what_is_compressed_or_silent_is_not_taken() -> None:
+async def test_what_is_compressed_or_silent_is_not_taken(got: Got) -> None:
     packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"
     async with served(packed, b"HTTP/1.1 200 OK\r\n") as (server, out):
         with pytest.raises(OutboundUnusable):
@@ -135,7 +153,7 @@ async def test_what_is_compressed_or_silent_is_not_taken() -> None:
                 pass
 
 
-async def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_question() -> None:
+async def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_question(got: Got) -> None:
     async with served(OK + OK.replace(b"ok", b"no"), OK) as (server, out):
         with pytest.raises(OutboundUnreachable):
             await got(out, server)
@@ -144,7 +162,7 @@ async def test_bytes_that_nobody_asked_for_are_no_answer_to_the_next_question() 
         assert server.opened == 2
 
 
-async def test_nothing_in_an_address_or_a_header_makes_a_line_of_its_own() -> None:
+async def test_nothing_in_an_address_or_a_header_makes_a_line_of_its_own(got: Got) -> None:
     async with served() as (server, out):
         await got(out, server, "/a b\u3042?q=\u3042&x=%E3%81%82")
         with pytest.raises(OutboundRefused):
@@ -188,3 +206,18 @@ async def test_a_large_body_waits_at_its_source_for_who_takes_it() -> None:
             [connection] = out._leanly()._open
             assert connection._waiting < 4 * lean._HIGH
             assert sum([len(piece) async for piece in answer.pieces]) == size
+
+
+async def test_who_waits_for_all_of_it_waits_neither_too_long_nor_for_too_much() -> None:
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n"
+    async with served(begun + b"x" * 64, begun + b"x", b"HTTP/1.1 200 OK\r\n", OK) as (server, out):
+        url = f"http://127.0.0.1:{server.port}/"
+        with pytest.raises(OutboundTooLong):
+            await out.whole(url, headers={}, bounds=Bounds(most_bytes=63))
+        for bounds in (Bounds(seconds=5, silent_seconds=0.1), Bounds(seconds=0.1)):
+            with pytest.raises(OutboundUnreachable) as refused:
+                await out.whole(url, headers={}, bounds=bounds)
+            assert refused.value.cause is Cause.SILENCE
+
+        assert (await out.whole(url, headers={}, bounds=Bounds())).body == b"ok"
+        assert len(out._leanly()._open) == 1

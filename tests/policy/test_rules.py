@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.policy.facts import Action, AgreementFacts, Caller, ClientFacts, DatasetFacts, Facts
+from app.policy.moments import same_until
 from app.policy.rules import decide
 from app.policy.verdicts import Allow, Deny, Reason
 
@@ -233,3 +234,21 @@ def test_a_token_for_one_agreement_keeps_its_purpose_when_the_agreement_changes_
     assert decide(replace(asked, caller=bound_to_one)) == Deny(
         Reason.PURPOSE_NOT_AGREED, {"purpose": "health"}
     )
+
+
+@given(facts, st.timedeltas(timedelta(-3), timedelta(3)))
+def test_a_verdict_stands_until_the_moment_that_is_told_and_no_longer(
+    asked: Facts, later: timedelta
+) -> None:
+    asked = replace(asked, now=NOW - timedelta(2))
+    moments = [asked.now]
+    while (until := same_until(replace(asked, now=moments[-1]))) is not None:
+        moments.append(until)
+
+    at = NOW + later
+    began = max((each for each in moments if each <= at), default=None)
+
+    if began is not None:
+        assert decide(replace(asked, now=at)) == decide(replace(asked, now=began))
+    ends = {each for a in asked.agreements for each in (a.valid_from, a.valid_until)}
+    assert set(moments[1:]) == {each for each in ends if each > asked.now}
