@@ -94,7 +94,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
         await entries.start()
         stack.push_async_callback(entries.stop)
         live = Live(plain_dsn(url))
-        sealer = await open_sealer(database.pool, settings.secret_key_path)
+        sealer = await open_sealer(database.pool, settings.secret_key)
         clients = live.cache(partial(load_client_facts, database.pool), kinds=("client", "all"))
         people = live.cache(partial(load_person_facts, database.pool), kinds=("person", "all"))
         ring = KeyRing(database, sealer, live)

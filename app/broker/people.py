@@ -20,9 +20,10 @@ from app.audit.subjects import Whom
 from app.broker.ask import Ask
 from app.broker.snapshot import Known
 from app.catalogue.entries import VersionEntry
-from app.kit.crypto import Sealer, SecretKeyUnusable
+from app.kit.crypto import Sealer
 from app.kit.db import DatabaseUnavailable
 from app.kit.errors import AppError, Fault, Kind
+from app.kit.key_places import SecretKeyUnusable
 from app.policy.facts import Caller, DatasetFacts
 from app.query.fields import Field, FieldType
 from app.query.subjects import Stored

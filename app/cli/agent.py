@@ -253,7 +253,7 @@ def add(
         from app.oauth.keys import ensure_keys, list_keys, open_sealer  # noqa: PLC0415
         from app.parties import organizations  # noqa: PLC0415
 
-        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
         async with shell.database.writing() as session:
             await organizations.get(session, organization)
             await ensure_keys(session, sealer)

@@ -141,7 +141,7 @@ async def _signed(shell: Shell) -> "tuple[Signed, str]":
     from app.audit.tree import LogBroken  # noqa: PLC0415
     from app.oauth.keys import open_sealer  # noqa: PLC0415
 
-    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
     keeper = LogKeeper(shell.database.pool, sealer, origin_of(shell.settings.issuer))
     with suppress(LogBroken):  # whoever verifies the file sees where
         await keeper.keep()

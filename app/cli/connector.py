@@ -140,7 +140,7 @@ def add(
         from app.connectors.preview import Previews  # noqa: PLC0415
         from app.oauth.keys import open_sealer  # noqa: PLC0415
 
-        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
         new = connectors.NewConnector(
             organization, body.kind, body.name, body.zone, body.settings,
             [each.told() for each in body.feeds], body.paused,
@@ -172,7 +172,7 @@ def test(connector: Id, as_json: Json = False) -> None:
         from app.oauth.keys import open_sealer  # noqa: PLC0415
 
         sealer, kinds = (
-            await open_sealer(shell.database.pool, shell.settings.secret_key_path),
+            await open_sealer(shell.database.pool, shell.settings.secret_key),
             Kinds(),
         )
         async with shell.database.reading() as session:
@@ -260,7 +260,7 @@ async def _means(shell: Shell, organization: str, zone: str) -> "AsyncIterator[M
 
     outbound = Outbound(Allowed.parse(shell.settings.outbound_allow))
     lent = shell.settings.lent_folders.get(organization, ())
-    relays = Relays(shell.database, lambda: load_sealer(shell.settings.secret_key_path))
+    relays = Relays(shell.database, lambda: load_sealer(shell.settings.secret_key))
     try:
         yield Means(outbound, lent, relay=relays.of(organization, zone))
     finally:

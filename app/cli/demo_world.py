@@ -130,7 +130,7 @@ async def _citizens(database: Database, settings: "Settings") -> None:
     """Made-up citizens, whose provider is `urbanos test-issuer` of this same machine alone."""
     if urlsplit(settings.issuer).hostname not in ("127.0.0.1", "localhost"):
         return
-    sealer = await open_sealer(database.pool, settings.secret_key_path)
+    sealer = await open_sealer(database.pool, settings.secret_key)
     levels = {acr: Level(level) for acr, level in test_issuer.LEVELS.items()}
     issuer = f"http://127.0.0.1:{test_issuer.PORT}"
     new = citizen_providers.NewCitizenProvider(

@@ -103,9 +103,9 @@ def _disk(settings: "Settings") -> Iterator[Finding]:
 
 
 def _secret_key(settings: "Settings", opened: bool) -> Iterator[Finding]:
-    """The file by itself; whether it opens the database's keys is `_sealed`'s to say."""
-    path = settings.secret_key_path
-    if not path.exists():
+    """The key by itself; whether it opens what the database holds is `_sealed`'s to say."""
+    path, is_file = settings.secret_key_path, settings.secret_key_command is None
+    if is_file and not path.exists():
         if not opened:
             return
         yield Finding("secret key", True, said(
@@ -113,21 +113,23 @@ def _secret_key(settings: "Settings", opened: bool) -> Iterator[Finding]:
             f"{path} does not exist yet; the first start makes it.",
         ))  # fmt: skip
         return
-    from app.kit.crypto import SecretKeyUnusable, load_sealer  # noqa: PLC0415
+    from app.kit.crypto import load_sealer  # noqa: PLC0415
+    from app.kit.key_places import SecretKeyUnusable  # noqa: PLC0415
 
     try:
-        load_sealer(path)
+        load_sealer(settings.secret_key)
     except SecretKeyUnusable as wrong:
         yield Finding("secret key", False, said(wrong.words("ja"), wrong.words("en")))
         return
-    if path.stat().st_mode & 0o077:
+    if is_file and path.stat().st_mode & 0o077:
         yield Finding("secret key", False, said(
             f"{path} を他の利用者が読めます。chmod 600 {path} を実行してください。",
             f"Others can read {path}. Run: chmod 600 {path}",
         ))  # fmt: skip
         return
+    place = settings.secret_key
     yield Finding("secret key", True, said(
-        f"{path}（バックアップに含めてください）", f"{path} (keep it in the backup)"
+        f"{place}（バックアップに含めてください）", f"{place} (keep it in the backup)"
     ))  # fmt: skip
 
 
@@ -251,11 +253,11 @@ async def _files(database: "Database") -> Finding:
 
 async def _sealed(settings: "Settings", database: "Database") -> Finding:
     """Whether the key file is the one that sealed what the database holds."""
-    from app.kit.crypto import SecretKeyUnusable  # noqa: PLC0415
+    from app.kit.key_places import SecretKeyUnusable  # noqa: PLC0415
     from app.oauth.keys import check_sealed  # noqa: PLC0415
 
     try:
-        await check_sealed(database.pool, settings.secret_key_path)
+        await check_sealed(database.pool, settings.secret_key)
     except SecretKeyUnusable as wrong:
         return Finding(_SIGNING_KEYS, False, said(wrong.words("ja"), wrong.words("en")))
     return Finding(_SIGNING_KEYS, True, said("開けます", "can be opened"))

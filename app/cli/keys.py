@@ -31,7 +31,7 @@ def rotate(
         from app.oauth.keys import open_sealer  # noqa: PLC0415
         from app.oauth.keys import rotate as change_over  # noqa: PLC0415
 
-        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
         async with shell.database.writing() as session:
             return await change_over(session, sealer, by=shell.by, emergency=emergency, early=early)
 

@@ -62,7 +62,7 @@ async def _export(shell: Shell, organization: str, output: Path, up_to: str) -> 
     from app.parties import organizations  # noqa: PLC0415
     from app.tasks.owner_export import Mover, new_export  # noqa: PLC0415
 
-    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
     async with shell.database.writing() as session:
         await ensure_keys(session, sealer)  # no server may have run yet
         body = await organizations.get(session, organization)

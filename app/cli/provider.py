@@ -80,7 +80,7 @@ def add(
         from app.signin import providers  # noqa: PLC0415
 
         Outbound(Allowed.parse(shell.settings.outbound_allow)).check(new.issuer)
-        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+        sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
         async with shell.database.writing() as session:
             return await providers.add(session, sealer, new.new(), by=shell.by)
 

@@ -90,7 +90,7 @@ async def _work(*, makes_files: bool) -> None:
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
             # Read when it is needed: a first start is making it now.
-            sealer = partial(load_sealer, settings.secret_key_path)
+            sealer = partial(load_sealer, settings.secret_key)
             mailer = Mailer(settings.relay) if settings.relay else None
             lent, most = settings.lent_folders, settings.max_upload_bytes
             harvester = Harvester(database, sealer, Kinds(), outbound, lent, most)

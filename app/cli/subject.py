@@ -20,7 +20,7 @@ async def _linker(shell: Shell) -> "Linker":
     from app.oauth.keys import open_sealer  # noqa: PLC0415
     from app.subjects.linker import Linker  # noqa: PLC0415
 
-    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key_path)
+    sealer = await open_sealer(shell.database.pool, shell.settings.secret_key)
     return Linker(plain_dsn(shell.database.url), sealer)
 
 

@@ -1,6 +1,7 @@
 """The settings of one process. Only `main` and `cli` read them; everything else gets them passed."""
 
 import re
+import shlex
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, Literal
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.kit.key_places import KeyCommand, KeyFile, KeyPlace
 from app.kit.mail import Relay
 from app.kit.outbound import Allowed
 from app.kit.store import Access
@@ -36,6 +38,8 @@ class Settings(BaseSettings):
     """Where the embedded database, the secret key and the demo's keys are kept."""
     secret_key_file: Path | None = None
     """32 random bytes that seal the private signing keys at rest. Unset: `home`/secret.key."""
+    secret_key_command: SecretStr | None = None
+    """A command that prints that key, of a key store (KMS): 32 bytes, hexadecimal or base64."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     public_url: str | None = None
@@ -139,6 +143,21 @@ class Settings(BaseSettings):
                     {"ja": "271004-kenko=/srv/drop/kenko,271403=/srv/drop/sakai のように、組織と"
                            "フォルダの組にしてください。"},
                 )  # fmt: skip
+        return given
+
+    @field_validator("secret_key_command")
+    @classmethod
+    def _is_command(cls, given: SecretStr | None) -> SecretStr | None:
+        try:
+            words = shlex.split(given.get_secret_value()) if given is not None else ["unset"]
+        except ValueError:
+            words = []
+        if not words:
+            raise PydanticCustomError(
+                "no_command",
+                "it is no command: it has no word, or its quotes are open",
+                {"ja": "コマンドではありません。語がないか、引用符が閉じていません。"},
+            )
         return given
 
     @field_validator("outbound_allow")
@@ -380,6 +399,13 @@ class Settings(BaseSettings):
     def secret_key_path(self) -> Path:
         """Where the secret key stands."""
         return self.secret_key_file or self.home / "secret.key"
+
+    @property
+    def secret_key(self) -> KeyPlace:
+        """Where the secret key is had from."""
+        if self.secret_key_command is not None:
+            return KeyCommand(self.secret_key_command.get_secret_value())
+        return KeyFile(self.secret_key_path)
 
     @property
     def issuer(self) -> str:

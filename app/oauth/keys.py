@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -17,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.audit import log as audit
 from app.audit.events import Event
 from app.kit import clock
-from app.kit.crypto import Sealer, load_sealer, make_key_file
+from app.kit.crypto import Sealer, load_sealer
 from app.kit.db import Database, DatabaseUnavailable
 from app.kit.errors import AppError, Kind
+from app.kit.key_places import KeyPlace
 from app.kit.live import Live
 from app.models.parties import SigningKey
 
@@ -154,23 +154,23 @@ def _assemble(rows: list[asyncpg.Record], sealer: Sealer) -> Keys:
     raise NoSigningKey
 
 
-async def open_sealer(pool: "asyncpg.Pool[Any]", path: Path) -> Sealer:
-    """The sealer of the key in `path`. A key is made only while the database holds nothing sealed.
+async def open_sealer(pool: "asyncpg.Pool[Any]", place: KeyPlace) -> Sealer:
+    """The sealer of the key there. A key is made only while the database holds nothing sealed.
 
-    Raises `SecretKeyUnusable` where the file is missing or does not open what the database holds.
+    Raises `SecretKeyUnusable` where it is missing or does not open what the database holds.
     """
     if not await pool.fetchval(_ARE_THERE):
-        make_key_file(path)
-    sealer = load_sealer(path)
+        await asyncio.to_thread(place.make)
+    sealer = await asyncio.to_thread(load_sealer, place)
     for row in await pool.fetch(_SELECT, list(_PUBLISHED)):
         sealer.unseal(row["sealed_private_jwk"], about=_place(row["kid"]))
     return sealer
 
 
-async def check_sealed(pool: "asyncpg.Pool[Any]", path: Path) -> None:
-    """Raise `SecretKeyUnusable` unless the key in `path` opens what the database holds."""
+async def check_sealed(pool: "asyncpg.Pool[Any]", place: KeyPlace) -> None:
+    """Raise `SecretKeyUnusable` unless the key there opens what the database holds."""
     if await pool.fetchval(_ARE_THERE):
-        await open_sealer(pool, path)
+        await open_sealer(pool, place)
 
 
 def _place(kid: str) -> str:

@@ -11,7 +11,7 @@ from app.api.access import PlatformDep
 from app.api.limits import origin_of
 from app.api.problem import request_id_of
 from app.kit import clock
-from app.kit.crypto import SecretKeyUnusable
+from app.kit.key_places import SecretKeyUnusable
 from app.models.parties import Organization
 from app.models.people import Person
 from app.parties import organizations, people

@@ -21,10 +21,10 @@ from app.conformance import runs as official
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
 from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD, MOVING
-from app.kit.crypto import SecretKeyUnusable
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
+from app.kit.key_places import SecretKeyUnusable
 from app.kit.store import Store, StoreUnusable
 from app.moving import requests as exports
 from app.tasks.alerts import watch_log

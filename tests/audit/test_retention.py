@@ -24,6 +24,7 @@ from app.audit.notes import Checkpoint, Note
 from app.audit.verify import Verdict, verify
 from app.kit.crypto import Sealer
 from app.kit.db import plain_dsn
+from app.kit.key_places import KeyFile
 from app.kit.settings import Settings
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
@@ -198,7 +199,7 @@ async def pool(template: DatabaseServer) -> AsyncIterator["asyncpg.Pool[Any]"]:
 
 
 def keeper_of(pool: "asyncpg.Pool[Any]") -> LogKeeper:
-    return LogKeeper(pool, Sealer(bytes(32), Path("none")), "a.example/log")
+    return LogKeeper(pool, Sealer(bytes(32), KeyFile(Path("none"))), "a.example/log")
 
 
 _HASH = "hash = (SELECT hash FROM log_entry WHERE seq = {0})"

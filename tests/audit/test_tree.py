@@ -21,6 +21,7 @@ from app.audit.tree import LogBroken
 from app.audit.verify import Verdict, verify
 from app.kit.crypto import Sealer
 from app.kit.db import plain_dsn
+from app.kit.key_places import KeyFile
 from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer
 from tests.world import World
@@ -44,7 +45,9 @@ async def owned(own_pool: "asyncpg.Pool[Any]") -> LogKeeper:
         await own_pool.execute(f"DELETE FROM {table}")
     await own_pool.execute("UPDATE log_head SET seq = 0, hash = sha256('urbanos log 1')")
     await own_pool.execute("SELECT log_append($1)", [f'{{"event":"{at}"}}' for at in range(8)])
-    keeper = LogKeeper(own_pool, Sealer(secrets.token_bytes(32), Path("none")), "a.example/log")
+    keeper = LogKeeper(
+        own_pool, Sealer(secrets.token_bytes(32), KeyFile(Path("none"))), "a.example/log"
+    )
     await keeper.keep()
     return keeper
 

@@ -59,7 +59,7 @@ async def answers(stage: Stage) -> list[Figure]:
         return fork(stage.folder, stage.url, stage.issuer, port)
 
     with tempfile.TemporaryDirectory(prefix="urbanos-kills-") as folder:
-        sealer = await open_sealer(pool, Settings(home=stage.folder).secret_key_path)
+        sealer = await open_sealer(pool, Settings(home=stage.folder).secret_key)
         keeper = LogKeeper(pool, sealer, origin_of(stage.issuer))
         watch = Watch(stage.database, keeper, stage.http, stage.witness, Path(folder) / "state")
         for _ in range((200 if stage.is_soak else 20) // _AT_ONCE):

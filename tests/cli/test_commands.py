@@ -99,6 +99,7 @@ def test_doctor_says_what_to_do_on_an_empty_database(home: Home) -> None:
     assert "urbanos migrate" in first["migrations"]["says"]
     assert json.loads(migrated.stdout)["before"] == "-"
     assert again.returncode == 0, again.stdout
+    assert (asked.returncode, key.exists()) == (0, False), asked.stdout
 
 
 def test_a_token_needs_a_key_and_a_server(home: Home, tmp_path: Path) -> None:
@@ -152,6 +153,8 @@ def test_a_lost_or_foreign_secret_key_is_told_and_never_replaced(
     foreign = {each: home.run(*each.split()) for each in ("keys rotate", "serve", "doctor")}
     key.write_bytes(sealed_with)
     again = home.run("doctor")
+    elsewhere = key.rename(tmp_path / "store")
+    asked = home.run("doctor", URBANOS_SECRET_KEY_COMMAND=f"cat {elsewhere}")
 
     assert first.returncode == 0, first.stderr
     assert not made

@@ -16,7 +16,8 @@ from app.catalogue import beginnings, harvests
 from app.connectors.errors import SourceSlow
 from app.connectors.scripted import Script, ScriptedConnector
 from app.kit import clock
-from app.kit.crypto import SecretKeyUnusable, load_sealer, make_key_file
+from app.kit.crypto import load_sealer
+from app.kit.key_places import KeyFile, SecretKeyUnusable
 from app.models.connectors import ConnectorEntry, Feed, Harvest
 from app.tasks.harvest import Later
 from app.tasks.worker import work
@@ -176,12 +177,14 @@ async def test_a_worker_without_the_key_leaves_a_harvest_to_one_that_has_it(
     name, script = _script(A)
     connector, _ = await _scripted(farm, name)
     harvest_id = await farm.begin(connector)
-    early = replace(farm.harvester, open_sealer=lambda: load_sealer(tmp_path / "secret.key"))
+    early = replace(
+        farm.harvester, open_sealer=lambda: load_sealer(KeyFile(tmp_path / "secret.key"))
+    )
 
     with pytest.raises(SecretKeyUnusable):  # which the worker takes for what passes
         await early.harvest(harvest_id)
     waits = await farm.shown(connector, harvest_id)
-    make_key_file(tmp_path / "secret.key")
+    KeyFile(tmp_path / "secret.key").make()
     await early.harvest(harvest_id)
 
     assert (waits["state"], waits["tries"]) == ("queued", 0)

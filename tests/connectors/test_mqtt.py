@@ -326,6 +326,7 @@ from pathlib import Path
 from app.connectors.kinds import Kinds
 from app.formats import intake
 from app.kit.crypto import load_sealer
+from app.kit.key_places import KeyFile
 from app.kit.db import Database
 from app.kit.outbound import Allowed, Outbound
 from app.tasks.harvest import Harvester
@@ -335,7 +336,7 @@ async def main():
     database = await Database.open(sys.argv[1], connections=4)
     outbound = Outbound(Allowed.parse("127.0.0.0/8"))
     harvester = Harvester(
-        database, lambda: load_sealer(Path(sys.argv[2])), Kinds(), outbound, {}, 1 << 20
+        database, lambda: load_sealer(KeyFile(Path(sys.argv[2]))), Kinds(), outbound, {}, 1 << 20
     )
     streamer = Streamer(
         harvester, "http://urbanos.test", look_seconds=0.1, lease_seconds=0.5,

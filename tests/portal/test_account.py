@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from app.api.state import Platform
 from app.kit import clock
-from app.kit.crypto import SecretKeyUnusable
+from app.kit.key_places import SecretKeyUnusable
 from app.models.parties import Role
 from app.parties import people
 from app.signin import changes
