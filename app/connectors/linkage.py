@@ -15,6 +15,7 @@ from app.connectors.errors import (
     CannotAnswer,
     SourceBroken,
     SourceChanged,
+    SourceDenied,
     SourceError,
     SourceRefused,
 )
@@ -48,7 +49,7 @@ from app.connectors.linkage_asking import (
 )
 from app.connectors.linkage_page import linkage_page
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
-from app.connectors.linkage_tokens import PlatformWeb, Right
+from app.connectors.linkage_tokens import NO_READER, PlatformWeb, Right
 from app.connectors.records import as_csv
 from app.connectors.web import (
     below,
@@ -146,6 +147,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         self, selection: LinkageSelection, question: Question, known: Known | None = None
     ) -> AsyncIterator[Rows | None]:
         """The question, sent on. An answer of one page proves itself the next time."""
+        self._require_reader(selection)
         if self.part(selection, question) != question:
             why_ja = "送り先の項目の型が分からない条件です"
             raise CannotAnswer(
@@ -179,6 +181,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         self, selection: LinkageSelection, question: Question
     ) -> AsyncIterator[Relayed]:
         """The first page as it comes."""
+        self._require_reader(selection)
         names = ",".join(each.name for each in question.fields)
         url = self._records(selection, [("limit", str(question.limit)), ("fields", names)])
         web = self._web(selection)
@@ -189,6 +192,11 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 raise
             page = await _relayed(web, url)
         yield page
+
+    def _require_reader(self, selection: LinkageSelection) -> None:
+        """What is for a reader to have is never asked for as ourselves, whatever forgot to say who."""
+        if selection.for_reader and behalf.reader() is None:
+            raise SourceDenied(source=host_of(self.settings.base), reason=NO_READER)
 
     async def discover(self) -> Sequence[Proposal]:
         """All datasets of its catalogue that it shows to everybody."""

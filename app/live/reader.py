@@ -55,11 +55,17 @@ class LiveAsk:
     wording: Wording
     seen: Hashable
     is_bounded: bool = False  # some rows are not for whoever asks, and nothing is told of them
+    whom: Hashable = None  # the one for whom the source decides; None: it knows no reader of ours
 
     @property
     def question(self) -> Question:
         """The whole of it."""
         return self.reading.question
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose the answer is, and a no as well."""
+        return (self.opened.name, self.whom)
 
     @property
     def skip(self) -> int:
@@ -103,6 +109,12 @@ class LiveReader:
             len(copy.records), partial(_selected, ask, part, copy, is_stale=is_stale)
         )
 
+    def heed(self, ask: LiveAsk, failure: LiveFailed) -> None:
+        """Forget what was given where a failure is no outage: a source that says no to one question
+        takes back its answers to all, and they are not given once it is away as well."""
+        if failure.named["told_as"] in _NO_OUTAGE:
+            self.copies.drop_of(ask.owner)
+
     async def close(self) -> None:
         """End what is asked now."""
         await self._flights.close()
@@ -120,7 +132,7 @@ class LiveReader:
         need = _need(ask, part)
         # Of a part that is not read to its end, which records it has hangs on who asks for what.
         told = (ask.question.where, ask.question.box, need) if need is not None else None
-        key = (ask.opened.name, part.asked, ask.seen, told)
+        key = (ask.owner, part.asked, ask.seen, told)
         load = partial(self._loaded, ask, part, need)
         return await self._once(ask, key, load)
 
@@ -134,10 +146,9 @@ class LiveReader:
             work = partial(self._kept, ask, key, load, held)
             return await self._flights.once(asked, work), False
         except LiveFailed as failure:
+            self.heed(ask, failure)
             held = self.copies.find(key)
-            if held is None or not _may_be_stale(ask, held, failure):
-                if failure.named["told_as"] in _NO_OUTAGE:
-                    self.copies.drop(key)  # nor is it given once the source is away as well
+            if held is None or not _may_be_stale(ask, held):
                 raise
             ask.opened.source.figures.stale += 1
             return held, True
@@ -147,7 +158,7 @@ class LiveReader:
         copy = await load(held)
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
         if copy.stored and keeps:
-            self.copies.keep(key, copy)
+            self.copies.keep(key, copy, ask.owner)
         return copy
 
     async def _loaded(
@@ -177,7 +188,7 @@ class LiveReader:
 
     async def _passed(self, ask: LiveAsk) -> Rows:
         """A page in the source's own words, as far as they pass."""
-        key = (ask.opened.name, "relay", ask.question.fields, ask.question.limit, ask.seen)
+        key = (ask.owner, "relay", ask.question.fields, ask.question.limit, ask.seen)
         copy, is_stale = await self._once(ask, key, partial(self._relayed, ask))
         last = position({}, ask.question, copy.came) if copy.more else ()
         told = _told(ask, copy, [], is_stale=is_stale) | _shifts(is_so=copy.more)
@@ -324,12 +335,10 @@ def _looked_at(ask: LiveAsk, copy: Copy, body: bytes) -> Copy:
     return replace(copy, records=gathered.records, rejected=gathered.rejected, came=len(records))
 
 
-def _may_be_stale(ask: LiveAsk, held: Copy, failure: LiveFailed) -> bool:
-    """Whether the last good answer may be given: the source is away, and that is not too old."""
+def _may_be_stale(ask: LiveAsk, held: Copy) -> bool:
+    """Whether the last good answer is not too old to be given while the source is away."""
     most = ask.opened.feed.stale_for_seconds
-    if most is None or failure.named["told_as"] in _NO_OUTAGE:
-        return False
-    return time.monotonic() - held.held_at <= most
+    return most is not None and time.monotonic() - held.held_at <= most
 
 
 async def _off_loop(size: int, work: Callable[[], _Done]) -> _Done:
