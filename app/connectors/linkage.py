@@ -36,7 +36,6 @@ from app.connectors.linkage_asking import (
     MOST_HELD,
     PAGE_ROWS,
     Pairs,
-    Types,
     as_of,
     changed_of,
     next_of,
@@ -44,7 +43,10 @@ from app.connectors.linkage_asking import (
     part_of,
     present_of,
     proposal,
+    purpose_of,
+    reader_of,
     records_of,
+    types_of,
     with_parameters,
 )
 from app.connectors.linkage_page import linkage_page
@@ -60,7 +62,7 @@ from app.connectors.web import (
     joined,
     validators,
 )
-from app.kit import behalf, passage
+from app.kit import passage
 from app.query.question import Question
 
 _NAME: Final = "records.ndjson"
@@ -140,7 +142,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
     def part(self, selection: LinkageSelection, question: Question) -> Question:
         """Conditions on fields of the types that were told, and with all of them order and bounds."""
-        return part_of(_types(selection), question)
+        return part_of(types_of(selection), question)
 
     @asynccontextmanager
     async def fetch(
@@ -154,7 +156,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 connector=self.kind, why="it has conditions of unknown types", why_ja=why_ja
             )
         most = None if question.limit is None else question.offset + question.limit
-        asked = parameters(_types(selection), question)
+        asked = parameters(types_of(selection), question)
         asked.append(("limit", str(PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS)))))
         url = self._records(selection, asked)
         try:
@@ -195,7 +197,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
     def _require_reader(self, selection: LinkageSelection) -> None:
         """What is for a reader to have is never asked for as ourselves, whatever forgot to say who."""
-        if selection.for_reader and behalf.reader() is None:
+        if selection.for_reader and reader_of(selection) is None:
             raise SourceDenied(source=host_of(self.settings.base), reason=NO_READER)
 
     async def discover(self) -> Sequence[Proposal]:
@@ -344,7 +346,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
             raise passage.FederationLoop
         right = None
         if selection is not None:
-            reader = behalf.reader() if selection.for_reader else None
+            reader = reader_of(selection)
             right = Right(f"dataset:{selection.dataset}:read", selection.agreement, reader)
         if right in self._webs:
             self._webs.move_to_end(right)
@@ -362,10 +364,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return self._webs[right]
 
     def _records(self, selection: LinkageSelection, asked: Pairs) -> str:
-        return self._at(f"datasets/{selection.dataset}/records", [*asked, *_for(selection)])
+        return self._at(f"datasets/{selection.dataset}/records", [*asked, *purpose_of(selection)])
 
     def _changes(self, selection: LinkageSelection, since: str | None) -> str:
-        asked = [("limit", str(PAGE_ROWS)), *_for(selection)]
+        asked = [("limit", str(PAGE_ROWS)), *purpose_of(selection)]
         if since is not None:
             asked.append(("since", since))
         return self._at(f"datasets/{selection.dataset}/changes", asked)
@@ -390,17 +392,6 @@ def _told_on() -> Iterator[None]:
         if broken.at != "circle":
             raise
         raise passage.FederationLoop from broken
-
-
-def _for(selection: LinkageSelection) -> Pairs:
-    """For what purpose: the reader's own, where it is for the reader that the other decides."""
-    reader = behalf.reader() if selection.for_reader else None
-    purpose = reader.purpose if reader is not None else selection.purpose
-    return [] if purpose is None else [("purpose", purpose)]
-
-
-def _types(selection: LinkageSelection) -> Types:
-    return Types({name: each.value for name, each in selection.types.items()})
 
 
 async def _each(rows: list[dict[str, Any]], host: str) -> AsyncIterator[bytes]:

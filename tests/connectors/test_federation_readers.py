@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 
 from app.audit.events import Event
@@ -19,6 +19,7 @@ from app.connectors.linkage import LinkageConnector
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
 from app.kit.behalf import Reader, Speech, reading_for
 from app.models.parties import Role
+from app.oauth.authority import TokenOfReader
 from app.oauth.exchange import GRANT_TYPE
 from app.oauth.speaking import JWT
 from app.query.question import Question
@@ -251,12 +252,25 @@ class Speaker:
     issuer: str
     server: Web
 
-    async def exchange(self, word: str, scope: str) -> Any:
+    def word(self, change: Change = lambda head, said: None) -> str:
+        """What the platform says of its reader, changed."""
+        now = int(time.time())
+        head = {"alg": "ES256", "typ": "urbanos-reader+jwt", "kid": self.key.thumbprint()}
+        said = {
+            "iss": self.issuer, "aud": self.there.base, "sub": "r-1", "org": "o",
+            "act": {"sub": self.broker.id}, "scope": f"dataset:{self.theirs}:read", "iat": now,
+            "exp": now + 60, "jti": str(uuid4()),
+        }  # fmt: skip
+        change(head, said)
+        return jwt.encode(head, said, self.key, algorithms=["ES256"])
+
+    async def exchange(self, word: str, scope: str, key: ECKey | None = None) -> Any:
         """What its client gets for a word."""
+        key = key or ECKey.generate_key("P-256")
         form = self.broker.form(scope, grant_type=GRANT_TYPE, subject_token=word)
         told = {**form, "subject_token_type": JWT}
         at = f"{self.there.base}/oauth/token"
-        headers = {"DPoP": proof(ECKey.generate_key("P-256"), "POST", "/oauth/token", htu=at)}
+        headers = {"DPoP": proof(key, "POST", "/oauth/token", htu=at)}
         return await self.there.world.client.post("/oauth/token", data=told, headers=headers)
 
 
@@ -285,20 +299,13 @@ async def test_only_a_word_that_is_right_in_every_part_gets_a_token_and_once(
     speaker: Speaker, name: str
 ) -> None:
     change, why = _WRONG[name]
-    now, scope = int(time.time()), f"dataset:{speaker.theirs}:read"
-    head = {"alg": "ES256", "typ": "urbanos-reader+jwt", "kid": speaker.key.thumbprint()}
-    said = {
-        "iss": speaker.issuer, "aud": speaker.there.base, "sub": "r-1", "org": "o",
-        "act": {"sub": speaker.broker.id}, "scope": scope, "iat": now, "exp": now + 60,
-        "jti": str(uuid4()),
-    }  # fmt: skip
-    change(head, said)
-    word = jwt.encode(head, said, speaker.key, algorithms=["ES256"])
+    word = speaker.word(change)
+    scope = json.loads(jws.extract_compact(word.encode()).payload)["scope"]
     if why == "forged":
         head_, said_, _ = word.split(".")
         word = f"{head_}.{said_}.{'A' * 86}"
 
-    answers = [await speaker.exchange(word, str(said["scope"])) for _ in range(2)]
+    answers = [await speaker.exchange(word, scope) for _ in range(2)]
 
     last = [each["why"] for each in await speaker.there.world.log(Event.TOKEN_REFUSED)][-2:]
     if why is None:
@@ -309,6 +316,27 @@ async def test_only_a_word_that_is_right_in_every_part_gets_a_token_and_once(
         # That its keys are away is nobody's fault who reads, and passes.
         assert [each.status_code for each in answers] == [503 if why == "keys" else 400] * 2
         assert last[0] == refusal
+
+
+async def test_what_is_had_for_a_reader_opens_nothing_but_the_dataset(speaker: Speaker) -> None:
+    key, scope = ECKey.generate_key("P-256"), f"dataset:{speaker.theirs}:read"
+    token = (await speaker.exchange(speaker.word(), scope, key)).json()["access_token"]
+
+    async def ask(method: str, at: str, **more: Any) -> Any:
+        shown = proof(key, method, at, token=token, htu=speaker.there.base + at)
+        headers = {"Authorization": f"DPoP {token}", "DPoP": shown}
+        return await speaker.there.world.client.request(method, at, headers=headers, **more)
+
+    read = await ask("GET", path(speaker.theirs))
+    need = {"title": "要望", "text": "公開してください", "dataset": speaker.theirs}
+    others = [
+        await ask("GET", "/v1/agreements"), await ask("GET", "/v1/groups"),
+        await ask("GET", "/v1/me/datasets"), await ask("POST", "/v1/needs", json=need),
+    ]  # fmt: skip
+
+    assert read.status_code == 200, read.text
+    told = {(each.status_code, each.json()["code"], each.json()["detail"]) for each in others}
+    assert told == {(401, "invalid_token", TokenOfReader.en)}
 
 
 async def _named(there: Other, broker: Party, readers: list[tuple[str, str, str]]) -> None:
