@@ -59,7 +59,9 @@ async def read(web: Web, url: str, headers: Mapping[str, str] | None = None) -> 
             return await _asked(web, url, headers or {})
         except SourceSlow as slow:
             wait = slow.after_seconds
-            if wait is None or wait > _LONGEST_WAIT or tried == _MOST_WAITS - 1:
+            is_last = tried == _MOST_WAITS - 1
+            # A reader's own pace is no source's: they wait for it, and can be told at once.
+            if slow.at != "pace" or wait is None or wait > _LONGEST_WAIT or is_last:
                 raise
             await asyncio.sleep(wait)
     return None

@@ -265,8 +265,7 @@ class TokenVerifier:
         cnf = _bound_to(claims)
         said = spoken.read(claims) if is_own else None
         _require((said is None) == (spoken.CLAIM not in claims), spoken.CLAIM)
-        # Nobody's authority travels unbound.
-        _require(bool(cnf) or (is_own and said is None), "cnf")
+        _require(bool(cnf) or (is_own and said is None), "cnf")  # nobody's right travels unbound
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")

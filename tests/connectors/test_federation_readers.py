@@ -327,7 +327,7 @@ async def test_what_is_had_for_a_reader_opens_nothing_but_the_dataset(speaker: S
         headers = {"Authorization": f"DPoP {token}", "DPoP": shown}
         return await speaker.there.world.client.request(method, at, headers=headers, **more)
 
-    read = await ask("GET", path(speaker.theirs))
+    read = await ask("GET", path(speaker.theirs), params={"purpose": "own-duty"})
     need = {"title": "要望", "text": "公開してください", "dataset": speaker.theirs}
     others = [
         await ask("GET", "/v1/agreements"), await ask("GET", "/v1/groups"),
