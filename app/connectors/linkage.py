@@ -160,7 +160,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         asked.append(("limit", str(PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS)))))
         url = self._records(selection, asked)
         try:
-            page = await self._page_if(url, selection, conditions(known))
+            page = await self._page_if(url, selection, conditions(known), waits=False)
         except SourceBroken as broken:
             if broken.at != "status":
                 raise
@@ -329,16 +329,17 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return found
 
     async def _page_if(
-        self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str]
-    ) -> Document | None:
+        self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str],
+        *, waits: bool = True,
+    ) -> Document | None:  # fmt: skip
         web = self._web(selection)
         try:
             with _told_on():
-                return await read(web, url, asked)
+                return await read(web, url, asked, waits=waits)
         except SourceRefused as refusal:  # a token may have been revoked before its time
             if refusal.at != "credentials" or not web.forget():
                 raise
-        return await read(web, url, asked)
+        return await read(web, url, asked, waits=waits)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
         """A token is for one dataset. Raises `FederationLoop` where the question came from there."""
