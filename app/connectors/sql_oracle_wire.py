@@ -23,7 +23,7 @@ from app.connectors.errors import (
     SourceSlow,
     SourceUnreachable,
 )
-from app.connectors.sql_lines import CONNECT_SECONDS, MOST_ROWS, connected, of_socket
+from app.connectors.sql_lines import CONNECT_SECONDS, Line, connected, of_socket
 from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
@@ -65,7 +65,7 @@ class _Wrong(Exception):
         self.codes = [str(each)[:20] for each in codes] if isinstance(codes, list) else []
 
 
-class Connection:
+class Connection(Line):
     """What the thread does. Only `stop` is called from elsewhere."""
 
     is_unicode = False
@@ -127,11 +127,7 @@ class Connection:
     def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that has few, and no more than a server may tell of itself."""
         self.at_once = BATCH
-        self.ask(sql, values)
-        found: list[tuple[Any, ...]] = []
-        while (rows := self.next_rows()) and len(found) < MOST_ROWS:
-            found += rows
-        return found
+        return super().few(sql, values)
 
     def _do(self, what: str, seconds: float, told: dict[str, Any]) -> dict[str, Any]:
         child = self._child
