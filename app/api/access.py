@@ -20,6 +20,7 @@ from app.kit.certificates import CertificateUnreadable
 from app.kit.errors import AppError, Kind
 from app.models.parties import Role
 from app.oauth import scopes
+from app.oauth.authority import TokenOfReader
 from app.oauth.keys import ALGORITHM
 from app.oauth.refusals import InvalidProof
 from app.oauth.tokens import TWO_FACTORS, InvalidToken, PersonGrant, Verified
@@ -288,12 +289,16 @@ Shown = Annotated[object, Depends(_scheme)]
 
 
 async def caller_of(request: Request, platform: PlatformDep, _shown: Shown) -> Caller:
-    """The caller; raises `TokenMissing` or `InvalidToken`."""
+    """The caller; raises `TokenMissing` or `InvalidToken`. No other platform's reader."""
     caller = await find_caller(platform, request.scope)
     if caller is None:
         refusal = TokenMissing()
         challenge(platform, refusal, error=None)
         raise refusal
+    if caller.client.spoken_by is not None:  # nothing is done in the reader's name
+        own = TokenOfReader(why="spoken_by", holder=caller.client.client_id)
+        challenge(platform, own, error="invalid_token", bound=True)
+        raise own
     return caller
 
 

@@ -64,10 +64,11 @@ async def live_ask(
 ) -> LiveAsk:
     """The question as a live dataset is asked it, and for whom its answer may be held."""
     opened = await live.sources.open(plan.dataset_id, plan.version)
-    seen = (allow.columns, allow.bounds, reader)  # whom another decided for has it alone
+    seen = (allow.columns, allow.bounds)
     return LiveAsk(
-        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
-    )
+        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds),
+        whom=reader,  # whom another decided for has it alone
+    )  # fmt: skip
 
 
 def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:

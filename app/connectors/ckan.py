@@ -75,7 +75,7 @@ class CkanSettings(Shape):
     """Where the portal is: what stands before `/api/3/action`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"base": "https://catalog.example.lg.jp", "key": "…"}]}
+        json_schema_extra={"examples": [{"base": "https://catalog.example.lg.jp", "key": "..."}]}
     )
     base: Address
     key: (

@@ -49,17 +49,20 @@ class Document:
         return list(found)
 
 
-async def read(web: Web, url: str, headers: Mapping[str, str] | None = None) -> Document | None:
+async def read(
+    web: Web, url: str, headers: Mapping[str, str] | None = None, *, waits: bool = True
+) -> Document | None:
     """The JSON of an address, asked for again where the source asks for a moment; None for a 304.
 
-    Raises `SourceError`.
+    Who answers somebody at once does not wait: they are told when to come again, and so is whoever
+    watches the source. Raises `SourceError`.
     """
     for tried in range(_MOST_WAITS):
         try:
             return await _asked(web, url, headers or {})
         except SourceSlow as slow:
             wait = slow.after_seconds
-            if wait is None or wait > _LONGEST_WAIT or tried == _MOST_WAITS - 1:
+            if wait is None or wait > _LONGEST_WAIT or not waits or tried == _MOST_WAITS - 1:
                 raise
             await asyncio.sleep(wait)
     return None

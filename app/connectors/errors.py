@@ -29,6 +29,7 @@ WHY: Final[dict[str, _Why]] = {
     "cut_off": _Why("応答が途中で切れました", "the answer broke off", passes=True),
     "silence": _Why("時間内に応答がありません", "it was silent for too long", passes=True),
     "pace": _Why("要求の頻度を制限しています", "it limits how often it is asked", passes=True),
+    "reader_pace": _Why("この利用者の要求の頻度を制限しています", "it limits how often this reader asks"),
     "credentials": _Why("認証情報が受け付けられません", "it does not take the credentials"),
     "permission": _Why("権限がありません", "the credentials give no permission for this"),
     "missing": _Why("{detail} がありません", "there is no {detail}"),

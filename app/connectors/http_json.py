@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.connectors.connection import Connection
 from app.connectors.errors import CannotAnswer, SourceBroken, SourceChanged, SourceSlow
@@ -75,6 +75,16 @@ _MOST_REMEMBERED: Final = 4_096
 class HttpJsonSettings(Shape):
     """Where the interface is, and how we prove ourselves to it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "base": "https://api.city.example.jp/v2",
+                    "auth": {"type": "api_key", "header": "X-API-Key", "key": "..."},
+                }
+            ]
+        }
+    )
     base: Address
     auth: Proof = Field(default_factory=NoProof)
     connection: Connection = Field(default_factory=Connection)
@@ -83,6 +93,18 @@ class HttpJsonSettings(Shape):
 class HttpJsonSelection(Shape):
     """Which records: a path below the base, what is asked for, and where in the answer they are."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "path": "shelters",
+                    "query": {"open": "true"},
+                    "rows": "/items",
+                    "paging": {"style": "offset", "size": 100},
+                }
+            ]
+        }
+    )
     path: Annotated[str, StringConstraints(max_length=1_000)] = ""
     query: Annotated[dict[ParameterName, Annotated[str, StringConstraints(max_length=1_000)]],
                      Field(max_length=50, default_factory=dict)]  # fmt: skip

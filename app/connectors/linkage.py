@@ -15,6 +15,7 @@ from app.connectors.errors import (
     CannotAnswer,
     SourceBroken,
     SourceChanged,
+    SourceDenied,
     SourceError,
     SourceRefused,
 )
@@ -35,7 +36,6 @@ from app.connectors.linkage_asking import (
     MOST_HELD,
     PAGE_ROWS,
     Pairs,
-    Types,
     as_of,
     changed_of,
     next_of,
@@ -43,12 +43,15 @@ from app.connectors.linkage_asking import (
     part_of,
     present_of,
     proposal,
+    purpose_of,
+    reader_of,
     records_of,
+    types_of,
     with_parameters,
 )
 from app.connectors.linkage_page import linkage_page
 from app.connectors.linkage_shapes import LinkageSelection, LinkageSettings
-from app.connectors.linkage_tokens import PlatformWeb, Right
+from app.connectors.linkage_tokens import NO_READER, PlatformWeb, Right
 from app.connectors.records import as_csv
 from app.connectors.web import (
     below,
@@ -59,7 +62,7 @@ from app.connectors.web import (
     joined,
     validators,
 )
-from app.kit import behalf, passage
+from app.kit import passage
 from app.query.question import Question
 
 _NAME: Final = "records.ndjson"
@@ -139,24 +142,25 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
 
     def part(self, selection: LinkageSelection, question: Question) -> Question:
         """Conditions on fields of the types that were told, and with all of them order and bounds."""
-        return part_of(_types(selection), question)
+        return part_of(types_of(selection), question)
 
     @asynccontextmanager
     async def fetch(
         self, selection: LinkageSelection, question: Question, known: Known | None = None
     ) -> AsyncIterator[Rows | None]:
         """The question, sent on. An answer of one page proves itself the next time."""
+        self._require_reader(selection)
         if self.part(selection, question) != question:
             why_ja = "送り先の項目の型が分からない条件です"
             raise CannotAnswer(
                 connector=self.kind, why="it has conditions of unknown types", why_ja=why_ja
             )
         most = None if question.limit is None else question.offset + question.limit
-        asked = parameters(_types(selection), question)
+        asked = parameters(types_of(selection), question)
         asked.append(("limit", str(PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS)))))
         url = self._records(selection, asked)
         try:
-            page = await self._page_if(url, selection, conditions(known))
+            page = await self._page_if(url, selection, conditions(known), waits=False)
         except SourceBroken as broken:
             if broken.at != "status":
                 raise
@@ -179,6 +183,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         self, selection: LinkageSelection, question: Question
     ) -> AsyncIterator[Relayed]:
         """The first page as it comes."""
+        self._require_reader(selection)
         names = ",".join(each.name for each in question.fields)
         url = self._records(selection, [("limit", str(question.limit)), ("fields", names)])
         web = self._web(selection)
@@ -189,6 +194,11 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
                 raise
             page = await _relayed(web, url)
         yield page
+
+    def _require_reader(self, selection: LinkageSelection) -> None:
+        """What is for a reader to have is never asked for as ourselves, whatever forgot to say who."""
+        if selection.for_reader and reader_of(selection) is None:
+            raise SourceDenied(source=host_of(self.settings.base), reason=NO_READER)
 
     async def discover(self) -> Sequence[Proposal]:
         """All datasets of its catalogue that it shows to everybody."""
@@ -319,16 +329,17 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return found
 
     async def _page_if(
-        self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str]
-    ) -> Document | None:
+        self, url: str, selection: LinkageSelection | None, asked: Mapping[str, str],
+        *, waits: bool = True,
+    ) -> Document | None:  # fmt: skip
         web = self._web(selection)
         try:
             with _told_on():
-                return await read(web, url, asked)
+                return await read(web, url, asked, waits=waits)
         except SourceRefused as refusal:  # a token may have been revoked before its time
             if refusal.at != "credentials" or not web.forget():
                 raise
-        return await read(web, url, asked)
+        return await read(web, url, asked, waits=waits)
 
     def _web(self, selection: LinkageSelection | None) -> PlatformWeb:
         """A token is for one dataset. Raises `FederationLoop` where the question came from there."""
@@ -336,7 +347,7 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
             raise passage.FederationLoop
         right = None
         if selection is not None:
-            reader = behalf.reader() if selection.for_reader else None
+            reader = reader_of(selection)
             right = Right(f"dataset:{selection.dataset}:read", selection.agreement, reader)
         if right in self._webs:
             self._webs.move_to_end(right)
@@ -354,10 +365,10 @@ class LinkageConnector(Connector[LinkageSettings, LinkageSelection]):
         return self._webs[right]
 
     def _records(self, selection: LinkageSelection, asked: Pairs) -> str:
-        return self._at(f"datasets/{selection.dataset}/records", [*asked, *_for(selection)])
+        return self._at(f"datasets/{selection.dataset}/records", [*asked, *purpose_of(selection)])
 
     def _changes(self, selection: LinkageSelection, since: str | None) -> str:
-        asked = [("limit", str(PAGE_ROWS)), *_for(selection)]
+        asked = [("limit", str(PAGE_ROWS)), *purpose_of(selection)]
         if since is not None:
             asked.append(("since", since))
         return self._at(f"datasets/{selection.dataset}/changes", asked)
@@ -382,17 +393,6 @@ def _told_on() -> Iterator[None]:
         if broken.at != "circle":
             raise
         raise passage.FederationLoop from broken
-
-
-def _for(selection: LinkageSelection) -> Pairs:
-    """For what purpose: the reader's own, where it is for the reader that the other decides."""
-    reader = behalf.reader() if selection.for_reader else None
-    purpose = reader.purpose if reader is not None else selection.purpose
-    return [] if purpose is None else [("purpose", purpose)]
-
-
-def _types(selection: LinkageSelection) -> Types:
-    return Types({name: each.value for name, each in selection.types.items()})
 
 
 async def _each(rows: list[dict[str, Any]], host: str) -> AsyncIterator[bytes]:

@@ -10,6 +10,9 @@ from app.connectors.documents import Document
 from app.connectors.errors import SourceChanged
 from app.connectors.frame import Proposal
 from app.connectors.linkage_page import stale_since
+from app.connectors.linkage_shapes import LinkageSelection
+from app.kit import behalf
+from app.kit.behalf import Reader
 from app.query.cql_writing import NotWritable, Writer
 from app.query.fields import Field, FieldType
 from app.query.geometry import boxes_around
@@ -44,6 +47,11 @@ class Types:
         """Whether their records have a place."""
         found = set(self.by_name.values())
         return FieldType.GEOMETRY in found or {FieldType.LATITUDE, FieldType.LONGITUDE} <= found
+
+
+def types_of(selection: LinkageSelection) -> Types:
+    """Its fields, as whoever set it up was told of them."""
+    return Types({name: each.value for name, each in selection.types.items()})
 
 
 def part_of(types: Types, question: Question) -> Question:
@@ -96,6 +104,18 @@ def _sorted(by: Order) -> str:
 def with_parameters(url: str, asked: Pairs) -> str:
     """The address with a query."""
     return f"{url}?{urlencode(asked)}" if asked else url
+
+
+def reader_of(selection: LinkageSelection) -> Reader | None:
+    """For whom the other platform decides; None: for us."""
+    return behalf.reader() if selection.for_reader else None
+
+
+def purpose_of(selection: LinkageSelection) -> Pairs:
+    """For what purpose: the reader's own, where it is for the reader that the other decides."""
+    reader = reader_of(selection)
+    purpose = reader.purpose if reader is not None else selection.purpose
+    return [] if purpose is None else [("purpose", purpose)]
 
 
 def next_of(page: Document) -> str | None:

@@ -1,6 +1,6 @@
 """What is said of another platform: where it is, who we are to it, and which dataset of it is meant."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -11,6 +11,11 @@ from app.connectors.web import Address, NoProof
 from app.query.fields import FieldType
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+_EXAMPLE_KEY: Final = (  # of RFC 7517, A.2: known to everybody
+    '{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",'
+    '"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",'
+    '"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}'
+)
 
 
 class LinkageSettings(Shape):
@@ -24,7 +29,7 @@ class LinkageSettings(Shape):
                     "auth": {
                         "type": "private_key_jwt",
                         "client_id": "c-27b1",
-                        "key": '{"kty":"EC","crv":"P-256","x":"…","y":"…","d":"…"}',
+                        "key": _EXAMPLE_KEY,
                     },
                 }
             ]

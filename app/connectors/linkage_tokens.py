@@ -23,7 +23,7 @@ from joserfc.util import urlsafe_b64encode
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from app.connectors.errors import SourceBroken, SourceDenied, SourceRefused
+from app.connectors.errors import SourceBroken, SourceDenied, SourceRefused, SourceSlow
 from app.connectors.frame import Shape
 from app.connectors.web import NoProof, Web, check_status, host_of, is_same_origin, told
 from app.kit import clock
@@ -44,6 +44,7 @@ _OF_READER: Final = frozenset(
 )
 NO_READER: Final = "no_reader"
 UNNAMED: Final = "forbidden"
+_TO_READER: Final = (403, 404, 429)  # which may be said of whom it is for alone
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _ClientId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 
@@ -194,10 +195,10 @@ class PlatformWeb(Web):
     async def get(self, url: str, **more: Any) -> AsyncIterator[Streamed]:
         """The same; a refusal of whom it is for is told by the other platform's own code."""
         is_for_reader = self.right is not None and self.right.reader is not None
-        takes = (*more.pop("takes", (200,)), *([403] if is_for_reader else []))
+        takes = (*more.pop("takes", (200,)), *(_TO_READER if is_for_reader else ()))
         async with Web.get(self, url, takes=takes, **more) as answer:
-            if answer.status == 403 and is_for_reader:
-                raise SourceDenied(source=answer.host, reason=await _code_of(answer))
+            if is_for_reader and answer.status in _TO_READER:
+                await _check_reader(answer)
             yield answer
 
     async def _token_endpoint(self) -> str:
@@ -245,7 +246,20 @@ def _signed(head: dict[str, Any], said: Mapping[str, Any], key: ECKey) -> str:
     return jws.serialize_compact(head, orjson.dumps(said), key, [_ALGORITHM])
 
 
-async def _code_of(answer: Streamed) -> str:
+async def _check_reader(answer: Streamed) -> None:
+    """Raises what a no to one reader is: it says nothing of the source, nor of any other reader."""
+    code = await _code_of(answer)
+    # What a reader may not know of is not there for them; where nobody names it, it may be a proxy's.
+    if answer.status == 403 or (answer.status == 404 and code is not None):
+        raise SourceDenied(source=answer.host, reason=code or UNNAMED)
+    try:
+        check_status(answer.host, answer.status, answer.headers)
+    except SourceSlow as slow:
+        after = slow.after_seconds
+        raise SourceSlow(source=answer.host, at="reader_pace", after_seconds=after) from slow
+
+
+async def _code_of(answer: Streamed) -> str | None:
     """The code of a problem (RFC 9457), where it is one of ours; nothing else of it is told on."""
     body = bytearray()
     async for piece in answer.pieces:
@@ -255,8 +269,8 @@ async def _code_of(answer: Streamed) -> str:
     try:
         code = orjson.loads(bytes(body))["code"]
     except (ValueError, TypeError, KeyError):
-        code = None
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else UNNAMED
+        return None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 def _error(answer: Answer) -> object:

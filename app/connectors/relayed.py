@@ -63,13 +63,13 @@ class Wanted:
 
 
 def agreement_of(named: str | None) -> UUID | None:
-    """The agreement of the platform that is named; None where the name is of the agent's side alone,
-    as that of a paper."""
+    """The agreement of the platform that is named, in letters of either case; None where the name is
+    of the agent's side alone, as that of a paper."""
     try:
         found = UUID(named or "")
     except ValueError:
         return None
-    return found if str(found) == named else None
+    return found if str(found) == (named or "").lower() else None
 
 
 # How a connector has work done by an agent of its organisation: the messages of the answer, in order.

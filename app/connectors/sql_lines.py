@@ -3,9 +3,10 @@
 import socket
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 from app.connectors.errors import (
     DriverNotInstalled,
@@ -17,11 +18,31 @@ from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound_refusals import Cause, tls_cause
 
 CONNECT_SECONDS: Final = 10.0
-MOST_ROWS: Final = 10_000  # of what a server tells about itself
+_MOST_ROWS: Final = 10_000  # of what a server tells about itself
 
 
 class TooLong(Exception):
     """More came than any row of ours may be."""
+
+
+class Line(ABC):
+    """A connection that a thread works with."""
+
+    @abstractmethod
+    def ask(self, sql: str, values: Sequence[Any]) -> None:
+        """Send a statement; its rows are read by `next_rows`."""
+
+    @abstractmethod
+    def next_rows(self) -> list[tuple[Any, ...]]:
+        """The next of them, none at the end."""
+
+    def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement that has few, and no more than a server may tell of itself."""
+        self.ask(sql, values)
+        found: list[tuple[Any, ...]] = []
+        while (rows := self.next_rows()) and len(found) < _MOST_ROWS:
+            found += rows
+        return found
 
 
 def check_installed(dialect: str, module: str) -> None:

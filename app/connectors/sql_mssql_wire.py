@@ -33,7 +33,7 @@ from app.connectors.errors import (
 )
 from app.connectors.sql_lines import (
     CONNECT_SECONDS,
-    MOST_ROWS,
+    Line,
     TooLong,
     connected,
     of_socket,
@@ -190,7 +190,7 @@ class _Login(tds_base._TdsLogin):  # type: ignore[misc]
         self.enc_flag = names.ENCRYPT_NOT_SUP if is_plain else names.ENCRYPT_ON
 
 
-class Connection:
+class Connection(Line):
     """What the thread does. Only `stop` is called from elsewhere."""
 
     knows_utf8 = False
@@ -260,14 +260,6 @@ class Connection:
         self._session.res_info = None
         if self._session.next_set():
             raise ValueError("more than one answer")
-
-    def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of a statement that has few, and no more than a server may tell of itself."""
-        self.ask(sql, values)
-        found: list[tuple[Any, ...]] = []
-        while (rows := self.next_rows()) and len(found) < MOST_ROWS:
-            found += rows
-        return found
 
     def stop(self) -> None:
         """From outside: whatever is waited for has come to its end."""

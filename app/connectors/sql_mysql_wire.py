@@ -26,7 +26,7 @@ from app.connectors.errors import (
 from app.connectors.frame import SILENT_SECONDS
 from app.connectors.sql_lines import (
     CONNECT_SECONDS,
-    MOST_ROWS,
+    Line,
     TooLong,
     connected,
     of_socket,
@@ -145,7 +145,7 @@ class _Bounded(pymysql.Connection):  # type: ignore[misc]
         raise TooLong  # null: what the server made was longer than it may send
 
 
-class Connection:
+class Connection(Line):
     """What the thread does. Only `stop` is called from elsewhere."""
 
     def __init__(self, settings: SqlSettings, seconds: int) -> None:
@@ -215,14 +215,6 @@ class Connection:
             return []
         with no_mysql(self._settings.source):
             return self._driver.lines(_LINES)
-
-    def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of a statement that has few, and no more than a server may tell of itself."""
-        self.ask(sql, values)
-        found: list[tuple[Any, ...]] = []
-        while (rows := self.next_rows()) and len(found) < MOST_ROWS:
-            found += rows
-        return found
 
     def stop(self) -> None:
         """From outside: whatever is waited for has come to its end."""

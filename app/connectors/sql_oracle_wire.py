@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from app.connectors.errors import (
     SourceSlow,
     SourceUnreachable,
 )
-from app.connectors.sql_lines import CONNECT_SECONDS, MOST_ROWS, connected, of_socket
+from app.connectors.sql_lines import CONNECT_SECONDS, Line, connected, of_socket
 from app.connectors.sql_reading import BATCH, MOST_AT_ONCE, MOST_BYTES
 from app.connectors.sql_shapes import SqlSettings
 from app.kit.outbound import OutboundUnreachable
@@ -32,6 +33,8 @@ _CHILD: Final = ("-m", "app.connectors.sql_oracle_child")
 _TOLD: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
 _MORE_SECONDS: Final = 10.0  # behind its own limit, in which the server may still say so
 _LAST_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.1
+_PLACES_FREE: Final = threading.BoundedSemaphore(32)  # processes, each of some 50 MB
 _MOST_FRAME: Final = 4 * (MOST_BYTES + MOST_AT_ONCE)  # of JSON, in which a sign may be six
 _FAILURES: Final[tuple[tuple[frozenset[str], type[SourceError], str], ...]] = (
     (frozenset({"ORA-01017", "ORA-01005", "ORA-28000", "ORA-28001", "DPY-4001", "DPY-3015"}),
@@ -62,7 +65,7 @@ class _Wrong(Exception):
         self.codes = [str(each)[:20] for each in codes] if isinstance(codes, list) else []
 
 
-class Connection:
+class Connection(Line):
     """What the thread does. Only `stop` is called from elsewhere."""
 
     is_unicode = False
@@ -72,11 +75,12 @@ class Connection:
         self._settings = settings
         self._seconds = seconds
         self._child: subprocess.Popen[bytes] | None = None
-        self._is_stopped = False
+        self._is_stopped = self._has_place = False
 
     def open(self, addresses: Sequence[str]) -> None:
         """Connect, sign in and begin to read."""
         settings = self._settings
+        self._take_place()
         with connected(addresses, settings.asked_port, CONNECT_SECONDS) as line:
             line.settimeout(None)
             self._child = subprocess.Popen(  # noqa: S603 - a program of our own
@@ -94,6 +98,16 @@ class Connection:
                 "connect_seconds": CONNECT_SECONDS, "most_bytes": MOST_BYTES + MOST_AT_ONCE,
             })  # fmt: skip
         self.is_unicode = said.get("charset") == "AL32UTF8"
+
+    def _take_place(self) -> None:
+        """Among as many processes as this machine bears."""
+        ends_at = time.monotonic() + CONNECT_SECONDS
+        while not (self._is_stopped or self._has_place):
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+            self._has_place = _PLACES_FREE.acquire(timeout=_LOOK_SECONDS)
+        if self._is_stopped:
+            raise ConnectionAbortedError
 
     def ask(self, sql: str, values: Sequence[Any]) -> None:
         """Send a statement; its rows are read by `next_rows`."""
@@ -113,11 +127,7 @@ class Connection:
     def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that has few, and no more than a server may tell of itself."""
         self.at_once = BATCH
-        self.ask(sql, values)
-        found: list[tuple[Any, ...]] = []
-        while (rows := self.next_rows()) and len(found) < MOST_ROWS:
-            found += rows
-        return found
+        return super().few(sql, values)
 
     def _do(self, what: str, seconds: float, told: dict[str, Any]) -> dict[str, Any]:
         child = self._child
@@ -157,9 +167,16 @@ class Connection:
 
     def close(self) -> None:
         """Let it say so to the server, and be gone."""
-        child = self._child
-        if child is None:
-            return
+        try:
+            if self._child is not None:
+                self._end(self._child)
+        finally:
+            if self._has_place:
+                self._has_place = False
+                _PLACES_FREE.release()
+
+    @staticmethod
+    def _end(child: "subprocess.Popen[bytes]") -> None:
         for stream in (child.stdin, child.stdout):
             if stream is not None:
                 stream.close()

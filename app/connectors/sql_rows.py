@@ -9,29 +9,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Select, literal_column, select
 from sqlalchemy.sql.elements import ClauseElement
 
 from app.connectors.errors import SourceBroken
+from app.connectors.sql_lines import Line
 from app.connectors.sql_reading import Asked, Cell, Column, Holds, Reading, relation_of
 from app.connectors.sql_threads import Thread
 
 Make = Callable[[Any], Any]
-
-
-class Line(Protocol):
-    """A connection that a thread works with."""
-
-    def ask(self, sql: str, values: Sequence[Any]) -> None:
-        """Send a statement; its rows are read by `next_rows`."""
-
-    def next_rows(self) -> list[tuple[Any, ...]]:
-        """The next of them, none at the end."""
-
-    def few(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of a statement that has few."""
 
 
 class ByRows(Reading):

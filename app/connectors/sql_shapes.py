@@ -126,6 +126,14 @@ class SqlSelection(Shape):
     unless the number of rows has fallen, or the turn of `full_every` has come.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"table": "facility", "columns": ["no", "name"], "types": {"no": "integer"}},
+                {"table": "ledger", "watermark": "changed_at", "overlap": 60, "full_every": 24},
+            ]
+        }
+    )
     schema_name: _Name | None = Field(default=None, alias="schema")
     table: _Name
     columns: Annotated[list[_Name], Field(min_length=1, max_length=1_500)] | None = None

@@ -58,7 +58,8 @@ class Copies:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._held: OrderedDict[Hashable, Copy] = OrderedDict()
+        self._held: OrderedDict[Hashable, tuple[Hashable, Copy]] = OrderedDict()
+        self._of: dict[Hashable, set[Hashable]] = {}
 
     @property
     def size(self) -> int:
@@ -68,18 +69,20 @@ class Copies:
     def find(self, key: Hashable) -> Copy | None:
         """What is held for a question."""
         found = self._held.get(key)
-        if found is not None:
-            self._held.move_to_end(key)
-        return found
+        if found is None:
+            return None
+        self._held.move_to_end(key)
+        return found[1]
 
-    def keep(self, key: Hashable, copy: Copy) -> None:
+    def keep(self, key: Hashable, copy: Copy, owner: Hashable = None) -> None:
         """Hold an answer in place of the one before."""
         self.drop(key)
         size = copy.size or copy.weigh() + _COPY_BYTES + len(repr(copy.validators))
         if size * _LARGEST_SHARE > self._most_bytes:
             return
         copy.size = size
-        self._held[key] = copy
+        self._held[key] = (owner, copy)
+        self._of.setdefault(owner, set()).add(key)
         self._bytes += size
         while self._bytes > self._most_bytes:
             self.drop(next(iter(self._held)))
@@ -87,5 +90,15 @@ class Copies:
     def drop(self, key: Hashable) -> None:
         """Forget an answer."""
         gone = self._held.pop(key, None)
-        if gone is not None:
-            self._bytes -= gone.size
+        if gone is None:
+            return
+        owner, copy = gone
+        self._bytes -= copy.size
+        self._of[owner].discard(key)
+        if not self._of[owner]:
+            del self._of[owner]
+
+    def drop_of(self, owner: Hashable) -> None:
+        """Forget all answers of one owner."""
+        for key in tuple(self._of.get(owner, ())):
+            self.drop(key)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.connectors.errors import SourceChanged
-from app.live.errors import LiveTooMuch, of_rows
+from app.live.errors import LiveFailed, LiveTooMuch, of_rows
 from app.live.judged import chosen
 from app.live.reader import LiveAsk, LiveReader
 from app.live.typed import NumberFound, ShapeChanged, Typing
@@ -62,7 +62,13 @@ async def export(reader: LiveReader, ask: LiveAsk) -> Export:
         _put(made, Writing(ask.opened.fields, ask.reading, ask.wording), found.records)
         made.spool.finish()
         return made
-    return await ask.opened.source.ask_whole(ask.dataset, _SECONDS, lambda: _spooled(reader, ask))
+    try:
+        return await ask.opened.source.ask_whole(
+            ask.dataset, _SECONDS, lambda: _spooled(reader, ask)
+        )
+    except LiveFailed as failure:
+        reader.heed(ask, failure)
+        raise
 
 
 async def _spooled(reader: LiveReader, ask: LiveAsk) -> Export:

@@ -57,11 +57,17 @@ class LiveAsk:
     wording: Wording
     seen: Hashable
     is_bounded: bool = False  # some rows are not for whoever asks, and nothing is told of them
+    whom: Hashable = None  # the one for whom the source decides; None: it knows no reader of ours
 
     @property
     def question(self) -> Question:
         """The whole of it."""
         return self.reading.question
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose the answer is, and a no as well."""
+        return (self.opened.name, self.whom)
 
     @property
     def skip(self) -> int:
@@ -100,10 +106,17 @@ class LiveReader:
     async def select(self, ask: LiveAsk) -> Selected:
         """The records of a page, or of a whole answer. Raises `LiveFailed`, `LiveTooMuch`."""
         made = self.prepared(ask).made
-        copy, is_stale = await self._once(ask, made.name, partial(self._loaded, ask, made))
+        key = (ask.owner, made.name)
+        copy, is_stale = await self._once(ask, key, partial(self._loaded, ask, made))
         return await _off_loop(
             len(copy.records), partial(_selected, ask, made.part, copy, is_stale=is_stale)
         )
+
+    def heed(self, ask: LiveAsk, failure: LiveFailed) -> None:
+        """Forget what was given where a failure is no outage: a source that says no to one question
+        takes back its answers to all, and they are not given once it is away as well."""
+        if failure.named["told_as"] in _NO_OUTAGE:
+            self.copies.drop_of(ask.owner)
 
     async def close(self) -> None:
         """End what is asked now."""
@@ -123,10 +136,9 @@ class LiveReader:
             work = partial(self._kept, ask, key, load, held)
             return await self._flights.once(asked, work), False
         except LiveFailed as failure:
+            self.heed(ask, failure)
             held = self.copies.find(key)
-            if held is None or not _may_be_stale(ask, held, failure):
-                if failure.named["told_as"] in _NO_OUTAGE:
-                    self.copies.drop(key)  # nor is it given once the source is away as well
+            if held is None or not _may_be_stale(ask, held):
                 raise
             ask.opened.source.figures.stale += 1
             return held, True
@@ -136,7 +148,7 @@ class LiveReader:
         copy = await load(held)
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
         if copy.stored and keeps:
-            self.copies.keep(key, copy)
+            self.copies.keep(key, copy, ask.owner)
         return copy
 
     async def _loaded(self, ask: LiveAsk, made: Made, held: Copy | None) -> Copy:
@@ -164,7 +176,8 @@ class LiveReader:
 
     async def _passed(self, ask: LiveAsk, way: Passed) -> Rows:
         """A page in the source's own words, as far as they pass."""
-        copy, is_stale = await self._once(ask, way.name, partial(self._relayed, ask, way))
+        key = (ask.owner, way.name)
+        copy, is_stale = await self._once(ask, key, partial(self._relayed, ask, way))
         last = position({}, ask.question, copy.came) if copy.more else ()
         told = _told(ask, copy, [], is_stale=is_stale) | _shifts(is_so=copy.more)
         if copy.body is not None:
@@ -303,12 +316,10 @@ def _looked_at(ask: LiveAsk, look: Look, copy: Copy, body: bytes) -> Copy:
     return copy
 
 
-def _may_be_stale(ask: LiveAsk, held: Copy, failure: LiveFailed) -> bool:
-    """Whether the last good answer may be given: the source is away, and that is not too old."""
+def _may_be_stale(ask: LiveAsk, held: Copy) -> bool:
+    """Whether the last good answer is not too old to be given while the source is away."""
     most = ask.opened.feed.stale_for_seconds
-    if most is None or failure.named["told_as"] in _NO_OUTAGE:
-        return False
-    return time.monotonic() - held.held_at <= most
+    return most is not None and time.monotonic() - held.held_at <= most
 
 
 async def _off_loop(size: int, work: Callable[[], _Done]) -> _Done:

@@ -13,6 +13,13 @@ from app.policy.facts import ClientFacts, PersonFacts, acting_for, may_sign_in
 Found = TypeVar("Found")
 
 
+class TokenOfReader(InvalidToken):
+    """Another platform has it, for one of its readers, and showed it where no records are read."""
+
+    ja = "他の基盤が利用者のために得たトークンで使えるのは、一つのデータセットの閲覧だけです。"
+    en = "What another platform has for its reader opens nothing but the records of one dataset."
+
+
 class Authority:
     """Knows the clients and people of tokens. One a process."""
 

@@ -123,6 +123,15 @@ class SubjectRefused(InvalidRequest):
     )
 
 
+class SubjectUnproven(OAuthRefused):
+    """The keys of who signed the subject token cannot be had now: no word on the subject itself."""
+
+    kind = Kind.UNAVAILABLE
+    code = "temporarily_unavailable"
+    ja = "subject_token の発行者の公開鍵を取得できません。しばらくしてから再試行してください。"
+    en = "The keys of the issuer of the subject_token cannot be had at present. Try again later."
+
+
 class InvalidGrant(OAuthRefused):
     """The code is unknown, used, too old, or not for whom and what it is shown (RFC 6749, 5.2)."""
 

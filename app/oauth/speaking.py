@@ -27,7 +27,13 @@ from app.oauth.authority import Authority
 from app.oauth.details import read_details
 from app.oauth.grants import Bond, Granted, Reach, judge, nothing_granted, token_for
 from app.oauth.keys import ALGORITHM, KeyRing
-from app.oauth.refusals import ExchangeNotAllowed, InvalidProof, InvalidScope, SubjectRefused
+from app.oauth.refusals import (
+    ExchangeNotAllowed,
+    InvalidProof,
+    InvalidScope,
+    SubjectRefused,
+    SubjectUnproven,
+)
 from app.oauth.spoken import Spoken
 from app.oauth.tokens import (
     LIFETIME_PERSONAL_S,
@@ -141,7 +147,7 @@ class Speaking:
         try:
             key = await self._key_of(word.issuer, word.kid)
         except AppError as exc:
-            raise SubjectRefused("subject_keys") from exc
+            raise SubjectUnproven("subject_keys") from exc
         if not isinstance(key, ECKey) or not _is_signed(word, key):
             raise SubjectRefused("subject_signature")
         if not await self._used.use(word.issuer, word.jti, word.expires_at):

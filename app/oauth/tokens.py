@@ -263,9 +263,9 @@ class TokenVerifier:
         _require(claims["zone"] == self._zone, "zone", claims["client_id"])
         _require(type(claims.get("ep")) is int, "ep")
         cnf = _bound_to(claims)
-        said = _spoken_of(claims) if is_own else None
-        # Nobody's authority travels unbound.
-        _require(bool(cnf) or (is_own and said is None), "cnf")
+        said = spoken.read(claims) if is_own else None
+        _require((said is None) == (spoken.CLAIM not in claims), spoken.CLAIM)
+        _require(bool(cnf) or (is_own and said is None), "cnf")  # nobody's right travels unbound
         bound_to = claims.keys() & _BOUND_TO
         _require(not bound_to or bound_to == _BOUND_TO, "agr")
         _require(all(isinstance(claims[name], str) and claims[name] for name in bound_to), "agr")
@@ -351,13 +351,6 @@ def _person_of(claims: dict[str, Any]) -> PersonGrant | None:
     _require(claims["acr"] in (ONE_FACTOR, TWO_FACTORS), "acr")
     _require(type(claims["auth_time"]) is int, "auth_time")
     return PersonGrant(claims["sub"], claims["acr"], claims["auth_time"], _via_of(claims))
-
-
-def _spoken_of(claims: dict[str, Any]) -> Spoken | None:
-    try:
-        return spoken.read(claims)
-    except ValueError as exc:
-        raise InvalidToken(why=spoken.CLAIM) from exc
 
 
 def _via_of(claims: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -295,7 +295,7 @@ async def test_nothing_is_asked_under_an_agreement_that_is_not_in_force_when_the
     waiting.cancel()
     await asyncio.wait({waiting})
     with pytest.raises(SourceRefused) as suspended:
-        await ask(agreement)
+        await ask(agreement.upper())
 
     assert ended.is_success, ended.text
     assert given.status_code == 204
@@ -312,7 +312,7 @@ async def test_who_reads_under_another_agreement_than_the_sources_is_refused(
         await world.party("271004-kodomo", Role.DEVELOPER),
     ]
     agreements = [(await agreed(world, dataset, each))[0] for each in readers]
-    selection = {"agreement": agreements[0]}
+    selection = {"agreement": agreements[0].upper()}
     feed = {"dataset": dataset, "mode": "live", "selection": selection}
     await farm.add("agent", {"source": "kaigo"}, feed)
     world.platform.live.changed("dataset", dataset)

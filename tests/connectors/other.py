@@ -31,6 +31,7 @@ class Counting:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.open_now = 0
+        self.is_away = False
         self.heads: list[dict[str, str]] = []
         self.queries: list[str] = []
 
@@ -39,6 +40,10 @@ class Counting:
         self.heads.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.queries.append(scope["query_string"].decode())
         try:
+            if self.is_away:
+                await send({"type": "http.response.start", "status": 503, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
             await self._app(scope, receive, send)
         finally:
             self.open_now -= 1

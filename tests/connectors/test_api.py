@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from app.audit.events import Event
+from app.connectors.errors import DriverNotInstalled
 from app.connectors.kinds import _OWN
+from app.connectors.sql import SqlConnector, SqlSettings
 from app.tasks.harvest import Harvester
 from tests.connectors.farm import Farm
-from tests.connectors.sources import Asked, reply, web
+from tests.connectors.sources import Asked, means, reply, web
 from tests.world import SAKAI, World
 
 STEP = [{"to": "no", "from": ["id"]}, {"to": "name", "from": ["facility"]}]
@@ -123,6 +125,26 @@ async def test_what_is_wrong_is_refused_with_its_place(
     if pointer is not None:
         assert [each["pointer"] for each in refused.json()["errors"]] == [pointer]
     assert (await farm.ask("GET", "")).status_code == 200
+
+
+@pytest.mark.parametrize("dialect", ["mssql", "oracle"])
+async def test_a_database_whose_driver_is_not_installed_is_told_with_its_mend(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    settings = {
+        "dialect": dialect, "host": "db.example.jp", "database": "d", "user": "u", "password": "p",
+    }  # fmt: skip
+    monkeypatch.setattr("app.connectors.sql_lines.find_spec", lambda _: None)
+
+    added = await farm.ask("POST", "", {"kind": "sql", "name": "試験", "settings": settings})
+    async with means() as its:
+        with pytest.raises(DriverNotInstalled) as refused:
+            await SqlConnector(SqlSettings.model_validate(settings), its).check()
+
+    mend = f"pip install urbanos[{dialect}]"
+    assert (added.status_code, added.json()["code"]) == (422, "sql_driver_not_installed")
+    assert mend in added.text
+    assert mend in refused.value.words("ja") and mend in refused.value.words("en")
 
 
 async def test_a_dataset_is_fed_by_one_connector_and_by_its_own_publisher(

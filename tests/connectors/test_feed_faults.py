@@ -29,7 +29,7 @@ from app.connectors.errors import (
     SourceUnreachable,
 )
 from app.connectors.frame import AnyConnector, Means, Shape
-from app.connectors.kinds import Kinds
+from app.connectors.kinds import _OWN, Kinds
 from app.kit.outbound import Allowed, Outbound, OutboundRefused
 from tests.connectors.feeds import Office, atom, telegram
 from tests.connectors.soap_server import ENVELOPES, Service, enveloped, fault
@@ -158,7 +158,7 @@ async def struck(way: Way, said: bytes) -> AsyncIterator[tuple[Web, tuple[AnyCon
     assert asyncio.all_tasks() - before == set()
 
 
-@pytest.mark.parametrize("name", ["gtfs_rt", "soap", "xml_feed"])
+@pytest.mark.parametrize("name", sorted(_OWN))
 def test_the_examples_of_a_kind_are_true(name: str) -> None:
     kind = Kinds().get(name)
     for shape in (kind.settings_shape, kind.selection_shape):

@@ -94,7 +94,7 @@ class PlaceSettings(Shape):
                     "base": "s3://open-data/bus",
                     "endpoint": "https://s3.ap-northeast-1.amazonaws.com",
                     "region": "ap-northeast-1",
-                    "auth": {"type": "access_key", "key_id": "AKIA…", "secret": "…"},
+                    "auth": {"type": "access_key", "key_id": "AKIA...", "secret": "..."},
                 },
             ]
         }

@@ -17,7 +17,6 @@ import pytest_asyncio
 
 from app.connectors import sql_mssql
 from app.connectors.errors import (
-    DriverNotInstalled,
     SourceBroken,
     SourceChanged,
     SourceError,
@@ -31,7 +30,6 @@ from app.kit.outbound import Allowed, Outbound
 from app.kit.outbound_refusals import OutboundRefused
 from app.query.fields import Field, FieldType
 from app.query.question import Question
-from tests.connectors.farm import Farm
 from tests.connectors.sources import means
 from tests.connectors.sql.tds import (
     DONE,
@@ -317,26 +315,3 @@ async def test_whoever_is_cancelled_leaves_nothing_at_work(its: Means) -> None:
                 await SqlConnector(_settings(tds.port), its).check(SqlSelection(table="t"))
 
         assert await _nobody_is_left(tds)
-
-
-@pytest.mark.parametrize("dialect", ["mssql", "oracle"])
-async def test_what_is_not_installed_is_told_with_its_mend(
-    farm: Farm, its: Means, monkeypatch: pytest.MonkeyPatch, dialect: str
-) -> None:
-    settings = {
-        "dialect": dialect,
-        "host": "db.example.jp",
-        "database": "d",
-        "user": "u",
-        "password": "p",
-    }
-    monkeypatch.setattr("app.connectors.sql_lines.find_spec", lambda _: None)
-
-    added = await farm.ask("POST", "", {"kind": "sql", "name": "試験", "settings": settings})
-    with pytest.raises(DriverNotInstalled) as refused:
-        await SqlConnector(SqlSettings.model_validate(settings), its).check()
-
-    mend = f"pip install urbanos[{dialect}]"
-    assert (added.status_code, added.json()["code"]) == (422, "sql_driver_not_installed")
-    assert mend in added.text
-    assert mend in refused.value.words("ja") and mend in refused.value.words("en")

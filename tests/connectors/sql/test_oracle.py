@@ -206,6 +206,31 @@ async def test_what_ends_the_driver_by_force_ends_a_process_of_its_own(its: Mean
     assert await _nobody_is_left()
 
 
+async def test_no_more_processes_are_begun_than_there_are_places(
+    its: Means, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(sql_oracle_wire, "_PLACES_FREE", places)
+
+    async with _listening([b""] * 9) as (port, heard):
+        first, waiting = (
+            asyncio.create_task(SqlConnector(_settings(port), its).check()) for _ in range(2)
+        )
+        for _ in range(500):
+            if heard:
+                break
+            await asyncio.sleep(0.01)
+        at_once = [each for each in psutil.Process().children() if _is_drivers(each)]
+        waiting.cancel()
+        ended = await asyncio.wait({waiting}, timeout=1)
+        first.cancel()
+        await asyncio.wait({first})
+
+    assert (len(at_once), ended[0]) == (1, {waiting})
+    assert await _nobody_is_left()
+    assert places.acquire(blocking=False)
+
+
 @pytest.mark.parametrize(
     ("said", "at"),
     [
