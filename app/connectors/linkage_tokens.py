@@ -117,6 +117,11 @@ class PlatformWeb(Web):
     # The bond is of this piece of work: what proves our client is not shown where data are.
     _bond: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"), repr=False)
 
+    @property
+    def is_plain(self) -> bool:
+        """The other platform says in its own code what it refuses a reader."""
+        return self.right is None or self.right.reader is None
+
     async def check_issuer(self) -> None:
         """That the authorization server tells of itself, where we need one. Raises `SourceError`."""
         if not isinstance(self.client, NoProof):
@@ -194,10 +199,9 @@ class PlatformWeb(Web):
     @asynccontextmanager
     async def get(self, url: str, **more: Any) -> AsyncIterator[Streamed]:
         """The same; a refusal of whom it is for is told by the other platform's own code."""
-        is_for_reader = self.right is not None and self.right.reader is not None
-        takes = (*more.pop("takes", (200,)), *(_TO_READER if is_for_reader else ()))
+        takes = (*more.pop("takes", (200,)), *(() if self.is_plain else _TO_READER))
         async with Web.get(self, url, takes=takes, **more) as answer:
-            if is_for_reader and answer.status in _TO_READER:
+            if not self.is_plain and answer.status in _TO_READER:
                 await _check_reader(answer)
             yield answer
 

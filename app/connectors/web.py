@@ -127,6 +127,11 @@ class Web:
     way: Way = field(default_factory=Way)
     _token: str | None = field(default=None, repr=False)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a status says all of a refusal, whatever its body."""
+        return True
+
     def check(self, base: str) -> None:
         """Raises `OutboundRefused` where an address leads nowhere that we may go."""
         self.outbound.check(base, self.way)
@@ -186,7 +191,7 @@ class Web:
 
         Raises `SourceError` and `OutboundRefused`.
         """
-        if self.way != _STRAIGHT:
+        if self.way != _STRAIGHT or not self.is_plain:
             async with self.get(url, bounds=bounds, headers=headers) as came:
                 body = b"".join([piece async for piece in came.pieces])
                 return Answer(came.host, came.status, came.headers, body)
