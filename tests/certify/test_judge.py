@@ -256,8 +256,8 @@ async def _leads_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     [
         (_hangs, "no whole answer within"),
         (_never_ends, "the answer is over"),
-        (_html, "no public dataset"),
-        (_leads_away, "no public dataset"),
+        (_html, "the answer is text/html, which is no JSON"),
+        (_leads_away, "the answer is HTTP 302"),
     ],
 )
 async def test_a_server_that_cannot_be_judged_is_told_and_costs_little(
@@ -270,6 +270,19 @@ async def test_a_server_that_cannot_be_judged_is_told_and_costs_little(
 
     assert said in (refused.value.exchange.error or "")
     assert refused.value.exchange.url.startswith(base)
+
+
+async def test_a_wrong_address_or_dataset_is_told_with_what_was_answered() -> None:
+    async with httpx.AsyncClient(transport=Transport()) as http:
+        with pytest.raises(NoAnswer) as address:
+            await judge(Server(f"{BASE}/v1", http, 1e6), STANDARD, ["core"])
+        with pytest.raises(NoAnswer) as dataset:
+            await judge(Server(BASE, http, 1e6), STANDARD, ["core"], dataset="none")
+
+    told = address.value.exchange
+    assert "HTTP 404" in (told.error or "") and "before /v1" in (told.error or "")
+    assert "/v1 より前" in (told.error_ja or "")
+    assert dataset.value.exchange.url == f"{BASE}/v1/datasets/none"
 
 
 async def test_a_next_link_that_leads_elsewhere_is_never_followed() -> None:
