@@ -272,6 +272,24 @@ async def test_a_server_that_cannot_be_judged_is_told_and_costs_little(
     assert refused.value.exchange.url.startswith(base)
 
 
+@pytest.mark.parametrize(
+    ("rule", "seen"),
+    [
+        ("SCHEMA-02", "without ['kana'], and with ['yomi'] that are no fields"),
+        ("SCHEMA-04", "sandbox-facilities without license"),
+        ("CODE-04", "99 (record 0001)"),
+        ("PAGE-01", "200 without a code"),
+        ("QUERY-02", "1: without ['0002'], and with [] that do not meet it"),
+    ],
+)
+async def test_a_finding_names_the_record_or_the_member_that_is_to_be_mended(
+    rule: str, seen: str
+) -> None:
+    report = await judged(MUTANTS[rule](), only={rule})
+
+    assert report.broken[0].wrong[0].seen == seen
+
+
 async def test_a_wrong_address_or_dataset_is_told_with_what_was_answered() -> None:
     async with httpx.AsyncClient(transport=Transport()) as http:
         with pytest.raises(NoAnswer) as address:

@@ -17,7 +17,14 @@ def wrong(exchange: Exchange, expected: str, seen: object) -> Wrong:
 
 def code_of(exchange: Exchange) -> str:
     """The status and the code of a refusal, as it is compared."""
-    return f"{exchange.status} {exchange.member('code')}"
+    code = exchange.member("code")
+    return f"{exchange.status} without a code" if code is None else f"{exchange.status} {code}"
+
+
+def named(stage: Stage, record: Any) -> str:
+    """Which record it is, for a finding about one of many."""
+    (key,) = stage.keys([record])
+    return f" (record {','.join(key)[:100]})"
 
 
 def expect(exchange: Exchange, status: int, code: str) -> Iterator[Wrong]:
