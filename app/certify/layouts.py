@@ -129,8 +129,8 @@ def _claim(stage: Stage, layout: Layout) -> Iterator[_Fault]:
     told = {str(each.get("name")) for each in stage.fields}
     missing = [name for name in layout.schema["properties"] if name not in told]
     if missing:  # all at once: who mends them one by one judges as often
-        wanted = f"the fields {', '.join(missing)} of {layout.name}"
-        yield _Fault("fields", missing[0], None, wanted, "no such field")
+        expected = f"the fields {', '.join(missing)} of {layout.name}"
+        yield _Fault("fields", missing[0], None, expected, "no such field")
 
 
 def _of_records(stage: Stage, layout: Layout) -> Iterator[_Fault]:
@@ -163,11 +163,11 @@ def _fault(
     if keyword == "pattern" and its.get("x-type") in _CODES:
         aspect = "codes"
     told = its.get(keyword, its.get("type", keyword))
-    words = {
-        "required": f"the field {field}, which the layout requires",
-        "additionalProperties": f"no fields but those of {layout.name}",
-    }
-    expected = words.get(keyword, f"{field}: {keyword} {told}")[:500]
+    expected = f"{field}: {keyword} {told}"[:500]
+    if keyword == "required" and field:
+        expected = f"the field {field}, which {layout.name} requires"
+    if keyword == "additionalProperties":
+        expected = f"no fields but those of {layout.name}"
     return _Fault(aspect, field, at, expected, f"record {at + 1}: {error.message}")
 
 
