@@ -53,6 +53,8 @@ def _show(found: "Sequence[Finding]") -> None:
         causes.setdefault(each.cause, []).append(each)
     for first, *others in causes.values():
         where = f"{first.method.upper()} {first.path}"
-        more = said(f"（同じ不足がほかに{len(others)}か所）", f" (and {len(others)} places more)")
+        more = said(
+            f"（同じ不足がほかに{len(others)}か所）", f" (and {len(others)} more of the same)"
+        )
         words = first.words(language())
         typer.echo(f"{first.conformance}  {where}  {words}{more if others else ''}")

@@ -290,6 +290,16 @@ async def test_a_finding_names_the_record_or_the_member_that_is_to_be_mended(
     assert report.broken[0].wrong[0].seen == seen
 
 
+async def test_a_record_that_is_none_is_told_as_what_it_is() -> None:
+    def odd(told: Any) -> None:
+        if told.path.endswith("/records") and told.query.get("limit") == "100":
+            told.json = {**told.json, "records": [5]}
+
+    report = await judged(Transport(answer=odd), only={"SCHEMA-01"})
+
+    assert report.broken[0].wrong[0].seen == '5 is not of type "object"'
+
+
 async def test_a_wrong_address_or_dataset_is_told_with_what_was_answered() -> None:
     async with httpx.AsyncClient(transport=Transport()) as http:
         with pytest.raises(NoAnswer) as address:

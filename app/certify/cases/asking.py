@@ -23,6 +23,8 @@ def code_of(exchange: Exchange) -> str:
 
 def named(stage: Stage, record: Any) -> str:
     """Which record it is, for a finding about one of many."""
+    if not isinstance(record, Mapping):
+        return ""
     (key,) = stage.keys([record])
     return f" (record {','.join(key)[:100]})"
 
