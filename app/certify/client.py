@@ -39,7 +39,8 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and what came of it. `error` is set where no whole answer came."""
+    """One request and what came of it. `error` is set where no whole answer came, or none to go by;
+    `error_ja` where it was foreseen."""
 
     method: str
     url: str
@@ -49,6 +50,7 @@ class Exchange:
     body: bytes = b""
     error: str | None = None
     given: bytes = b""
+    error_ja: str | None = None
 
     @property
     def media_type(self) -> str:

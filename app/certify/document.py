@@ -108,7 +108,12 @@ def _parsed(text: bytes) -> Any:
         return yaml.load(text, Loader=LOADER)  # noqa: S506 - the safe loader, or the same in C
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as exc:
         why = str(getattr(exc, "problem", None) or type(exc).__name__)[:200]
-        raise DocumentUnreadable(why=why, why_ja=why) from None
+        mark = getattr(exc, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        raise DocumentUnreadable(
+            why=why if line is None else f"line {line}: {why}",
+            why_ja=why if line is None else f"{line}行目: {why}",
+        ) from None
 
 
 def _check_depth(text: bytes) -> None:

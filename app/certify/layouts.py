@@ -127,8 +127,10 @@ def _claim(stage: Stage, layout: Layout) -> Iterator[_Fault]:
     if not isinstance(named, dict) or any(named.get(n) != value for n, value in wanted.items()):
         yield _Fault("fields", "", None, f"profile {wanted} in the catalogue entry", str(named))
     told = {str(each.get("name")) for each in stage.fields}
-    for name in (each for each in layout.schema["properties"] if each not in told):
-        yield _Fault("fields", name, None, f"the field {name} of {layout.name}", "no such field")
+    missing = [name for name in layout.schema["properties"] if name not in told]
+    if missing:  # all at once: who mends them one by one judges as often
+        expected = f"the fields {', '.join(missing)} of {layout.name}"
+        yield _Fault("fields", missing[0], None, expected, "no such field")
 
 
 def _of_records(stage: Stage, layout: Layout) -> Iterator[_Fault]:
@@ -162,6 +164,10 @@ def _fault(
         aspect = "codes"
     told = its.get(keyword, its.get("type", keyword))
     expected = f"{field}: {keyword} {told}"[:500]
+    if keyword == "required" and field:
+        expected = f"the field {field}, which {layout.name} requires"
+    if keyword == "additionalProperties":
+        expected = f"no fields but those of {layout.name}"
     return _Fault(aspect, field, at, expected, f"record {at + 1}: {error.message}")
 
 

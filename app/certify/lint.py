@@ -70,6 +70,17 @@ class Finding:
     named: tuple[tuple[str, str], ...]
     rules: tuple[str, ...]  # those that bind the operation
 
+    @property
+    def cause(self) -> tuple[str, ...]:
+        """The same for findings that one mend of a shared schema ends."""
+        told = dict(self.named)
+        if "wanted" not in told:
+            return self.code, self.path, self.method, *told.values()
+        place = told["name"]
+        if self.code == "response_differs":
+            place = place.partition(" ")[2]  # whatever the status
+        return self.code, place, told["told"], told["wanted"]
+
     def words(self, language: str) -> str:
         """What is wrong, in `ja` or `en`."""
         ja, en = _WORDS[self.code]
@@ -194,7 +205,7 @@ class _Operation:
     ) -> Iterator[Finding]:
         name = str(ours["name"])
         if theirs is not None and not _takes_any_text(theirs.get("schema"), ours.get("explode")):
-            schemas = (ours.get("schema"), theirs.get("schema"))
+            schemas = (_demanded(ours.get("schema")), theirs.get("schema"))
             yield from self._narrower("parameter_narrower", name, *schemas)
         elif (
             theirs is None and ours["in"] == "query"
@@ -251,7 +262,8 @@ class _Operation:
         theirs = _content(answer)
         for media_type, content in _content(wanted).items():
             if media_type not in theirs:
-                yield self.finding("content_missing", name=f"{status} {media_type}")
+                if content.get("x-optional") is not True:
+                    yield self.finding("content_missing", name=f"{status} {media_type}")
                 continue
             schema = content.get("schema")
             if schema is None:
@@ -267,6 +279,13 @@ class _Operation:
             "response_differs", name=f"{status} {media_type} {each.at or '/'}",
             told=each.told, wanted=each.wanted,
         )  # fmt: skip
+
+
+def _demanded(schema: Any) -> Any:
+    """A parameter's schema without the values that a service may refuse (`x-optional`)."""
+    if not isinstance(schema, Mapping) or "x-optional" not in schema:
+        return schema
+    return {**schema, "enum": [each for each in schema["enum"] if each not in schema["x-optional"]]}
 
 
 def _takes_any_text(schema: Any, explode: Any) -> bool:

@@ -66,11 +66,12 @@ async def set_stage(
     entries = [each for each in entries if _is_usable(each)] if isinstance(entries, list) else []
     ids = [str(each["id"]) for each in entries]
     if dataset is not None:
-        entries = [each for each in entries if each["id"] == dataset] or [
-            told
-            for told in [(await server.get(f"/v1/datasets/{dataset}")).json]
-            if _is_usable(told) and told["id"] == dataset
-        ]
+        entries = [each for each in entries if each["id"] == dataset]
+    if dataset is not None and not entries:
+        alone = await server.get(f"/v1/datasets/{dataset}")
+        if not _is_usable(alone.json) or alone.json["id"] != dataset:
+            raise NoAnswer(_nothing(alone))
+        entries = [alone.json]
     if not entries:
         raise NoAnswer(_nothing(listed))
     entries.sort(key=_kinds, reverse=True)
@@ -107,10 +108,25 @@ def _kinds(entry: Mapping[str, Any]) -> int:
 
 
 def _nothing(exchange: Exchange) -> Exchange:
-    return Exchange(
-        exchange.method, exchange.url, exchange.sent, exchange.status, exchange.headers,
-        exchange.body, "no public dataset with fields and a version is listed",
-    )  # fmt: skip
+    """That there is nothing to judge, and what was answered instead: most often it is the address."""
+    told, media_type = exchange.status, exchange.media_type or "no media type"
+    if told != 200:
+        why, ja = f"HTTP {told}, {media_type}", f"HTTP {told}、{exchange.media_type or '形式なし'}"
+    elif exchange.json is None:
+        why, ja = (
+            f"{media_type}, which is no JSON",
+            f"{exchange.media_type or '形式なし'}、JSONではない",
+        )
+    else:
+        why = "JSON without an entry that has id, version and fields"
+        ja = "id、version、fields を備えた項目のないJSON"
+    return replace(
+        exchange,
+        error=f"no public dataset with fields and a version is listed (the answer is {why}); "
+        "the address to be named is the one before /v1",
+        error_ja=f"項目と版のある公開データセットが見つかりません（応答: {ja}）。"
+        "指定するのは /v1 より前のアドレスです",
+    )
 
 
 async def all_records(server: Server, dataset: str) -> list[Record]:
@@ -133,10 +149,11 @@ async def all_records(server: Server, dataset: str) -> list[Record]:
 
 
 def _unreadable(exchange: Exchange) -> Exchange:
-    return Exchange(
-        exchange.method, exchange.url, exchange.sent, exchange.status, exchange.headers,
-        exchange.body, f"the records cannot be read (HTTP {exchange.status})",
-    )  # fmt: skip
+    return replace(
+        exchange,
+        error=f"the records cannot be read (HTTP {exchange.status})",
+        error_ja=f"レコードを読めません（HTTP {exchange.status}）",
+    )
 
 
 def next_of(page: Exchange) -> str | None:

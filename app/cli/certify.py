@@ -83,9 +83,9 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
         layout = _layout(profile, bundle) if profile is not None else None
         report = asyncio.run(_judged(url, wanted, dataset, seed, lent, layout))
     except NoAnswer as none:
-        error = none.exchange.error
-        note(f"判定できません（{error}）。\n  {none.exchange.curl()}",
-             f"This cannot be judged: {error}.\n  {none.exchange.curl()}")  # fmt: skip
+        error, curl = none.exchange.error, none.exchange.curl()
+        note(f"判定できません。{none.exchange.error_ja or error}。\n  {curl}",
+             f"This cannot be judged: {error}.\n  {curl}")  # fmt: skip
         raise typer.Exit(_UNREACHABLE) from None
     text = reports.written(report, form)
     if output is None:
@@ -110,7 +110,10 @@ def _layout(name: str, bundle: Path | None) -> "Layout":
         schemas = {f"{each.name}/{each.version}": record_schema(each, "") for each in layouts}
     if name not in schemas:
         near = difflib.get_close_matches(name, schemas, 3) or sorted(schemas)[:3]
-        raise typer.BadParameter(", ".join(near), param_hint="--profile")
+        names = ", ".join(near)
+        words = said(f"{name} というレイアウトはありません（近いもの: {names}）。",
+                     f"There is no layout {name}. The nearest are {names}.")  # fmt: skip
+        raise typer.BadParameter(words, param_hint="--profile")
     return Layout(name, schemas[name])
 
 

@@ -1,11 +1,15 @@
 """`urbanos lint-openapi`: a vendor's OpenAPI document against the standard, without a server."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.cli.words import Json, language, note, show_json
+from app.cli.words import Json, language, note, said, show_json
+
+if TYPE_CHECKING:
+    from app.certify.lint import Finding
 
 _FELL_SHORT: Final = 4
 
@@ -33,11 +37,24 @@ def lint_openapi(
             }
             for each in found
         ])  # fmt: skip
-    for each in () if as_json else found:
-        where = f"{each.method.upper()} {each.path}"
-        typer.echo(f"{each.conformance}  {where}  {each.words(language())}")
+    else:
+        _show(found)
     if found:
         note(f"{len(found)} 件の不足があります。", f"It falls short in {len(found)} ways.")
         raise typer.Exit(_FELL_SHORT)
     told = ", ".join(standard.checked(wanted))
     note(f"クラス {told} に適合しています。", f"It offers the classes {told}.")
+
+
+def _show(found: "Sequence[Finding]") -> None:
+    """A line a cause: one schema that all answers share would fill the screen with one mend."""
+    causes: dict[tuple[str, ...], list[Finding]] = {}
+    for each in found:
+        causes.setdefault(each.cause, []).append(each)
+    for first, *others in causes.values():
+        where = f"{first.method.upper()} {first.path}"
+        more = said(
+            f"（同じ不足がほかに{len(others)}か所）", f" (and {len(others)} more of the same)"
+        )
+        words = first.words(language())
+        typer.echo(f"{first.conformance}  {where}  {words}{more if others else ''}")

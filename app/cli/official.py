@@ -65,7 +65,8 @@ class OfficialJudge:
                 report = await judge(server, standard, work.classes, only=only, dataset=stage)
             except NoAnswer as none:
                 why = none.exchange.error or "no answer"
-                raise SandboxUnusable(url=work.url, why=why, why_ja=why) from none
+                ja = none.exchange.error_ja or why
+                raise SandboxUnusable(url=work.url, why=why, why_ja=ja) from none
         return Judged(
             report.passed, tuple(each.rule for each in report.broken), report.standard,
             _profile_of(stage, work.layouts), report.asked, packed(report), report.gave_up,

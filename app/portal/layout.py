@@ -64,6 +64,14 @@ def joined(parts: Iterable[Html]) -> Html:
     return Html("".join(parts))
 
 
+def coded(text: str) -> Html:
+    """Text in which `this` is code."""
+    parts = enumerate(text.split("`"))
+    return joined(
+        html("<code>{part}</code>" if n % 2 else "{part}", part=part) for n, part in parts
+    )
+
+
 def both(ja: str, en: str) -> Html:
     """The same said in Japanese and, beside it, in English."""
     return html('{ja} <span lang="en">{en}</span>', ja=ja, en=en)

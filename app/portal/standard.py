@@ -5,7 +5,7 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -15,30 +15,38 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.agreements.purposes import list_purposes
 from app.api.access import Reading
 from app.api.sessions import PlatformDep
 from app.api.tagged import tagged
 from app.catalogue import profiles
 from app.catalogue.profile_schema import record_schema
 from app.certify.lint import STANDARD, Standard
-from app.portal.layout import NOTHING, Html, both, html, joined, page
+from app.portal import standard_operations, standard_steps
+from app.portal.layout import NOTHING, Html, both, coded, html, joined, page
 from app.systems.description import BUSINESSES
 
 router = APIRouter(include_in_schema=False)
 BUNDLE: Final = "linkage-v1.zip"
 # Files of one bundle are the same bytes each time: the day is none, and known to be.
 _NO_DAY: Final = (2026, 1, 1, 0, 0, 0)
-_READ_ME: Final = """データ連携標準インタフェース / Linkage Interface
+_READ_ME: Final = f"""データ連携標準インタフェース / Linkage Interface
 
-standard.html     標準を読むためのページ。規則ごとに理由と例があります。
-                  The standard to be read. Every rule has its reason and an example.
-linkage-v1.yaml   標準（OpenAPI 3.1）。すべての規則は x-rules に番号付きで載っています。
-                  The standard. Every rule has its number under x-rules.
-codes/            標準が用いるコード表 / code lists that the standard uses
-profiles/         標準レイアウトの JSON Schema / JSON Schemas of the standard layouts
+standard.html     標準を読むためのページ。規則ごとに理由と例があり、操作ごとに応答の例があります。
+                  The standard to be read. Every rule has its reason and an example, every operation
+                  an answer.
+linkage-v1.yaml   標準（OpenAPI 3.1）。規則は x-rules に、応答の形は components/schemas にあります。
+                  The standard. Rules are under x-rules, the shapes of answers under components/schemas.
+codes/            コード表。団体コードは大阪府内のもの、利用目的はこの基盤のものです。検査数字の規則
+                  （CODE-01〜03）は全国のコードに当てはまります。
+                  Code lists: local governments of Osaka Prefecture, purposes of use of this platform.
+                  The rules on check digits (CODE-01 to 03) hold for codes of the whole country.
+profiles/         標準レイアウトの JSON Schema。urbanos certify --profile で確かめます。
+                  JSON Schemas of the standard layouts, for urbanos certify --profile.
 
-urbanos lint-openapi your-openapi.yaml --class core,query
-"""
+認証を受けるまで / How to be certified
+
+{standard_steps.plain()}"""
 
 
 @router.get("/standard")
@@ -61,11 +69,15 @@ async def show_bundle(request: Request, session: Reading, platform: PlatformDep)
         f"profiles/{each.name}-{each.version}.schema.json": record_schema(each, platform.issuer)
         for each in await profiles.layouts(session)
     }
-    packed = await asyncio.to_thread(_packed, schemas)
+    purposes = [
+        {"code": each.code, "ja": each.name_ja, "en": each.name_en}
+        for each in await list_purposes(session)
+    ]
+    packed = await asyncio.to_thread(_packed, {"codes/purposes.json": purposes, **schemas})
     return tagged(request, packed, media_type="application/zip")
 
 
-def _packed(schemas: Mapping[str, Any]) -> bytes:
+def _packed(given: Mapping[str, Any]) -> bytes:
     codes = resources.files("app.parties") / "data"
     files = {
         "README.txt": _READ_ME.encode(),
@@ -75,7 +87,7 @@ def _packed(schemas: Mapping[str, Any]) -> bytes:
     for name in ("local_governments.csv", "wards.csv"):
         files[f"codes/{name}"] = (codes / name).read_bytes()
     businesses = [{"code": code, "ja": ja, "en": en} for code, (ja, en) in BUSINESSES.items()]
-    told = {"codes/businesses.json": businesses, **schemas}
+    told = {"codes/businesses.json": businesses, **given}
     files |= {name: orjson.dumps(each, option=orjson.OPT_INDENT_2) for name, each in told.items()}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -99,10 +111,12 @@ def _page(folder: str) -> Response:
     root = standard.document.root
     policy = root["x-change-policy"]
     body = html(
-        "<p>{about}</p><p>{files}{clause}</p><h2>{classes_head}</h2><dl>{classes}</dl>"
+        "{about}<p>{files}{clause}</p><h2>{classes_head}</h2><dl>{classes}</dl>"
+        "<h2>{steps_head}</h2>{steps}"
         "<h2>{rules_head}</h2><p>{rules_note}</p>{rules}<h2>{operations_head}</h2>{operations}"
         "<h2>{policy_head}</h2><p>{policy}</p>",
-        about=root["info"]["description"],
+        about=_about(root["info"]["description"]),
+        steps_head=both("認証を受けるまで", "How to be certified"), steps=standard_steps.shown(),
         files=joined(
             html('<a href="{folder}{name}">{name}</a> ', folder=folder, name=name)
             for name in ("linkage-v1.yaml", *([BUNDLE] if folder else []))
@@ -115,12 +129,22 @@ def _page(folder: str) -> Response:
         classes_head=both("適合クラス", "Conformance classes"),
         classes=joined(_class(name, each) for name, each in root["x-conformance-classes"].items()),
         rules_head=both("規則", "Rules"), rules=joined(_rules(root)),
-        operations_head=both("操作", "Operations"), operations=joined(_operations(standard)),
+        operations_head=both("操作", "Operations"), operations=standard_operations.shown(standard.document),
         policy_head=both("変更の方針", "How it may change"),
         policy=both(policy["ja"], policy["en"]),
     )  # fmt: skip
     version = root["info"]["version"]
     return page(f"データ連携標準インタフェース {version}", f"Linkage Interface {version}", body)
+
+
+def _about(text: str) -> Html:
+    """The standard's own words: its paragraphs, and its lists of points."""
+    return joined(
+        html("<ul>{points}</ul>", points=joined(
+            html("<li>{point}</li>", point=coded(point)) for point in each[2:].split("\n* ")
+        )) if each.startswith("* ") else html("<p>{each}</p>", each=each)
+        for each in text.strip().split("\n\n")
+    )  # fmt: skip
 
 
 def _class(name: str, told: Mapping[str, str]) -> Html:
@@ -157,33 +181,3 @@ def _message(told: Mapping[str, Any]) -> str:
     if body is not None:
         lines += ["", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)]
     return "\n".join(lines)
-
-
-def _operations(standard: Standard) -> Iterator[Html]:
-    shared = standard.document.root.get("x-rule", [])
-    for path, method, operation in standard.document.operations():
-        parameters = [standard.document.resolved(each) for each in operation["parameters"]]
-        yield html(
-            "<h3><code>{method} {path}</code> {conformance}</h3><p>{summary}</p>{parameters}"
-            "<p>{rules}</p>",
-            method=method.upper(), path=path, conformance=operation["x-conformance"],
-            summary=operation["summary"], parameters=_parameters(parameters),
-            rules=joined(_linked([*operation.get("x-rule", ()), *shared])),
-        )  # fmt: skip
-
-
-def _parameters(parameters: Sequence[Mapping[str, Any]]) -> Html:
-    if not parameters:
-        return NOTHING
-    lines = joined(
-        html(
-            "<li><code>{name}</code> ({place}) {told}</li>",
-            name=each["name"], place=each["in"], told=each.get("description", ""),
-        )
-        for each in parameters
-    )  # fmt: skip
-    return html("<ul>{lines}</ul>", lines=lines)
-
-
-def _linked(rules: Sequence[str]) -> Iterator[Html]:
-    return (html('<a href="#{id}">{id}</a> ', id=each) for each in rules)

@@ -220,8 +220,8 @@ async def _leads_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     [
         (_hangs, "no whole answer within"),
         (_never_ends, "the answer is over"),
-        (_html, "no public dataset"),
-        (_leads_away, "no public dataset"),
+        (_html, "the answer is text/html, which is no JSON"),
+        (_leads_away, "the answer is HTTP 302"),
     ],
 )
 async def test_a_server_that_cannot_be_judged_is_told_and_costs_little(
@@ -234,6 +234,47 @@ async def test_a_server_that_cannot_be_judged_is_told_and_costs_little(
 
     assert said in (refused.value.exchange.error or "")
     assert refused.value.exchange.url.startswith(base)
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen"),
+    [
+        ("SCHEMA-02", "without ['kana'], and with ['yomi'] that are no fields"),
+        ("SCHEMA-04", "sandbox-facilities without license"),
+        ("CODE-04", "99 (record 0001)"),
+        ("PAGE-01", "200 without a code"),
+        ("QUERY-02", "1: without ['0002'], and with [] that do not meet it"),
+    ],
+)
+async def test_a_finding_names_the_record_or_the_member_that_is_to_be_mended(
+    rule: str, seen: str
+) -> None:
+    report = await judged(MUTANTS[rule](), only={rule})
+
+    assert report.broken[0].wrong[0].seen == seen
+
+
+async def test_a_record_that_is_none_is_told_as_what_it_is() -> None:
+    def odd(told: Any) -> None:
+        if told.path.endswith("/records") and told.query.get("limit") == "100":
+            told.json = {**told.json, "records": [5]}
+
+    report = await judged(Transport(answer=odd), only={"SCHEMA-01"})
+
+    assert report.broken[0].wrong[0].seen == '5 is not of type "object"'
+
+
+async def test_a_wrong_address_or_dataset_is_told_with_what_was_answered() -> None:
+    async with httpx.AsyncClient(transport=Transport()) as http:
+        with pytest.raises(NoAnswer) as address:
+            await judge(Server(f"{BASE}/v1", http, 1e6), STANDARD, ["core"])
+        with pytest.raises(NoAnswer) as dataset:
+            await judge(Server(BASE, http, 1e6), STANDARD, ["core"], dataset="none")
+
+    told = address.value.exchange
+    assert "HTTP 404" in (told.error or "") and "before /v1" in (told.error or "")
+    assert "/v1 より前" in (told.error_ja or "")
+    assert dataset.value.exchange.url == f"{BASE}/v1/datasets/none"
 
 
 async def test_a_next_link_that_leads_elsewhere_is_never_followed() -> None:

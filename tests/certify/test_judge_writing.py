@@ -127,6 +127,14 @@ async def test_a_provider_that_breaks_one_rule_is_told_that_rule_and_no_other(na
     assert not [key for key in made.records if key.startswith(PREFIX)]
 
 
+async def test_a_change_that_brings_a_part_is_told_by_what_it_lacks() -> None:
+    report = await judged(MUTANTS["CHANGE-03 a part"](), only={"CHANGE-03"})
+
+    (wrong,) = report.broken[0].wrong
+    assert wrong.expected.endswith("as it became: {'note': '試験86401'}")
+    assert wrong.seen == "{'note': '(left out)'}"
+
+
 # --- where it writes ------------------------------------------------------------------------------
 
 

@@ -98,7 +98,10 @@ async def test_the_dataset_that_claims_the_layout_is_the_one_that_is_judged() ->
 
     (fields,) = [each for each in report.verdicts if each.rule == "aed/2:fields"]
     assert not report.passed
-    assert "no such field" in fields.wrong[0].seen
+    lacking = fields.wrong[0]
+    assert lacking.expected.startswith("the fields local_government_code, id, ")
+    assert "no fields but those of aed/2" in [each.expected for each in fields.wrong]
+    assert lacking.expected.count(",") > 20 and lacking.seen == "no such field"
 
 
 def test_layouts_come_from_the_bundle_where_one_is_given(tmp_path: Path) -> None:

@@ -61,7 +61,16 @@ def _more(document: dict[str, Any]) -> None:
     schema_of(document, "RecordPage")["properties"]["more"] = {"type": "string"}
 
 
-@pytest.mark.parametrize("change", [_renamed, _moved, _more])
+def _json_alone(document: dict[str, Any]) -> None:
+    """SCHEMA-07 asks for no other form, and the judge takes a 406 for it."""
+    content = document["paths"][RECORDS]["get"]["responses"]["200"]["content"]
+    document["paths"][RECORDS]["get"]["responses"]["200"]["content"] = {
+        "application/json": content["application/json"]
+    }
+    document["components"]["parameters"]["form"]["schema"] = {"type": "string", "enum": ["json"]}
+
+
+@pytest.mark.parametrize("change", [_renamed, _moved, _more, _json_alone])
 def test_what_is_only_called_otherwise_or_is_more_is_no_fault(change: Change) -> None:
     document = told()
 
@@ -95,8 +104,8 @@ def _without_response(document: dict[str, Any]) -> None:
     del document["paths"][RECORDS]["get"]["responses"]["410"]
 
 
-def _without_csv(document: dict[str, Any]) -> None:
-    del document["paths"][RECORDS]["get"]["responses"]["200"]["content"]["text/csv"]
+def _without_json(document: dict[str, Any]) -> None:
+    del document["paths"][RECORDS]["get"]["responses"]["200"]["content"]["application/json"]
 
 
 def _without_etag(document: dict[str, Any]) -> None:
@@ -157,7 +166,7 @@ _PAGE = "200 application/json"
         (_with_required_parameter, ("get", RECORDS, "parameter_required", "api_key")),
         (_narrower_parameter, ("get", RECORDS, "parameter_narrower", "limit")),
         (_without_response, ("get", RECORDS, "response_missing", "410")),
-        (_without_csv, ("get", RECORDS, "content_missing", "200 text/csv")),
+        (_without_json, ("get", RECORDS, "content_missing", "200 application/json")),
         (_without_etag, ("get", RECORDS, "header_missing", "200 ETag")),
         (_without_body, ("post", RECORDS, "body_missing", "application/x-ndjson")),
         (
@@ -247,6 +256,23 @@ def test_a_document_made_to_cost_much_costs_little() -> None:
 
     assert codes <= {"response_differs"}
     assert read.bases() == [""]
+
+
+def test_a_document_with_a_slip_is_refused_with_the_line_of_it() -> None:
+    with pytest.raises(DocumentUnreadable, match="line 3: "):
+        Document.read(b"openapi: 3.1.0\npaths:\n  a: [}\n")
+
+
+def test_one_schema_that_every_refusal_shares_is_one_cause() -> None:
+    """At the shell a cause is one line."""
+    document = told()
+    schema_of(document, "Problem")["properties"]["status"] = {"type": "string"}
+    _without_method(document)
+
+    findings = lint(Standard.read(), Document.read(json.dumps(document).encode()), ALL)
+
+    assert len(findings) > 50
+    assert len({each.cause for each in findings}) == 2
 
 
 async def test_at_the_shell_what_is_missing_is_said_and_the_exit_tells(tmp_path: Path) -> None:

@@ -60,10 +60,40 @@ async def test_the_page_has_every_rule_in_both_languages_and_loads_nothing(
     )
     for text in (each["why_en"] for each in DOCUMENT["x-rules"]):
         assert escape(text) in answer.text
-    assert answer.text.count("<pre>") == len(DOCUMENT["x-rules"])
+    assert answer.text.count("<pre>HTTP 2") == 12  # of each operation that answers with a body
     assert not re.search(r"<(script|img|link|iframe)\b", answer.text)
     linked = set(re.findall(r'href="#([A-Z0-9-]+)"', answer.text))
     assert linked <= {each["id"] for each in DOCUMENT["x-rules"]}
+
+
+def test_each_operation_and_parameter_is_told_in_japanese_too() -> None:
+    standard = Document.read(TEXT.encode())
+
+    for _, _, operation in standard.operations():
+        told = [standard.resolved(each) for each in operation["parameters"]]
+        assert re.search(r"[ぁ-ん]", operation["x-summary-ja"])
+        assert all(re.search(r"[ぁ-ん一-龠]", each["x-description-ja"]) for each in told), told
+
+
+async def test_the_way_to_a_certificate_stands_on_the_page_and_in_the_bundle(
+    client: httpx.AsyncClient,
+) -> None:
+    """Each path is one of the platform, each command and option is there."""
+    page = await client.get("/standard")
+    bundle = await client.get("/standard/linkage-v1.zip")
+    platform = yaml.load((STANDARD.parent / "platform-v1.yaml").read_text("utf-8"), LOADER)
+
+    files = zipfile.ZipFile(io.BytesIO(bundle.content))
+    told = files.read("README.txt").decode()
+    paths = set(re.findall(r"(?:GET|POST) (/v1/\S+)", told))
+    assert len(paths) >= 7 and all(path in escape(page.text) for path in paths)
+    assert {re.sub(r"{.*?}", "{}", path) for path in paths} <= {
+        re.sub(r"{.*?}", "{}", path) for path in platform["paths"]
+    }
+    assert set(re.findall(r"urbanos ([a-z-]+) ", told)) == {
+        "certify", "lint-openapi", "verify-certificate",
+    }  # fmt: skip
+    assert "own-duty" in {each["code"] for each in orjson.loads(files.read("codes/purposes.json"))}
 
 
 async def test_the_bundle_holds_the_standard_its_codes_and_every_layout(

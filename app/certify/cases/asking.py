@@ -1,6 +1,6 @@
 """What every case does with a server: a page, its records, a refusal, a finding in words."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from app.certify.client import Exchange, Server
@@ -17,7 +17,28 @@ def wrong(exchange: Exchange, expected: str, seen: object) -> Wrong:
 
 def code_of(exchange: Exchange) -> str:
     """The status and the code of a refusal, as it is compared."""
-    return f"{exchange.status} {exchange.member('code')}"
+    code = exchange.member("code")
+    return f"{exchange.status} without a code" if code is None else f"{exchange.status} {code}"
+
+
+def named(stage: Stage, record: Any) -> str:
+    """Which record it is, for a finding about one of many."""
+    if not isinstance(record, Mapping):
+        return ""
+    (key,) = stage.keys([record])
+    return f" (record {','.join(key)[:100]})"
+
+
+def apart(one: Any, other: Any) -> tuple[str, str]:
+    """What two records say where they differ: all of both would hide it."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return str(one), str(other)
+    both = [
+        {name: each.get(name, "(left out)") for name in {**one, **other}} for each in (one, other)
+    ]
+    told, given = ({name: value for name, value in each.items() if both[0][name] != both[1][name]}
+                   for each in both)  # fmt: skip
+    return str(told), str(given)
 
 
 def expect(exchange: Exchange, status: int, code: str) -> Iterator[Wrong]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.certify.cases.asking import Findings, code_of, expect, wrong
+from app.certify.cases.asking import Findings, apart, code_of, expect, wrong
 from app.certify.cases.making import changed, marker
 from app.certify.cases.writing import (
     Change,
@@ -111,7 +111,8 @@ async def changes_of_one_record_are_in_order(server: Server, stage: Stage) -> Fi
     first, second = _upsert(stage, record), _upsert(stage, later)
     wanted = [first, second, _DELETE, first]
     if _states(stage, told, record) != wanted:
-        yield wrong(server.last, f"{wanted}", _states(stage, told, record))
+        expected = f"the changes of {key_of(stage, record)} in this order: {wanted}"
+        yield wrong(server.last, expected, _states(stage, told, record))
 
 
 @CASES.of("CHANGE-03", writes=True)
@@ -132,7 +133,8 @@ async def a_change_is_whole_and_keeps_its_id(server: Server, stage: Stage) -> Fi
         if each.get("op") == "delete" and "record" in each:
             yield wrong(page, "a delete with the key only", record)
         if each.get("key") == key_of(stage, stays) and record != held:
-            yield wrong(page, f"the whole record as it became: {held}", record)
+            became, given = apart(held, record)
+            yield wrong(page, f"all of {key_of(stage, stays)} as it became: {became}", given)
 
 
 @CASES.of("CHANGE-04", writes=True)
@@ -177,7 +179,8 @@ async def without_since_all_come_and_changes_follow(server: Server, stage: Stage
     for each in (later, comes, *(each for each in records if each not in (turns, goes))):
         held = copy.get(key_of(stage, each))
         if held is None or held.get(name) != each[name]:
-            yield wrong(server.last, f"{key_of(stage, each)} with {name} = {each[name]!r}", held)
+            seen = "no such record" if held is None else f"{name} = {held.get(name)!r}"
+            yield wrong(server.last, f"{key_of(stage, each)} with {name} = {each[name]!r}", seen)
     if key_of(stage, goes) in copy:
         yield wrong(server.last, f"the delete of {key_of(stage, goes)}", "none")
 

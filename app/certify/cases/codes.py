@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.certify.cases.asking import Findings, code_of, expect, one_page, records_of, wrong
+from app.certify.cases.asking import Findings, code_of, expect, named, one_page, records_of, wrong
 from app.certify.cases.values import DATE, TIME, is_code, is_number
 from app.certify.client import Exchange, Server
 from app.certify.judge import CASES, not_unless
@@ -35,7 +35,7 @@ async def dates_are_of_iso(server: Server, stage: Stage) -> Findings:
         for name in names:
             value = record.get(name)
             if value is not None and not DATE.fullmatch(str(value)):
-                yield wrong(page, f"{name} such as 2026-04-01", value)
+                yield wrong(page, f"{name} such as 2026-04-01", f"{value}{named(stage, record)}")
                 return
 
 
@@ -64,7 +64,8 @@ async def municipalities_have_six_digits(server: Server, stage: Stage) -> Findin
         for name in names:
             value = record.get(name)
             if value is not None and not is_code(value):
-                yield wrong(page, f"{name} as text of six digits with its check digit", repr(value))
+                wanted = f"{name} as text of six digits with its check digit"
+                yield wrong(page, wanted, f"{value!r}{named(stage, record)}")
                 return
 
 
@@ -93,11 +94,12 @@ async def codes_are_text_of_their_list(server: Server, stage: Stage) -> Findings
     for record in records_of(page):
         for name in texts:
             if record.get(name) is not None and not isinstance(record[name], str):
-                yield wrong(page, f"{name} as text", repr(record[name]))
+                yield wrong(page, f"{name} as text", f"{record[name]!r}{named(stage, record)}")
                 return
         for name, codes in listed.items():
             if record.get(name) is not None and record[name] not in codes:
-                yield wrong(page, f"{name} of {list(codes)[:10]}", record[name])
+                seen = f"{record[name]}{named(stage, record)}"
+                yield wrong(page, f"{name} of {list(codes)[:10]}", seen)
                 return
 
 
@@ -110,5 +112,5 @@ async def numbers_are_numbers(server: Server, stage: Stage) -> Findings:
         for name in names:
             value = record.get(name)
             if value is not None and (isinstance(value, bool) or not is_number(value)):
-                yield wrong(page, f"{name} as a number", repr(value))
+                yield wrong(page, f"{name} as a number", f"{value!r}{named(stage, record)}")
                 return

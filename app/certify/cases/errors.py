@@ -58,7 +58,7 @@ async def every_request_has_an_id_of_its_own(server: Server, stage: Stage) -> Fi
         if header is None or (told is not None and told != header):
             yield wrong(refusal, f"X-Request-Id: {told}", header)
         if header in seen:
-            yield wrong(refusal, "another id for another request", header)
+            yield wrong(refusal, "another X-Request-Id for another request", f"{header} again")
         seen.add(header)
 
 

@@ -5,6 +5,7 @@ What a question must find is reckoned from all the records that the server gave 
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,8 +35,12 @@ def _held(stage: Stage, page: Exchange, wanted: Test) -> Wrong | None:
     given = sorted(stage.keys(records_of(page)))
     if page.status == 200 and given == right:
         return None
-    told = code_of(page) if page.status != 200 else f"{len(given)}: {given[:5]}"
-    return wrong(page, f"{len(right)} records: {right[:5]}", told)
+    if page.status != 200:
+        return wrong(page, f"{len(right)} records", code_of(page))
+    one, other = Counter(right), Counter(given)
+    missing, more = ([",".join(key) for key in list(a)[:5]] for a in (one - other, other - one))
+    told = f"{len(given)}: without {missing}, and with {more} that do not meet it"
+    return wrong(page, f"{len(right)} records", told)
 
 
 def _common(stage: Stage, *types: str) -> tuple[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 import jsonschema_rs
 import orjson
 
-from app.certify.cases.asking import Findings, expect, one_page, records_of, wrong
+from app.certify.cases.asking import Findings, expect, named, one_page, records_of, wrong
 from app.certify.client import Server
 from app.certify.judge import CASES, not_unless
 from app.certify.stage import Stage
@@ -37,7 +37,8 @@ async def records_are_valid(server: Server, stage: Stage) -> Findings:
         fault = next(iter(validator.iter_errors(record)), None)
         if fault is not None:
             where = "/".join(map(str, fault.instance_path))
-            yield wrong(page, f"a value of the schema at /{where}", fault.message)
+            seen = f"{fault.message[:300]}{named(stage, record)}"
+            yield wrong(page, f"a value of the schema at /{where}", seen)
 
 
 @CASES.of("SCHEMA-02")
@@ -45,8 +46,12 @@ async def fields_have_one_name(server: Server, stage: Stage) -> Findings:
     names = [each.get("name") for each in stage.fields]
     schema = await server.get(f"/v1/datasets/{stage.id}/schema")
     told = schema.member("properties")
-    if not isinstance(told, dict) or not set(names) <= set(told):
-        yield wrong(schema, f"the fields {names} as properties", list(told or ()))
+    told = told if isinstance(told, dict) else {}
+    missing = [name for name in names if name not in told]
+    if missing or not told:
+        more = [name for name in told if name not in names]
+        yield wrong(schema, "every field of the catalogue entry in properties",
+                    f"without {missing}, and with {more} that are no fields")  # fmt: skip
     page = await one_page(server, stage, limit=10)
     for record in records_of(page):
         more = [name for name in record if name not in names]
@@ -73,7 +78,8 @@ async def nothing_is_null(server: Server, stage: Stage) -> Findings:
         left = [name for name in names if name not in record]
         empty = [name for name, value in record.items() if value == ""]
         if left or empty:
-            yield wrong(page, "null where a field has no value", f"left out {left}, empty {empty}")
+            seen = f"left out {left}, empty text in {empty}{named(stage, record)}"
+            yield wrong(page, "null where a field has no value", seen)
             return
 
 
@@ -86,7 +92,8 @@ async def entries_are_complete(server: Server, stage: Stage) -> Findings:
         if entry.get("data_class") == "public" and not entry.get("license"):
             missing.append("license")
         if missing:
-            yield wrong(listed, "every entry with its members", f"{entry.get('id')}: {missing}")
+            wanted = f"every entry with {', '.join(_NEEDED)}, a public one with license"
+            yield wrong(listed, wanted, f"{entry.get('id')} without {', '.join(missing)}")
             return
 
 
@@ -103,7 +110,7 @@ async def places_are_longitude_first(server: Server, stage: Stage) -> Findings:
         given = place.get("coordinates") if isinstance(place, dict) else None
         wanted = None if None in point else point
         if given != wanted:
-            yield wrong(page, f"coordinates {wanted}", given)
+            yield wrong(page, f"coordinates {wanted}{named(stage, told)}", given)
             return
 
 
@@ -124,7 +131,9 @@ async def csv_says_what_json_says(server: Server, stage: Stage) -> Findings:
     for row, record in zip(rows, wanted, strict=False):
         differing = [n for n in texts if row.get(n) != record.get(n)]
         if differing or None in row:
-            yield wrong(sheet, f"{[record.get(n) for n in texts]}", [row.get(n) for n in texts])
+            right = {name: record.get(name) for name in differing} or "no more cells than headings"
+            yield wrong(sheet, f"{right}{named(stage, record)}",
+                        {name: row.get(name) for name in differing} or row[None])  # fmt: skip
             return
     if len(rows) != len(wanted):
         yield wrong(sheet, f"{len(wanted)} lines after the header", len(rows))

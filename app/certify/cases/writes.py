@@ -98,7 +98,8 @@ async def a_write_is_an_upsert(server: Server, stage: Stage) -> Findings:
         if statuses(said) != [status]:
             yield wrong(said, f"the status {status}", statuses(said))
     if same.member("revision") != other.member("revision"):
-        yield wrong(same, f"the revision {other.member('revision')}", same.member("revision"))
+        before = other.member("revision")
+        yield wrong(same, f"the revision {before} still: nothing changed", same.member("revision"))
     if (fault := await _held(server, stage, later)) is not None:
         yield fault
 
@@ -136,7 +137,8 @@ def _wrong_results(stage: Stage, said: Exchange, sent: list[Any], name: str) -> 
     taken = [each.get("status") != "rejected" for each in told]
     counts = (said.member("accepted"), said.member("rejected"))
     if taken != [True, False, True] or counts != (2, 1):
-        found.append(wrong(said, "2 accepted and the second rejected", (statuses(said), counts)))
+        seen = f"statuses {statuses(said)}, accepted {counts[0]}, rejected {counts[1]}"
+        found.append(wrong(said, "2 accepted and the second rejected", seen))
         return found
     errors = told[1].get("errors")
     first = errors[0] if isinstance(errors, list) and errors else {}
