@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from app.kit.errors import Fault
 from app.models.systems import System
+from app.query.codes import CodeError, local_government_code
 from app.systems.description import Description
 from app.systems.refusals import SystemInvalid
 
@@ -21,6 +22,10 @@ _BOM: Final = "\ufeff"
 _STANDARD: Final = "標準"
 _OWN: Final = "独自"
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+# A line of a file by its number there, and its cells by heading.
+Row = tuple[int, Mapping[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +162,16 @@ def known_share(headings: Sequence[str]) -> float:
     return sum(each in HEADINGS for each in headings) / max(len(headings), 1)
 
 
-def read(rows: Sequence[Mapping[str, str | None]]) -> list[Line]:
-    """The lines of a sheet, by heading; a line without a name is passed over.
+def read(rows: Sequence[Row]) -> list[Line]:
+    """The lines of a sheet, by heading; one with neither name nor function is passed over.
 
     Raises `SystemInvalid`, which names each wrong cell by line and heading. Nothing is kept then.
     """
     faults: list[Fault] = []
     lines = []
-    for number, row in enumerate(rows, start=1):
-        if not (row.get("システム名") or "").strip():
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        if not any((row.get(heading) or "").strip() for heading in ("システム名", "機能")):
             continue
         said, wrong = _described(row, number)
         faults += wrong
@@ -175,12 +181,23 @@ def read(rows: Sequence[Mapping[str, str | None]]) -> list[Line]:
         except ValueError:
             faults.append(_wrong(number, _ID, "invalid_id", "UUID", "a UUID"))
             continue
+        before = seen.setdefault(told, number)
+        if told and before != number:
+            faults.append(_twice(number, before))
         if said is not None:
-            own = (row.get(_ORGANIZATION) or "").strip() or None
-            lines.append(Line(number, system_id, own, said))
+            lines.append(Line(number, system_id, _owner(row.get(_ORGANIZATION)), said))
     if faults:
         raise SystemInvalid(faults=faults)
     return lines
+
+
+def _owner(cell: str | None) -> str | None:
+    """A local government code as it is meant (27383 → 273830); another id as it stands."""
+    told = (cell or "").strip()
+    try:
+        return local_government_code(told)
+    except CodeError:
+        return told or None
 
 
 def _described(
@@ -228,6 +245,13 @@ def _wrong(number: int, heading: str, code: str, ja: str, en: str) -> Fault:
     return Fault(
         f"{number}/{heading}", code, f"{number}行目の「{heading}」を確認してください（例・条件: {ja}）。",
         f"Look at “{heading}” of line {number}: {en}.",
+    )  # fmt: skip
+
+
+def _twice(number: int, before: int) -> Fault:
+    return Fault(
+        f"{number}/{_ID}", "id_twice", f"{number}行目のIDは{before}行目にもあります。",
+        f"Line {number} has the ID of line {before} again.",
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import xlsxwriter
 
 from app.models.parties import Role
 from tests.number.searched import PROBE
-from tests.systems.inventory import SYSTEMS, acting, keep
+from tests.systems.inventory import SYSTEMS, acting, keep, statements
 from tests.systems.test_inventory import function
 from tests.world import KENKO, SAKAI, World
 
@@ -61,6 +61,38 @@ async def test_a_workbook_comes_as_a_form(world: World) -> None:
     assert kept["description"]["costs"] == [{"year": 2025, "yen": 1_200_000}]
 
 
+async def test_a_village_is_known_by_its_code_without_check_digit_and_in_wide_digits(
+    world: World,
+) -> None:
+    """And every line of a long sheet goes with one entry into the log, written at the end: it waits
+    for the commit from then on, and with it all who read."""
+    city, village = await acting(world, "271004", Role.STEWARD), "273830"
+    own = await acting(world, village, Role.STEWARD)
+    shared = function()
+    sheet = f"システム名,機能,組織\n甲,{shared},27383\n乙,{shared},２７３８３０\n丙,{shared},\n"
+
+    short, _ = await counted(world, IMPORTS, own, sheet)
+    told, done = await counted(world, IMPORTS, own, sheet + sheet.partition("\n")[2] * 20)
+    foreign = await world.client.post(IMPORTS, content=sheet.encode(), headers=city | CSV)
+
+    assert done["added"] == 63
+    listed = await world.client.get(SYSTEMS, params={"function": shared}, headers=own)
+    assert {each["organization"] for each in listed.json()["items"]} == {village}
+    assert len(told) == len(short) < 25
+    assert sum("log_append" in each for each in told) == 1
+    assert [each["pointer"] for each in foreign.json()["errors"]] == ["2/組織", "3/組織"]
+
+
+async def counted(
+    world: World, path: str, headers: dict[str, str], sheet: str
+) -> tuple[list[str], Any]:
+    """The statements that an import takes, and its answer."""
+    with statements(world) as told:
+        done = await world.client.post(path, content=sheet.encode(), headers=headers | CSV)
+    assert done.status_code == 200, done.text
+    return told, done.json()
+
+
 async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> None:
     own = await acting(world, KENKO, Role.STEWARD)
     theirs = await keep(
@@ -80,8 +112,8 @@ async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> No
     )
 
     assert refused.status_code == 422
-    assert [each["pointer"] for each in refused.json()["errors"]] == ["2/組織", "3/ID"]
-    assert [each["pointer"] for each in unread.json()["errors"]] == ["1/設置形態"]
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["3/組織", "4/ID"]
+    assert [each["pointer"] for each in unread.json()["errors"]] == ["2/設置形態"]
     assert "正しい館" not in await names(world, own)
 
 
@@ -91,6 +123,7 @@ async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> No
         (b"", "system_sheet_unreadable"),
         ("番号,名称\n1,甲\n".encode(), "system_invalid"),
         (f"システム名,機能,備考\n甲,f-x,{PROBE}\n".encode(), "individual_number_refused"),
+        ("システム名,機能,費用\n甲,f-x,2025=1,200,000\n".encode(), "system_sheet_unreadable"),
         (b"x" * (5 * 1024 * 1024 + 1), "upload_too_large"),
     ],
 )

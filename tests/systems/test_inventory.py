@@ -287,7 +287,7 @@ async def test_the_sheet_is_read_back_as_it_was_written(
     assert (nobodys.returncode, "999999" in nobodys.stderr) == (1, True)
     assert "Traceback" not in nobodys.stderr
     assert "[individual_number_refused]" in private.stderr
-    assert "row 1 of the table" in private.stderr and PROBE not in private.stderr
+    assert "line 2 of the sheet" in private.stderr and PROBE not in private.stderr
     assert written.content.startswith(b"\xef\xbb\xbf")
     assert "'=HYPERLINK(1)" in text
     assert len(HEADINGS) == 29
