@@ -119,7 +119,7 @@ async def list_candidates(
     joint_id: UUID, caller: ProgrammesReader, session: Reading, window_days: _Window = 365
 ) -> list[dict[str, Any]]:
     """Systems of others that do the same as one of the lots and whose contract ends within the
-    window around the beginning, the nearest first. Nothing of them is told but their name, whose
+    window around the beginning, the nearest 200 first. Nothing of them is told but their name, whose
     they are, and the end of their contract."""
     found = await joint.get(session, joint_id, await owners_for(session, caller))
     listed = await candidates(session, found, timedelta(days=window_days))

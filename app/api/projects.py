@@ -127,6 +127,7 @@ async def show_gate(project_id: UUID, caller: ProgrammesReader, session: Reading
     "/{project_id}/state", response_model=ProjectOut, summary="Bring a project to another state",
     responses=problems(
         *PROJECT_CODES, "insufficient_user_authentication", "project_not_yours", "project_move_refused",
+        "project_changed",
         "project_invalid", "project_not_covered",
     ),
 )  # fmt: skip

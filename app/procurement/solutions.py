@@ -124,11 +124,12 @@ async def _certified(session: AsyncSession, row: SharedSolution) -> Solution:
 
 async def _say(session: AsyncSession, row: SharedSolution, said: Said, by: str) -> None:
     users = list(dict.fromkeys(_stored(each) for each in said.users))
+    known = set(await session.scalars(select(Organization.id).where(Organization.id.in_(users))))
     faults = [
         Fault(f"/users/{at}", "organization_unknown", f"組織 {each} はありません。",
               f"There is no organisation {each}.")
         for at, each in enumerate(users)
-        if await session.get(Organization, each) is None
+        if each not in known
     ]  # fmt: skip
     service = await session.get(ConformanceService, said.service) if said.service else None
     is_there = service is not None and service.withdrawn_at is None

@@ -44,11 +44,13 @@ _ENDED: Final = (_S.REJECTED, _S.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where a project is to go. `granted`: with an approval; none: what was asked for."""
+    """Where a project is to go. `granted`: with an approval; none: what was asked for. `revision`:
+    the one that was read."""
 
     to: ProjectState
     granted: int | None = None
     note: str | None = None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,10 @@ async def change(
 async def move(session: AsyncSession, project: Project, move: Move, *, by: str) -> None:
     """Bring it to another state; the caller holds its lock.
 
-    Raises `ProjectMoveRefused`, `ProjectInvalid`, `ProjectNotCovered`.
+    Raises `ProjectChanged`, `ProjectMoveRefused`, `ProjectInvalid`, `ProjectNotCovered`.
     """
+    if move.revision is not None and move.revision != project.revision:
+        raise ProjectChanged(id=project.id, now=project.revision, given=move.revision)
     known = MOVES.get(project.state, ())
     if move.to not in known:
         raise ProjectMoveRefused(

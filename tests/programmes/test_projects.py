@@ -1,7 +1,7 @@
 """Programmes and projects over HTTP: the gate, who may do what, and what is found afterwards."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,10 +129,14 @@ async def test_a_plan_whose_day_has_passed_is_a_finding_and_a_closed_one_is_not_
     await look_at_projects(world.platform.database)
     before = await _findings(world, project)
 
-    later = clock.now() + timedelta(days=3)
+    later = datetime.fromisoformat(f"{TOMORROW}T00:00:00+09:00") + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later - timedelta(seconds=1))
+    await look_at_projects(world.platform.database)
+    before += await _findings(world, project)
     monkeypatch.setattr(clock, "now", lambda: later)
     await look_at_projects(world.platform.database)
     (finding,) = await _findings(world, project)
+    monkeypatch.setattr(clock, "now", lambda: later + timedelta(seconds=1))
     async with world.platform.database.writing() as session:
         mine = await findings.get(session, finding.id, ["271004"])
         await findings.dismiss(session, mine, reason="事業を見直すため", by="test")
@@ -210,6 +214,18 @@ async def test_what_was_approved_stays_as_it_was_approved(world: World) -> None:
     ]  # fmt: skip
 
 
+async def test_nothing_is_granted_but_what_was_read(world: World) -> None:
+    office = await Office.of(world)
+    read = await office.project(await office.programme(), requested_thousand_yen=5000)
+    dearer = await office.put(read, requested_thousand_yen=9000)
+
+    late = await office.move(read, "approved", revision=read["revision"])
+    again = await office.move(read, "approved", revision=dearer.json()["revision"])
+
+    assert (late.status_code, late.json()["code"]) == (409, "project_changed")
+    assert again.json()["granted_thousand_yen"] == 9000
+
+
 async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: World) -> None:
     office = await Office.of(world)
     project = await office.project(await office.programme())
@@ -225,6 +241,7 @@ async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: W
     [
         ({"services": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "certified_service_not_found"),
         ({"systems": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "system_not_of_organization"),
+        ({"requested_thousand_yen": 5_000_000, "total_cost_thousand_yen": 57_376}, "requested_more_than_total"),
         ({"plans": [{"requirement": "push", "until": TOMORROW, "responsible": "誰か"}]}, "requirement_unknown"),
         ({"plans": [{"requirement": "core", "until": "9999-12-31", "responsible": "誰か"}]}, "plan_too_far"),
     ],
@@ -259,14 +276,28 @@ async def test_the_six_projects_of_fiscal_2020_load_once_and_no_gate_is_before_t
     world: World,
 ) -> None:
     lines = sheet.read(FY2020.read_bytes())
+    other = sheet.read(FY2020.read_bytes().replace(b",1141,", b",1142,"))
+    head = "local_government_code,project,subsidy_thousand_yen,total_cost_thousand_yen\n"
+    in_yen = sheet.read(f"{head}271004,円で書いた計画,5000000,57376\n".encode())
+    wide = sheet.read(f'{head}27100,甲,"５，０００",\n271004,乙,5000千円,\n'.encode())
     said = programmes.Said(title("補助"), ProgrammeKind.SUBSIDY, 2020, ["core", "query"])
     async with world.platform.database.writing() as session:
         programme = await programmes.add(session, OPERATOR, said, by="test")
-        counts = [await intake.take_in(session, programme, lines, by="test") for _ in range(2)]
+        counts = [
+            await intake.take_in(session, programme, each, by="test")
+            for each in (lines, lines, other)
+        ]
+        with pytest.raises(SheetInvalid) as refused:
+            await intake.take_in(session, programme, in_yen, by="test")
         wanted = projects.Wanted(None, programme_id=programme.id)
         loaded = await projects.list_projects(session, wanted)
 
-    assert counts == [{"added": 6, "unchanged": 0}, {"added": 0, "unchanged": 6}]
+    assert counts == [
+        {"added": 6, "unchanged": 0, "differing": 0}, {"added": 0, "unchanged": 6, "differing": 0},
+        {"added": 0, "unchanged": 5, "differing": 1},
+    ]  # fmt: skip
+    assert [each.pointer for each in refused.value.faults] == ["2/requested_thousand_yen"]
+    assert {each.said.requested_thousand_yen for each in wide} == {5000}
     assert {each.organization_id: projects.said_of(each).requested_thousand_yen for each in loaded} == {
         "272167": 5000, "271004": 5000, "272043": 5000, "272086": 2132, "272116": 1704, "272051": 1141,
     }  # fmt: skip
