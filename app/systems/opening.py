@@ -5,6 +5,7 @@ It brings the readers of files along, so the server has it done by a process of 
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from app.formats.stored import StoredFile
 from app.formats.told import Told
 from app.kit.errors import AppError
 from app.systems import sheet
-from app.systems.refusals import SheetRowWrong, SheetTooLong
+from app.systems.refusals import SheetHeadingTwice, SheetRowWrong, SheetTooLong
 from app.systems.sheet import Row
 
 _MOST_ROWS: Final = 5_000
@@ -23,12 +24,15 @@ _MOST_CHARACTERS: Final = 8_000_000  # what a small workbook unpacks to
 
 
 def rows_of(file: Path, name: str | None) -> list[Row]:
-    """The rows of the sheet. Raises `FileRefused`, `SheetTooLong`, `SheetRowWrong`."""
+    """The rows of the sheet. Raises `FileRefused`, `SheetTooLong`, `SheetRowWrong`, `SheetHeadingTwice`."""
     told = Told()
     table, _ = choose(
         open_tables(StoredFile(file, file.parent, name), told), told, sheet.known_share
     )
     labels = table.head.labels
+    for label, times in Counter(labels).items():
+        if label in sheet.HEADINGS and times > 1:
+            raise SheetHeadingTwice(heading=label)
     found: list[Row] = []
     size = 0
     for batch in table.batches():

@@ -84,3 +84,12 @@ class SheetRowWrong(AppError):
         "{line}行目のセルの数が見出しと合いません。カンマや改行を含むセルは引用符で囲んでください。"
     )
     en = "Line {line} has cells that no heading is for. Quote a cell with a comma or a line break."
+
+
+class SheetHeadingTwice(AppError):
+    """Two columns of one heading: one of them would be lost."""
+
+    kind = Kind.INVALID
+    code = "system_sheet_heading_twice"
+    ja = "見出し「{heading}」が2つあります。1つの列にまとめてください（1つのセルに複数行で記入できます）。"
+    en = "There are two columns “{heading}”. Put them into one: a cell may hold several lines."

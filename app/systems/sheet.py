@@ -12,6 +12,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from app.formats.dates import plain_date
+from app.formats.text import CellError
 from app.kit.errors import Fault
 from app.models.systems import System
 from app.query.codes import CodeError, local_government_code
@@ -21,6 +23,17 @@ from app.systems.refusals import SystemInvalid
 _BOM: Final = "\ufeff"
 _STANDARD: Final = "標準"
 _OWN: Final = "独自"
+_NEEDED: Final = {
+    "missing": "記入が必要です",
+    "string_pattern_mismatch": "半角の英小文字と数字をハイフンでつないだ語。例 facility-booking",
+    "string_too_short": "{min_length}文字以上",
+    "string_too_long": "{max_length}文字まで",
+    "too_long": "{max_length}件まで",
+    "greater_than_equal": "{ge}以上",
+    "less_than_equal": "{le}以下",
+    "unknown_business": "次のいずれか: {known}",
+    "control_character": "制御文字を除いてください",
+}
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -105,6 +118,18 @@ def _text(heading: str, member: str) -> _Column:
     return _Column(heading, member, str, str)
 
 
+def _date(heading: str, member: str) -> _Column:
+    return _Column(heading, member, str, _day)
+
+
+def _day(cell: str) -> str:
+    """As people write it, 令和9年3月31日 too; what is none is told of where all else is checked."""
+    try:
+        return plain_date(cell)
+    except CellError:
+        return cell
+
+
 def _list(heading: str, member: str) -> _Column:
     return _Column(heading, member, _joined, _lines)
 
@@ -120,11 +145,11 @@ _COLUMNS: Final = (
     _text("状態", "state"),
     _text("設置形態", "hosting"),
     _text("移行先", "plan.hosting"),
-    _text("移行期限", "plan.by"),
+    _date("移行期限", "plan.by"),
     _Column("選ばない理由", "plan.skipped",
             lambda told: _joined(f"{k}={v}" for k, v in told.items()), lambda cell: dict(_pairs(cell))),
-    _text("契約開始日", "contract.since"),
-    _text("契約終了日", "contract.until"),
+    _date("契約開始日", "contract.since"),
+    _date("契約終了日", "contract.until"),
     _Column("契約更新回数", "contract.renewals", str, int),
     _Column("応札者数", "contract.bidders", str, int),
     _Column("費用", "costs", lambda told: _joined(map(_cost, told)), _costs),
@@ -231,7 +256,18 @@ def _of(number: int, error: Any) -> Fault:
     path = [str(part) for part in error["loc"]]
     named = next((each for each in _COLUMNS if each.member in (".".join(path[:2]), path[0])), None)
     heading = named.heading if named else "/".join(path)
-    return _wrong(number, heading, error["type"], "使える値です", error["msg"])
+    return _wrong(number, heading, error["type"], _needed(error), error["msg"])
+
+
+def _needed(error: Any) -> str:
+    """What the cell must be, in Japanese: what the other words say in English."""
+    code, told = error["type"], error.get("ctx", {})
+    if code == "enum":
+        return f"次のいずれか: {told['expected'].replace(' or ', ', ')}"
+    if code.startswith("date"):
+        return "2027-03-31 のような日付"
+    said = _NEEDED.get(code)
+    return said.format_map(told) if said else "GET /docs の SystemIn に書かれた値"
 
 
 def _unreadable(number: int, column: _Column) -> Fault:

@@ -7,6 +7,8 @@ import pytest
 import xlsxwriter
 
 from app.models.parties import Role
+from app.systems.refusals import SystemInvalid
+from app.systems.sheet import read
 from tests.number.searched import PROBE
 from tests.systems.inventory import SYSTEMS, acting, keep, statements
 from tests.systems.test_inventory import function
@@ -83,6 +85,42 @@ async def test_a_village_is_known_by_its_code_without_check_digit_and_in_wide_di
     assert [each["pointer"] for each in foreign.json()["errors"]] == ["2/組織", "3/組織"]
 
 
+def test_what_a_cell_must_be_is_said_in_japanese() -> None:
+    row = {
+        "システム名": "甲",
+        "機能": "施設予約",
+        "系統": "住民",
+        "契約終了日": "令和9年",
+        "業務": "税",
+    }
+
+    with pytest.raises(SystemInvalid) as refused:
+        read([(7, {**row, "応札者数": "-1"})])
+
+    told = {each.pointer: each.ja for each in refused.value.faults}
+    for heading, words in (
+        ("機能", "facility-booking"), ("系統", "resident, internal_admin, bureau"), ("契約開始日", "記入"),
+        ("契約終了日", "2027-03-31"), ("業務", "resident_register"), ("応札者数", "0以上"),
+    ):  # fmt: skip
+        assert told[f"7/{heading}"].startswith(f"7行目の「{heading}」")
+        assert words in told[f"7/{heading}"].replace("'", "")
+
+
+def test_a_day_is_read_as_people_write_it() -> None:
+    dates = {
+        "契約開始日": "令和2年4月1日",
+        "契約終了日": "R9.3.31",
+        "移行先": "saas",
+        "移行期限": "2027/4/1",
+    }
+
+    (line,) = read([(2, {"システム名": "甲", "機能": "f-x", **dates})])
+
+    assert line.said.contract is not None and line.said.plan is not None
+    days = (line.said.contract.since, line.said.contract.until, line.said.plan.by)
+    assert [str(each) for each in days] == ["2020-04-01", "2027-03-31", "2027-04-01"]
+
+
 async def counted(
     world: World, path: str, headers: dict[str, str], sheet: str
 ) -> tuple[list[str], Any]:
@@ -124,6 +162,7 @@ async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> No
         ("番号,名称\n1,甲\n".encode(), "system_invalid"),
         (f"システム名,機能,備考\n甲,f-x,{PROBE}\n".encode(), "individual_number_refused"),
         ("システム名,機能,費用\n甲,f-x,2025=1,200,000\n".encode(), "system_sheet_unreadable"),
+        ("システム名,機能,費用,費用\n甲,f-x,2025=1,2026=1\n".encode(), "system_sheet_unreadable"),
         (b"x" * (5 * 1024 * 1024 + 1), "upload_too_large"),
     ],
 )
