@@ -115,9 +115,10 @@ async def decide_duplicates(
 async def list_similar_datasets(
     dataset: DatasetNamed, caller: SystemsReader, session: Reading
 ) -> list[Similar]:
-    """Public and internal datasets of the same standard layout whose keys or places overlap with
-    those of the one that is named, most shared keys first; at most 50 are compared."""
-    return await similar_to(session, dataset)
+    """Public datasets, and internal ones of your own and below, of the same standard layout whose
+    keys or places overlap with those of the one that is named, most shared keys first; at most 50
+    are compared."""
+    return await similar_to(session, dataset, await owners_for(session, caller))
 
 
 @router.get(

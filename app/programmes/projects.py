@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -156,15 +156,16 @@ async def get(
     session: AsyncSession, project_id: UUID, owners: Sequence[str] | None, *, lock: bool = False
 ) -> tuple[Project, Programme]:
     """A project with its programme, of one of the owners (None: of anybody). Whoever runs the
-    programme sees no drafts. Raises `ProjectNotFound`."""
+    programme sees what was submitted to it, and no drafts. Raises `ProjectNotFound`."""
     found = await session.get(Project, project_id, with_for_update=lock or None)
     if found is None:
         raise ProjectNotFound(id=project_id)
     programme = await session.get_one(Programme, found.programme_id)
-    is_draft = found.state == ProjectState.DRAFT
-    seen_by = {found.organization_id, *(() if is_draft else (programme.organization_id,))}
-    if owners is not None and seen_by.isdisjoint(owners):
-        raise ProjectNotFound(id=project_id)
+    if owners is not None:
+        its = select(Project.id).join(Programme, Programme.id == Project.programme_id)
+        seen = await session.scalar(its.where(Project.id == project_id, _is_seen_by(owners)))
+        if seen is None:
+            raise ProjectNotFound(id=project_id)
     return found, programme
 
 
@@ -191,7 +192,12 @@ async def list_projects(session: AsyncSession, wanted: Wanted) -> list[Project]:
 
 
 def _is_seen_by(owners: Sequence[str]) -> ColumnElement[bool]:
-    runs_it = and_(Programme.organization_id.in_(owners), Project.state != ProjectState.DRAFT)
+    was_submitted = exists().where(
+        ProjectRevision.project_id == Project.id, ProjectRevision.state == ProjectState.SUBMITTED
+    )
+    runs_it = and_(
+        Programme.organization_id.in_(owners), Project.state != ProjectState.DRAFT, was_submitted
+    )
     return or_(Project.organization_id.in_(owners), runs_it)
 
 
@@ -210,9 +216,13 @@ async def find(
     return found
 
 
-async def revisions_of(session: AsyncSession, project: Project) -> Sequence[ProjectRevision]:
-    """What it was said to be and where it stood, newest first."""
+async def revisions_of(
+    session: AsyncSession, project: Project, owners: Sequence[str] | None
+) -> Sequence[ProjectRevision]:
+    """What it was said to be and where it stood, newest first; drafts for its owners alone."""
     its = select(ProjectRevision).where(ProjectRevision.project_id == project.id)
+    if owners is not None and project.organization_id not in owners:
+        its = its.where(ProjectRevision.state != ProjectState.DRAFT)
     return (await session.scalars(its.order_by(ProjectRevision.revision.desc()))).all()
 
 

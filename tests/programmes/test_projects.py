@@ -170,6 +170,21 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
     foreign = await office.move(draft, "withdrawn", by=sakai)
     theirs = await office.move(draft, "withdrawn")
     listed = await world.client.get(f"{PROJECTS}?limit=1000", headers=office.city)
+    told = [
+        [
+            each["state"]
+            for each in (await world.client.get(f"{path}/revisions", headers=who)).json()
+        ]
+        for who in (bureau, office.prefecture)
+    ]
+    dropped = (await world.client.post(
+        PROJECTS, json={**body, "description": {"title": title()}}, headers=bureau
+    )).json()  # fmt: skip
+    await office.move(dropped, "withdrawn", by=bureau)
+    never = await world.client.get(f"{PROJECTS}/{dropped['id']}", headers=office.prefecture)
+    theirs_listed = await world.client.get(
+        PROJECTS, params={"programme": programme["id"]}, headers=office.prefecture
+    )
     kept_for = await world.client.post(
         PROJECTS, json={**body, "organization": SAKAI}, headers=bureau
     )
@@ -181,6 +196,9 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
 
     assert (as_draft, submitted) == ([200, 200, 404, 404, 200], [200, 200, 200, 404, 200])
     assert (own.status_code, own.json()["code"]) == (403, "project_not_yours")
+    assert told == [["submitted", "draft"], ["submitted"]]
+    assert never.status_code == 404  # it was never submitted to them
+    assert [each["id"] for each in theirs_listed.json()["items"]] == [draft["id"]]
     assert (foreign.status_code, theirs.status_code) == (404, 403)
     assert all(each["organization"].startswith("2710") for each in listed.json()["items"])
     assert [kept_for.json()["code"], changed.json()["code"]] == ["not_for_organization"] * 2
