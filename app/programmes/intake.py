@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit.events import Event
 from app.kit.errors import Fault
 from app.models.parties import Organization
 from app.models.programmes import Programme, Project, ProjectState
@@ -31,7 +32,8 @@ async def take_in(
     ]  # fmt: skip
     if faults:
         raise SheetInvalid(faults=faults)
-    counts = {"added": 0, "unchanged": 0, "differing": 0}
+    added: list[Project] = []
+    counts = {"unchanged": 0, "differing": 0}
     for line in lines:
         owner, title = line.organization_id, line.said.title
         known = await projects.find(session, programme.id, owner, title, ended=True)
@@ -39,15 +41,15 @@ async def take_in(
             counts["unchanged" if _is_said(line.said, known) else "differing"] += 1
             continue
         try:
-            await projects.add(
+            added.append(await projects.enter(
                 session, programme, owner, line.said, by=by, state=ProjectState.SUBMITTED
-            )
+            ))  # fmt: skip
         except ProjectInvalid as wrong:
             faults += [_of(line, each) for each in wrong.faults]
-        counts["added"] += 1
     if faults:
         raise SheetInvalid(faults=faults)
-    return counts
+    await projects.note(session, Event.PROJECT_ADDED, *added)
+    return {"added": len(added), **counts}
 
 
 def _is_said(said: ProjectDescription, known: Project) -> bool:

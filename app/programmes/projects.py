@@ -67,9 +67,19 @@ class Wanted:
 
 async def add(
     session: AsyncSession, programme: Programme, organization_id: str, said: ProjectDescription, *,
-    by: str, state: ProjectState = ProjectState.DRAFT,
+    by: str,
 ) -> Project:  # fmt: skip
     """Raises `OrganizationNotFound`, `ProjectExists`, `ProjectInvalid`."""
+    project = await enter(session, programme, organization_id, said, by=by)
+    await note(session, Event.PROJECT_ADDED, project)
+    return project
+
+
+async def enter(
+    session: AsyncSession, programme: Programme, organization_id: str, said: ProjectDescription, *,
+    by: str, state: ProjectState = ProjectState.DRAFT,
+) -> Project:  # fmt: skip
+    """The same without a word in the log: whoever enters many says `note` of all, at the end."""
     owner = await organizations.get(session, organization_id)
     project = Project(
         id=uuid4(), programme_id=programme.id, organization_id=owner.id, state=state.value,
@@ -79,7 +89,6 @@ async def add(
     project.description = _told(said)
     session.add(project)
     await _keep(session, project, None, by)
-    await _note(session, Event.PROJECT_ADDED, project)
     return project
 
 
@@ -107,7 +116,7 @@ async def change(
         await _check_gate(session, programme, project, said)
     project.description = _told(said)
     await _keep(session, project, None, by)
-    await _note(session, Event.PROJECT_CHANGED, project)
+    await note(session, Event.PROJECT_CHANGED, project)
 
 
 async def move(session: AsyncSession, project: Project, move: Move, *, by: str) -> None:
@@ -130,7 +139,20 @@ async def move(session: AsyncSession, project: Project, move: Move, *, by: str) 
         await _approve(session, project, move)
     project.state = move.to.value
     await _keep(session, project, move.note, by)
-    await _note(session, Event.PROJECT_MOVED, project)
+    await note(session, Event.PROJECT_MOVED, project)
+
+
+async def note(session: AsyncSession, event: Event, *projects: Project) -> None:
+    """Tell the log, which from then on waits for the commit: so it comes last, and once."""
+    bodies = [
+        log.body_of(
+            event, project=str(each.id), programme=str(each.programme_id),
+            organization=each.organization_id, state=each.state, revision=each.revision,
+            granted_thousand_yen=each.granted_thousand_yen, by=each.changed_by,
+        )
+        for each in projects
+    ]  # fmt: skip
+    await log.append_all(session, bodies)
 
 
 async def _approve(session: AsyncSession, project: Project, move: Move) -> None:
@@ -282,14 +304,6 @@ async def _keep(session: AsyncSession, project: Project, note: str | None, by: s
         )
     )  # fmt: skip
     await session.flush()
-
-
-async def _note(session: AsyncSession, event: Event, project: Project) -> None:
-    await log.append(
-        session, event, project=str(project.id), programme=str(project.programme_id),
-        organization=project.organization_id, state=project.state, revision=project.revision,
-        granted_thousand_yen=project.granted_thousand_yen, by=project.changed_by,
-    )  # fmt: skip
 
 
 def _wrong(pointer: str, code: str, ja: str, en: str) -> ProjectInvalid:

@@ -81,8 +81,12 @@ async def test_three_towns_buy_together_and_a_fourth_joins_later(world: World) -
 
     out = await world.client.delete(f"{path}/participants/{SHIMAMOTO}", headers=lead)
     never = await world.client.delete(f"{path}/participants/{TOYONO}", headers=lead)
+    pushed = await world.client.delete(f"{path}/participants/{KANAN}", headers=village)
+    itself = await world.client.delete(f"{path}/participants/{CHIHAYA[:5]}", headers=village)
     assert len(out.json()["participants"]) == 2
     assert never.json()["code"] == "not_a_participant"
+    assert (pushed.json()["code"], itself.status_code) == ("not_for_organization", 200)
+    assert [each["organization"] for each in itself.json()["participants"]] == [KANAN]
 
 
 async def test_the_next_candidates_are_those_whose_contract_ends_about_then(world: World) -> None:

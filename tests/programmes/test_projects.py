@@ -1,7 +1,9 @@
 """Programmes and projects over HTTP: the gate, who may do what, and what is found afterwards."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from app.programmes import intake, programmes, projects, sheet
 from app.programmes.refusals import SheetInvalid
 from app.programmes.watch import RULE, SUBJECT, look_at_projects
 from app.tasks.alerts import watch_log
+from tests.cli.test_demo import Home
 from tests.programmes.office import FY2020, PROGRAMMES, PROJECTS, Office, acting, title
 from tests.world import KENKO, SAKAI, World
 
@@ -188,6 +191,10 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
     kept_for = await world.client.post(
         PROJECTS, json={**body, "organization": SAKAI}, headers=bureau
     )
+    without_check_digit = await world.client.post(
+        PROJECTS, headers=office.city,
+        json={**body, "organization": "27100", "description": {"title": title()}},
+    )  # fmt: skip
     changed = await world.client.put(path, json={"description": {"title": "奪取"}}, headers=office.prefecture)  # fmt: skip
     theirs_to_run = await world.client.put(
         f"{PROGRAMMES}/{programme['id']}",
@@ -197,6 +204,7 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
     assert (as_draft, submitted) == ([200, 200, 404, 404, 200], [200, 200, 200, 404, 200])
     assert (own.status_code, own.json()["code"]) == (403, "project_not_yours")
     assert told == [["submitted", "draft"], ["submitted"]]
+    assert without_check_digit.json()["organization"] == "271004"
     assert never.status_code == 404  # it was never submitted to them
     assert [each["id"] for each in theirs_listed.json()["items"]] == [draft["id"]]
     assert (foreign.status_code, theirs.status_code) == (404, 403)
@@ -301,10 +309,11 @@ async def test_the_six_projects_of_fiscal_2020_load_once_and_no_gate_is_before_t
     said = programmes.Said(title("補助"), ProgrammeKind.SUBSIDY, 2020, ["core", "query"])
     async with world.platform.database.writing() as session:
         programme = await programmes.add(session, OPERATOR, said, by="test")
-        counts = [
-            await intake.take_in(session, programme, each, by="test")
-            for each in (lines, lines, other)
-        ]
+        with statements(world) as asked:
+            counts = [
+                await intake.take_in(session, programme, each, by="test")
+                for each in (lines, lines, other)
+            ]
         with pytest.raises(SheetInvalid) as refused:
             await intake.take_in(session, programme, in_yen, by="test")
         wanted = projects.Wanted(None, programme_id=programme.id)
@@ -321,6 +330,7 @@ async def test_the_six_projects_of_fiscal_2020_load_once_and_no_gate_is_before_t
     }  # fmt: skip
     assert {each.state for each in loaded} == {"submitted"}
     assert programme.gated is False
+    assert sum("log_append" in each for each in asked) == 1  # it holds who reads until the commit
 
 
 def test_a_sheet_names_every_wrong_cell_by_its_line() -> None:
@@ -341,6 +351,20 @@ def test_a_sheet_names_every_wrong_cell_by_its_line() -> None:
     assert [(each.pointer, each.code) for each in columns.value.faults] == [
         ("1/project", "column_missing"), ("1/projects", "column_unknown"),
     ]  # fmt: skip
+
+
+async def test_a_shell_takes_the_sheet_in_and_lists_what_was_asked_for(
+    database_url: str, tmp_path: Path
+) -> None:
+    home, named = Home(tmp_path, 1, database_url), title("令和2年度補助")
+    told = ("--title", named, "--year", "2020", "--owner", OPERATOR, "--json")
+
+    done = await asyncio.to_thread(home.run, "programme", "import", str(FY2020), *told)
+    made = json.loads(done.stdout)
+    listed = await asyncio.to_thread(home.run, "programme", "projects", made["programme"], "--json")
+
+    assert (made["added"], made["differing"], made["gated"]) == (6, 0, False)
+    assert sum(each["requested"] for each in json.loads(listed.stdout)) == 19_977
 
 
 async def _findings(world: World, project: dict[str, Any]) -> list[Finding]:
