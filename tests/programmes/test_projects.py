@@ -21,6 +21,7 @@ from app.programmes.watch import RULE, SUBJECT, look_at_projects
 from app.tasks.alerts import watch_log
 from tests.cli.test_demo import Home
 from tests.programmes.office import FY2020, PROGRAMMES, PROJECTS, Office, acting, title
+from tests.systems.inventory import statements
 from tests.world import KENKO, SAKAI, World
 
 TOMORROW = (clock.now().astimezone(clock.TOKYO).date() + timedelta(days=1)).isoformat()
