@@ -18,6 +18,7 @@ from app.api.programme_access import (
     owners_for,
 )
 from app.api.shapes import LONGEST_BODY, Slug
+from app.parties.organizations import meant_id
 from app.policy.facts import Caller
 from app.procurement import joint
 from app.procurement.joint import Joint
@@ -106,8 +107,12 @@ async def add_participant(
 async def remove_participant(
     joint_id: UUID, organization: Slug, caller: ProgrammesWriter, session: Writing
 ) -> dict[str, Any]:
-    """One that does not take part after all. The log keeps that it did."""
-    found, by = await _led(session, caller, joint_id), caller.client.actor
+    """One that does not take part after all, by the lead or by itself: nobody has to stay that was
+    named without being asked. The log keeps that it was."""
+    mine, by = await acting_for(session, caller), caller.client.actor
+    found = await joint.get(session, joint_id, mine, lock=True)
+    if mine is None or meant_id(organization) not in mine:
+        await owner_of(session, caller, found.row.lead_id)
     return shown(await joint.leave(session, found, organization, by=by))
 
 
@@ -119,7 +124,7 @@ async def list_candidates(
     joint_id: UUID, caller: ProgrammesReader, session: Reading, window_days: _Window = 365
 ) -> list[dict[str, Any]]:
     """Systems of others that do the same as one of the lots and whose contract ends within the
-    window around the beginning, the nearest first. Nothing of them is told but their name, whose
+    window around the beginning, the nearest 200 first. Nothing of them is told but their name, whose
     they are, and the end of their contract."""
     found = await joint.get(session, joint_id, await owners_for(session, caller))
     listed = await candidates(session, found, timedelta(days=window_days))

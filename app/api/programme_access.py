@@ -9,6 +9,7 @@ from app.api.access import SCOPED_CODES, require
 from app.api.finding_access import acting_for, owners_for
 from app.kit.errors import AppError, Kind
 from app.models.programmes import Programme, Project
+from app.parties.organizations import meant_id
 from app.policy.facts import Caller
 from app.programmes.projects import DECIDED, Move
 from app.programmes.refusals import ProjectNotYours
@@ -30,7 +31,7 @@ class NotForOrganization(AppError):
 
 async def owner_of(session: AsyncSession, caller: Caller, organization: str | None) -> str:
     """The organisation that something new is kept for. Raises `NotForOrganization`."""
-    wanted = organization or caller.client.organization_id
+    wanted = meant_id(organization or caller.client.organization_id)
     mine: Sequence[str] | None = await acting_for(session, caller)
     if mine is not None and wanted not in mine:
         raise NotForOrganization(organization=wanted)

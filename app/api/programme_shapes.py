@@ -123,19 +123,22 @@ class ProjectPut(InShape):
 
 class ProjectMove(InShape):
     """The state that a project is brought to. `granted_thousand_yen`: with `approved`; left out, what
-    was asked for."""
+    was asked for. `revision`: the one that you read, so that nothing is decided but what you saw."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"to": "submitted", "note": "交付申請書を提出"}}
+        json_schema_extra={
+            "example": {"to": "submitted", "revision": 1, "note": "交付申請書を提出"}
+        }
     )
 
     to: ProjectState
     granted_thousand_yen: ThousandYen | None = None
     note: Text | None = None
+    revision: Annotated[int, Field(ge=1)] | None = None
 
     def told(self) -> Move:
         """For the service."""
-        return Move(self.to, self.granted_thousand_yen, self.note)
+        return Move(self.to, self.granted_thousand_yen, self.note, self.revision)
 
 
 class ProjectOut(OutShape):

@@ -102,9 +102,11 @@ async def change_project(
 async def list_project_revisions(
     project_id: UUID, caller: ProgrammesReader, session: Reading
 ) -> Any:
-    """What it was said to be and where it stood, newest first."""
-    project, _ = await projects.get(session, project_id, await owners_for(session, caller))
-    return await projects.revisions_of(session, project)
+    """What it was said to be and where it stood, newest first. Whoever runs the programme sees it
+    from the submission on."""
+    owners = await owners_for(session, caller)
+    project, _ = await projects.get(session, project_id, owners)
+    return await projects.revisions_of(session, project, owners)
 
 
 @router.get(
@@ -127,6 +129,7 @@ async def show_gate(project_id: UUID, caller: ProgrammesReader, session: Reading
     "/{project_id}/state", response_model=ProjectOut, summary="Bring a project to another state",
     responses=problems(
         *PROJECT_CODES, "insufficient_user_authentication", "project_not_yours", "project_move_refused",
+        "project_changed",
         "project_invalid", "project_not_covered",
     ),
 )  # fmt: skip

@@ -14,11 +14,12 @@ from app.api.received import file_of
 from app.api.sessions import PlatformDep, reading_in, writing_in
 from app.api.shapes import OutShape, Slug
 from app.api.system_access import READING_CODES, SystemsWriter, acting_for, owner_of
-from app.api.system_findings import tell_of_plan
+from app.api.system_findings import tell_of_plans
 from app.kit.folders import held_folder
 from app.systems import importing
 from app.systems.importing import Outcome, Taken
 from app.systems.refusals import SheetUnreadable
+from app.systems.sheet import Row
 from app.tables.uploads import UploadTooLarge
 
 _MOST_BYTES: Final = 5 << 20
@@ -85,15 +86,14 @@ async def import_sheet(
     async with writing_in(request, platform) as session, session.begin_nested() as kept:
         mine, by = await acting_for(session, caller), caller.client.actor
         taken = await importing.take(session, lines, own=own, mine=mine, by=by)
-        for each in taken:
-            await tell_of_plan(session, each.system, each.line.said, by=by)
+        await tell_of_plans(session, {each.system: each.line.said for each in taken}, by=by)
         told = _told(taken, dry_run)
         if dry_run:
             await kept.rollback()
     return told
 
 
-async def _rows(request: Request) -> list[dict[str, str | None]]:
+async def _rows(request: Request) -> list[Row]:
     """Raises `SheetUnreadable`, `UploadTooLarge`, `FileMissing`, `UploadTruncated`."""
     name, pieces = await file_of(request, most=_MOST_BYTES)
     with held_folder() as folder:
@@ -108,8 +108,7 @@ async def _rows(request: Request) -> list[dict[str, str | None]]:
             said = await _opened(path, name)
     if "rows" not in said:
         raise SheetUnreadable(why_ja=said["ja"], why=said["en"])
-    rows: list[dict[str, str | None]] = said["rows"]
-    return rows
+    return [(number, cells) for number, cells in said["rows"]]
 
 
 async def _opened(path: Path, name: str | None) -> dict[str, Any]:
@@ -133,7 +132,6 @@ async def _opened(path: Path, name: str | None) -> dict[str, Any]:
 
 
 def _told(taken: list[Taken], dry_run: bool) -> dict[str, Any]:
-    counts = {each.value: sum(one.outcome is each for one in taken) for each in Outcome}
     lines = [
         {
             "line": each.line.number, "name": each.system.name, "outcome": each.outcome,
@@ -141,4 +139,4 @@ def _told(taken: list[Taken], dry_run: bool) -> dict[str, Any]:
         }
         for each in taken
     ]  # fmt: skip
-    return {"dry_run": dry_run, **counts, "lines": lines}
+    return {"dry_run": dry_run, **importing.counted(taken), "lines": lines}

@@ -1,6 +1,7 @@
 """What the inventory shows over all systems: lock-in, duplicates, and the migration board."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -27,8 +28,10 @@ from app.models.systems import DuplicateDecision
 from app.systems import board, diagnoses, duplicates, inventory
 from app.systems.board import Cell, Row
 from app.systems.description import BUSINESSES, Function
+from app.systems.diagnoses import Ranked
 from app.systems.duplicates import Group
 from app.systems.inventory import Wanted
+from app.systems.lock_in import score_of
 from app.systems.refusals import NoSuchGroup
 
 _SCORE: Final = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,4})?")
@@ -45,29 +48,20 @@ async def list_lock_in(
 ) -> dict[str, Any]:
     """The highest first, by the newest weights; those that were never diagnosed at the end."""
     passed = _place_of(after(cursor))
-    owners = await owners_for(session, caller)
-    systems = await inventory.list_systems(session, Wanted(owners, limit=None))
-    weights = await diagnoses.weights_of(session)
-    ids = [each.id for each in systems]
-    found = await diagnoses.history_of(session, ids, weights, newest=True)
-    rows = []
-    for system in systems:
-        last = found.get(system.id, [None])[0]
-        score = last.score if last else None
-        rows.append({
-            **brief(system),
-            "score": score.score if score else None,
-            "diagnosed_at": last.at if last else None,
-            "heaviest": score.parts[0].name if score else None,
-        })  # fmt: skip
-    rows.sort(key=_place)
-    return page([row for row in rows if passed is None or _place(row) > passed][: limit + 1],
-                limit, lambda row: " ".join(map(str, _place(row))))  # fmt: skip
+    owners, weights = await owners_for(session, caller), await diagnoses.weights_of(session)
+    ranking = await diagnoses.ranking(session, owners, weights)
+    behind = [each for each in ranking if passed is None or each.place > passed]
+    listed = page(behind[: limit + 1], limit, lambda each: " ".join(map(str, each.place)))
+    return {**listed, "items": [_ranked(each, weights.weights) for each in listed["items"]]}
 
 
-def _place(row: dict[str, Any]) -> tuple[Decimal, str]:
-    """Where a system stands in the list, whatever came since: one that has no score is last."""
-    return Decimal(-row["score"] if row["score"] is not None else 1), str(row["id"])
+def _ranked(each: Ranked, weights: Mapping[str, int]) -> dict[str, Any]:
+    parts = score_of(each.signs, weights).parts if each.signs is not None else ()
+    return {
+        "id": each.id, "name": each.name, "organization": each.organization_id,
+        "score": each.score, "diagnosed_at": each.at,
+        "heaviest": parts[0].name if parts else None,
+    }  # fmt: skip
 
 
 def _place_of(told: str | None) -> tuple[Decimal, str] | None:
@@ -89,14 +83,9 @@ async def list_duplicates(
     """Groups with their reasons, in which at least one system is yours. Of others' systems you see
     their names and whose they are."""
     owners, last = await owners_for(session, caller), after(cursor)
-    found = [
-        _group(each)
-        for each in await duplicates.groups(session)
-        if owners is None or any(member.organization_id in owners for member in each.members)
-    ]
-    found.sort(key=lambda each: str(each["function"]))
-    behind = [each for each in found if last is None or each["function"] > last]
-    return page(behind[: limit + 1], limit, lambda each: each["function"])
+    found = await duplicates.groups(session, owners, after=last, limit=limit + 1)
+    listed = page(found, limit, lambda each: each.function)
+    return {**listed, "items": [_group(each) for each in listed["items"]]}
 
 
 @router.post(
@@ -126,9 +115,10 @@ async def decide_duplicates(
 async def list_similar_datasets(
     dataset: DatasetNamed, caller: SystemsReader, session: Reading
 ) -> list[Similar]:
-    """Public and internal datasets of the same standard layout whose keys or places overlap with
-    those of the one that is named, most shared keys first; at most 50 are compared."""
-    return await similar_to(session, dataset)
+    """Public datasets, and internal ones of your own and below, of the same standard layout whose
+    keys or places overlap with those of the one that is named, most shared keys first; at most 50
+    are compared."""
+    return await similar_to(session, dataset, await owners_for(session, caller))
 
 
 @router.get(

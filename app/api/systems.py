@@ -18,7 +18,7 @@ from app.api.system_access import (
     owner_of,
     owners_for,
 )
-from app.api.system_findings import SUBJECT, diagnosed, tell_of_plan
+from app.api.system_findings import SUBJECT, diagnosed, tell_of_plans
 from app.api.system_shapes import (
     DiagnosisOut,
     KarteOut,
@@ -72,7 +72,7 @@ async def add_system(body: SystemIn, caller: SystemsWriter, session: Writing) ->
     names what others let you use instead."""
     owner, by = await owner_of(session, caller, body.organization), caller.client.actor
     system = await inventory.add(session, owner, body.description, by=by)
-    await tell_of_plan(session, system, body.description, by=by)
+    await tell_of_plans(session, {system: body.description}, by=by)
     similar = await duplicates.similar_to(session, system)
     shared = await solutions.list_solutions(session, system.function)
     return {
@@ -133,7 +133,7 @@ async def change_system(
     mine, by = await acting_for(session, caller), caller.client.actor
     system = await inventory.get(session, system_id, mine, lock=True)
     await inventory.change(session, system, body.description, revision=body.revision, by=by)
-    await tell_of_plan(session, system, body.description, by=by)
+    await tell_of_plans(session, {system: body.description}, by=by)
     return shown(system)
 
 

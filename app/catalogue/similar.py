@@ -1,14 +1,15 @@
 """Datasets that may hold the same things twice: one layout, overlapping places, shared keys (R17).
 
-Only public and internal datasets that everybody knows of are compared, and only shares are told: no
-key leaves. Bounded: so many datasets, and of each pair so many keys of the smaller one.
+Only datasets that everybody knows of are compared, public ones and internal ones of one's own, and
+only shares are told: no key leaves. Whoever may add datasets could otherwise find the keys of another's
+internal one by guessing them. Bounded: so many datasets, and of each pair so many keys of the smaller one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Text, and_, cast, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue.measuring import fields_of
@@ -22,6 +23,7 @@ MOST: Final = 50
 _KEYS: Final = 1_000
 _MUCH: Final = 0.5  # of the smaller area, where the keys say nothing
 _SOME: Final = 0.05  # of the keys
+_PUBLIC: Final = frozenset({DataClass.PUBLIC.value})
 _OPEN: Final = frozenset({DataClass.PUBLIC.value, DataClass.INTERNAL.value})
 
 
@@ -39,8 +41,11 @@ class Similar:
     keys: float | None
 
 
-async def similar_to(session: AsyncSession, dataset_id: str) -> list[Similar]:
-    """Those that are like it, most keys first. Raises `DatasetNotFound`.
+async def similar_to(
+    session: AsyncSession, dataset_id: str, owners: Sequence[str] | None
+) -> list[Similar]:
+    """Those that are like it, most keys first; internal ones of the owners alone (None: of anybody).
+    Raises `DatasetNotFound`.
 
     One that is not compared, has no layout, or was never published, is like none.
     """
@@ -48,28 +53,31 @@ async def similar_to(session: AsyncSession, dataset_id: str) -> list[Similar]:
     if asked is None or asked.hidden:
         raise DatasetNotFound(id=dataset_id)
     its = await session.get(Version, (asked.id, asked.current_version or 0))
-    if not _is_open(asked) or asked.profile_name is None or its is None:
+    if not _is_open(asked, owners) or asked.profile_name is None or its is None:
         return []
     found = [
         await _similar(session, its, dataset, version)
-        for dataset, version in await _candidates(session, asked, its)
+        for dataset, version in await _candidates(session, asked, its, owners)
     ]
     alike = [each for each in found if each is not None]
     return sorted(alike, key=lambda each: (-(each.keys or 0), -(each.area or 0), each.dataset))
 
 
-def _is_open(dataset: Dataset) -> bool:
+def _is_open(dataset: Dataset, owners: Sequence[str] | None) -> bool:
+    is_ours = owners is None or dataset.publisher_id in owners
     return (
         not dataset.hidden and dataset.suppression is None
-        and dataset.state == DatasetState.ACTIVE and dataset.classes <= _OPEN
+        and dataset.state == DatasetState.ACTIVE and dataset.classes <= (_OPEN if is_ours else _PUBLIC)
     )  # fmt: skip
 
 
 async def _candidates(
-    session: AsyncSession, asked: Dataset, its: Version
+    session: AsyncSession, asked: Dataset, its: Version, owners: Sequence[str] | None
 ) -> list[tuple[Dataset, Version]]:
     """Of the same layout, and not known to lie elsewhere."""
     current = and_(Version.dataset_id == Dataset.id, Version.number == Dataset.current_version)
+    is_public = Dataset.data_class == DataClass.PUBLIC
+    ours = true() if owners is None else or_(is_public, Dataset.publisher_id.in_(owners))
     near = or_(
         Version.west.is_(None),
         and_(
@@ -83,14 +91,16 @@ async def _candidates(
         .where(
             Dataset.profile_name == asked.profile_name, Dataset.id != asked.id,
             Dataset.state == DatasetState.ACTIVE, Dataset.hidden.is_(False),
-            Dataset.data_class.in_(_OPEN),
+            Dataset.data_class.in_(_OPEN), ours,
         )
         .order_by(Dataset.id)
         .limit(MOST)
     )  # fmt: skip
     if its.west is not None:
         statement = statement.where(near)
-    return [(row[0], row[1]) for row in await session.execute(statement) if _is_open(row[0])]
+    return [
+        (row[0], row[1]) for row in await session.execute(statement) if _is_open(row[0], owners)
+    ]
 
 
 async def _similar(

@@ -49,21 +49,14 @@ def import_sheet(
     lines = _lines_of(file)
 
     async def act(shell: Shell) -> dict[str, Any]:
-        from app.systems import inventory  # noqa: PLC0415
+        from app.api.system_findings import tell_of_plans  # noqa: PLC0415
+        from app.systems import importing  # noqa: PLC0415
 
-        counts = {"added": 0, "changed": 0, "unchanged": 0}
         async with shell.database.writing() as session:
-            for line in lines:
-                if line.id is None:
-                    owner = _owner(line, organization)
-                    await inventory.add(session, owner, line.said, by=shell.by)
-                    counts["added"] += 1
-                    continue
-                system = await inventory.get(session, line.id, None, lock=True)
-                before = system.revision
-                await inventory.change(session, system, line.said, revision=None, by=shell.by)
-                counts["unchanged" if system.revision == before else "changed"] += 1
-        return counts
+            taken = await importing.take(session, lines, own=organization, mine=None, by=shell.by)
+            told = {each.system: each.line.said for each in taken}
+            await tell_of_plans(session, told, by=shell.by)
+        return importing.counted(taken)
 
     show_one(run(act), as_json)
 
@@ -106,14 +99,3 @@ def _lines_of(file: Path) -> "list[Line]":
     from app.systems.opening import rows_of  # noqa: PLC0415
 
     return lines_of(rows_of(file, file.name))
-
-
-def _owner(line: "Line", organization: str | None) -> str:
-    owner = line.organization_id or organization
-    if owner is None:
-        note(
-            f"{line.number}行目の「組織」か --organization を指定してください。",
-            f"Say whose the system of line {line.number} is, in the sheet or by --organization.",
-        )
-        raise typer.Exit(2)
-    return owner

@@ -244,13 +244,13 @@ async def dismiss(session: AsyncSession, finding: Finding, *, reason: str, by: s
 
 
 async def settle(
-    session: AsyncSession, rule: str, subject_kind: str, subject_id: str, *, by: str
+    session: AsyncSession, rule: str, subject_kind: str, *subject_ids: str, by: str
 ) -> None:
-    """Resolve what stands of a rule about a subject that is well again; nothing, if nothing does."""
+    """Resolve what stands of a rule about subjects that are well again; nothing, if nothing does."""
     its = select(Finding).where(
         _STANDS, Finding.rule == rule, Finding.subject_kind == subject_kind,
-        Finding.subject_id == subject_id,
-    )  # fmt: skip
+        Finding.subject_id.in_(subject_ids),
+    ).order_by(Finding.id)  # fmt: skip
     for finding in (await session.scalars(its.with_for_update())).all():
         await resolve(session, finding, note=None, by=by)
 

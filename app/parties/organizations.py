@@ -103,6 +103,14 @@ def normal_id(text: str) -> str:
     return f"{_code(unit[1], '/id')}-{unit[2]}" if unit else text
 
 
+def meant_id(text: str) -> str:
+    """The same for whom it is only looked up: what can be no id is left, and is not there."""
+    try:
+        return normal_id(text)
+    except OrganizationInvalid:
+        return text
+
+
 def _code(text: str, pointer: str) -> str:
     try:
         return local_government_code(text)

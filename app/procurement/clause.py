@@ -54,7 +54,9 @@ def blocks(standard: Mapping[str, Any], wanted: Wanted) -> list[Block]:
         *_disclosure(standard),
         *_change(standard),
     ]
-    subject = [Block("text", f"対象: {wanted.subject}")] if wanted.subject else []
+    # On one line: what somebody named so is no clause of its own.
+    named = " ".join((wanted.subject or "").split())
+    subject = [Block("text", f"対象: {named}")] if named else []
     title = Block("title", "調達仕様書 記載例（データ連携標準インタフェースへの適合）")
     return [title, *subject, *_numbered(parts)]
 
@@ -128,7 +130,7 @@ def _evidence(wanted: Wanted) -> Iterator[Block]:
     yield Block("item", f"次の検証コマンドの実行結果（終了コード0）: {_VERIFY}")
     yield Block(
         "text",
-        "提出日に証明書がない場合は、規格の名称・取得期日・責任者を記した取得計画を提出すること。取得期日は納入期限までとし、"
+        "提出日に証明書がない場合は、適合クラス又は標準レイアウトの名称、取得期日及び責任者を記した取得計画を提出すること。取得期日は納入期限までとし、"
         "期日までに証明書を提出できないときは、検査に合格しないものとする。",
     )
     yield Block(
@@ -163,7 +165,7 @@ def _return(wanted: Wanted) -> Iterator[Block]:
     )
     yield Block(
         "item",
-        "返還の確認後、受注者の環境のデータを復元できない方法で消去し、証明書を提出すること。",
+        "返還の確認後、受注者の環境のデータを復元できない方法で消去し、消去したことを証する書面を提出すること。",
     )
 
 
@@ -190,7 +192,7 @@ def _disclosure(standard: Mapping[str, Any]) -> Iterator[Block]:
 
 def _change(standard: Mapping[str, Any]) -> Iterator[Block]:
     yield Block("heading", "標準の改定への対応")
-    yield Block("text", " ".join(standard["x-change-policy"]["ja"].split()))
+    yield Block("text", "".join(map(str.strip, standard["x-change-policy"]["ja"].splitlines())))
     yield Block(
         "text",
         "契約期間中に標準又は標準レイアウトの新しい主版が公表されたときは、旧版が有効な期間内の対応方法を発注者と協議すること。",

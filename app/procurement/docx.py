@@ -4,6 +4,7 @@ Paragraphs and four styles are all that it knows.
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,9 @@ _HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _WORD: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 # Known to be no day at all, so that the bytes depend on the blocks alone.
 _NO_DAY: Final = (1980, 1, 1, 0, 0, 0)
+_NO_CHAR: Final = re.compile(
+    r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # XML 1.0, 2.2
 _STYLES: Final[dict[Style, str]] = {
     "title": "Title", "heading": "Heading1", "text": "Normal", "item": "ListBullet",
 }  # fmt: skip
@@ -82,6 +86,7 @@ def _document(blocks: Sequence[Block]) -> str:
 
 def _paragraph(block: Block) -> str:
     text = f"・{block.text}" if block.style == "item" else block.text
+    text = _NO_CHAR.sub("\ufffd", text)
     return (
         f'<w:p><w:pPr><w:pStyle w:val="{_STYLES[block.style]}"/></w:pPr><w:r>'
         f'<w:t xml:space="preserve">{escape(text)}</w:t></w:r></w:p>'

@@ -132,7 +132,7 @@ async def join(
 
 async def leave(session: AsyncSession, joint: Joint, organization_id: str, *, by: str) -> Joint:
     """Take a body out that does not take part after all. Raises `NotAParticipant`."""
-    row, wanted = joint.row, organizations.normal_id(organization_id)
+    row, wanted = joint.row, organizations.meant_id(organization_id)
     found = next((each for each in joint.participants if each.organization_id == wanted), None)
     if found is None:
         raise NotAParticipant(organization=organization_id, id=row.id)

@@ -18,7 +18,6 @@ from app.models.conformance import ConformanceService
 from app.models.parties import Organization
 from app.models.procurement import SharedSolution
 from app.parties import organizations
-from app.parties.organizations import OrganizationInvalid
 from app.procurement.refusals import SolutionInvalid, SolutionNotFound
 
 
@@ -123,12 +122,13 @@ async def _certified(session: AsyncSession, row: SharedSolution) -> Solution:
 
 
 async def _say(session: AsyncSession, row: SharedSolution, said: Said, by: str) -> None:
-    users = list(dict.fromkeys(_stored(each) for each in said.users))
+    users = list(dict.fromkeys(organizations.meant_id(each) for each in said.users))
+    known = set(await session.scalars(select(Organization.id).where(Organization.id.in_(users))))
     faults = [
         Fault(f"/users/{at}", "organization_unknown", f"組織 {each} はありません。",
               f"There is no organisation {each}.")
         for at, each in enumerate(users)
-        if await session.get(Organization, each) is None
+        if each not in known
     ]  # fmt: skip
     service = await session.get(ConformanceService, said.service) if said.service else None
     is_there = service is not None and service.withdrawn_at is None
@@ -145,14 +145,6 @@ async def _say(session: AsyncSession, row: SharedSolution, said: Said, by: str) 
     row.contact, row.documentation_url = said.contact, said.documentation_url
     row.how_to_join = said.how_to_join
     row.changed_at, row.changed_by = clock.now(), by
-
-
-def _stored(named: str) -> str:
-    """The id as it is stored; what can be none is left, and is not there."""
-    try:
-        return organizations.normal_id(named)
-    except OrganizationInvalid:
-        return named
 
 
 async def _note(session: AsyncSession, event: Event, row: SharedSolution) -> None:

@@ -30,6 +30,7 @@ async def faults_of(
     return [
         *await _unknown_services(session, said, before),
         *await _foreign_systems(session, organization_id, said),
+        *_wrong_amounts(said),
         *_wrong_plans(programme, said),
     ]
 
@@ -75,6 +76,18 @@ async def _foreign_systems(
         for at, each in enumerate(said.systems)
         if each not in ours
     ]  # fmt: skip
+
+
+def _wrong_amounts(said: ProjectDescription) -> list[Fault]:
+    """Yen among thousands of yen is seen where only one of both amounts is."""
+    asked, whole = said.requested_thousand_yen, said.total_cost_thousand_yen
+    if asked is None or whole is None or asked <= whole:
+        return []
+    return [Fault(
+        "/description/requested_thousand_yen", "requested_more_than_total",
+        f"申請額 {asked} 千円が総事業費 {whole} 千円を超えています。どちらも千円単位です。",
+        f"{asked} thousand yen is more than the whole, {whole}. Both are in thousands of yen.",
+    )]  # fmt: skip
 
 
 def _wrong_plans(programme: Programme, said: ProjectDescription) -> list[Fault]:

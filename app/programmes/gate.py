@@ -56,8 +56,9 @@ def lacks(
     """What is missing, requirement by requirement and service by service."""
     found = []
     for requirement in required:
+        about = [each for each in said.plans if each.requirement == requirement]
         for at, service in _each(services):
-            plans = [each for each in said.plans if _is_about(each, requirement, service)]
+            plans = [each for each in about if _is_for(each, service)]
             if _holds(requirement, service) or any(each.until >= today for each in plans):
                 continue
             found.append(_lack(requirement, at, service, plans))
@@ -75,9 +76,7 @@ def _holds(requirement: str, service: Service | None) -> bool:
     return service is not None and not service.is_withdrawn and requirement in service.covers
 
 
-def _is_about(plan: CoveragePlan, requirement: str, service: Service | None) -> bool:
-    if plan.requirement != requirement:
-        return False
+def _is_for(plan: CoveragePlan, service: Service | None) -> bool:
     return plan.service is None or (service is not None and plan.service == service.id)
 
 

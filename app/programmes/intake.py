@@ -1,23 +1,27 @@
 """Takes a sheet of projects into a programme: all of it or nothing, and the same sheet twice is once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit.events import Event
 from app.kit.errors import Fault
 from app.models.parties import Organization
-from app.models.programmes import Programme, ProjectState
+from app.models.programmes import Programme, Project, ProjectState
 from app.programmes import projects
-from app.programmes.refusals import SheetInvalid
+from app.programmes.description import ProjectDescription
+from app.programmes.refusals import ProjectInvalid, SheetInvalid
 from app.programmes.sheet import Line
 
 
 async def take_in(
     session: AsyncSession, programme: Programme, lines: Sequence[Line], *, by: str
 ) -> dict[str, int]:
-    """Each line is a project that was submitted; one that is there already stays as it is.
+    """Each line is a project that was submitted; one that is there already stays as it is, and is
+    counted as `differing` where the sheet says something else of it.
 
-    Raises `SheetInvalid` where a line names a body that is not registered.
+    Raises `SheetInvalid` where a line names a body that is not registered, or cannot be.
     """
     faults = [
         Fault(f"{line.number}/local_government_code", "organization_unknown",
@@ -28,16 +32,33 @@ async def take_in(
     ]  # fmt: skip
     if faults:
         raise SheetInvalid(faults=faults)
-    counts = {"added": 0, "unchanged": 0}
+    added: list[Project] = []
+    counts = {"unchanged": 0, "differing": 0}
     for line in lines:
         owner, title = line.organization_id, line.said.title
         known = await projects.find(session, programme.id, owner, title, ended=True)
         if known is not None:
-            counts["unchanged"] += 1
+            counts["unchanged" if _is_said(line.said, known) else "differing"] += 1
             continue
-        await projects.add(
-            session, programme, line.organization_id, line.said, by=by,
-            state=ProjectState.SUBMITTED,
-        )  # fmt: skip
-        counts["added"] += 1
-    return counts
+        try:
+            added.append(await projects.enter(
+                session, programme, owner, line.said, by=by, state=ProjectState.SUBMITTED
+            ))  # fmt: skip
+        except ProjectInvalid as wrong:
+            faults += [_of(line, each) for each in wrong.faults]
+    if faults:
+        raise SheetInvalid(faults=faults)
+    await projects.note(session, Event.PROJECT_ADDED, *added)
+    return {"added": len(added), **counts}
+
+
+def _is_said(said: ProjectDescription, known: Project) -> bool:
+    told = said.model_dump(mode="json", exclude_defaults=True)
+    return told.items() <= known.description.items()
+
+
+def _of(line: Line, fault: Fault) -> Fault:
+    return replace(
+        fault, pointer=f"{line.number}/{fault.pointer.rpartition('/')[2]}",
+        ja=f"{line.number}行目: {fault.ja}", en=f"Line {line.number}: {fault.en}",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log
@@ -44,11 +44,13 @@ _ENDED: Final = (_S.REJECTED, _S.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where a project is to go. `granted`: with an approval; none: what was asked for."""
+    """Where a project is to go. `granted`: with an approval; none: what was asked for. `revision`:
+    the one that was read."""
 
     to: ProjectState
     granted: int | None = None
     note: str | None = None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,19 @@ class Wanted:
 
 async def add(
     session: AsyncSession, programme: Programme, organization_id: str, said: ProjectDescription, *,
-    by: str, state: ProjectState = ProjectState.DRAFT,
+    by: str,
 ) -> Project:  # fmt: skip
     """Raises `OrganizationNotFound`, `ProjectExists`, `ProjectInvalid`."""
+    project = await enter(session, programme, organization_id, said, by=by)
+    await note(session, Event.PROJECT_ADDED, project)
+    return project
+
+
+async def enter(
+    session: AsyncSession, programme: Programme, organization_id: str, said: ProjectDescription, *,
+    by: str, state: ProjectState = ProjectState.DRAFT,
+) -> Project:  # fmt: skip
+    """The same without a word in the log: whoever enters many says `note` of all, at the end."""
     owner = await organizations.get(session, organization_id)
     project = Project(
         id=uuid4(), programme_id=programme.id, organization_id=owner.id, state=state.value,
@@ -77,7 +89,6 @@ async def add(
     project.description = _told(said)
     session.add(project)
     await _keep(session, project, None, by)
-    await _note(session, Event.PROJECT_ADDED, project)
     return project
 
 
@@ -105,14 +116,16 @@ async def change(
         await _check_gate(session, programme, project, said)
     project.description = _told(said)
     await _keep(session, project, None, by)
-    await _note(session, Event.PROJECT_CHANGED, project)
+    await note(session, Event.PROJECT_CHANGED, project)
 
 
 async def move(session: AsyncSession, project: Project, move: Move, *, by: str) -> None:
     """Bring it to another state; the caller holds its lock.
 
-    Raises `ProjectMoveRefused`, `ProjectInvalid`, `ProjectNotCovered`.
+    Raises `ProjectChanged`, `ProjectMoveRefused`, `ProjectInvalid`, `ProjectNotCovered`.
     """
+    if move.revision is not None and move.revision != project.revision:
+        raise ProjectChanged(id=project.id, now=project.revision, given=move.revision)
     known = MOVES.get(project.state, ())
     if move.to not in known:
         raise ProjectMoveRefused(
@@ -126,7 +139,20 @@ async def move(session: AsyncSession, project: Project, move: Move, *, by: str) 
         await _approve(session, project, move)
     project.state = move.to.value
     await _keep(session, project, move.note, by)
-    await _note(session, Event.PROJECT_MOVED, project)
+    await note(session, Event.PROJECT_MOVED, project)
+
+
+async def note(session: AsyncSession, event: Event, *projects: Project) -> None:
+    """Tell the log, which from then on waits for the commit: so it comes last, and once."""
+    bodies = [
+        log.body_of(
+            event, project=str(each.id), programme=str(each.programme_id),
+            organization=each.organization_id, state=each.state, revision=each.revision,
+            granted_thousand_yen=each.granted_thousand_yen, by=each.changed_by,
+        )
+        for each in projects
+    ]  # fmt: skip
+    await log.append_all(session, bodies)
 
 
 async def _approve(session: AsyncSession, project: Project, move: Move) -> None:
@@ -152,15 +178,16 @@ async def get(
     session: AsyncSession, project_id: UUID, owners: Sequence[str] | None, *, lock: bool = False
 ) -> tuple[Project, Programme]:
     """A project with its programme, of one of the owners (None: of anybody). Whoever runs the
-    programme sees no drafts. Raises `ProjectNotFound`."""
+    programme sees what was submitted to it, and no drafts. Raises `ProjectNotFound`."""
     found = await session.get(Project, project_id, with_for_update=lock or None)
     if found is None:
         raise ProjectNotFound(id=project_id)
     programme = await session.get_one(Programme, found.programme_id)
-    is_draft = found.state == ProjectState.DRAFT
-    seen_by = {found.organization_id, *(() if is_draft else (programme.organization_id,))}
-    if owners is not None and seen_by.isdisjoint(owners):
-        raise ProjectNotFound(id=project_id)
+    if owners is not None:
+        its = select(Project.id).join(Programme, Programme.id == Project.programme_id)
+        seen = await session.scalar(its.where(Project.id == project_id, _is_seen_by(owners)))
+        if seen is None:
+            raise ProjectNotFound(id=project_id)
     return found, programme
 
 
@@ -187,7 +214,12 @@ async def list_projects(session: AsyncSession, wanted: Wanted) -> list[Project]:
 
 
 def _is_seen_by(owners: Sequence[str]) -> ColumnElement[bool]:
-    runs_it = and_(Programme.organization_id.in_(owners), Project.state != ProjectState.DRAFT)
+    was_submitted = exists().where(
+        ProjectRevision.project_id == Project.id, ProjectRevision.state == ProjectState.SUBMITTED
+    )
+    runs_it = and_(
+        Programme.organization_id.in_(owners), Project.state != ProjectState.DRAFT, was_submitted
+    )
     return or_(Project.organization_id.in_(owners), runs_it)
 
 
@@ -206,9 +238,13 @@ async def find(
     return found
 
 
-async def revisions_of(session: AsyncSession, project: Project) -> Sequence[ProjectRevision]:
-    """What it was said to be and where it stood, newest first."""
+async def revisions_of(
+    session: AsyncSession, project: Project, owners: Sequence[str] | None
+) -> Sequence[ProjectRevision]:
+    """What it was said to be and where it stood, newest first; drafts for its owners alone."""
     its = select(ProjectRevision).where(ProjectRevision.project_id == project.id)
+    if owners is not None and project.organization_id not in owners:
+        its = its.where(ProjectRevision.state != ProjectState.DRAFT)
     return (await session.scalars(its.order_by(ProjectRevision.revision.desc()))).all()
 
 
@@ -268,14 +304,6 @@ async def _keep(session: AsyncSession, project: Project, note: str | None, by: s
         )
     )  # fmt: skip
     await session.flush()
-
-
-async def _note(session: AsyncSession, event: Event, project: Project) -> None:
-    await log.append(
-        session, event, project=str(project.id), programme=str(project.programme_id),
-        organization=project.organization_id, state=project.state, revision=project.revision,
-        granted_thousand_yen=project.granted_thousand_yen, by=project.changed_by,
-    )  # fmt: skip
 
 
 def _wrong(pointer: str, code: str, ja: str, en: str) -> ProjectInvalid:

@@ -71,7 +71,7 @@ class ProjectFixed(AppError):
 
     kind = Kind.CONFLICT
     code = "project_fixed"
-    ja = "状態 {state} のプロジェクト {id} で変更できるのは {members} だけです。"
+    ja = "プロジェクト {id} は {state} のため、この変更はできません（変更できる項目: {members}）。"
     en = "Of the project {id}, which is {state}, only this may change: {members}."
 
 
@@ -80,7 +80,7 @@ class ProjectMoveRefused(AppError):
 
     kind = Kind.CONFLICT
     code = "project_move_refused"
-    ja = "プロジェクト {id} は {state} なので {to} にできません。次に進めるのは {known} です。"
+    ja = "プロジェクト {id} は {state} のため {to} にできません（次に進める状態: {known}）。"
     en = "The project {id} is {state} and cannot become {to}. It can become: {known}."
 
 

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -91,7 +92,7 @@ def _line(number: int, row: Mapping[str, str | None], faults: list[Fault]) -> Li
     before, code, said = len(faults), "", None
     told = {member: (row.get(column) or "").strip() or None for member, column in _MEMBERS.items()}
     for member in ("requested_thousand_yen", "total_cost_thousand_yen"):
-        told[member] = (told[member] or "").replace(",", "") or None
+        told[member] = _amount(told[member] or "") or None
     try:
         code = local_government_code((row.get(_CODE) or "").strip())
     except CodeError as wrong:
@@ -102,6 +103,11 @@ def _line(number: int, row: Mapping[str, str | None], faults: list[Fault]) -> Li
         faults += [_wrong(number, _MEMBERS[str(each["loc"][0])], each["type"])
                    for each in wrong.errors()]  # fmt: skip
     return Line(number, code, said) if said is not None and len(faults) == before else None
+
+
+def _amount(cell: str) -> str:
+    """As a person writes it: 5,000, ５，０００, 5000千円. What is in yen is no whole number here."""
+    return unicodedata.normalize("NFKC", cell).replace(",", "").removesuffix("千円")
 
 
 def _wrong(number: int, column: str, code: str) -> Fault:

@@ -1,9 +1,11 @@
 """Diagnoses of systems and the weights that make scores of them. What was found is never changed."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -43,6 +45,23 @@ class Scored:
     score: Score
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A system with its last score by some weights; None where it was never diagnosed."""
+
+    id: UUID
+    name: str
+    organization_id: str
+    score: Decimal | None
+    signs: Signs | None
+    at: datetime | None
+
+    @property
+    def place(self) -> tuple[Decimal, str]:
+        """Where it stands in the list, whatever came since."""
+        return (-self.score if self.score is not None else Decimal(1)), str(self.id)
+
+
 async def diagnose(session: AsyncSession, system: System, *, certified: bool, by: str) -> Diagnosis:
     """Look at a system as it is described and proven now, and keep what was found.
 
@@ -79,6 +98,34 @@ async def history_of(
         score = lock_in.score_of(Signs(**each.signs), weights.weights)
         found.setdefault(each.system_id, []).append(Scored(each.at, each.by, each.revision, score))
     return found
+
+
+async def ranking(
+    session: AsyncSession, owners: Sequence[str] | None, weights: Weights
+) -> list[Ranked]:
+    """Every system of the owners (None: of anybody), the highest score first and those that were
+    never diagnosed last."""
+    last = select(Diagnosis.system_id, Diagnosis.signs, Diagnosis.at)
+    last = last.ext(distinct_on(Diagnosis.system_id)).order_by(
+        Diagnosis.system_id, Diagnosis.at.desc(), Diagnosis.id.desc()
+    )
+    newest = last.subquery()
+    asked = select(
+        System.id, System.name, System.organization_id, newest.c.signs, newest.c.at
+    ).outerjoin(newest, newest.c.system_id == System.id)
+    if owners is not None:
+        asked = asked.where(System.organization_id.in_(owners))
+    rows = (await session.execute(asked)).all()
+    return await asyncio.to_thread(_ranked, rows, weights.weights)
+
+
+def _ranked(rows: Sequence[Any], weights: Mapping[str, int]) -> list[Ranked]:
+    found = []
+    for system_id, name, organization_id, told, at in rows:
+        signs = Signs(**told) if told is not None else None
+        score = lock_in.sum_of(signs, weights) if signs is not None else None
+        found.append(Ranked(system_id, name, organization_id, score, signs, at))
+    return sorted(found, key=lambda each: each.place)
 
 
 async def weights_of(session: AsyncSession, version: int | None = None) -> Weights:

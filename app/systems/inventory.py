@@ -39,6 +39,15 @@ class Wanted:
 
 async def add(session: AsyncSession, organization_id: str, said: Description, *, by: str) -> System:
     """Keep a system of an organisation. Raises `SystemInvalid`."""
+    system = await enter(session, organization_id, said, by=by)
+    await note(session, [(Event.SYSTEM_ADDED, system)])
+    return system
+
+
+async def enter(
+    session: AsyncSession, organization_id: str, said: Description, *, by: str
+) -> System:
+    """The same without a word in the log: whoever enters many says `note` of all, at the end."""
     if await session.get(Organization, organization_id) is None:
         raise SystemInvalid(faults=[_nobodys(organization_id)])
     await _check(session, organization_id, said, None)
@@ -48,8 +57,6 @@ async def add(session: AsyncSession, organization_id: str, said: Description, *,
     )
     _say(session, system, said, by)
     session.add(system)
-    await session.flush()
-    await _note(session, Event.SYSTEM_ADDED, system)
     return system
 
 
@@ -62,13 +69,30 @@ async def change(
     """
     if revision is not None and revision != system.revision:
         raise SystemChanged(id=system.id, now=system.revision, given=revision)
+    if await describe(session, system, said, by=by):
+        await note(session, [(Event.SYSTEM_CHANGED, system)])
+    return system
+
+
+async def describe(session: AsyncSession, system: System, said: Description, *, by: str) -> bool:
+    """The same without a word in the log; whether it is another description than before."""
     await _check(session, system.organization_id, said, system.id)
     if said == said_of(system):
-        return system
+        return False
     _say(session, system, said, by)
-    await session.flush()
-    await _note(session, Event.SYSTEM_CHANGED, system)
-    return system
+    return True
+
+
+async def note(session: AsyncSession, news: Sequence[tuple[Event, System]]) -> None:
+    """Tell the log, which from then on waits for the commit: so it comes last, and once."""
+    bodies = [
+        log.body_of(
+            event, system=str(system.id), organization=system.organization_id,
+            revision=system.revision, by=system.changed_by,
+        )
+        for event, system in news
+    ]  # fmt: skip
+    await log.append_all(session, bodies)
 
 
 async def get(
@@ -79,6 +103,15 @@ async def get(
     if found is None or (owners is not None and found.organization_id not in owners):
         raise SystemNotFound(id=system_id)
     return found
+
+
+async def locked(
+    session: AsyncSession, ids: Collection[UUID], owners: Sequence[str] | None
+) -> dict[UUID, System]:
+    """Those of the systems that there are, in one order: two who change many wait for each other."""
+    its = select(System).where(System.id.in_(ids)).order_by(System.id).with_for_update()
+    found = await session.scalars(its)
+    return {each.id: each for each in found if owners is None or each.organization_id in owners}
 
 
 async def list_systems(session: AsyncSession, wanted: Wanted) -> list[System]:
@@ -151,6 +184,9 @@ async def _wrong_datasets(
     session: AsyncSession, organization_id: str, named: Sequence[str], own: UUID | None
 ) -> list[Fault]:
     """Those that are another's, or whose source of truth is another system."""
+    if not named:
+        return []
+    await session.flush()  # what the lines before have claimed
     # Locked in one order: of two systems that claim a dataset at once the later one is told.
     asked = select(Dataset).where(Dataset.id.in_(named)).order_by(Dataset.id)
     found = (await session.scalars(asked.with_for_update(key_share=True))).all()
@@ -207,11 +243,4 @@ def _claimed(at: str, other: str) -> Fault:
     return Fault(
         at, "dataset_has_source", f"正本は既に「{other}」です。片方から外してください。",
         f"“{other}” is its source of truth already: take it off one of the two.",
-    )  # fmt: skip
-
-
-async def _note(session: AsyncSession, event: Event, system: System) -> None:
-    await log.append(
-        session, event, system=str(system.id), organization=system.organization_id,
-        revision=system.revision, by=system.changed_by,
     )  # fmt: skip

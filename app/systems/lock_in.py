@@ -20,6 +20,13 @@ _RISKS: Final = {Risk.LOW: 0.0, Risk.MEDIUM: 0.5, Risk.HIGH: 1.0}
 _CHANGED: Final = {Amount.NONE: 0.0, Amount.SOME: 0.5, Amount.FULL: 1.0}
 _WRITTEN: Final = {Amount.FULL: 0.0, Amount.SOME: 0.5, Amount.NONE: 1.0}
 
+_UNKNOWN: Final = "unknown"
+_EN: Final = {_UNKNOWN: "not known", "true": "yes", "false": "no"}
+_JA: Final = {
+    _UNKNOWN: "不明", "true": "あり", "false": "なし", Amount.NONE: "なし",
+    Risk.LOW: "低い", Risk.MEDIUM: "中程度", Risk.HIGH: "高い", Amount.SOME: "一部", Amount.FULL: "全般",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -117,6 +124,13 @@ def score_of(signs: Signs, weights: Mapping[str, int]) -> Score:
     return Score(sum((each.points for each in parts), Decimal("0.0")), tuple(parts))
 
 
+def sum_of(signs: Signs, weights: Mapping[str, int]) -> Decimal:
+    """The score alone: what a list of thousands is put in order by."""
+    return sum(
+        (_points(rule.share(signs), weights[name]) for name, rule in _RULES.items()), Decimal("0.0")
+    )
+
+
 def checked(weights: Mapping[str, int]) -> bool:
     """Whether these are weights of all parts and no other, and make 100."""
     return weights.keys() == _RULES.keys() and sum(weights.values()) == WHOLE and all(
@@ -126,17 +140,26 @@ def checked(weights: Mapping[str, int]) -> bool:
 
 def _part(name: str, rule: _Rule, signs: Signs, weight: int) -> Part:
     found = rule.share(signs)
-    share = 1.0 if found is None else found
-    points = (Decimal(weight) * Decimal(str(round(share, 2)))).quantize(Decimal("0.1"))
-    named = {name: "?" if value is None else value for name, value in signs.as_json().items()}
+    points = _points(found, weight)
+    told = signs.as_json().items()
+    ja, en = ({name: _shown(value, words) for name, value in told} for words in (_JA, _EN))
     words = (rule.ja, rule.en) if found is not None else (
         "分かっていません（満点として数えます）。", "Not known: it counts in full."
     )  # fmt: skip
     mend = (rule.mend_ja, rule.mend_en) if points else (None, None)
     return Part(
         name, rule.name_ja, Decimal(weight), points, found is not None,
-        words[0].format_map(named), words[1].format_map(named), *mend,
+        words[0].format_map(ja), words[1].format_map(en), *mend,
     )  # fmt: skip
+
+
+def _shown(value: Any, words: Mapping[str, str]) -> Any:
+    return words[_UNKNOWN] if value is None else words.get(str(value).lower(), value)
+
+
+def _points(share: float | None, weight: int) -> Decimal:
+    known = 1.0 if share is None else share
+    return (Decimal(weight) * Decimal(str(round(known, 2)))).quantize(Decimal("0.1"))
 
 
 def _contract(signs: Signs) -> float | None:

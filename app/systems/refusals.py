@@ -73,3 +73,23 @@ class SheetTooLong(AppError):
     code = "system_sheet_too_long"
     ja = "一度に取り込めるのは{most}行までです。表を分けてください。"
     en = "A sheet of up to {most} lines is taken at once. Part it."
+
+
+class SheetRowWrong(AppError):
+    """A line with more cells than headings, or one that its format has spoilt."""
+
+    kind = Kind.INVALID
+    code = "system_sheet_row_wrong"
+    ja = (
+        "{line}行目のセルの数が見出しと合いません。カンマや改行を含むセルは引用符で囲んでください。"
+    )
+    en = "Line {line} has cells that no heading is for. Quote a cell with a comma or a line break."
+
+
+class SheetHeadingTwice(AppError):
+    """Two columns of one heading: one of them would be lost."""
+
+    kind = Kind.INVALID
+    code = "system_sheet_heading_twice"
+    ja = "見出し「{heading}」が2つあります。1つの列にまとめてください（1つのセルに複数行で記入できます）。"
+    en = "There are two columns “{heading}”. Put them into one: a cell may hold several lines."

@@ -12,15 +12,33 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from app.formats.dates import plain_date
+from app.formats.text import CellError
 from app.kit.errors import Fault
 from app.models.systems import System
+from app.query.codes import CodeError, local_government_code
 from app.systems.description import Description
 from app.systems.refusals import SystemInvalid
 
 _BOM: Final = "\ufeff"
 _STANDARD: Final = "標準"
 _OWN: Final = "独自"
+_NEEDED: Final = {
+    "missing": "記入が必要です",
+    "string_pattern_mismatch": "半角の英小文字と数字をハイフンでつないだ語。例 facility-booking",
+    "string_too_short": "{min_length}文字以上",
+    "string_too_long": "{max_length}文字まで",
+    "too_long": "{max_length}件まで",
+    "greater_than_equal": "{ge}以上",
+    "less_than_equal": "{le}以下",
+    "unknown_business": "次のいずれか: {known}",
+    "control_character": "制御文字を除いてください",
+}
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+# A line of a file by its number there, and its cells by heading.
+Row = tuple[int, Mapping[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,18 @@ def _text(heading: str, member: str) -> _Column:
     return _Column(heading, member, str, str)
 
 
+def _date(heading: str, member: str) -> _Column:
+    return _Column(heading, member, str, _day)
+
+
+def _day(cell: str) -> str:
+    """As people write it, 令和9年3月31日 too; what is none is told of where all else is checked."""
+    try:
+        return plain_date(cell)
+    except CellError:
+        return cell
+
+
 def _list(heading: str, member: str) -> _Column:
     return _Column(heading, member, _joined, _lines)
 
@@ -115,11 +145,11 @@ _COLUMNS: Final = (
     _text("状態", "state"),
     _text("設置形態", "hosting"),
     _text("移行先", "plan.hosting"),
-    _text("移行期限", "plan.by"),
+    _date("移行期限", "plan.by"),
     _Column("選ばない理由", "plan.skipped",
             lambda told: _joined(f"{k}={v}" for k, v in told.items()), lambda cell: dict(_pairs(cell))),
-    _text("契約開始日", "contract.since"),
-    _text("契約終了日", "contract.until"),
+    _date("契約開始日", "contract.since"),
+    _date("契約終了日", "contract.until"),
     _Column("契約更新回数", "contract.renewals", str, int),
     _Column("応札者数", "contract.bidders", str, int),
     _Column("費用", "costs", lambda told: _joined(map(_cost, told)), _costs),
@@ -157,15 +187,16 @@ def known_share(headings: Sequence[str]) -> float:
     return sum(each in HEADINGS for each in headings) / max(len(headings), 1)
 
 
-def read(rows: Sequence[Mapping[str, str | None]]) -> list[Line]:
-    """The lines of a sheet, by heading; a line without a name is passed over.
+def read(rows: Sequence[Row]) -> list[Line]:
+    """The lines of a sheet, by heading; one with neither name nor function is passed over.
 
     Raises `SystemInvalid`, which names each wrong cell by line and heading. Nothing is kept then.
     """
     faults: list[Fault] = []
     lines = []
-    for number, row in enumerate(rows, start=1):
-        if not (row.get("システム名") or "").strip():
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        if not any((row.get(heading) or "").strip() for heading in ("システム名", "機能")):
             continue
         said, wrong = _described(row, number)
         faults += wrong
@@ -175,12 +206,23 @@ def read(rows: Sequence[Mapping[str, str | None]]) -> list[Line]:
         except ValueError:
             faults.append(_wrong(number, _ID, "invalid_id", "UUID", "a UUID"))
             continue
+        before = seen.setdefault(told, number)
+        if told and before != number:
+            faults.append(_twice(number, before))
         if said is not None:
-            own = (row.get(_ORGANIZATION) or "").strip() or None
-            lines.append(Line(number, system_id, own, said))
+            lines.append(Line(number, system_id, _owner(row.get(_ORGANIZATION)), said))
     if faults:
         raise SystemInvalid(faults=faults)
     return lines
+
+
+def _owner(cell: str | None) -> str | None:
+    """A local government code as it is meant (27383 → 273830); another id as it stands."""
+    told = (cell or "").strip()
+    try:
+        return local_government_code(told)
+    except CodeError:
+        return told or None
 
 
 def _described(
@@ -214,7 +256,18 @@ def _of(number: int, error: Any) -> Fault:
     path = [str(part) for part in error["loc"]]
     named = next((each for each in _COLUMNS if each.member in (".".join(path[:2]), path[0])), None)
     heading = named.heading if named else "/".join(path)
-    return _wrong(number, heading, error["type"], "使える値です", error["msg"])
+    return _wrong(number, heading, error["type"], _needed(error), error["msg"])
+
+
+def _needed(error: Any) -> str:
+    """What the cell must be, in Japanese: what the other words say in English."""
+    code, told = error["type"], error.get("ctx", {})
+    if code == "enum":
+        return f"次のいずれか: {told['expected'].replace(' or ', ', ')}"
+    if code.startswith("date"):
+        return "2027-03-31 のような日付"
+    said = _NEEDED.get(code)
+    return said.format_map(told) if said else "GET /docs の SystemIn に書かれた値"
 
 
 def _unreadable(number: int, column: _Column) -> Fault:
@@ -228,6 +281,13 @@ def _wrong(number: int, heading: str, code: str, ja: str, en: str) -> Fault:
     return Fault(
         f"{number}/{heading}", code, f"{number}行目の「{heading}」を確認してください（例・条件: {ja}）。",
         f"Look at “{heading}” of line {number}: {en}.",
+    )  # fmt: skip
+
+
+def _twice(number: int, before: int) -> Fault:
+    return Fault(
+        f"{number}/{_ID}", "id_twice", f"{number}行目のIDは{before}行目にもあります。",
+        f"Line {number} has the ID of line {before} again.",
     )  # fmt: skip
 
 

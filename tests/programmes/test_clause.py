@@ -103,7 +103,9 @@ async def test_another_reader_finds_in_the_docx_what_the_text_says(world: World)
 
 def test_the_parts_of_the_docx_are_whole_and_in_the_order_of_the_schema() -> None:
     layout = Layout("aed", 2, 'ＡＥＤ <設置> & "管理"')
-    made = blocks(ROOT, Wanted(["core"], [layout], "https://os.example.jp", "]]>&amp;<w:p/>"))
+    made = blocks(
+        ROOT, Wanted(["core"], [layout], "https://os.example.jp", "]]>&amp;\n<w:p/>\uffff")
+    )
 
     with zipfile.ZipFile(io.BytesIO(packed(made))) as archive:
         assert archive.testzip() is None
@@ -120,4 +122,4 @@ def test_the_parts_of_the_docx_are_whole_and_in_the_order_of_the_schema() -> Non
     overrides = {each.get("PartName") for each in parts["[Content_Types].xml"]} - {None}
     assert {each.removeprefix("/") for each in overrides} <= set(parts)
     said = "".join(each.text for each in parts["word/document.xml"].iter(f"{W}t"))
-    assert "対象: ]]>&amp;<w:p/>" in said and layout.title in text_of(made)
+    assert "対象: ]]>&amp; <w:p/>\ufffd" in said and layout.title in text_of(made)

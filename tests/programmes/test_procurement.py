@@ -2,14 +2,17 @@
 
 import secrets
 from typing import Any, Final
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.audit.events import Event
+from app.kit import clock
 from app.models.parties import Role
+from app.models.systems import System
 from app.parties.seed import OPERATOR
 from tests.programmes.office import Office, acting
-from tests.systems.inventory import SYSTEMS, keep
+from tests.systems.inventory import SYSTEMS, keep, statements
 from tests.systems.inventory import acting as keeping
 from tests.world import KENKO, SAKAI, World
 
@@ -78,8 +81,12 @@ async def test_three_towns_buy_together_and_a_fourth_joins_later(world: World) -
 
     out = await world.client.delete(f"{path}/participants/{SHIMAMOTO}", headers=lead)
     never = await world.client.delete(f"{path}/participants/{TOYONO}", headers=lead)
+    pushed = await world.client.delete(f"{path}/participants/{KANAN}", headers=village)
+    itself = await world.client.delete(f"{path}/participants/{CHIHAYA[:5]}", headers=village)
     assert len(out.json()["participants"]) == 2
     assert never.json()["code"] == "not_a_participant"
+    assert (pushed.json()["code"], itself.status_code) == ("not_for_organization", 200)
+    assert [each["organization"] for each in itself.json()["participants"]] == [KANAN]
 
 
 async def test_the_next_candidates_are_those_whose_contract_ends_about_then(world: World) -> None:
@@ -178,3 +185,42 @@ async def test_everybody_finds_what_can_be_shared_and_who_registers_the_same_is_
     assert (taken.status_code, gone.status_code) == (404, 204)
     assert [each["pointer"] for each in wrong.json()["errors"]] == ["/users/0", "/service"]
     assert (await world.client.get(path)).status_code == 404
+
+
+async def test_of_many_systems_those_that_end_nearest_are_told_and_no_more(world: World) -> None:
+    lead, does = await acting(world, TOYONO), function()
+    joint = await chat_tool(world, lead, does)
+    now, near = clock.now(), UUID(int=2**128 - 1)
+    async with world.platform.database.writing() as session:
+        session.add_all(
+            System(
+                id=uuid4() if at else near, organization_id=SAKAI, name=f"架空{at}", function=does,
+                state="running", revision=1, created_at=now, created_by="test", changed_at=now,
+                changed_by="test", description={
+                    "name": f"架空{at}", "function": does, "audience": ["staff"],
+                    "contract": {"since": "2020-04-01", "until": f"2027-0{4 if at else 3}-30"},
+                },
+            )
+            for at in range(201)
+        )  # fmt: skip
+    town = await keeping(world, SAKAI, Role.STEWARD)
+
+    with statements(world) as asked:
+        path = f"{JOINT}/{joint['id']}/candidates"
+        found = (await world.client.get(path, headers=lead)).json()
+    warned = await keep(world, town, SAKAI, name="もう一つ", function=does)
+    users = {
+        "name": "架空",
+        "function": does,
+        "licence": "MIT",
+        "contact": "係",
+        "how_to_join": "協定",
+    }
+    with statements(world) as shared:
+        body = {**users, "users": [f"no-such-{at}" for at in range(50)]}
+        refused = await world.client.post(SHARED, json=body, headers=lead)
+
+    assert (len(found), found[0]["system"]) == (200, str(near))
+    assert len(warned["similar"]) == 100
+    assert len(refused.json()["errors"]) == 50
+    assert len(asked) < 10 and len(shared) < 10

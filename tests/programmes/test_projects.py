@@ -1,7 +1,9 @@
 """Programmes and projects over HTTP: the gate, who may do what, and what is found afterwards."""
 
 import asyncio
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ from app.programmes import intake, programmes, projects, sheet
 from app.programmes.refusals import SheetInvalid
 from app.programmes.watch import RULE, SUBJECT, look_at_projects
 from app.tasks.alerts import watch_log
+from tests.cli.test_demo import Home
 from tests.programmes.office import FY2020, PROGRAMMES, PROJECTS, Office, acting, title
+from tests.systems.inventory import statements
 from tests.world import KENKO, SAKAI, World
 
 TOMORROW = (clock.now().astimezone(clock.TOKYO).date() + timedelta(days=1)).isoformat()
@@ -129,10 +133,14 @@ async def test_a_plan_whose_day_has_passed_is_a_finding_and_a_closed_one_is_not_
     await look_at_projects(world.platform.database)
     before = await _findings(world, project)
 
-    later = clock.now() + timedelta(days=3)
+    later = datetime.fromisoformat(f"{TOMORROW}T00:00:00+09:00") + timedelta(days=1)
+    monkeypatch.setattr(clock, "now", lambda: later - timedelta(seconds=1))
+    await look_at_projects(world.platform.database)
+    before += await _findings(world, project)
     monkeypatch.setattr(clock, "now", lambda: later)
     await look_at_projects(world.platform.database)
     (finding,) = await _findings(world, project)
+    monkeypatch.setattr(clock, "now", lambda: later + timedelta(seconds=1))
     async with world.platform.database.writing() as session:
         mine = await findings.get(session, finding.id, ["271004"])
         await findings.dismiss(session, mine, reason="事業を見直すため", by="test")
@@ -166,9 +174,28 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
     foreign = await office.move(draft, "withdrawn", by=sakai)
     theirs = await office.move(draft, "withdrawn")
     listed = await world.client.get(f"{PROJECTS}?limit=1000", headers=office.city)
+    told = [
+        [
+            each["state"]
+            for each in (await world.client.get(f"{path}/revisions", headers=who)).json()
+        ]
+        for who in (bureau, office.prefecture)
+    ]
+    dropped = (await world.client.post(
+        PROJECTS, json={**body, "description": {"title": title()}}, headers=bureau
+    )).json()  # fmt: skip
+    await office.move(dropped, "withdrawn", by=bureau)
+    never = await world.client.get(f"{PROJECTS}/{dropped['id']}", headers=office.prefecture)
+    theirs_listed = await world.client.get(
+        PROJECTS, params={"programme": programme["id"]}, headers=office.prefecture
+    )
     kept_for = await world.client.post(
         PROJECTS, json={**body, "organization": SAKAI}, headers=bureau
     )
+    without_check_digit = await world.client.post(
+        PROJECTS, headers=office.city,
+        json={**body, "organization": "27100", "description": {"title": title()}},
+    )  # fmt: skip
     changed = await world.client.put(path, json={"description": {"title": "奪取"}}, headers=office.prefecture)  # fmt: skip
     theirs_to_run = await world.client.put(
         f"{PROGRAMMES}/{programme['id']}",
@@ -177,6 +204,10 @@ async def test_a_project_is_seen_by_its_own_and_those_above_and_decided_by_the_p
 
     assert (as_draft, submitted) == ([200, 200, 404, 404, 200], [200, 200, 200, 404, 200])
     assert (own.status_code, own.json()["code"]) == (403, "project_not_yours")
+    assert told == [["submitted", "draft"], ["submitted"]]
+    assert without_check_digit.json()["organization"] == "271004"
+    assert never.status_code == 404  # it was never submitted to them
+    assert [each["id"] for each in theirs_listed.json()["items"]] == [draft["id"]]
     assert (foreign.status_code, theirs.status_code) == (404, 403)
     assert all(each["organization"].startswith("2710") for each in listed.json()["items"])
     assert [kept_for.json()["code"], changed.json()["code"]] == ["not_for_organization"] * 2
@@ -210,6 +241,18 @@ async def test_what_was_approved_stays_as_it_was_approved(world: World) -> None:
     ]  # fmt: skip
 
 
+async def test_nothing_is_granted_but_what_was_read(world: World) -> None:
+    office = await Office.of(world)
+    read = await office.project(await office.programme(), requested_thousand_yen=5000)
+    dearer = await office.put(read, requested_thousand_yen=9000)
+
+    late = await office.move(read, "approved", revision=read["revision"])
+    again = await office.move(read, "approved", revision=dearer.json()["revision"])
+
+    assert (late.status_code, late.json()["code"]) == (409, "project_changed")
+    assert again.json()["granted_thousand_yen"] == 9000
+
+
 async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: World) -> None:
     office = await Office.of(world)
     project = await office.project(await office.programme())
@@ -225,6 +268,7 @@ async def test_of_two_who_decide_at_once_one_is_told_that_it_is_decided(world: W
     [
         ({"services": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "certified_service_not_found"),
         ({"systems": ["5b0f7a4e-8f1f-4c39-9a52-6a3f5c1f8d21"]}, "system_not_of_organization"),
+        ({"requested_thousand_yen": 5_000_000, "total_cost_thousand_yen": 57_376}, "requested_more_than_total"),
         ({"plans": [{"requirement": "push", "until": TOMORROW, "responsible": "誰か"}]}, "requirement_unknown"),
         ({"plans": [{"requirement": "core", "until": "9999-12-31", "responsible": "誰か"}]}, "plan_too_far"),
     ],
@@ -259,19 +303,35 @@ async def test_the_six_projects_of_fiscal_2020_load_once_and_no_gate_is_before_t
     world: World,
 ) -> None:
     lines = sheet.read(FY2020.read_bytes())
+    other = sheet.read(FY2020.read_bytes().replace(b",1141,", b",1142,"))
+    head = "local_government_code,project,subsidy_thousand_yen,total_cost_thousand_yen\n"
+    in_yen = sheet.read(f"{head}271004,円で書いた計画,5000000,57376\n".encode())
+    wide = sheet.read(f'{head}27100,甲,"５，０００",\n271004,乙,5000千円,\n'.encode())
     said = programmes.Said(title("補助"), ProgrammeKind.SUBSIDY, 2020, ["core", "query"])
     async with world.platform.database.writing() as session:
         programme = await programmes.add(session, OPERATOR, said, by="test")
-        counts = [await intake.take_in(session, programme, lines, by="test") for _ in range(2)]
+        with statements(world) as asked:
+            counts = [
+                await intake.take_in(session, programme, each, by="test")
+                for each in (lines, lines, other)
+            ]
+        with pytest.raises(SheetInvalid) as refused:
+            await intake.take_in(session, programme, in_yen, by="test")
         wanted = projects.Wanted(None, programme_id=programme.id)
         loaded = await projects.list_projects(session, wanted)
 
-    assert counts == [{"added": 6, "unchanged": 0}, {"added": 0, "unchanged": 6}]
+    assert counts == [
+        {"added": 6, "unchanged": 0, "differing": 0}, {"added": 0, "unchanged": 6, "differing": 0},
+        {"added": 0, "unchanged": 5, "differing": 1},
+    ]  # fmt: skip
+    assert [each.pointer for each in refused.value.faults] == ["2/requested_thousand_yen"]
+    assert {each.said.requested_thousand_yen for each in wide} == {5000}
     assert {each.organization_id: projects.said_of(each).requested_thousand_yen for each in loaded} == {
         "272167": 5000, "271004": 5000, "272043": 5000, "272086": 2132, "272116": 1704, "272051": 1141,
     }  # fmt: skip
     assert {each.state for each in loaded} == {"submitted"}
     assert programme.gated is False
+    assert sum("log_append" in each for each in asked) == 1  # it holds who reads until the commit
 
 
 def test_a_sheet_names_every_wrong_cell_by_its_line() -> None:
@@ -292,6 +352,20 @@ def test_a_sheet_names_every_wrong_cell_by_its_line() -> None:
     assert [(each.pointer, each.code) for each in columns.value.faults] == [
         ("1/project", "column_missing"), ("1/projects", "column_unknown"),
     ]  # fmt: skip
+
+
+async def test_a_shell_takes_the_sheet_in_and_lists_what_was_asked_for(
+    database_url: str, tmp_path: Path
+) -> None:
+    home, named = Home(tmp_path, 1, database_url), title("令和2年度補助")
+    told = ("--title", named, "--year", "2020", "--owner", OPERATOR, "--json")
+
+    done = await asyncio.to_thread(home.run, "programme", "import", str(FY2020), *told)
+    made = json.loads(done.stdout)
+    listed = await asyncio.to_thread(home.run, "programme", "projects", made["programme"], "--json")
+
+    assert (made["added"], made["differing"], made["gated"]) == (6, 0, False)
+    assert sum(each["requested"] for each in json.loads(listed.stdout)) == 19_977
 
 
 async def _findings(world: World, project: dict[str, Any]) -> list[Finding]:

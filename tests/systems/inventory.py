@@ -1,6 +1,10 @@
 """Systems for tests: kept by an operator, read by whoever is asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from sqlalchemy import event
 
 from app.models.parties import Role
 from app.parties.seed import OPERATOR
@@ -29,3 +33,17 @@ async def keep(
     assert answer.status_code == 201, answer.text
     added: dict[str, Any] = answer.json()
     return added
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """What services ask the database meanwhile, whoever they do it for."""
+    told: list[str] = []
+    engine = world.platform.database.engine.sync_engine
+
+    def keep_it(_c: Any, _u: Any, statement: str, *_more: Any) -> None:
+        told.append(statement)
+
+    event.listen(engine, "before_cursor_execute", keep_it)
+    yield told
+    event.remove(engine, "before_cursor_execute", keep_it)

@@ -7,8 +7,10 @@ import pytest
 import xlsxwriter
 
 from app.models.parties import Role
+from app.systems.refusals import SystemInvalid
+from app.systems.sheet import read
 from tests.number.searched import PROBE
-from tests.systems.inventory import SYSTEMS, acting, keep
+from tests.systems.inventory import SYSTEMS, acting, keep, statements
 from tests.systems.test_inventory import function
 from tests.world import KENKO, SAKAI, World
 
@@ -61,6 +63,73 @@ async def test_a_workbook_comes_as_a_form(world: World) -> None:
     assert kept["description"]["costs"] == [{"year": 2025, "yen": 1_200_000}]
 
 
+async def test_a_village_is_known_by_its_code_without_check_digit_and_in_wide_digits(
+    world: World,
+) -> None:
+    """And every line of a long sheet goes with one entry into the log, written at the end: it waits
+    for the commit from then on, and with it all who read."""
+    city, village = await acting(world, "271004", Role.STEWARD), "273830"
+    own = await acting(world, village, Role.STEWARD)
+    shared = function()
+    sheet = f"システム名,機能,組織\n甲,{shared},27383\n乙,{shared},２７３８３０\n丙,{shared},\n"
+
+    told, done = await counted(world, IMPORTS, own, sheet + sheet.partition("\n")[2] * 20)
+    foreign = await world.client.post(IMPORTS, content=sheet.encode(), headers=city | CSV)
+
+    assert done["added"] == 63
+    listed = await world.client.get(SYSTEMS, params={"function": shared}, headers=own)
+    assert {each["organization"] for each in listed.json()["items"]} == {village}
+    assert len(told) < 25
+    assert sum("log_append" in each for each in told) == 1
+    assert [each["pointer"] for each in foreign.json()["errors"]] == ["2/組織", "3/組織"]
+
+
+def test_what_a_cell_must_be_is_said_in_japanese() -> None:
+    row = {
+        "システム名": "甲",
+        "機能": "施設予約",
+        "系統": "住民",
+        "契約終了日": "令和9年",
+        "業務": "税",
+    }
+
+    with pytest.raises(SystemInvalid) as refused:
+        read([(7, {**row, "応札者数": "-1"})])
+
+    told = {each.pointer: each.ja for each in refused.value.faults}
+    for heading, words in (
+        ("機能", "facility-booking"), ("系統", "resident, internal_admin, bureau"), ("契約開始日", "記入"),
+        ("契約終了日", "2027-03-31"), ("業務", "resident_register"), ("応札者数", "0以上"),
+    ):  # fmt: skip
+        assert told[f"7/{heading}"].startswith(f"7行目の「{heading}」")
+        assert words in told[f"7/{heading}"].replace("'", "")
+
+
+def test_a_day_is_read_as_people_write_it() -> None:
+    dates = {
+        "契約開始日": "令和2年4月1日",
+        "契約終了日": "R9.3.31",
+        "移行先": "saas",
+        "移行期限": "2027/4/1",
+    }
+
+    (line,) = read([(2, {"システム名": "甲", "機能": "f-x", **dates})])
+
+    assert line.said.contract is not None and line.said.plan is not None
+    days = (line.said.contract.since, line.said.contract.until, line.said.plan.by)
+    assert [str(each) for each in days] == ["2020-04-01", "2027-03-31", "2027-04-01"]
+
+
+async def counted(
+    world: World, path: str, headers: dict[str, str], sheet: str
+) -> tuple[list[str], Any]:
+    """The statements that an import takes, and its answer."""
+    with statements(world) as told:
+        done = await world.client.post(path, content=sheet.encode(), headers=headers | CSV)
+    assert done.status_code == 200, done.text
+    return told, done.json()
+
+
 async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> None:
     own = await acting(world, KENKO, Role.STEWARD)
     theirs = await keep(
@@ -80,8 +149,8 @@ async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> No
     )
 
     assert refused.status_code == 422
-    assert [each["pointer"] for each in refused.json()["errors"]] == ["2/組織", "3/ID"]
-    assert [each["pointer"] for each in unread.json()["errors"]] == ["1/設置形態"]
+    assert [each["pointer"] for each in refused.json()["errors"]] == ["3/組織", "4/ID"]
+    assert [each["pointer"] for each in unread.json()["errors"]] == ["2/設置形態"]
     assert "正しい館" not in await names(world, own)
 
 
@@ -91,6 +160,8 @@ async def test_every_wrong_line_is_named_and_nothing_is_kept(world: World) -> No
         (b"", "system_sheet_unreadable"),
         ("番号,名称\n1,甲\n".encode(), "system_invalid"),
         (f"システム名,機能,備考\n甲,f-x,{PROBE}\n".encode(), "individual_number_refused"),
+        ("システム名,機能,費用\n甲,f-x,2025=1,200,000\n".encode(), "system_sheet_unreadable"),
+        ("システム名,機能,費用,費用\n甲,f-x,2025=1,2026=1\n".encode(), "system_sheet_unreadable"),
         (b"x" * (5 * 1024 * 1024 + 1), "upload_too_large"),
     ],
 )

@@ -287,7 +287,7 @@ async def test_the_sheet_is_read_back_as_it_was_written(
     assert (nobodys.returncode, "999999" in nobodys.stderr) == (1, True)
     assert "Traceback" not in nobodys.stderr
     assert "[individual_number_refused]" in private.stderr
-    assert "row 1 of the table" in private.stderr and PROBE not in private.stderr
+    assert "line 2 of the sheet" in private.stderr and PROBE not in private.stderr
     assert written.content.startswith(b"\xef\xbb\xbf")
     assert "'=HYPERLINK(1)" in text
     assert len(HEADINGS) == 29
@@ -298,7 +298,7 @@ async def test_the_sheet_is_read_back_as_it_was_written(
     assert again["revision"] == 1
     assert '"added": 1' in added.stdout, added.stderr
     assert refused.returncode == 1
-    assert "1/費用" in refused.stderr
+    assert "2/費用" in refused.stderr
 
 
 async def test_who_depends_on_a_system_is_told_by_agreements_and_by_what_was_really_read(

@@ -42,9 +42,13 @@ def part(score: lock_in.Score, name: str) -> lock_in.Part:
 
 def test_who_can_leave_scores_nothing_and_who_cannot_scores_all() -> None:
     free, held = scored(BEST, Proof(TODAY, 10), certified=True), scored(WORST)
+    told = {part.name: (part.ja, part.en) for part in (*free.parts, *held.parts)}
 
     assert (free.score, held.score) == (Decimal(0), Decimal(100))
     assert all(each.mend_ja is None for each in free.parts)
+    assert told["customisation"] == ("個別改修: 全般。", "Customisation: full.")
+    assert told["certificate"][0] == "適合証明の申告: なし、公開一覧での確認: なし。"
+    assert told["certificate"][1].startswith("A certificate is told of: no;")
     assert all(each.mend_ja and each.mend_en for each in held.parts)
 
 
