@@ -66,8 +66,9 @@ async def live_ask(
     opened = await live.sources.open(plan.dataset_id, plan.version)
     seen = (allow.columns, allow.bounds, reader)  # whom another decided for has it alone
     return LiveAsk(
-        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds)
-    )
+        plan.dataset_id, opened, reading, plan.wording, seen, plan.length,
+        is_bounded=bool(allow.bounds),
+    )  # fmt: skip
 
 
 def _agreed_for(version: VersionEntry, allow: Allow) -> UUID | None:
