@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.broker.plan import Plan
 
 _MOST_PLANS: Final = 4_096
+_LONG: Final = 2_048  # characters of a question; longer ones are planned anew each time
 _LARGEST_SHARE: Final = 8  # one answer may take this part of the room at most
 
 Key = tuple[Any, ...]
@@ -48,8 +49,10 @@ class HeldAnswers:
         return found
 
     def hold(self, key: Key, held: Held) -> None:
-        """Hold a plan, its answer still to come."""
+        """Hold a plan, its answer still to come; none of a question that takes much room."""
         self._drop(key)
+        if held.plan.length > _LONG:
+            return
         self._held[key] = held
         if len(self._held) > _MOST_PLANS:
             self._drop(next(iter(self._held)))

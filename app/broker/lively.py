@@ -66,7 +66,8 @@ async def live_ask(
     opened = await live.sources.open(plan.dataset_id, plan.version)
     seen = (allow.columns, allow.bounds)
     return LiveAsk(
-        plan.dataset_id, opened, reading, plan.wording, seen, is_bounded=bool(allow.bounds),
+        plan.dataset_id, opened, reading, plan.wording, seen, plan.length,
+        is_bounded=bool(allow.bounds),
         whom=reader,  # whom another decided for has it alone
     )  # fmt: skip
 

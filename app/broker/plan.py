@@ -111,6 +111,11 @@ class Plan:
         return q.where is None and q.box is None and q.near is None
 
     @property
+    def length(self) -> int:
+        """Of the question, in characters: what is made of it takes many times as much."""
+        return sum([len(name) + len(value) for name, value in self.parameters])
+
+    @property
     def masks_told(self) -> dict[str, str]:
         """The fields of the answer of which less than their values is shown, with their masks."""
         asked = {field.name for field in self.question.fields}

@@ -70,6 +70,7 @@ _MOST_WAITS: Final = 5
 _IN_LOOP: Final = 64 * 1024  # what is read without a thread
 _SAMPLE: Final = 20
 _MOST_REMEMBERED: Final = 4_096
+_LONG_ADDRESS: Final = 2_048  # its question is as long, and held beside it
 
 
 class HttpJsonSettings(Shape):
@@ -245,6 +246,8 @@ class HttpJsonConnector(Connector[HttpJsonSettings, HttpJsonSelection]):
         if before == (question, selection, made):
             return found
         found = made(selection, question)
+        if len(found) > _LONG_ADDRESS:
+            return found
         if len(self._addresses) >= _MOST_REMEMBERED:
             self._addresses.clear()
         self._addresses[id(question)] = (question, selection, made), found

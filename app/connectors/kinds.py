@@ -3,8 +3,7 @@
 An outsider's kind never takes the name of one of ours, and one that cannot be loaded is no kind.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -52,15 +51,21 @@ class KindBroken(AppError):
     en = "The connector kind {connector} is broken ({error}). Tell whoever provides it."
 
 
-@contextmanager
-def contained(connector: AnyConnector) -> Iterator[None]:
+class contained:  # noqa: N801 - a block, as `contextmanager` makes them, and quicker
     """Work of a kind, whose own faults end here: they are told without their words."""
-    try:
-        yield
-    except AppError:
-        raise
-    except Exception as exc:  # noqa: BLE001 - the outermost place of code that is not ours
-        raise KindBroken(connector=connector.kind, error=type(exc).__name__) from None
+
+    __slots__ = ("_connector",)
+
+    def __init__(self, connector: AnyConnector) -> None:
+        self._connector = connector
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if isinstance(exc, Exception) and not isinstance(exc, AppError):
+            kind = self._connector.kind
+            raise KindBroken(connector=kind, error=type(exc).__name__) from None
 
 
 class Kinds:

@@ -63,7 +63,11 @@ _EVENLY: Final = (
     b"0000-00000000", b"0-0-0-0-0-0-0-0-0-0-0-0",
 )  # fmt: skip
 _ESCAPE: Final = re.compile(rb"\\u([0-9a-fA-F]{4})")
-_ESCAPED: Final = (rb"\u003", rb"\uff1", rb"\uFF1", rb"\uFf1", rb"\ufF1")
+# Those of digits, of the signs between them, and of what a power of ten is written with.
+_ESCAPED: Final = re.compile(
+    rb"\\u(?:00(?:3[0-9]|2[0bBdDeE]|45|65|[aA][0dD])|20(?:0[237-9b-dB-D]|1[0-5]|2[fF]|43|60)"
+    rb"|2212|2500|30(?:00|[fF][cC])|[fF](?:[fF](?:1[0-9]|0[dD]|70)|[eE](?:63|[fF]{2})))"
+)
 _ENTITY: Final = re.compile(rb"&#(?:x([0-9a-fA-F]{1,5})|([0-9]{1,6}));")
 _POWER: Final = re.compile(rb"(?<![0-9.])([1-9])\.([0-9]{9,11})[eE]\+?11(?![0-9])")
 _POWER_NOUGHTS: Final = b"0" * 9 + b"e00"  # what every such power has, looked at coarsely
@@ -97,7 +101,7 @@ def may_hold(data: bytes) -> bool:
     return (
         _NOUGHTS in coarse
         or _POWER_NOUGHTS in coarse  # 1.23456789018E+11; an id in hexadecimal is mostly none
-        or (b"\\u" in coarse and any(each in data for each in _ESCAPED))
+        or (b"\\u" in coarse and _ESCAPED.search(data) is not None)
         or b"&#" in coarse
     )
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 _LARGEST_SHARE: Final = 4  # one copy may take this part of the room at most
 _ROW_BYTES: Final = 256
 _VALUE_BYTES: Final = 64
-_COPY_BYTES: Final = 4096  # of one of no record, with the question that it answers
+_COPY_BYTES: Final = 4096  # of one of no record, with a question of few words
+_ASKED_BYTES: Final = 16  # about, for each character of a question
 
 Record = dict[str, Any]
 
@@ -74,10 +75,11 @@ class Copies:
         self._held.move_to_end(key)
         return found[1]
 
-    def keep(self, key: Hashable, copy: Copy, owner: Hashable = None) -> None:
-        """Hold an answer in place of the one before."""
+    def keep(self, key: Hashable, copy: Copy, *, owner: Hashable = None, asked_in: int = 0) -> None:
+        """Hold an answer in place of the one before; `asked_in` characters, which its key holds."""
         self.drop(key)
-        size = copy.size or copy.weigh() + _COPY_BYTES + len(repr(copy.validators))
+        told = _COPY_BYTES + _ASKED_BYTES * asked_in + len(repr(copy.validators))
+        size = copy.size or copy.weigh() + told
         if size * _LARGEST_SHARE > self._most_bytes:
             return
         copy.size = size

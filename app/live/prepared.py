@@ -13,6 +13,7 @@ from app.live.sources import Opened
 from app.query.question import Question
 from app.tables.encode import Wording
 
+LONG: Final = 2_048  # characters of a question; what longer ones come to is not held
 _MOST: Final = 4_096
 
 
@@ -84,16 +85,17 @@ class Preparations:
         found = self._held.get(id(question))
         if found is not None and found.is_of(question, wording, opened, seen):
             return found
-        made = _prepared(question, wording, opened, seen, skip)
+        made = prepare(question, wording, opened, seen, skip)
         if len(self._held) >= _MOST:
             self._held.clear()
         self._held[id(question)] = made  # which holds the question: no other has its number
         return made
 
 
-def _prepared(
+def prepare(
     question: Question, wording: Wording, opened: Opened, seen: Hashable, skip: int
 ) -> Prepared:
+    """What a question comes to, found anew."""
     mapping, connector = opened.feed.mapping, opened.source.connector
     passed = None
     if not skip and can_pass(question, wording, mapping) and connector.relays(opened.selection):

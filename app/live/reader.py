@@ -21,7 +21,7 @@ from app.live.errors import NUMBER, LiveFailed, LiveTooMuch, of_rows
 from app.live.flights import Flights
 from app.live.judged import chosen, ordered, position
 from app.live.parted import Parted
-from app.live.prepared import Made, Passed, Preparations, Prepared
+from app.live.prepared import LONG, Made, Passed, Preparations, Prepared, prepare
 from app.live.relayed import Look, records_in, says_no_more
 from app.live.sources import LiveSources, Opened
 from app.live.typed import NumberFound, ShapeChanged, Typing
@@ -56,6 +56,7 @@ class LiveAsk:
     reading: Reading
     wording: Wording
     seen: Hashable
+    length: int = 0  # of its words, in characters
     is_bounded: bool = False  # some rows are not for whoever asks, and nothing is told of them
     whom: Hashable = None  # the one for whom the source decides; None: it knows no reader of ours
 
@@ -124,7 +125,10 @@ class LiveReader:
 
     def prepared(self, ask: LiveAsk) -> Prepared:
         """What a question comes to at its source."""
-        return self._preparations.of(ask.question, ask.wording, ask.opened, ask.seen, ask.skip)
+        asked = (ask.question, ask.wording, ask.opened, ask.seen)
+        if ask.length > LONG:  # nor is its plan held, so it comes as another question each time
+            return prepare(*asked, ask.skip)
+        return self._preparations.of(*asked, ask.skip)
 
     async def _once(self, ask: LiveAsk, key: Hashable, load: Loads) -> tuple[Copy, bool]:
         held = self.copies.find(key)
@@ -148,7 +152,7 @@ class LiveReader:
         copy = await load(held)
         keeps = copy.validators or copy.fresh_for or ask.opened.feed.stale_for_seconds
         if copy.stored and keeps:
-            self.copies.keep(key, copy, ask.owner)
+            self.copies.keep(key, copy, owner=ask.owner, asked_in=ask.length)
         return copy
 
     async def _loaded(self, ask: LiveAsk, made: Made, held: Copy | None) -> Copy:

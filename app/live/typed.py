@@ -32,6 +32,7 @@ Quick = Callable[[list[Any]], list[Any] | None]  # None where it cannot say
 _CODES: Final = frozenset({FieldType.CODE, FieldType.LOCAL_GOVERNMENT_CODE})
 _INT64: Final = 2**63
 _MOST_KNOWN: Final = 16
+_LONG_NAMES: Final = 65_536  # characters, all of them together
 _MOST_NOUGHTS: Final = 2_000  # more than any number has that a field takes
 
 
@@ -138,7 +139,8 @@ class Typing:
             found = self._found(seen)
             if len(self._known) >= _MOST_KNOWN:  # a source may call its members what it likes
                 self._known.clear()
-            self._known[seen] = found
+            if sum(map(len, seen)) <= _LONG_NAMES:
+                self._known[seen] = found
         return found
 
     def _found(self, seen: Sequence[str]) -> Columns:

@@ -42,8 +42,9 @@ class Writing:
     def page(self, records: Iterable[Record]) -> bytes:
         """Parted by commas."""
         if self._are_plain:
-            names = self._wording.names
-            plain = [{name: record[name] for name in names} for record in records]
+            names, plain = self._wording.names, list(records)
+            if not {names}.issuperset(map(tuple, plain)):  # with other fields, or in another order
+                plain = [{name: record[name] for name in names} for record in plain]
             return orjson.dumps(plain, default=_plain)[1:-1]
         return b",".join([self._document(record) for record in records])
 

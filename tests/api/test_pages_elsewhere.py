@@ -26,6 +26,9 @@ async def test_a_page_of_any_origin_reads_open_data_and_its_headers(
     )
 
     assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, "*")
+    unasked = await client.get(path(dataset))
+    assert unasked.headers.get_list("vary") == ["Accept, Accept-Language, Authorization, Origin"]
+    assert "access-control-allow-origin" not in unasked.headers
     assert "ETag" in asked.headers["access-control-expose-headers"]
     assert before.status_code == 200
     assert "dpop" in before.headers["access-control-allow-headers"].lower()

@@ -1,11 +1,12 @@
 """Answers held by question: bounded in number and bytes, the oldest first to go."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 from app.broker.held import Held, HeldAnswers
 from app.broker.plan import Plan
 
-PLAN = cast(Plan, object())
+PLAN = cast(Plan, SimpleNamespace(length=9))
 
 
 def filled(held: HeldAnswers, key: tuple[Any, ...], size: int) -> None:
@@ -49,3 +50,11 @@ def test_an_answer_to_a_plan_that_was_dropped_meanwhile_is_not_held() -> None:
     found = held.find(("q",))
     assert found is not None
     assert found.body is None
+
+
+def test_nothing_is_held_of_a_question_that_takes_much_room() -> None:
+    held = HeldAnswers(1_000)
+
+    held.hold(("long",), Held(cast(Plan, SimpleNamespace(length=60_000))))
+
+    assert held.find(("long",)) is None

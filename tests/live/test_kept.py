@@ -1,8 +1,11 @@
 """What is held of a source: as long as it is fresh, to be proven, or while it is away."""
 
 import asyncio
+from typing import Any, cast
 
+from app.api.state import Platform
 from app.audit.events import Event
+from app.connectors.http_json import HttpJsonConnector
 from app.live.copies import Copies, Copy
 from tests.connectors.sources import reply
 from tests.live.stage import SELECTION, Stage
@@ -157,3 +160,21 @@ def test_copies_are_bounded_in_bytes_and_the_oldest_go() -> None:
     assert copies.find(0) is None and copies.find("large") is None
     assert copies.find(9) is not None
     assert empty.find(0) is None and empty.find(9) is not None
+    empty.keep("asked at length", Copy([], 0, 0, 0.0), asked_in=900)
+    assert empty.find("asked at length") is None
+
+
+async def test_what_is_remembered_of_questions_is_bounded_in_bytes_too(
+    stage: Stage, platform: Platform
+) -> None:
+    broker = platform.broker
+    held: Any = (broker._held._held, broker._live._preparations._held)
+
+    await stage.read(ward="north")
+    before = [list(each) for each in held]
+    answer = await stage.read(ward="x" * 4_000)
+
+    assert answer.status_code == 200
+    assert [list(each) for each in held] == before
+    asked = dict(broker._live.sources.every())[stage.connector]
+    assert len(cast("HttpJsonConnector", asked.connector)._addresses) == 1
