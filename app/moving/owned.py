@@ -80,8 +80,11 @@ class Part:
 
 _ABOVE: Final = frozenset({"parent_id", "second_parent_id", "successor_id"})
 _STATE_OF_FEED: Final = frozenset(
-    {"next_at", "validators", "version_number", "good_at", "failures", "failed_in"}
+    {"next_at", "validators", "version_number", "good_at", "failures", "failed_in", "noticed_at"}
 )
+# What only a platform that holds the key can open, and what a stranger proves itself by.
+_PROOF_OF_FEED: Final = frozenset({"notice_sha256"})
+_LENT_TO_JUDGE: Final = frozenset({"lent", "sealed_proof", "sealed_token"})
 _OF_BODY: Final = (("organization_id", "tree"),)
 _OF_DATASET: Final = (("dataset_id", "datasets"),)
 _OF_SYSTEM: Final = (("system_id", "systems"),)
@@ -105,7 +108,8 @@ PARTS: Final = (
         "connectors", ConnectorEntry, _OF_BODY, frozenset({"sealed", "paused"}), {"paused": True}
     ),
     Part(
-        "feeds", Feed, (*_OF_DATASET, ("connector_id", "connectors")), _STATE_OF_FEED,
+        "feeds", Feed, (*_OF_DATASET, ("connector_id", "connectors")),
+        _STATE_OF_FEED | _PROOF_OF_FEED,
         {"failures": 0},
     ),
     Part("systems", System, _OF_BODY),
@@ -117,7 +121,7 @@ PARTS: Final = (
         frozenset({"person_id"}),
     ),
     Part("finding_changes", FindingChange, (("finding_id", "findings"),), frozenset({"id"})),
-    Part("services", ConformanceService, _OF_BODY),
+    Part("services", ConformanceService, _OF_BODY, _LENT_TO_JUDGE),
 )  # fmt: skip
 # Documents, and what names each: elsewhere they give no right, and nobody there concluded them.
 CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -132,10 +136,12 @@ CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(slots=True)
 class Owner:
-    """Whose export it is: the body and all below it, and the datasets that go."""
+    """Whose export it is: the body and all below it, and the datasets that go. `zone`: the segment
+    whose connectors go; None: of every segment."""
 
     organizations: list[str]
     datasets: list[str] = field(default_factory=list)
+    zone: str | None = None
 
 
 def _among(column: Any, ids: Sequence[Any]) -> ColumnElement[bool]:
@@ -177,9 +183,15 @@ def _published(owner: Owner) -> ColumnElement[bool]:
     return and_(_of_datasets(Version, owner), Version.published_at.is_not(None))
 
 
-def _feeds(owner: Owner) -> ColumnElement[bool]:
+def _connectors(owner: Owner) -> ColumnElement[bool]:
+    """Addresses inside a segment are told to nobody outside of it."""
     its = ConnectorEntry.__table__.c
-    own = select(its.id).where(_among(its.organization_id, owner.organizations))
+    own = _among(its.organization_id, owner.organizations)
+    return own if owner.zone is None else and_(own, its.zone == owner.zone)
+
+
+def _feeds(owner: Owner) -> ColumnElement[bool]:
+    own = select(ConnectorEntry.id).where(_connectors(owner))
     return and_(_of_datasets(Feed, owner), Feed.connector_id.in_(own))
 
 
@@ -209,6 +221,7 @@ _NARROWED: Final[Mapping[str, Callable[[Owner], ColumnElement[bool]]]] = {
     ),
     "datasets": lambda owner: _of_datasets(Dataset, owner),
     "versions": _published,
+    "connectors": _connectors,
     "feeds": _feeds,
     "system_revisions": lambda owner: SystemRevision.system_id.in_(_systems(owner)),
     "diagnoses": lambda owner: Diagnosis.system_id.in_(_systems(owner)),

@@ -137,7 +137,7 @@ class _Writer:
         top = await self.session.get_one(Organization, self.what.organization_id)
         tree = [each.id for each in await list_tree(self.session, top.id)]
         chosen, left_out = await self._choose(tree)
-        owner = Owner(tree, [dataset.id for dataset in chosen])
+        owner = Owner(tree, [dataset.id for dataset in chosen], self.what.zone)
         await self._documents(owner)
         rows = sum([await self._dataset(dataset) for dataset in chosen])
         await self._log(owner)

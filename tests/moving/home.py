@@ -126,12 +126,12 @@ def mover(platform: Platform) -> Mover:
     return Mover(platform.database, lambda: platform.sealer, platform.issuer)
 
 
+async def silent(_members: int) -> None:
+    """Nobody listens."""
+
+
 async def exported(platform: Platform, path: Path, up_to: str = "internal") -> Made:
     """The archive of the department, as the platform has it now."""
-
-    async def silent(_members: int) -> None:
-        """Nobody listens."""
-
     return await mover(platform).write(new_export(KENKO, up_to), path, silent)
 
 

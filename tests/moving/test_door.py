@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pyrage
 import pytest
@@ -15,13 +15,15 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.kit import clock
+from app.models.connectors import ConnectorEntry
 from app.models.parties import Role
 from app.tables import moved
 from app.tasks.opening import in_the_clear
-from app.tasks.owner_export import keep_exports, make_export
+from app.tasks.owner_export import What, keep_exports, make_export
 from app.tasks.worker import work
 from tests.moving.forging import members_of
-from tests.moving.home import exported, hashes_of, mover
+from tests.moving.home import exported, hashes_of, mover, silent
 from tests.oauth.people import acting, somebody
 from tests.stock import put, stocked
 from tests.world import KENKO, SAKAI, World
@@ -215,6 +217,34 @@ async def test_what_is_written_meanwhile_is_in_no_part_of_it(
     assert [each["row_count"] for each in versions if each["dataset_id"] == dataset] == [1]
     assert files[f"{folder}/records.csv"].count(b"\n") == 2
     assert "後から".encode() not in b"".join(files.values())
+
+
+async def test_what_is_of_another_segment_leaves_by_its_own_alone(
+    world: World, tmp_path: Path
+) -> None:
+    inside = await stocked(world, [], data_class="internal", zone="lgwan")
+    by, now = await world.party(KENKO, Role.STEWARD), clock.now()
+    async with world.platform.database.writing() as session:
+        session.add_all([
+            ConnectorEntry(
+                id=uuid4(), organization_id=KENKO, kind="http", name="試験", zone=zone, paused=False,
+                settings={"url": f"https://{zone}.example.jp/"}, created_at=now, created_by=by.id,
+                changed_at=now, set_by=by.id)
+            for zone in ("internet", "lgwan")
+        ])  # fmt: skip
+
+    files = {}
+    for zone in ("internet", "lgwan"):
+        what = What(uuid4(), KENKO, "internal", zone)
+        await mover(world.platform).write(what, tmp_path / zone, silent)
+        files[zone] = members_of(tmp_path / zone)
+
+    addresses = {zone: told["data/connectors.ndjson"] for zone, told in files.items()}
+    left = json.loads(files["internet"]["export.json"])["left_out"]
+    assert {"id": inside, "reason": "zone"} in left
+    assert inside.encode() in files["lgwan"]["data/datasets.ndjson"]
+    assert [b"lgwan.example.jp" in told for told in addresses.values()] == [False, True]
+    assert b"internet.example.jp" in addresses["internet"]
 
 
 async def test_what_is_cancelled_stops_and_what_is_old_goes(

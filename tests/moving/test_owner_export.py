@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import LargeBinary
 
 from app.api.state import Platform
 from app.audit.events import Event
@@ -22,6 +23,7 @@ from app.formats.number_refusal import IndividualNumberRefused
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.settings import Settings
+from app.moving.owned import PARTS, Part
 from app.moving.refusals import ArchiveRefused, ImportConflict, SignerUnknown
 from app.moving.taking_in import TakingIn
 from app.tasks import owner_import
@@ -164,6 +166,20 @@ async def test_what_was_hidden_stays_hidden_and_what_was_too_high_stays_behind(m
     assert b"P-09" not in whole  # of a version that nobody published
     assert b'"table_name"' not in whole
     assert b"geheim" not in whole
+
+
+async def test_nothing_that_is_sealed_or_proves_anybody_is_among_what_goes() -> None:
+    going = {name: each.type for part in PARTS for name, each in _columns(part).items()}
+
+    proofs = [name for name, kind in going.items() if isinstance(kind, LargeBinary)]
+
+    assert "settings" in going
+    assert proofs == []
+    assert {"lent", "table_name", "person_id"} & going.keys() == set()
+
+
+def _columns(part: Part) -> dict[str, Any]:
+    return {each: part.model.__table__.c[each] for each in part.columns}
 
 
 async def test_an_agreement_comes_as_a_document_and_gives_no_right(move: Move) -> None:
