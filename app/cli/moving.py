@@ -69,7 +69,8 @@ async def _export(shell: Shell, organization: str, output: Path, up_to: str) -> 
     what = new_export(body.id, up_to)
     part = output.with_name(f"{output.name}.part")
     try:
-        part.touch(mode=0o600)
+        part.unlink(missing_ok=True)  # a killed one's, or whoever's: its mode is not ours
+        part.touch(mode=0o600, exist_ok=False)
     except OSError as exc:
         told = said(f"{output} に書き込めません", f"{output} cannot be written")
         raise typer.BadParameter(f"{told} ({exc.strerror})", param_hint="--output") from exc

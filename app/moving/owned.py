@@ -5,6 +5,7 @@ No secret, no table's name and no credential is ever among them.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,13 +34,13 @@ from app.models.agreements import (
 )
 from app.models.base import Base
 from app.models.conformance import ConformanceService
-from app.models.connectors import ConnectorEntry, Feed
+from app.models.connectors import ConnectorEntry, Feed, Mode
 from app.models.consents import Consent
-from app.models.datasets import Dataset, Version
+from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
 from app.models.editions import Edition
 from app.models.findings import Finding, FindingChange
 from app.models.moving import CarriedRecord
-from app.models.parties import FormerName, Organization
+from app.models.parties import FormerName, Organization, OrganizationKind, Zone
 from app.models.profiles import Profile
 from app.models.quality import RepairDecision
 from app.models.systems import Diagnosis, DuplicateDecision, System, SystemRevision
@@ -54,9 +55,10 @@ class Part:
     """One member of NDJSON: rows of one table.
 
     `owners`: the columns that say whose a row is, and of which part's ids (`tree`: the body and all
-    below it); such a row of anybody else is refused where it comes in. The first is never null.
-    `stays`: columns that do not go. `anew`: what some of them are where it comes in; `named`: those
-    that name a table there. `shared`: what may be there already, if it is the same.
+    below it; `bodies`: all that are named); such a row of anybody else is refused where it comes
+    in. The first is never null. `stays`: columns that do not go. `anew`: what some of them are where
+    it comes in; `named`: those that name a table there. `shared`: what may be there already, if it
+    is the same. `words`: columns of a few words, which whoever lists the table relies on.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Part:
     anew: Mapping[str, Any] = field(default_factory=dict)
     named: tuple[str, ...] = ()
     shared: bool = False
+    words: tuple[tuple[str, type[StrEnum]], ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -78,6 +81,7 @@ class Part:
         return [*self.columns, *self.anew, *self.named]
 
 
+_KIND: Final = (("kind", OrganizationKind),)
 _ABOVE: Final = frozenset({"parent_id", "second_parent_id", "successor_id"})
 _STATE_OF_FEED: Final = frozenset(
     {"next_at", "validators", "version_number", "good_at", "failures", "failed_in", "noticed_at"}
@@ -90,27 +94,31 @@ _OF_DATASET: Final = (("dataset_id", "datasets"),)
 _OF_SYSTEM: Final = (("system_id", "systems"),)
 # In the order in which they can be taken in.
 PARTS: Final = (
-    Part("others", Organization, stays=_ABOVE, shared=True),
-    Part("organizations", Organization, (("id", "tree"),), shared=True),
+    Part("others", Organization, stays=_ABOVE, shared=True, words=_KIND),
+    Part("organizations", Organization, (("id", "tree"),), shared=True, words=_KIND),
     Part("former_names", FormerName, _OF_BODY, shared=True),
-    Part("profiles", Profile, shared=True),
+    Part("profiles", Profile, (("owner_id", "bodies"),), shared=True),
     Part("purposes", Purpose, shared=True),
-    Part("datasets", Dataset, (("publisher_id", "tree"),), frozenset({"search_text"})),
+    Part(
+        "datasets", Dataset, (("publisher_id", "tree"),), frozenset({"search_text"}),
+        words=(("data_class", DataClass), ("zone", Zone), ("state", DatasetState)),
+    ),
     Part(
         "versions", Version, _OF_DATASET, frozenset({"table_name", "run_id", "words"}),
-        named=("table_name",),
+        named=("table_name",), words=(("state", VersionState),),
     ),
     Part("editions", Edition, _OF_DATASET, frozenset({"differences"}), named=("differences",)),
     Part("views", PurposeView, _OF_DATASET),
     Part("repair_decisions", RepairDecision, _OF_DATASET),
     # Its secrets stay, so it asks nobody until its owner has given them anew.
     Part(
-        "connectors", ConnectorEntry, _OF_BODY, frozenset({"sealed", "paused"}), {"paused": True}
+        "connectors", ConnectorEntry, _OF_BODY, frozenset({"sealed", "paused"}), {"paused": True},
+        words=(("zone", Zone),),
     ),
     Part(
         "feeds", Feed, (*_OF_DATASET, ("connector_id", "connectors")),
         _STATE_OF_FEED | _PROOF_OF_FEED,
-        {"failures": 0},
+        {"failures": 0}, words=(("mode", Mode),),
     ),
     Part("systems", System, _OF_BODY),
     Part("system_revisions", SystemRevision, _OF_SYSTEM),
@@ -244,6 +252,7 @@ def _named(owner: Owner) -> Any:
     return union_all(
         *(select(each).where(own) for each in above),
         *(select(each).where(ours) for each in (party.provider_id, party.consumer_id)),
+        select(Profile.owner_id).where(_profiles(owner)),
         *(select(document[name].astext).where(came) for name in ("provider_id", "consumer_id")),
     )
 

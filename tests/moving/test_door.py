@@ -247,6 +247,39 @@ async def test_what_is_of_another_segment_leaves_by_its_own_alone(
     assert b"internet.example.jp" in addresses["internet"]
 
 
+async def test_what_is_cancelled_or_taken_over_at_the_last_moment_ends_well(
+    world: World, officer: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, store = world.platform, world.platform.store
+    put = store.put
+    first = await _asked(world, officer)
+
+    async def cancel_first(*told: Any, **more: Any) -> None:
+        await world.client.delete(f"{_EXPORTS}/{first['id']}", headers=officer)
+        await put(*told, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", cancel_first)
+        await make_export(mover(platform), store, UUID(first["id"]))
+    second = await _asked(world, officer)
+
+    async def be_overtaken(*told: Any, **more: Any) -> None:
+        patched.undo()
+        await put(*told, **more)
+        await make_export(mover(platform), store, UUID(second["id"]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", be_overtaken)
+        await make_export(mover(platform), store, UUID(second["id"]))
+
+    seen = [await _seen(world, officer, each["id"]) for each in (first, second)]
+    paths = [store.path_of(f"exports/{each['id']}.zip") for each in (first, second)]
+    taken = await world.client.get(f"{_EXPORTS}/{second['id']}/archive", headers=officer)
+    assert [each["state"] for each in seen] == ["cancelled", "ready"]
+    assert [each is not None and each.exists() for each in paths] == [False, True]
+    assert hashlib.sha256(taken.content).hexdigest() == seen[1]["sha256"]
+
+
 async def test_what_is_cancelled_stops_and_what_is_old_goes(
     world: World, officer: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import stat
 import subprocess
 import sys
 import zipfile
@@ -219,6 +220,9 @@ async def test_an_operator_exports_and_tries_an_import_at_the_shell(
     target = tmp_path / "kenko.zip"
     monkeypatch.setenv("URBANOS_HOME", str(settings.home))
 
+    left = tmp_path / "kenko.zip.part"
+    left.touch(mode=0o644)  # of one that was killed, or planted
+
     monkeypatch.setenv("URBANOS_DATABASE_URL", database_url)
     await asyncio.to_thread(shell.export, KENKO, target, "internal", as_json=True)
     told = json.loads(capsys.readouterr().out)
@@ -232,6 +236,7 @@ async def test_an_operator_exports_and_tries_an_import_at_the_shell(
     assert told["counts"]["rows"] == 4
     assert tried["is_equal"]
     assert [each.name for each in tmp_path.iterdir()] == ["kenko.zip"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert await empty.pool.fetchval(_NOTHING) == 0
 
 
@@ -341,6 +346,10 @@ def _row(of: Move, part: str, **told: Any) -> dict[str, bytes]:
     return {f"data/{part}.ndjson": b"\n".join([first, *lines[1:], b""])}
 
 
+def _added(part: str, **row: Any) -> dict[str, bytes]:
+    return {f"data/{part}.ndjson": json.dumps(row).encode() + b"\n"}
+
+
 def _in_rows(of: Move, old: str, new: str) -> dict[str, bytes]:
     data = members_of(of.archive)[_csv(of)]
     assert old.encode() in data
@@ -356,6 +365,14 @@ _SIGNED: dict[str, Callable[[Move], tuple[dict[str, bytes], dict[str, Any]]]] = 
     ),
     "cannot be stored": lambda of: (_in_rows(of, "1.50", "1.5O"), {}),
     "other than the rows": lambda of: (_row(of, "versions", row_count=99), {}),
+    "is not below": lambda of: ({}, {"organizations": [*manifest_of(of.archive)["organizations"], SAKAI]}),
+    "of None, which": lambda of: (_added("profiles", name="aed", version=99, owner_id=None), {}),
+    "data_class is open": lambda of: (_row(of, "datasets", data_class="open"), {}),
+    "no records are held": lambda of: (_row(of, "datasets", data_class="specific-personal"), {}),
+    "could not be shown": lambda of: (_row(of, "datasets", current_version=9), {}),
+    "others.ndjson: a row cannot": lambda of: (_row(of, "agreements", terms="\0"), {}),
+    "2 lines, not 3": lambda of: ({}, {"lines": {"data/datasets.ndjson": 3}}),
+    "export.json: it is malformed": lambda of: ({}, {"platform": {"issuer": "x" * 1_000_000}}),
     "good faith": lambda of: ({"data/bomb.csv": b"0" * (80 << 20)}, {}),
 }  # fmt: skip
 
@@ -395,10 +412,35 @@ async def test_what_a_killed_import_left_goes_with_the_next_one(
     assert await empty.pool.fetchval(_NOTHING) == 0
 
 
+async def test_a_name_of_anothers_layouts_is_not_taken(move: Move, tmp_path: Path) -> None:
+    there = move.there.platform.database
+    await there.pool.execute(
+        "INSERT INTO profile (name, version, title_ja, fields, created_at, created_by)"
+        " VALUES ('taken', 1, '標準', '[]', now(), 'test')"
+    )
+    changed = _added("profiles", name="taken", version=2, owner_id=KENKO)
+    archive = forged(move.archive, tmp_path / "archive.zip", changed)
+
+    refusal = await _refused(there, archive, FORGER.thumbprint())
+
+    assert isinstance(refusal, ImportConflict)
+    assert refusal.named["key"] == "taken"
+
+
+_NUMBER: dict[str, Callable[[Move], dict[str, bytes]]] = {
+    "a row": lambda of: _in_rows(of, "髙石①公園～東", "1234-5678-9018"),
+    "an escape": lambda of: {
+        name: data.replace(b"HERE", b"\\u0031234-5678-9018")
+        for name, data in _row(of, "datasets", title_ja="HERE").items()
+    },
+}
+
+
+@pytest.mark.parametrize("where", _NUMBER)
 async def test_an_individual_number_comes_in_with_no_archive(
-    move: Move, empty: Database, tmp_path: Path
+    move: Move, empty: Database, tmp_path: Path, where: str
 ) -> None:
-    changed = _in_rows(move, "髙石①公園～東", "1234-5678-9018")
+    changed = _NUMBER[where](move)
     archive = forged(move.archive, tmp_path / "archive.zip", changed)
 
     refusal = await _refused(empty, archive, FORGER.thumbprint())
