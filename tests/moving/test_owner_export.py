@@ -203,12 +203,16 @@ async def test_the_extract_of_the_log_is_verified_without_us_and_shows_no_others
     bad.write_bytes(b"".join([*lines[:2], lines[2].replace(b"20", b"21", 1), *lines[3:]]))
     script = [sys.executable, str(REPO / "deploy" / "verify_log.py")]
 
-    said = [subprocess.run([*script, str(each)], check=False).returncode for each in (good, bad)]
+    said = [
+        subprocess.run([*script, str(each)], check=False, capture_output=True, text=True)
+        for each in (good, bad)
+    ]
 
     facts = [json.loads(json.loads(line)["body"]) for line in lines[1:]]
     mine = {move.home.public, move.home.hidden, "271004-kenko"}
     strange = [each for each in facts if not mine & {str(value) for value in each.values()}]
-    assert said == [0, 1]
+    assert [each.returncode for each in said] == [0, 1]
+    assert "the key is the file's own" in said[0].stdout
     assert len(facts) > 5
     assert strange == []
 
