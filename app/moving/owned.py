@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
+    DateTime,
     Select,
     Text,
     and_,
@@ -74,6 +76,12 @@ class Part:
     def columns(self) -> list[str]:
         """The names of the columns that go."""
         return [each.name for each in self.model.__table__.columns if each.name not in self.stays]
+
+    @property
+    def times(self) -> list[str]:
+        """The names of those that hold a day or a moment."""
+        its = self.model.__table__.c
+        return [name for name in self.columns if isinstance(its[name].type, Date | DateTime)]
 
     @property
     def taken(self) -> list[str]:

@@ -27,6 +27,11 @@ _MOST_AT_ONCE: Final = 16 << 20  # bytes: a row may be long
 # Bodies stand on each other: they go in with one statement.
 _MOST_ORGANIZATIONS: Final = 20_000
 _KEY: Final = re.compile(r"Key \(.*\)=\((.*)\) already exists")
+# PostgreSQL knows days that no Python does: a list that holds one is never shown again.
+_MOMENT: Final = re.compile(
+    r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?\+[0-9:]+)?"
+)
+_NEVER: Final = "1000-01-01"
 _STRANGE: Final = text(
     "SELECT id FROM unnest(CAST(:tree AS text[])) AS given (id)"
     " WHERE NOT EXISTS (SELECT FROM organization AS there WHERE there.id = given.id)"
@@ -126,6 +131,7 @@ class TakingIn:
 
     def _checked(self, part: Part) -> Iterator[tuple[bytes, Row]]:
         """Each row with what it gets here; refuses one that is of anybody else."""
+        times = part.times
         for raw, row in self.archive.lines(f"{part.name}.ndjson"):
             for column, whose in part.owners:
                 given = row.get(column)
@@ -136,6 +142,9 @@ class TakingIn:
             for column, words in part.words:
                 if row.get(column) not in set(words):
                     raise _not_known(part, column, str(row.get(column))[:80])
+            for column in times:
+                if not _MOMENT.fullmatch(str(row.get(column) or _NEVER)):
+                    raise _not_known(part, column, str(row[column])[:80])
             more = {**part.anew, **self._names(part, row)}
             yield (raw[:-1] + b"," + orjson.dumps(more)[1:] if more else raw), row
 

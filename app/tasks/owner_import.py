@@ -48,6 +48,7 @@ _UNSTORABLE = (
     asyncpg.ProgramLimitExceededError,
     moved.KeyTwice,
 )
+_MOST_KEPT: Final = 1_000_000  # versions, or days
 # What reading a row says that no door of ours could have written.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, AppError, NoResultFound)
 
@@ -188,10 +189,15 @@ async def _open_to_readers(session: AsyncSession, dataset_id: str) -> None:
     dataset = await session.get_one(Dataset, dataset_id)
     try:
         await load_entry(session, dataset_id)
-    except _UNREADABLE as exc:
+        is_sound = moved.are_columns_ours(_fields({"fields": dataset.fields or []}))
+        kept = filter(None, (dataset.retention or {}).values())
+        is_sound &= all(type(each) is int and 0 < each < _MOST_KEPT for each in kept)
+    except _UNREADABLE:
+        is_sound = False
+    if not is_sound:  # and with it no list that it stands in
         raise refused(
             "datasets.ndjson", f"{dataset_id} could not be shown", f"{dataset_id} を表示できません"
-        ) from exc
+        )
     await indexing.keep(session, dataset)
     await session.flush()
     if dataset.current_version is not None and dataset.state == DatasetState.ACTIVE:
