@@ -37,6 +37,13 @@ _STRANGE: Final = text(
     " WHERE NOT EXISTS (SELECT FROM organization AS there WHERE there.id = given.id)"
     " OR CAST(:body AS text) <> ALL(line_of(id))"
 )
+_CLAIMED: Final = text(
+    "SELECT dataset.id FROM system JOIN dataset"
+    " ON jsonb_exists(system.description -> 'datasets', dataset.id)"
+    " WHERE system.id = ANY(CAST(:systems AS uuid[]))"
+    " AND dataset.publisher_id <> ALL(line_of(system.organization_id))"
+    " AND system.organization_id <> ALL(line_of(dataset.publisher_id)) LIMIT 1"
+)
 # The registry's own facts may differ elsewhere in a name; in these they may not.
 _OF_BODIES: Final = ("kind", "local_government_code")
 Row = dict[str, Any]
@@ -76,6 +83,8 @@ class TakingIn:
             found.append(await self._part(session, part))
             if part.name == "organizations":
                 await self._check_tree(session)
+            if part.name == "systems":
+                await self._check_claims(session)
         return [*found, *[await self._documents(session, kind) for kind in CARRIED]]
 
     async def _check_tree(self, session: AsyncSession) -> None:
@@ -89,6 +98,13 @@ class TakingIn:
                 f"{strange[0][:80]} is not below {body} on this platform: put it there first",
                 f"{strange[0][:80]} はこのプラットフォームでは {body} の下部組織ではありません。先に登録してください",
             )
+
+    async def _check_claims(self, session: AsyncSession) -> None:
+        """Refuse a system that says to be the source of truth of what is another body's here."""
+        its = {"systems": sorted(self.known["systems"])}
+        claimed = await session.scalar(_CLAIMED, its)
+        if claimed is not None:
+            raise ImportConflict(kind="datasets", key=claimed)
 
     async def read_back(self, session: AsyncSession, found: list[Line]) -> list[Line]:
         """The lines, each with the digest of its part where an export of today would give the

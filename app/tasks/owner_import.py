@@ -36,6 +36,7 @@ from app.moving.opened import MOST_BYTES, CheckSigner, Opened, opened, refused
 from app.moving.refusals import ImportUnderWay, SignerUnknown
 from app.moving.taking_in import Line, TakingIn
 from app.query.fields import Field
+from app.systems.description import Description
 from app.tables import load, moved
 from app.tasks.owner_export import TYPE
 
@@ -118,6 +119,7 @@ async def import_archive(
     archive = await asyncio.to_thread(opening.__enter__)
     try:
         await asyncio.to_thread(_check_versions, archive)
+        await asyncio.to_thread(_check_systems, archive)
         report = await _try_it(database, archive)
         if dry_run:
             return report
@@ -228,6 +230,16 @@ def _check_versions(archive: Opened) -> None:
             raise refused(name, "its columns are not named as ours are", "列の定義が違います")
         if line.get("state") != "dropped" and not archive.has(name):
             raise refused(name, "a version is without its rows", "版のレコードがありません")
+
+
+def _check_systems(archive: Opened) -> None:
+    """What is said of a system can be read: duplicates and boards look at all of them."""
+    for name in ("systems.ndjson", "system_revisions.ndjson"):
+        for _, line in archive.lines(name):
+            try:
+                Description.model_validate(line.get("description"))
+            except ValueError as exc:
+                raise refused(name, "a description is malformed", "記載の形式が違います") from exc
 
 
 def _path_of(version: Mapping[str, Any]) -> str:

@@ -34,8 +34,8 @@ from tests.connectors.other import Other, other_platform
 from tests.database import REPO, DatabaseServer
 from tests.moving.forging import FORGER, forged, members_of, written
 from tests.moving.home import Home, exported, furnished, hashes_of, manifest_of
+from tests.stock import many, reader
 from tests.stock import path as records
-from tests.stock import reader
 from tests.world import KENKO, SAKAI, World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("worker")]
@@ -373,6 +373,7 @@ _SIGNED: dict[str, Callable[[Move], tuple[dict[str, bytes], dict[str, Any]]]] = 
     "of None, which": lambda of: (_added("profiles", name="aed", version=99, owner_id=None), {}),
     "data_class is open": lambda of: (_row(of, "datasets", data_class="open"), {}),
     "created_at is 0044": lambda of: (_row(of, "datasets", created_at="0044-03-15 00:00:00+00 BC"), {}),
+    "a description is malformed": lambda of: (_row(of, "systems", description={"name": 5}), {}),
     "no records are held": lambda of: (_row(of, "datasets", data_class="specific-personal"), {}),
     "could not be shown": lambda of: (_row(of, "datasets", current_version=9), {}),
     "not be shown": lambda of: (_row(of, "datasets", retention={"keep_days": "x"}), {}),
@@ -431,6 +432,24 @@ async def test_a_name_of_anothers_layouts_is_not_taken(move: Move, tmp_path: Pat
 
     assert isinstance(refusal, ImportConflict)
     assert refusal.named["key"] == "taken"
+
+
+async def test_a_system_claims_no_dataset_of_anothers(
+    move: Move, empty: Database, tmp_path: Path
+) -> None:
+    systems = members_of(move.archive)["data/systems.ndjson"]
+    said = {**json.loads(systems)["description"], "datasets": ["of-sakai"]}
+    archive = forged(
+        move.archive, tmp_path / "archive.zip", _row(move, "systems", description=said)
+    )
+    await many(empty.pool, ["of-sakai"])
+    await empty.pool.execute("UPDATE dataset SET publisher_id = $1", SAKAI)
+
+    refusal = await _refused(empty, archive, FORGER.thumbprint())
+
+    await empty.pool.execute("DELETE FROM dataset")
+    assert isinstance(refusal, ImportConflict)
+    assert refusal.named["key"] == "of-sakai"
 
 
 _NUMBER: dict[str, Callable[[Move], dict[str, bytes]]] = {
