@@ -25,7 +25,8 @@ from app.tasks.worker import work
 from tests.moving.forging import members_of
 from tests.moving.home import exported, hashes_of, mover, silent
 from tests.oauth.people import acting, somebody
-from tests.stock import put, stocked
+from tests.stock import path as records
+from tests.stock import put, reader, stocked
 from tests.world import KENKO, SAKAI, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -245,6 +246,22 @@ async def test_what_is_of_another_segment_leaves_by_its_own_alone(
     assert inside.encode() in files["lgwan"]["data/datasets.ndjson"]
     assert [b"lgwan.example.jp" in told for told in addresses.values()] == [False, True]
     assert b"internet.example.jp" in addresses["internet"]
+
+
+async def test_the_log_tells_nobody_of_what_they_were_told_is_not_there(
+    world: World, tmp_path: Path
+) -> None:
+    hidden = await world.dataset(SAKAI, data_class="internal", hidden=True)
+    asking = await reader(world, await stocked(world, []), KENKO)
+    asked = await world.client.get(records(hidden), headers=asking)
+
+    await exported(world.platform, tmp_path / "a.zip")
+
+    logged = await world.log(Event.RECORDS_REFUSED)
+    extract = members_of(tmp_path / "a.zip")["data/log/extract.ndjson"]
+    assert asked.status_code == 404
+    assert (logged[-1]["dataset"], logged[-1]["consumer"]) == (hidden, KENKO)
+    assert hidden.encode() not in extract
 
 
 async def test_what_is_cancelled_or_taken_over_at_the_last_moment_ends_well(
