@@ -322,9 +322,9 @@ def _party(model: type[Base], owner: Owner) -> ColumnElement[bool]:
 
 
 def _requests(owner: Owner) -> ColumnElement[bool]:
-    """A draft is the asking body's alone: nothing was offered yet."""
+    """What was never submitted, given up or not, is the asking body's alone."""
     asked = _among(AccessRequest.__table__.c.consumer_id, owner.organizations)
-    return and_(_party(AccessRequest, owner), or_(AccessRequest.state != "draft", asked))
+    return and_(_party(AccessRequest, owner), or_(AccessRequest.offer_number > 0, asked))
 
 
 def _offers(owner: Owner) -> Select[Any]:

@@ -167,6 +167,7 @@ async def test_what_was_hidden_stays_hidden_and_what_was_too_high_stays_behind(m
     assert b"P-09" not in whole  # of a version that nobody published
     assert b'"table_name"' not in whole
     assert b"geheim" not in whole
+    assert "下書きの根拠".encode() not in whole  # never submitted to anybody
 
 
 async def test_nothing_that_is_sealed_or_proves_anybody_is_among_what_goes() -> None:
