@@ -248,6 +248,15 @@ async def test_what_is_of_another_segment_leaves_by_its_own_alone(
     assert b"internet.example.jp" in addresses["internet"]
 
 
+async def test_a_full_disk_is_what_an_export_fails_by(world: World) -> None:
+    await stocked(world, [{"no": "1", "name": "公園"}])
+
+    with pytest.raises(OSError, match="No space left") as failure:
+        await exported(world.platform, Path("/dev/full"))
+
+    assert failure.value.__context__ is None
+
+
 async def test_the_log_tells_nobody_of_what_they_were_told_is_not_there(
     world: World, tmp_path: Path
 ) -> None:
