@@ -6,9 +6,7 @@ import json
 import stat
 import subprocess
 import sys
-import zipfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,13 @@ from app.moving.owned import PARTS, Part
 from app.moving.refusals import ArchiveRefused, ImportConflict, SignerUnknown
 from app.moving.taking_in import TakingIn
 from app.tasks import owner_import
-from app.tasks.owner_import import Report, import_archive
+from app.tasks.owner_import import import_archive
 from tests.conftest import TEMPLATE
 from tests.connectors.other import Other, other_platform
 from tests.database import REPO, DatabaseServer
-from tests.moving.forging import FORGER, forged, members_of, written
-from tests.moving.home import Home, exported, furnished, hashes_of, manifest_of
+from tests.moving.forging import FORGER, forged, members_of
+from tests.moving.home import exported, furnished, hashes_of, manifest_of
+from tests.moving.hostile import CHANGED, NUMBER, SIGNED, Move, added, row
 from tests.stock import many, reader
 from tests.stock import path as records
 from tests.world import KENKO, SAKAI, World
@@ -43,19 +42,6 @@ _NOTHING = (
     "SELECT (SELECT count(*) FROM dataset) + (SELECT count(*) FROM carried_record)"
     " + (SELECT count(*) FROM pg_tables WHERE schemaname = 'hosted')"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A move that was made: the archive, the report, and the archive of the new home."""
-
-    home: Home
-    here: World
-    there: World
-    archive: Path
-    again: Path
-    kid: str
-    report: Report
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -282,62 +268,11 @@ async def test_a_signer_whom_nobody_named_is_named_and_refused(move: Move, empty
     assert move.kid in refusal.words("en")
 
 
-def _changed(of: Move, name: str, data: bytes | None) -> dict[str, bytes]:
-    files = members_of(of.archive)
-    if data is None:
-        del files[name]
-        return files
-    return {**files, name: data}
-
-
-def _csv(of: Move) -> str:
-    return f"data/datasets/{of.home.public}/versions/1.csv"
-
-
-def _flipped(of: Move, to: Path) -> Path:
-    data = bytearray(members_of(of.archive)[_csv(of)])
-    data[-2] ^= 1
-    return written(to, _changed(of, _csv(of), bytes(data)))
-
-
-def _rewritten(of: Move, to: Path) -> Path:
-    manifest = members_of(of.archive)["export.json"].replace(b'"rows": 4', b'"rows": 5')
-    return written(to, _changed(of, "export.json", manifest))
-
-
-def _cut(of: Move, to: Path) -> Path:
-    whole = of.archive.read_bytes()
-    to.write_bytes(whole[: len(whole) * 2 // 3])
-    return to
-
-
-def _with(name: str, mode: int = 0o100600) -> Callable[[Move, Path], Path]:
-    def made(of: Move, to: Path) -> Path:
-        info = zipfile.ZipInfo(name)
-        info.external_attr = mode << 16
-        return written(to, members_of(of.archive), (info, b"/etc/passwd"))
-
-    return made
-
-
-_CHANGED: dict[str, Callable[[Move, Path], Path]] = {
-    "not those that were signed": _flipped,
-    "not what was signed": _rewritten,
-    "damaged": _cut,
-    "it is missing": lambda of, to: written(to, _changed(of, _csv(of), None)),
-    "does not list it": _with("top/data/more.csv"),
-    "there twice": _with("top/export.json"),
-    "path is not allowed": _with("top/../../etc/cron.d/x"),
-    "such a path": _with("/etc/cron.d/x"),
-    "a link": _with("top/data/link.csv", 0o120777),
-}
-
-
-@pytest.mark.parametrize("why", _CHANGED)
+@pytest.mark.parametrize("why", CHANGED)
 async def test_an_archive_that_was_tampered_with_is_refused_before_anything_is_written(
     move: Move, empty: Database, tmp_path: Path, why: str
 ) -> None:
-    archive = _CHANGED[why](move, tmp_path / "archive.zip")
+    archive = CHANGED[why](move, tmp_path / "archive.zip")
 
     refusal = await _refused(empty, archive, move.kid)
 
@@ -345,51 +280,11 @@ async def test_an_archive_that_was_tampered_with_is_refused_before_anything_is_w
     assert why in refusal.words("en") or "no sound zip" in refusal.words("en")
 
 
-def _row(of: Move, part: str, **told: Any) -> dict[str, bytes]:
-    lines = members_of(of.archive)[f"data/{part}.ndjson"].splitlines()
-    first = json.dumps({**json.loads(lines[0]), **told}).encode()
-    return {f"data/{part}.ndjson": b"\n".join([first, *lines[1:], b""])}
-
-
-def _added(part: str, **row: Any) -> dict[str, bytes]:
-    return {f"data/{part}.ndjson": json.dumps(row).encode() + b"\n"}
-
-
-def _in_rows(of: Move, old: str, new: str) -> dict[str, bytes]:
-    data = members_of(of.archive)[_csv(of)]
-    assert old.encode() in data
-    return {_csv(of): data.replace(old.encode(), new.encode())}
-
-
-_SIGNED: dict[str, Callable[[Move], tuple[dict[str, bytes], dict[str, Any]]]] = {
-    "not known here": lambda of: ({}, {"format": "urbanos-owner-export-9"}),
-    "it is malformed": lambda of: ({}, {"organizations": [SAKAI]}),
-    "is not about": lambda of: (_row(of, "datasets", publisher_id=SAKAI), {}),
-    "columns are not named": lambda of: (
-        _row(of, "versions", fields=[{"name": "a", "column": "_row", "label": "a", "type": "text"}]), {},
-    ),
-    "cannot be stored": lambda of: (_in_rows(of, "1.50", "1.5O"), {}),
-    "other than the rows": lambda of: (_row(of, "versions", row_count=99), {}),
-    "is not below": lambda of: ({}, {"organizations": [*manifest_of(of.archive)["organizations"], SAKAI]}),
-    "of None, which": lambda of: (_added("profiles", name="aed", version=99, owner_id=None), {}),
-    "data_class is open": lambda of: (_row(of, "datasets", data_class="open"), {}),
-    "created_at is 0044": lambda of: (_row(of, "datasets", created_at="0044-03-15 00:00:00+00 BC"), {}),
-    "a description is malformed": lambda of: (_row(of, "systems", description={"name": 5}), {}),
-    "no records are held": lambda of: (_row(of, "datasets", data_class="specific-personal"), {}),
-    "could not be shown": lambda of: (_row(of, "datasets", current_version=9), {}),
-    "not be shown": lambda of: (_row(of, "datasets", retention={"keep_days": "x"}), {}),
-    "others.ndjson: a row cannot": lambda of: (_row(of, "agreements", terms="\0"), {}),
-    "2 lines, not 3": lambda of: ({}, {"lines": {"data/datasets.ndjson": 3}}),
-    "export.json: it is malformed": lambda of: ({}, {"platform": {"issuer": "x" * 1_000_000}}),
-    "good faith": lambda of: ({"data/bomb.csv": b"0" * (80 << 20)}, {}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("why", _SIGNED)
+@pytest.mark.parametrize("why", SIGNED)
 async def test_a_signer_who_is_trusted_is_still_not_believed(
     move: Move, empty: Database, tmp_path: Path, why: str
 ) -> None:
-    changed, told = _SIGNED[why](move)
+    changed, told = SIGNED[why](move)
     archive = forged(move.archive, tmp_path / "archive.zip", changed, **told)
 
     refusal = await _refused(empty, archive, FORGER.thumbprint())
@@ -426,7 +321,7 @@ async def test_a_name_of_anothers_layouts_is_not_taken(move: Move, tmp_path: Pat
         "INSERT INTO profile (name, version, title_ja, fields, created_at, created_by)"
         " VALUES ('taken', 1, '標準', '[]', now(), 'test')"
     )
-    changed = _added("profiles", name="taken", version=2, owner_id=KENKO)
+    changed = added("profiles", name="taken", version=2, owner_id=KENKO)
     archive = forged(move.archive, tmp_path / "archive.zip", changed)
 
     refusal = await _refused(there, archive, FORGER.thumbprint())
@@ -440,9 +335,7 @@ async def test_a_system_claims_no_dataset_of_anothers(
 ) -> None:
     systems = members_of(move.archive)["data/systems.ndjson"]
     said = {**json.loads(systems)["description"], "datasets": ["of-sakai"]}
-    archive = forged(
-        move.archive, tmp_path / "archive.zip", _row(move, "systems", description=said)
-    )
+    archive = forged(move.archive, tmp_path / "archive.zip", row(move, "systems", description=said))
     await many(empty.pool, ["of-sakai"])
     await empty.pool.execute("UPDATE dataset SET publisher_id = $1", SAKAI)
 
@@ -453,20 +346,11 @@ async def test_a_system_claims_no_dataset_of_anothers(
     assert refusal.named["key"] == "of-sakai"
 
 
-_NUMBER: dict[str, Callable[[Move], dict[str, bytes]]] = {
-    "a row": lambda of: _in_rows(of, "髙石①公園～東", "1234-5678-9018"),
-    "an escape": lambda of: {
-        name: data.replace(b"HERE", b"\\u0031234-5678-9018")
-        for name, data in _row(of, "datasets", title_ja="HERE").items()
-    },
-}
-
-
-@pytest.mark.parametrize("where", _NUMBER)
+@pytest.mark.parametrize("where", NUMBER)
 async def test_an_individual_number_comes_in_with_no_archive(
     move: Move, empty: Database, tmp_path: Path, where: str
 ) -> None:
-    changed = _NUMBER[where](move)
+    changed = NUMBER[where](move)
     archive = forged(move.archive, tmp_path / "archive.zip", changed)
 
     refusal = await _refused(empty, archive, FORGER.thumbprint())
