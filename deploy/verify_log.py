@@ -501,6 +501,12 @@ def is_extract(file: BinaryIO) -> bool:
     return line.get("format") == EXTRACT
 
 
+def named_key(file: BinaryIO) -> str:
+    """The key that the file itself names: of itself it proves nothing."""
+    file.seek(0)
+    return str(read_line(file.readline(LONGEST_LINE), 1).get("key"))
+
+
 def verify_extract(file: BinaryIO, keys: List[str]) -> Tuple[int, Checkpoint, Key]:
     """How many entries it holds, all of them in the signed log. Raises `Finding`."""
     head = read_line(file.readline(LONGEST_LINE), 1)
@@ -539,13 +545,23 @@ def check_extracted(
     return seq
 
 
-def say_extract(count: int, checkpoint: Checkpoint, key: Key) -> int:
+def say_extract(count: int, checkpoint: Checkpoint, key: Key) -> None:
     """Say what an extract holds."""
     print(
         f"正常: 抜粋の {count} 件は、{key.name} の全 {checkpoint.size} 件の署名済みログにあります。"
     )
     print(f"OK: the {count} entries are in the signed log of {checkpoint.size} of {key.name}.")
-    return OK
+
+
+def say_export(header: Header, checkpoint: Checkpoint, key: Key) -> None:
+    """Say what an export holds."""
+    count = header.last - header.first + 1
+    print(
+        f"正常: {key.name} の記録 {header.first}～{header.last}（{count} 件）は、全 {checkpoint.size} 件の署名済みログのとおりです。"
+    )
+    print(
+        f"OK: entries {header.first} to {header.last} ({count}) of {key.name} are those of the signed log of {checkpoint.size}."
+    )
 
 
 def main() -> int:
@@ -575,8 +591,10 @@ def main() -> int:
                         "抜粋は以前のチェックポイントと比べられません。",
                         "An extract cannot be compared with a known checkpoint.",
                     )
-                return say_extract(*verify_extract(file, asked.key + asked.witness))
-            header, checkpoint, key = verify(file, asked.key + asked.witness, known)
+                say_extract(*verify_extract(file, asked.key + asked.witness))
+            else:
+                say_export(*verify(file, asked.key + asked.witness, known))
+            named = named_key(file)
     except OSError as exc:
         print(f"読めません: {exc}\nCannot be read: {exc}", file=sys.stderr)
         return UNREADABLE
@@ -586,15 +604,8 @@ def main() -> int:
     except Finding as finding:
         print(f"異常: {finding.ja}\nWRONG: {finding.en}", file=sys.stderr)
         return finding.exit_code
-    count = header.last - header.first + 1
-    print(
-        f"正常: {key.name} の記録 {header.first}～{header.last}（{count} 件）は、全 {checkpoint.size} 件の署名済みログのとおりです。"
-    )
-    print(
-        f"OK: entries {header.first} to {header.last} ({count}) of {key.name} are those of the signed log of {checkpoint.size}."
-    )
     if not asked.key:
-        print(f"注意: 鍵はファイル自身のものです。公開された鍵と見比べてください: {header.key}")
+        print(f"注意: 鍵はファイル自身のものです。公開された鍵と見比べてください: {named}")
         print("NOTE: the key is the file's own. Compare it with the published one: --key")
     return OK
 

@@ -17,13 +17,18 @@ _LOOKED_AT_ONCE: Final = 20_000
 _PROVEN_AT_ONCE: Final = 200
 _BODIES: Final = ("organization", "provider", "consumer", "owner", "publisher")
 _WHOSE: Final = " OR ".join(f"facts ->> '{each}' = ANY($3)" for each in _BODIES)
+# Whom a hidden dataset was refused to was told that there is none.
+_UNTOLD: Final = """facts ->> 'event' = 'records.refused' AND EXISTS (
+    SELECT FROM dataset AS asked WHERE asked.id = facts ->> 'dataset' AND asked.hidden
+    AND asked.publisher_id <> ALL($3))"""
 # The hash of the entry before stands with each: it is what the entry's own is chained to.
 _ENTRIES: Final = f"""
 SELECT seq, body, coalesce(before.hash, let_go.hash) AS previous
 FROM log_entry, LATERAL (SELECT body::jsonb AS facts) AS told
 LEFT JOIN LATERAL (SELECT hash FROM log_entry AS earlier WHERE earlier.seq = log_entry.seq - 1) AS before ON true
 LEFT JOIN LATERAL (SELECT hash FROM log_retention WHERE dropped = log_entry.seq - 1) AS let_go ON true
-WHERE seq >= $1 AND seq < $2 AND (facts ->> 'dataset' = ANY($4) OR {_WHOSE}) ORDER BY seq
+WHERE seq >= $1 AND seq < $2 AND (facts ->> 'dataset' = ANY($4) OR {_WHOSE})
+AND NOT ({_UNTOLD}) ORDER BY seq
 """  # noqa: S608 - names of ours
 
 

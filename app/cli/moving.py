@@ -1,6 +1,7 @@
 """`urbanos export` and `urbanos import`: all that an organisation owns, out of a platform and into
 another. They decide nothing: what may leave at a shell is what is internal at most."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,18 +70,21 @@ async def _export(shell: Shell, organization: str, output: Path, up_to: str) -> 
     what = new_export(body.id, up_to)
     part = output.with_name(f"{output.name}.part")
     try:
-        part.touch(mode=0o600)
-    except OSError as exc:
-        told = said(f"{output} に書き込めません", f"{output} cannot be written")
-        raise typer.BadParameter(f"{told} ({exc.strerror})", param_hint="--output") from exc
-    try:
+        part.unlink(missing_ok=True)  # a killed one's, or whoever's: its mode is not ours
+        part.touch(mode=0o600, exist_ok=False)
         made = await Mover(shell.database, lambda: sealer, shell.settings.issuer).write(
             what, part, _silent
         )
         part.replace(output)  # only what is whole has the name
         keep_names(output.parent)
+    except ConnectionError:
+        raise
+    except OSError as exc:
+        told = said(f"{output} に書き込めません", f"{output} cannot be written")
+        raise typer.BadParameter(f"{told} ({exc.strerror})", param_hint="--output") from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     async with shell.database.writing() as session:
         await log.append(
             session, Event.EXPORT_MADE, export=str(what.export_id), organization=body.id,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -106,7 +106,7 @@ class FolderStore:
         _sweep(incoming)
         beside, target = incoming / uuid4().hex, self._folder / key
         try:
-            with path.open("rb") as source, beside.open("wb") as copy:
+            with path.open("rb") as source, _for_us(beside) as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())
@@ -136,6 +136,11 @@ class FolderStore:
     async def sign(self, key: str, *, seconds: int) -> str:
         """A folder has no addresses."""
         raise LookupError(f"a folder signs nothing: {key}")
+
+
+def _for_us(path: Path) -> IO[bytes]:
+    """A new file that whoever else works on the machine cannot read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb")
 
 
 def _sweep(incoming: Path) -> None:

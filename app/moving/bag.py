@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -107,9 +107,10 @@ class Bag:
 
     def abandon(self) -> None:
         """Let the file go: it gets no directory, and no reader opens it."""
-        if self._zip.fp is not None:
-            self._zip.fp.close()
-            self._zip.fp = None
+        file, self._zip.fp = self._zip.fp, None
+        if file is not None:
+            with suppress(OSError):  # a full disk takes not even what waits
+                file.close()
 
     def _info(self, name: str) -> zipfile.ZipInfo:
         info = zipfile.ZipInfo(f"{self.top}/{name}", _WHEN)

@@ -36,10 +36,13 @@ _LONGEST_LINE: Final = 32 << 20
 _RATIO: Final = 400  # the same short row again and again reaches 200
 _FREE: Final = 64 << 20
 _PATH: Final = re.compile(r"data/(?:[a-z0-9][a-z0-9_.-]*/)*[a-z0-9][a-z0-9_.-]*")
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LONGEST_ISSUER: Final = 300
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 # Ids and digests are no numbers of anybody, whatever digits they have.
-_UUID: Final = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_OPAQUE: Final = re.compile(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|" + _UUID + rb")(?![0-9a-f])")
+_OPAQUE: Final = re.compile(
+    rb"(?<![0-9a-f])(?:[0-9a-f]{64}|" + _ID.pattern.encode() + rb")(?![0-9a-f])"
+)
 _DAMAGED: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -79,7 +82,9 @@ class Opened:
         """The JSON objects of a member, as text and read; none where it is not there."""
         if f"data/{path}" not in self.members:
             return
+        count, announced = 0, self.members[f"data/{path}"].lines
         for line in _lines(self.pieces(path), path):
+            count += 1
             try:
                 found = orjson.loads(line)
             except ValueError:
@@ -89,6 +94,8 @@ class Opened:
                     path, "a line is no JSON object", "JSONオブジェクトでない行があります"
                 )
             yield line.strip(), found
+        if announced not in (None, count):
+            raise refused(path, f"it has {count} lines, not {announced}", "行数が目録と異なります")
 
     def has(self, path: str) -> bool:
         """Whether there is such a member."""
@@ -181,14 +188,16 @@ def _is_sound(told: Mapping[str, Any]) -> bool:
     """Whether what is read of it later is there, as it should be."""
     body, tree = told.get("organization"), told.get("organizations")
     platform, left_out = told.get("platform"), told.get("left_out")
+    issuer = platform.get("issuer") if isinstance(platform, dict) else None
     return (
         isinstance(body, dict)
         and isinstance(tree, list)
         and all(isinstance(each, str) for each in tree)
         and body.get("id") in tree
-        and isinstance(told.get("export"), str)
-        and isinstance(platform, dict)
-        and isinstance(platform.get("issuer"), str)
+        # These stand in the log for ever.
+        and _ID.fullmatch(str(told.get("export"))) is not None
+        and isinstance(issuer, str)
+        and len(issuer) <= _LONGEST_ISSUER
         and isinstance(left_out, list)
         and all(isinstance(each, dict) for each in left_out)
     )
@@ -281,13 +290,23 @@ def _check_numbers(member: Member, pieces: Iterator[bytes]) -> None:
     its = (line + b"\n" for line in _lines(pieces, member.path)) if is_json else pieces
     for piece in its:
         if is_scanned:
-            found += watch.feed(_OPAQUE.sub(b"-", piece) if is_json else piece)
+            found += watch.feed(_OPAQUE.sub(b"-", _spelled(piece)) if is_json else piece)
     if is_scanned:
         found += watch.feed(b"", last=True)
     if found:
         raise IndividualNumberRefused(
             Where(f"{member.path} の{found[0]}行目", f"line {found[0]} of {member.path}")
         )
+
+
+def _spelled(line: bytes) -> bytes:
+    """The line with every character as itself: a digit may be written as `\\u0031`."""
+    if b"\\u" not in line:
+        return line
+    try:
+        return orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE)
+    except ValueError:
+        return line  # it is refused as no JSON
 
 
 def _digest(path: Path) -> str:

@@ -5,10 +5,13 @@ No secret, no table's name and no credential is ever among them.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
+    DateTime,
     Select,
     Text,
     and_,
@@ -33,13 +36,13 @@ from app.models.agreements import (
 )
 from app.models.base import Base
 from app.models.conformance import ConformanceService
-from app.models.connectors import ConnectorEntry, Feed
+from app.models.connectors import ConnectorEntry, Feed, Mode
 from app.models.consents import Consent
-from app.models.datasets import Dataset, Version
+from app.models.datasets import DataClass, Dataset, DatasetState, Version, VersionState
 from app.models.editions import Edition
 from app.models.findings import Finding, FindingChange
 from app.models.moving import CarriedRecord
-from app.models.parties import FormerName, Organization
+from app.models.parties import FormerName, Organization, OrganizationKind, Zone
 from app.models.profiles import Profile
 from app.models.quality import RepairDecision
 from app.models.systems import Diagnosis, DuplicateDecision, System, SystemRevision
@@ -54,9 +57,10 @@ class Part:
     """One member of NDJSON: rows of one table.
 
     `owners`: the columns that say whose a row is, and of which part's ids (`tree`: the body and all
-    below it); such a row of anybody else is refused where it comes in. The first is never null.
-    `stays`: columns that do not go. `anew`: what some of them are where it comes in; `named`: those
-    that name a table there. `shared`: what may be there already, if it is the same.
+    below it; `bodies`: all that are named); such a row of anybody else is refused where it comes
+    in. The first is never null. `stays`: columns that do not go. `anew`: what some of them are where
+    it comes in; `named`: those that name a table there. `shared`: what may be there already, if it
+    is the same. `words`: columns of a few words, which whoever lists the table relies on.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Part:
     anew: Mapping[str, Any] = field(default_factory=dict)
     named: tuple[str, ...] = ()
     shared: bool = False
+    words: tuple[tuple[str, type[StrEnum]], ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -73,40 +78,55 @@ class Part:
         return [each.name for each in self.model.__table__.columns if each.name not in self.stays]
 
     @property
+    def times(self) -> list[str]:
+        """The names of those that hold a day or a moment."""
+        its = self.model.__table__.c
+        return [name for name in self.columns if isinstance(its[name].type, Date | DateTime)]
+
+    @property
     def taken(self) -> list[str]:
         """The names of the columns that are filled where it comes in."""
         return [*self.columns, *self.anew, *self.named]
 
 
+_KIND: Final = (("kind", OrganizationKind),)
 _ABOVE: Final = frozenset({"parent_id", "second_parent_id", "successor_id"})
 _STATE_OF_FEED: Final = frozenset(
-    {"next_at", "validators", "version_number", "good_at", "failures", "failed_in"}
+    {"next_at", "validators", "version_number", "good_at", "failures", "failed_in", "noticed_at"}
 )
+# What only a platform that holds the key can open, and what a stranger proves itself by.
+_PROOF_OF_FEED: Final = frozenset({"notice_sha256"})
+_LENT_TO_JUDGE: Final = frozenset({"lent", "sealed_proof", "sealed_token"})
 _OF_BODY: Final = (("organization_id", "tree"),)
 _OF_DATASET: Final = (("dataset_id", "datasets"),)
 _OF_SYSTEM: Final = (("system_id", "systems"),)
 # In the order in which they can be taken in.
 PARTS: Final = (
-    Part("others", Organization, stays=_ABOVE, shared=True),
-    Part("organizations", Organization, (("id", "tree"),), shared=True),
+    Part("others", Organization, stays=_ABOVE, shared=True, words=_KIND),
+    Part("organizations", Organization, (("id", "tree"),), shared=True, words=_KIND),
     Part("former_names", FormerName, _OF_BODY, shared=True),
-    Part("profiles", Profile, shared=True),
+    Part("profiles", Profile, (("owner_id", "bodies"),), shared=True),
     Part("purposes", Purpose, shared=True),
-    Part("datasets", Dataset, (("publisher_id", "tree"),), frozenset({"search_text"})),
+    Part(
+        "datasets", Dataset, (("publisher_id", "tree"),), frozenset({"search_text"}),
+        words=(("data_class", DataClass), ("zone", Zone), ("state", DatasetState)),
+    ),
     Part(
         "versions", Version, _OF_DATASET, frozenset({"table_name", "run_id", "words"}),
-        named=("table_name",),
+        named=("table_name",), words=(("state", VersionState),),
     ),
     Part("editions", Edition, _OF_DATASET, frozenset({"differences"}), named=("differences",)),
     Part("views", PurposeView, _OF_DATASET),
     Part("repair_decisions", RepairDecision, _OF_DATASET),
     # Its secrets stay, so it asks nobody until its owner has given them anew.
     Part(
-        "connectors", ConnectorEntry, _OF_BODY, frozenset({"sealed", "paused"}), {"paused": True}
+        "connectors", ConnectorEntry, _OF_BODY, frozenset({"sealed", "paused"}), {"paused": True},
+        words=(("zone", Zone),),
     ),
     Part(
-        "feeds", Feed, (*_OF_DATASET, ("connector_id", "connectors")), _STATE_OF_FEED,
-        {"failures": 0},
+        "feeds", Feed, (*_OF_DATASET, ("connector_id", "connectors")),
+        _STATE_OF_FEED | _PROOF_OF_FEED,
+        {"failures": 0}, words=(("mode", Mode),),
     ),
     Part("systems", System, _OF_BODY),
     Part("system_revisions", SystemRevision, _OF_SYSTEM),
@@ -117,7 +137,7 @@ PARTS: Final = (
         frozenset({"person_id"}),
     ),
     Part("finding_changes", FindingChange, (("finding_id", "findings"),), frozenset({"id"})),
-    Part("services", ConformanceService, _OF_BODY),
+    Part("services", ConformanceService, _OF_BODY, _LENT_TO_JUDGE),
 )  # fmt: skip
 # Documents, and what names each: elsewhere they give no right, and nobody there concluded them.
 CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -132,10 +152,12 @@ CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(slots=True)
 class Owner:
-    """Whose export it is: the body and all below it, and the datasets that go."""
+    """Whose export it is: the body and all below it, and the datasets that go. `zone`: the segment
+    whose connectors go; None: of every segment."""
 
     organizations: list[str]
     datasets: list[str] = field(default_factory=list)
+    zone: str | None = None
 
 
 def _among(column: Any, ids: Sequence[Any]) -> ColumnElement[bool]:
@@ -177,9 +199,15 @@ def _published(owner: Owner) -> ColumnElement[bool]:
     return and_(_of_datasets(Version, owner), Version.published_at.is_not(None))
 
 
-def _feeds(owner: Owner) -> ColumnElement[bool]:
+def _connectors(owner: Owner) -> ColumnElement[bool]:
+    """Addresses inside a segment are told to nobody outside of it."""
     its = ConnectorEntry.__table__.c
-    own = select(its.id).where(_among(its.organization_id, owner.organizations))
+    own = _among(its.organization_id, owner.organizations)
+    return own if owner.zone is None else and_(own, its.zone == owner.zone)
+
+
+def _feeds(owner: Owner) -> ColumnElement[bool]:
+    own = select(ConnectorEntry.id).where(_connectors(owner))
     return and_(_of_datasets(Feed, owner), Feed.connector_id.in_(own))
 
 
@@ -209,6 +237,7 @@ _NARROWED: Final[Mapping[str, Callable[[Owner], ColumnElement[bool]]]] = {
     ),
     "datasets": lambda owner: _of_datasets(Dataset, owner),
     "versions": _published,
+    "connectors": _connectors,
     "feeds": _feeds,
     "system_revisions": lambda owner: SystemRevision.system_id.in_(_systems(owner)),
     "diagnoses": lambda owner: Diagnosis.system_id.in_(_systems(owner)),
@@ -231,6 +260,7 @@ def _named(owner: Owner) -> Any:
     return union_all(
         *(select(each).where(own) for each in above),
         *(select(each).where(ours) for each in (party.provider_id, party.consumer_id)),
+        select(Profile.owner_id).where(_profiles(owner)),
         *(select(document[name].astext).where(came) for name in ("provider_id", "consumer_id")),
     )
 
@@ -292,9 +322,9 @@ def _party(model: type[Base], owner: Owner) -> ColumnElement[bool]:
 
 
 def _requests(owner: Owner) -> ColumnElement[bool]:
-    """A draft is the asking body's alone: nothing was offered yet."""
+    """What was never submitted, given up or not, is the asking body's alone."""
     asked = _among(AccessRequest.__table__.c.consumer_id, owner.organizations)
-    return and_(_party(AccessRequest, owner), or_(AccessRequest.state != "draft", asked))
+    return and_(_party(AccessRequest, owner), or_(AccessRequest.offer_number > 0, asked))
 
 
 def _offers(owner: Owner) -> Select[Any]:

@@ -221,11 +221,13 @@ async def go_on(session: AsyncSession, export_id: UUID, attempt: UUID | None, me
     return False
 
 
-async def ready(session: AsyncSession, export_id: UUID, attempt: UUID | None, made: Made) -> None:
-    """The archive stands whole in the store. Raises `NotMine`."""
+async def ready(session: AsyncSession, export_id: UUID, attempt: UUID | None, made: Made) -> bool:
+    """The archive stands whole in the store; False where somebody asked for its end before that.
+    Raises `NotMine`."""
     export = await _mine(session, export_id, attempt)
     if export.cancel_requested_at is not None:
-        raise NotMine
+        export.state, export.ended_at = ExportState.CANCELLED, clock.now()
+        return False
     now = clock.now()
     export.state, export.ended_at, export.expires_at = ExportState.READY, now, now + KEPT
     export.size, export.sha256, export.kid = made.size, made.sha256, made.kid
@@ -236,6 +238,13 @@ async def ready(session: AsyncSession, export_id: UUID, attempt: UUID | None, ma
         sha256=made.sha256, size=made.size, datasets=made.counts.get("datasets"),
         rows=made.counts.get("rows"),
     )  # fmt: skip
+    return True
+
+
+async def is_wanted(session: AsyncSession, export_id: UUID) -> bool:
+    """Whether an archive under its name may be somebody's: another worker's, or whole."""
+    export = await session.get(OwnerExport, export_id)
+    return export is not None and export.state in (ExportState.RUNNING, ExportState.READY)
 
 
 async def give_up(session: AsyncSession, export_id: UUID, refusal: AppError | None = None) -> None:

@@ -20,6 +20,7 @@ from app.tables.sql import Source
 _DIALECT: Final = asyncpg_dialect.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _OWN: Final = (ROW, SINCE, UNTIL, LINE, ORIGINAL, EXTRAS)
 _COLUMN: Final = re.compile(r"c[0-9]{3,6}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,69}")
 _NUMBERS: Final = ("n", "old_row", "new_row")
 _MARK: Final = "came with an archive"
 # Tables that an import filled and that nothing names: its process was killed.
@@ -37,12 +38,10 @@ class KeyTwice(Exception):
 
 
 def are_columns_ours(fields: Sequence[Field]) -> bool:
-    """Whether the fields name columns as we name them, each another one."""
-    columns = [field.column for field in fields]
-    names = {field.name for field in fields}
-    return all(_COLUMN.fullmatch(each) for each in columns) and len(set(columns)) == len(
-        columns
-    ) == len(names)
+    """Whether the fields are named, and name columns, as ours are, each in another way."""
+    columns = {field.column for field in fields if _COLUMN.fullmatch(field.column)}
+    names = {field.name for field in fields if _NAME.fullmatch(field.name)}
+    return len(columns) == len(names) == len(fields)
 
 
 async def copy_out(driver: Driver, name: str, fields: Sequence[Field], sink: Sink) -> None:

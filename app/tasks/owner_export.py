@@ -34,6 +34,7 @@ from app.kit.store import Store
 from app.models.conformance import ConformanceCertificate, ConformanceService
 from app.models.datasets import Dataset, Version, VersionState
 from app.models.editions import Edition
+from app.models.moving import OwnerExport
 from app.models.parties import Organization
 from app.moving import bag, requests, words
 from app.moving.bag import Bag, Writing
@@ -137,7 +138,7 @@ class _Writer:
         top = await self.session.get_one(Organization, self.what.organization_id)
         tree = [each.id for each in await list_tree(self.session, top.id)]
         chosen, left_out = await self._choose(tree)
-        owner = Owner(tree, [dataset.id for dataset in chosen])
+        owner = Owner(tree, [dataset.id for dataset in chosen], self.what.zone)
         await self._documents(owner)
         rows = sum([await self._dataset(dataset) for dataset in chosen])
         await self._log(owner)
@@ -319,16 +320,25 @@ async def make_export(mover: Mover, store: Store, export_id: UUID) -> None:
                 requests.store_key(export_id), path, media_type=MEDIA_TYPE,
                 disposition=f"attachment; filename*=UTF-8''{name}",
             )  # fmt: skip
-        try:
-            async with mover.database.writing() as session:
-                await requests.ready(session, export_id, export.attempt, made)
-        except NotMine:
-            await store.remove(requests.store_key(export_id))
+        await _hand_over(mover, store, export, made)
     except NotMine:
         return  # it has ended, or another worker has it
 
 
-async def _made(mover: Mover, export: Any, folder: Path) -> tuple[Made, Path]:
+async def _hand_over(mover: Mover, store: Store, export: OwnerExport, made: Made) -> None:
+    """Say that it can be had; what nobody wants any more goes again, and no other worker's does."""
+    is_wanted = False
+    try:
+        async with mover.database.writing() as session:
+            is_wanted = await requests.ready(session, export.id, export.attempt, made)
+    except NotMine:
+        async with mover.database.reading() as session:
+            is_wanted = await requests.is_wanted(session, export.id)
+    if not is_wanted:
+        await store.remove(requests.store_key(export.id))
+
+
+async def _made(mover: Mover, export: OwnerExport, folder: Path) -> tuple[Made, Path]:
     """The archive in the folder, sealed where somebody is to open it alone. Raises `NotMine`."""
 
     async def told(members: int) -> None:

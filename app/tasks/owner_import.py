@@ -19,27 +19,39 @@ import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from joserfc.jws import extract_compact
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import log as audit
 from app.audit.events import Event
 from app.catalogue import indexing
+from app.catalogue.entries import load_entry
 from app.conformance import signed
 from app.conformance.refusals import CertificateInvalid
 from app.jobs import queue
 from app.kit.db import Database
-from app.models.datasets import Dataset, DatasetState
+from app.kit.errors import AppError
+from app.models.datasets import DataClass, Dataset, DatasetState
 from app.moving.opened import MOST_BYTES, CheckSigner, Opened, opened, refused
 from app.moving.refusals import ImportUnderWay, SignerUnknown
 from app.moving.taking_in import Line, TakingIn
 from app.query.fields import Field
+from app.systems.description import Description
 from app.tables import load, moved
 from app.tasks.owner_export import TYPE
 
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('urbanos.import'))"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('urbanos.import'))"
 _DIFFERENCES: Final = re.compile(r"data/(datasets/[^/]+/differences/\d+\.csv)")
-_UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, moved.KeyTwice)
+_UNSTORABLE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    moved.KeyTwice,
+)
+_MOST_KEPT: Final = 1_000_000  # versions, or days
+# What reading a row says that no door of ours could have written.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, AppError, NoResultFound)
 
 
 class _OnlyTried(Exception):
@@ -107,6 +119,7 @@ async def import_archive(
     archive = await asyncio.to_thread(opening.__enter__)
     try:
         await asyncio.to_thread(_check_versions, archive)
+        await asyncio.to_thread(_check_systems, archive)
         report = await _try_it(database, archive)
         if dry_run:
             return report
@@ -176,6 +189,17 @@ async def _drop(database: Database, tables: Mapping[str, str]) -> None:
 async def _open_to_readers(session: AsyncSession, dataset_id: str) -> None:
     """Have the dataset found, and its files made."""
     dataset = await session.get_one(Dataset, dataset_id)
+    try:
+        await load_entry(session, dataset_id)
+        is_sound = moved.are_columns_ours(_fields({"fields": dataset.fields or []}))
+        kept = filter(None, (dataset.retention or {}).values())
+        is_sound &= all(type(each) is int and 0 < each < _MOST_KEPT for each in kept)
+    except _UNREADABLE:
+        is_sound = False
+    if not is_sound:  # and with it no list that it stands in
+        raise refused(
+            "datasets.ndjson", f"{dataset_id} could not be shown", f"{dataset_id} を表示できません"
+        )
     await indexing.keep(session, dataset)
     await session.flush()
     if dataset.current_version is not None and dataset.state == DatasetState.ACTIVE:
@@ -187,17 +211,35 @@ async def _open_to_readers(session: AsyncSession, dataset_id: str) -> None:
 
 
 def _check_versions(archive: Opened) -> None:
-    """Every version's rows are there, in columns that are named as ours are."""
+    """Every version's rows are there, in columns that are named as ours are. Data with individual
+    numbers has none anywhere."""
+    described = {
+        str(line.get("id"))
+        for _, line in archive.lines("datasets.ndjson")
+        if line.get("data_class") == DataClass.SPECIFIC_PERSONAL
+    }
     for _, line in archive.lines("versions.ndjson"):
         name = _path_of(line)
         try:
-            fields = _fields(line)
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            is_ours = moved.are_columns_ours(_fields(line))
+        except _UNREADABLE as exc:
             raise refused(name, "its fields are malformed", "項目の定義が壊れています") from exc
-        if not moved.are_columns_ours(fields):
+        if str(line.get("dataset_id")) in described:
+            raise refused(name, "of such data no records are held", "レコードを持てない区分です")
+        if not is_ours:
             raise refused(name, "its columns are not named as ours are", "列の定義が違います")
         if line.get("state") != "dropped" and not archive.has(name):
             raise refused(name, "a version is without its rows", "版のレコードがありません")
+
+
+def _check_systems(archive: Opened) -> None:
+    """What is said of a system can be read: duplicates and boards look at all of them."""
+    for name in ("systems.ndjson", "system_revisions.ndjson"):
+        for _, line in archive.lines(name):
+            try:
+                Description.model_validate(line.get("description"))
+            except ValueError as exc:
+                raise refused(name, "a description is malformed", "記載の形式が違います") from exc
 
 
 def _path_of(version: Mapping[str, Any]) -> str:

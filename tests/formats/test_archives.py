@@ -14,6 +14,7 @@ from app.formats.guidance import FileRefused
 from app.formats.intake import blocks, survey
 from app.formats.opening import open_tables
 from app.formats.readers.archives import members
+from app.formats.readers.archives.packed import check_directory
 from app.formats.stored import StoredFile
 from app.formats.told import Told
 from tests.formats.reading import fields, take
@@ -245,3 +246,17 @@ def test_progress_is_told_in_bytes_of_the_archive(pack: object) -> None:
 
     assert done == sorted(done)
     assert done[-1] == len(data)
+
+
+def test_a_long_list_of_members_hides_behind_no_short_one(tmp_path: Path) -> None:
+    kept = tmp_path / "a.zip"
+    with zipfile.ZipFile(kept, "w") as archive:
+        for at in range(3):
+            info = zipfile.ZipInfo(f"{at}.csv")
+            info.comment = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, 47, 0)
+            archive.writestr(info, b"a\n1\n")
+
+    with pytest.raises(FileRefused) as refusal:
+        check_directory(StoredFile(kept, tmp_path), most_members=2)
+
+    assert refusal.value.code == "file_dangerous"

@@ -39,10 +39,11 @@ def written(target: Path, files: Mapping[str, bytes], *more: tuple[zipfile.ZipIn
 def forged(source: Path, target: Path, changed: Mapping[str, bytes], **told: Any) -> Path:
     """The archive with members changed or added, and a manifest of it that the forger signed."""
     files = {**members_of(source), **changed}
+    lines = told.pop("lines", {})
     manifest = {**json.loads(files[bag.MANIFEST]), **told}
     paths = [name for name in files if name.startswith("data/")]
     members = [
-        Member(name, len(files[name]), hashlib.sha256(files[name]).hexdigest(), None)
+        Member(name, len(files[name]), hashlib.sha256(files[name]).hexdigest(), lines.get(name))
         for name in paths
     ]
     manifest["members"] = [each.as_json() for each in members]

@@ -79,10 +79,21 @@ async def furnished(world: World) -> Home:
     hidden = await stocked(world, [{"no": "1", "name": "庁内"}], data_class="internal", hidden=True)
     restricted = await stocked(world, [{"no": "1", "name": "業務"}], data_class="restricted")
     agreement, _ = await agreed(world, restricted, await world.party(SAKAI, Role.DEVELOPER))
+    await _given_up(world, restricted)
     keeping = await acting(world, KENKO, Role.STEWARD)
     system = await keep(world, keeping, KENKO, name="公園管理", function="f-parks")
     await _with_the_rest(world, steward, hidden, UUID(system["id"]))
     return Home(public, hidden, restricted, system["id"], agreement)
+
+
+async def _given_up(world: World, dataset: str) -> None:
+    """A request that another body worded, and never submitted."""
+    asking = await world.token(await world.party(SAKAI, Role.DEVELOPER), "agreements:write")
+    terms = {"dataset": dataset, "purpose": PURPOSE, "legal_basis": "下書きの根拠", "draft": True}
+    drafted = await world.client.post("/v1/access-requests", json=terms, headers=asking)
+    path = f"/v1/access-requests/{drafted.json()['id']}/withdraw"
+    gone = await world.client.post(path, json={}, headers=asking)
+    assert gone.status_code == 200, gone.text
 
 
 async def _with_the_rest(world: World, steward: dict[str, str], dataset: str, system: UUID) -> None:
@@ -126,12 +137,12 @@ def mover(platform: Platform) -> Mover:
     return Mover(platform.database, lambda: platform.sealer, platform.issuer)
 
 
+async def silent(_members: int) -> None:
+    """Nobody listens."""
+
+
 async def exported(platform: Platform, path: Path, up_to: str = "internal") -> Made:
     """The archive of the department, as the platform has it now."""
-
-    async def silent(_members: int) -> None:
-        """Nobody listens."""
-
     return await mover(platform).write(new_export(KENKO, up_to), path, silent)
 
 

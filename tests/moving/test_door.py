@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pyrage
 import pytest
@@ -15,15 +15,18 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.kit import clock
+from app.models.connectors import ConnectorEntry
 from app.models.parties import Role
 from app.tables import moved
 from app.tasks.opening import in_the_clear
-from app.tasks.owner_export import keep_exports, make_export
+from app.tasks.owner_export import What, keep_exports, make_export
 from app.tasks.worker import work
 from tests.moving.forging import members_of
-from tests.moving.home import exported, hashes_of, mover
+from tests.moving.home import exported, hashes_of, mover, silent
 from tests.oauth.people import acting, somebody
-from tests.stock import put, stocked
+from tests.stock import path as records
+from tests.stock import put, reader, stocked
 from tests.world import KENKO, SAKAI, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -215,6 +218,92 @@ async def test_what_is_written_meanwhile_is_in_no_part_of_it(
     assert [each["row_count"] for each in versions if each["dataset_id"] == dataset] == [1]
     assert files[f"{folder}/records.csv"].count(b"\n") == 2
     assert "後から".encode() not in b"".join(files.values())
+
+
+async def test_what_is_of_another_segment_leaves_by_its_own_alone(
+    world: World, tmp_path: Path
+) -> None:
+    inside = await stocked(world, [], data_class="internal", zone="lgwan")
+    by, now = await world.party(KENKO, Role.STEWARD), clock.now()
+    async with world.platform.database.writing() as session:
+        session.add_all([
+            ConnectorEntry(
+                id=uuid4(), organization_id=KENKO, kind="http", name="試験", zone=zone, paused=False,
+                settings={"url": f"https://{zone}.example.jp/"}, created_at=now, created_by=by.id,
+                changed_at=now, set_by=by.id)
+            for zone in ("internet", "lgwan")
+        ])  # fmt: skip
+
+    files = {}
+    for zone in ("internet", "lgwan"):
+        what = What(uuid4(), KENKO, "internal", zone)
+        await mover(world.platform).write(what, tmp_path / zone, silent)
+        files[zone] = members_of(tmp_path / zone)
+
+    addresses = {zone: told["data/connectors.ndjson"] for zone, told in files.items()}
+    left = json.loads(files["internet"]["export.json"])["left_out"]
+    assert {"id": inside, "reason": "zone"} in left
+    assert inside.encode() in files["lgwan"]["data/datasets.ndjson"]
+    assert [b"lgwan.example.jp" in told for told in addresses.values()] == [False, True]
+    assert b"internet.example.jp" in addresses["internet"]
+
+
+async def test_a_full_disk_is_what_an_export_fails_by(world: World) -> None:
+    await stocked(world, [{"no": "1", "name": "公園"}])
+
+    with pytest.raises(OSError, match="No space left") as failure:
+        await exported(world.platform, Path("/dev/full"))
+
+    assert failure.value.__context__ is None
+
+
+async def test_the_log_tells_nobody_of_what_they_were_told_is_not_there(
+    world: World, tmp_path: Path
+) -> None:
+    hidden = await world.dataset(SAKAI, data_class="internal", hidden=True)
+    asking = await reader(world, await stocked(world, []), KENKO)
+    asked = await world.client.get(records(hidden), headers=asking)
+
+    await exported(world.platform, tmp_path / "a.zip")
+
+    logged = await world.log(Event.RECORDS_REFUSED)
+    extract = members_of(tmp_path / "a.zip")["data/log/extract.ndjson"]
+    assert asked.status_code == 404
+    assert (logged[-1]["dataset"], logged[-1]["consumer"]) == (hidden, KENKO)
+    assert hidden.encode() not in extract
+
+
+async def test_what_is_cancelled_or_taken_over_at_the_last_moment_ends_well(
+    world: World, officer: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, store = world.platform, world.platform.store
+    put = store.put
+    first = await _asked(world, officer)
+
+    async def cancel_first(*told: Any, **more: Any) -> None:
+        await world.client.delete(f"{_EXPORTS}/{first['id']}", headers=officer)
+        await put(*told, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", cancel_first)
+        await make_export(mover(platform), store, UUID(first["id"]))
+    second = await _asked(world, officer)
+
+    async def be_overtaken(*told: Any, **more: Any) -> None:
+        patched.undo()
+        await put(*told, **more)
+        await make_export(mover(platform), store, UUID(second["id"]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", be_overtaken)
+        await make_export(mover(platform), store, UUID(second["id"]))
+
+    seen = [await _seen(world, officer, each["id"]) for each in (first, second)]
+    paths = [store.path_of(f"exports/{each['id']}.zip") for each in (first, second)]
+    taken = await world.client.get(f"{_EXPORTS}/{second['id']}/archive", headers=officer)
+    assert [each["state"] for each in seen] == ["cancelled", "ready"]
+    assert [each is not None and each.exists() for each in paths] == [False, True]
+    assert hashlib.sha256(taken.content).hexdigest() == seen[1]["sha256"]
 
 
 async def test_what_is_cancelled_stops_and_what_is_old_goes(

@@ -3,17 +3,17 @@
 import asyncio
 import hashlib
 import json
+import stat
 import subprocess
 import sys
-import zipfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import LargeBinary
 
 from app.api.state import Platform
 from app.audit.events import Event
@@ -22,17 +22,19 @@ from app.formats.number_refusal import IndividualNumberRefused
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.settings import Settings
+from app.moving.owned import PARTS, Part
 from app.moving.refusals import ArchiveRefused, ImportConflict, SignerUnknown
 from app.moving.taking_in import TakingIn
 from app.tasks import owner_import
-from app.tasks.owner_import import Report, import_archive
+from app.tasks.owner_import import import_archive
 from tests.conftest import TEMPLATE
 from tests.connectors.other import Other, other_platform
 from tests.database import REPO, DatabaseServer
-from tests.moving.forging import FORGER, forged, members_of, written
-from tests.moving.home import Home, exported, furnished, hashes_of, manifest_of
+from tests.moving.forging import FORGER, forged, members_of
+from tests.moving.home import exported, furnished, hashes_of, manifest_of
+from tests.moving.hostile import CHANGED, NUMBER, SIGNED, Move, added, row
+from tests.stock import many, reader
 from tests.stock import path as records
-from tests.stock import reader
 from tests.world import KENKO, SAKAI, World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("worker")]
@@ -40,19 +42,6 @@ _NOTHING = (
     "SELECT (SELECT count(*) FROM dataset) + (SELECT count(*) FROM carried_record)"
     " + (SELECT count(*) FROM pg_tables WHERE schemaname = 'hosted')"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A move that was made: the archive, the report, and the archive of the new home."""
-
-    home: Home
-    here: World
-    there: World
-    archive: Path
-    again: Path
-    kid: str
-    report: Report
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -164,6 +153,21 @@ async def test_what_was_hidden_stays_hidden_and_what_was_too_high_stays_behind(m
     assert b"P-09" not in whole  # of a version that nobody published
     assert b'"table_name"' not in whole
     assert b"geheim" not in whole
+    assert "下書きの根拠".encode() not in whole  # never submitted to anybody
+
+
+async def test_nothing_that_is_sealed_or_proves_anybody_is_among_what_goes() -> None:
+    going = {name: each.type for part in PARTS for name, each in _columns(part).items()}
+
+    proofs = [name for name, kind in going.items() if isinstance(kind, LargeBinary)]
+
+    assert "settings" in going
+    assert proofs == []
+    assert {"lent", "table_name", "person_id"} & going.keys() == set()
+
+
+def _columns(part: Part) -> dict[str, Any]:
+    return {each: part.model.__table__.c[each] for each in part.columns}
 
 
 async def test_an_agreement_comes_as_a_document_and_gives_no_right(move: Move) -> None:
@@ -186,12 +190,16 @@ async def test_the_extract_of_the_log_is_verified_without_us_and_shows_no_others
     bad.write_bytes(b"".join([*lines[:2], lines[2].replace(b"20", b"21", 1), *lines[3:]]))
     script = [sys.executable, str(REPO / "deploy" / "verify_log.py")]
 
-    said = [subprocess.run([*script, str(each)], check=False).returncode for each in (good, bad)]
+    said = [
+        subprocess.run([*script, str(each)], check=False, capture_output=True, text=True)
+        for each in (good, bad)
+    ]
 
     facts = [json.loads(json.loads(line)["body"]) for line in lines[1:]]
     mine = {move.home.public, move.home.hidden, "271004-kenko"}
     strange = [each for each in facts if not mine & {str(value) for value in each.values()}]
-    assert said == [0, 1]
+    assert [each.returncode for each in said] == [0, 1]
+    assert "the key is the file's own" in said[0].stdout
     assert len(facts) > 5
     assert strange == []
 
@@ -202,6 +210,9 @@ async def test_an_operator_exports_and_tries_an_import_at_the_shell(
 ) -> None:  # fmt: skip
     target = tmp_path / "kenko.zip"
     monkeypatch.setenv("URBANOS_HOME", str(settings.home))
+
+    left = tmp_path / "kenko.zip.part"
+    left.touch(mode=0o644)  # of one that was killed, or planted
 
     monkeypatch.setenv("URBANOS_DATABASE_URL", database_url)
     await asyncio.to_thread(shell.export, KENKO, target, "internal", as_json=True)
@@ -216,6 +227,7 @@ async def test_an_operator_exports_and_tries_an_import_at_the_shell(
     assert told["counts"]["rows"] == 4
     assert tried["is_equal"]
     assert [each.name for each in tmp_path.iterdir()] == ["kenko.zip"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert await empty.pool.fetchval(_NOTHING) == 0
 
 
@@ -256,62 +268,11 @@ async def test_a_signer_whom_nobody_named_is_named_and_refused(move: Move, empty
     assert move.kid in refusal.words("en")
 
 
-def _changed(of: Move, name: str, data: bytes | None) -> dict[str, bytes]:
-    files = members_of(of.archive)
-    if data is None:
-        del files[name]
-        return files
-    return {**files, name: data}
-
-
-def _csv(of: Move) -> str:
-    return f"data/datasets/{of.home.public}/versions/1.csv"
-
-
-def _flipped(of: Move, to: Path) -> Path:
-    data = bytearray(members_of(of.archive)[_csv(of)])
-    data[-2] ^= 1
-    return written(to, _changed(of, _csv(of), bytes(data)))
-
-
-def _rewritten(of: Move, to: Path) -> Path:
-    manifest = members_of(of.archive)["export.json"].replace(b'"rows": 4', b'"rows": 5')
-    return written(to, _changed(of, "export.json", manifest))
-
-
-def _cut(of: Move, to: Path) -> Path:
-    whole = of.archive.read_bytes()
-    to.write_bytes(whole[: len(whole) * 2 // 3])
-    return to
-
-
-def _with(name: str, mode: int = 0o100600) -> Callable[[Move, Path], Path]:
-    def made(of: Move, to: Path) -> Path:
-        info = zipfile.ZipInfo(name)
-        info.external_attr = mode << 16
-        return written(to, members_of(of.archive), (info, b"/etc/passwd"))
-
-    return made
-
-
-_CHANGED: dict[str, Callable[[Move, Path], Path]] = {
-    "not those that were signed": _flipped,
-    "not what was signed": _rewritten,
-    "damaged": _cut,
-    "it is missing": lambda of, to: written(to, _changed(of, _csv(of), None)),
-    "does not list it": _with("top/data/more.csv"),
-    "there twice": _with("top/export.json"),
-    "path is not allowed": _with("top/../../etc/cron.d/x"),
-    "such a path": _with("/etc/cron.d/x"),
-    "a link": _with("top/data/link.csv", 0o120777),
-}
-
-
-@pytest.mark.parametrize("why", _CHANGED)
+@pytest.mark.parametrize("why", CHANGED)
 async def test_an_archive_that_was_tampered_with_is_refused_before_anything_is_written(
     move: Move, empty: Database, tmp_path: Path, why: str
 ) -> None:
-    archive = _CHANGED[why](move, tmp_path / "archive.zip")
+    archive = CHANGED[why](move, tmp_path / "archive.zip")
 
     refusal = await _refused(empty, archive, move.kid)
 
@@ -319,36 +280,11 @@ async def test_an_archive_that_was_tampered_with_is_refused_before_anything_is_w
     assert why in refusal.words("en") or "no sound zip" in refusal.words("en")
 
 
-def _row(of: Move, part: str, **told: Any) -> dict[str, bytes]:
-    lines = members_of(of.archive)[f"data/{part}.ndjson"].splitlines()
-    first = json.dumps({**json.loads(lines[0]), **told}).encode()
-    return {f"data/{part}.ndjson": b"\n".join([first, *lines[1:], b""])}
-
-
-def _in_rows(of: Move, old: str, new: str) -> dict[str, bytes]:
-    data = members_of(of.archive)[_csv(of)]
-    assert old.encode() in data
-    return {_csv(of): data.replace(old.encode(), new.encode())}
-
-
-_SIGNED: dict[str, Callable[[Move], tuple[dict[str, bytes], dict[str, Any]]]] = {
-    "not known here": lambda of: ({}, {"format": "urbanos-owner-export-9"}),
-    "it is malformed": lambda of: ({}, {"organizations": [SAKAI]}),
-    "is not about": lambda of: (_row(of, "datasets", publisher_id=SAKAI), {}),
-    "columns are not named": lambda of: (
-        _row(of, "versions", fields=[{"name": "a", "column": "_row", "label": "a", "type": "text"}]), {},
-    ),
-    "cannot be stored": lambda of: (_in_rows(of, "1.50", "1.5O"), {}),
-    "other than the rows": lambda of: (_row(of, "versions", row_count=99), {}),
-    "good faith": lambda of: ({"data/bomb.csv": b"0" * (80 << 20)}, {}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("why", _SIGNED)
+@pytest.mark.parametrize("why", SIGNED)
 async def test_a_signer_who_is_trusted_is_still_not_believed(
     move: Move, empty: Database, tmp_path: Path, why: str
 ) -> None:
-    changed, told = _SIGNED[why](move)
+    changed, told = SIGNED[why](move)
     archive = forged(move.archive, tmp_path / "archive.zip", changed, **told)
 
     refusal = await _refused(empty, archive, FORGER.thumbprint())
@@ -379,10 +315,42 @@ async def test_what_a_killed_import_left_goes_with_the_next_one(
     assert await empty.pool.fetchval(_NOTHING) == 0
 
 
-async def test_an_individual_number_comes_in_with_no_archive(
+async def test_a_name_of_anothers_layouts_is_not_taken(move: Move, tmp_path: Path) -> None:
+    there = move.there.platform.database
+    await there.pool.execute(
+        "INSERT INTO profile (name, version, title_ja, fields, created_at, created_by)"
+        " VALUES ('taken', 1, '標準', '[]', now(), 'test')"
+    )
+    changed = added("profiles", name="taken", version=2, owner_id=KENKO)
+    archive = forged(move.archive, tmp_path / "archive.zip", changed)
+
+    refusal = await _refused(there, archive, FORGER.thumbprint())
+
+    assert isinstance(refusal, ImportConflict)
+    assert refusal.named["key"] == "taken"
+
+
+async def test_a_system_claims_no_dataset_of_anothers(
     move: Move, empty: Database, tmp_path: Path
 ) -> None:
-    changed = _in_rows(move, "髙石①公園～東", "1234-5678-9018")
+    systems = members_of(move.archive)["data/systems.ndjson"]
+    said = {**json.loads(systems)["description"], "datasets": ["of-sakai"]}
+    archive = forged(move.archive, tmp_path / "archive.zip", row(move, "systems", description=said))
+    await many(empty.pool, ["of-sakai"])
+    await empty.pool.execute("UPDATE dataset SET publisher_id = $1", SAKAI)
+
+    refusal = await _refused(empty, archive, FORGER.thumbprint())
+
+    await empty.pool.execute("DELETE FROM dataset")
+    assert isinstance(refusal, ImportConflict)
+    assert refusal.named["key"] == "of-sakai"
+
+
+@pytest.mark.parametrize("where", NUMBER)
+async def test_an_individual_number_comes_in_with_no_archive(
+    move: Move, empty: Database, tmp_path: Path, where: str
+) -> None:
+    changed = NUMBER[where](move)
     archive = forged(move.archive, tmp_path / "archive.zip", changed)
 
     refusal = await _refused(empty, archive, FORGER.thumbprint())

@@ -21,6 +21,7 @@ _RATIO = 120
 _FREE = 256 << 20
 _MOST = 16 << 30
 _TAIL = 66 << 10
+_WIDE, _LOCATOR = 56, 20  # bytes of the zip64 records before the end (APPNOTE 4.3.14, 4.3.15)
 
 
 class Package:
@@ -120,8 +121,11 @@ def check_directory(
     if at < 0 or len(tail) < at + 22:
         raise FileRefused("file_damaged")
     count, length = struct.unpack("<HI", tail[at + 10 : at + 16])
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if wide >= 0 and len(tail) >= wide + 56:
+    # The wide record counts where it stands whole before its locator, as `zipfile` takes it: one
+    # that lies about elsewhere would hide a long list behind a short one.
+    wide = at - _LOCATOR - _WIDE
+    is_wide = tail.startswith(b"PK\x06\x07", max(at - _LOCATOR, 0))
+    if is_wide and wide >= 0 and tail.startswith(b"PK\x06\x06", wide):
         count, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
     if count > most_members or length > most_directory:
         raise FileRefused("file_dangerous")
