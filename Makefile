@@ -66,8 +66,9 @@ tools:
 
 test: .venv/.installed-dev
 	@$(MAKE) --no-print-directory -j2 check tools
-	# One more than cores: many tests wait for a process or a database.
-	@echo "== pytest" && $(BIN)/pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile --no-loadscope-reorder
+	# One more than cores: many tests wait for a process or a database. What one process has compiled
+	# the others read, and the commands that tests start, whatever the caller's environment says.
+	@echo "== pytest" && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/.installed-dev
 	@command -v wrk >/dev/null 2>&1 || { \

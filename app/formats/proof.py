@@ -175,11 +175,20 @@ def candidates(label: str) -> list[FieldType]:
 def plausible(candidates: list[FieldType], cells: list[str]) -> list[FieldType]:
     """Without the types that most of the first cells contradict: saves looking at every row."""
     texts = list(dict.fromkeys(cell for cell in cells if not is_null(cell)))
-    return [
-        kind
-        for kind in candidates
-        if kind in COORDINATES or len(read_each(texts, any_way(kind))[1]) * 2 <= len(texts)
-    ]
+    return [kind for kind in candidates if kind in COORDINATES or _takes_half(texts, any_way(kind))]
+
+
+def _takes_half(texts: list[str], read: Normalise) -> bool:
+    """Whether at least half of the texts can be read so; looks no further once it is plain."""
+    left = len(texts) // 2
+    for text in texts:
+        try:
+            read(text)
+        except CellError:
+            left -= 1
+            if left < 0:
+                return False
+    return True
 
 
 def hint(label: str) -> FieldType | None:
