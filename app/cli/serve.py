@@ -64,12 +64,13 @@ def work(
 
 
 async def _work(*, makes_files: bool) -> None:
+    from app.audit.log import Log  # noqa: PLC0415
     from app.cli.official import OfficialJudge  # noqa: PLC0415
     from app.connectors.kinds import Kinds  # noqa: PLC0415
     from app.findings.sending import Messenger  # noqa: PLC0415
     from app.formats.individual_number import masked_json  # noqa: PLC0415
     from app.kit.crypto import load_sealer  # noqa: PLC0415
-    from app.kit.db import Database  # noqa: PLC0415
+    from app.kit.db import Database, plain_dsn  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.mail import Mailer  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
@@ -77,6 +78,7 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.examine import Examiner  # noqa: PLC0415
     from app.tasks.harvest import Harvester  # noqa: PLC0415
+    from app.tasks.notify import Notifier  # noqa: PLC0415
     from app.tasks.stream import Streamer  # noqa: PLC0415
     from app.tasks.worker import work_for_ever  # noqa: PLC0415
 
@@ -86,6 +88,8 @@ async def _work(*, makes_files: bool) -> None:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        entries = Log(plain_dsn(url))
+        await entries.start()
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
             # Read when it is needed: a first start is making it now.
@@ -100,9 +104,11 @@ async def _work(*, makes_files: bool) -> None:
                 harvester=harvester,
                 streamer=Streamer(harvester, settings.issuer),
                 examiner=Examiner(database, outbound, OfficialJudge(outbound, sealer)),
+                notifier=Notifier(database, outbound, sealer, entries),
                 certificate_until=_certificate_until(settings),
             )
         finally:
+            await entries.stop()
             await outbound.close()
             await database.close()
 

@@ -20,12 +20,14 @@ from app.catalogue import runs
 from app.conformance import runs as official
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
-from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD
+from app.jobs.queue import ALERTS, CHANGED, EXAMINE, FILES, HARVEST, LOAD, NOTIFY
 from app.kit.crypto import SecretKeyUnusable
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.store import Store, StoreUnusable
+from app.subscriptions.notices import call_for
+from app.subscriptions.notices import keep_up as notify_due
 from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.examine import Examiner
@@ -34,6 +36,7 @@ from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
+from app.tasks.notify import Notifier
 from app.tasks.stream import Streamer
 from app.tasks.tidy import tidy
 from app.tasks.words import keep_words
@@ -61,6 +64,7 @@ async def work(  # noqa: PLR0913 - one for each sort of work
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
     examiner: Examiner | None = None,
+    notifier: Notifier | None = None,
     certificate_until: datetime | None = None,
     heartbeat: timedelta = _HEARTBEAT,
 ) -> None:
@@ -68,7 +72,8 @@ async def work(  # noqa: PLR0913 - one for each sort of work
 
     Without a store the making of files is left to other workers, without a messenger the looking
     for findings and telling of them, without a harvester the harvests of connectors, without a
-    streamer the listening to their sources, without an examiner the official runs.
+    streamer the listening to their sources, without an examiner the official runs, without a
+    notifier the telling of subscribers.
     `certificate_until`: when the listener's certificate ends, where known.
 
     A job whose worker has been silent for `heartbeat` is taken over.
@@ -90,6 +95,8 @@ async def work(  # noqa: PLR0913 - one for each sort of work
         _harvest_too(queue, harvester)
     if examiner is not None:
         _examine_too(queue, examiner)
+    if notifier is not None:
+        _notify_too(queue, notifier)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
@@ -234,6 +241,31 @@ def _examine_too(queue: PgQueuer, examiner: Examiner) -> None:
         await _unless_stopped(queue, examiner.end_lost())
 
 
+def _notify_too(queue: PgQueuer, notifier: Notifier) -> None:
+    """The jobs of a worker that tells subscribers of changes."""
+
+    @queue.entrypoint(CHANGED, concurrency_limit=4)
+    async def run_changed(job: Job) -> None:
+        try:
+            await call_for(notifier.database, orjson.loads(job.payload or b"{}")["dataset"])
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+
+    # Most of the time they wait for a receiver: a slow one is to hold up no other.
+    @queue.entrypoint(NOTIFY, concurrency_limit=32)
+    async def run_notify(job: Job) -> None:
+        try:
+            wait = await notifier.notify(orjson.loads(job.payload or b"{}")["subscription"])
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        if wait is not None and wait < _LOOKED_AGAIN:
+            raise RetryRequested(wait)
+
+    @queue.schedule("subscriptions", "* * * * *")
+    async def run_due(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, notify_due(notifier.database))
+
+
 async def _try_examine(queue: PgQueuer, examiner: Examiner, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
@@ -319,6 +351,7 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
     harvester: Harvester | None = None,
     streamer: Streamer | None = None,
     examiner: Examiner | None = None,
+    notifier: Notifier | None = None,
     certificate_until: datetime | None = None,
     reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
@@ -332,8 +365,8 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
         try:
             await work(
                 database, stop, store=store, messenger=messenger, harvester=harvester,
-                streamer=streamer, examiner=examiner, certificate_until=certificate_until,
-                heartbeat=heartbeat,
+                streamer=streamer, examiner=examiner, notifier=notifier,
+                certificate_until=certificate_until, heartbeat=heartbeat,
             )  # fmt: skip
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
