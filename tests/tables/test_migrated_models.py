@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import agents, conformance, connectors, systems
+from app.models import agents, conformance, connectors, subscriptions, systems
 from app.models.base import Base
 from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer, dsn_of
@@ -18,6 +18,7 @@ from tests.tables.test_versions_migration import _move
 
 # The revision before each, the tables that it brings, newest first; and what stays of others.
 BROUGHT: Final = (
+    ("0043", ("subscription", "notice")),
     ("0041", ("conformance_service", "conformance_run", "conformance_certificate")),
     ("0039", ("agent", "agent_job", "agent_piece")),
     ("0038", ("connector_stream", "stream_message")),
@@ -30,7 +31,11 @@ _MAPPING = "SELECT count(*) FROM information_schema.columns WHERE table_name = '
 
 
 async def test_the_tables_are_those_of_the_models_and_go_again(template: DatabaseServer) -> None:
-    for room in (agents.Agent, conformance.ConformanceService, connectors.Feed, systems.System):
+    rooms = (
+        agents.Agent, conformance.ConformanceService, connectors.Feed, subscriptions.Notice,
+        systems.System,
+    )  # fmt: skip
+    for room in rooms:
         assert room.metadata is Base.metadata
     name = f"m_{secrets.token_hex(5)}"
     url = await template.make_database(name, template=TEMPLATE)  # which the migrations made
