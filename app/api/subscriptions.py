@@ -1,6 +1,5 @@
 """The door to subscriptions: who wants to be told of changes, and where. Sends nothing itself."""
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -36,7 +35,6 @@ _RIGHT: Final = (
     "subscription_for_clients",
 )
 _SHOWN: Final = 20  # notices
-_NAME: Final = re.compile(r"sub_[0-9a-f]{24}")
 
 
 async def client_of(caller: CallerDep) -> Caller:
@@ -90,7 +88,7 @@ class SubscriptionMadeOut(SubscriptionOut):
     secret: str
 
 
-class NoticeOut(OutShape):
+class ChangeNoticeOut(OutShape):
     """What became of one notice. `next_at`: when it is sent next, while it waits."""
 
     id: str
@@ -106,7 +104,7 @@ class NoticeOut(OutShape):
 class SubscriptionDetailOut(SubscriptionOut):
     """A subscription with its newest notices, newest first."""
 
-    notices: list[NoticeOut]
+    notices: list[ChangeNoticeOut]
 
 
 class SubscriptionPageOut(OutShape):
@@ -176,9 +174,9 @@ async def create_subscription(
     They tell a position, no record: read on from it. It needs `dataset:{id}:subscribe` and the same
     right as the change feed, which is judged anew at each notice. The secret is shown here alone."""
     position = await _begin(platform, body.dataset, Asker(caller, purpose, _id_of(request)))
-    await subscriptions.check_url(platform.outbound, body.url)
+    host = await subscriptions.host_of(platform.outbound, body.url)
     new = NewSubscription(
-        caller.client.client_id, caller.client.organization_id, body.dataset, body.url,
+        caller.client.client_id, caller.client.organization_id, body.dataset, body.url, host,
         platform.zone, caller.bound, purpose, caller.agreement_id, position,
         edition_at(body.dataset, position),
     )  # fmt: skip
@@ -199,7 +197,8 @@ async def get_subscription(
     """Its state, why it stopped where it has, and what became of its newest notices."""
     found = await subscriptions.get(session, subscription, caller.client.client_id)
     told = await notices.list_of(session, found.id, _SHOWN)
-    return {**_shown(request, found), "notices": [_noticed(each) for each in told]}
+    language = _language_of(request)
+    return {**_shown(request, found), "notices": [_noticed(each, language) for each in told]}
 
 
 @router.delete(
@@ -270,13 +269,21 @@ def _id_of(request: Request) -> str:
 
 def _after(cursor: str | None) -> str | None:
     named = after(cursor)
-    if named is not None and not _NAME.fullmatch(named):
+    if named is not None and not subscriptions.NAME.fullmatch(named):
         raise WrongCursor
     return named
 
 
+def _language_of(request: Request) -> str:
+    return language_of(request.headers.get("accept-language"))
+
+
+def _failed(told: dict[str, Any] | None, language: str) -> str | None:
+    return None if told is None else f"{told['code']}: {told[language]}"
+
+
 def _shown(request: Request, found: Subscription) -> dict[str, Any]:
-    language = language_of(request.headers.get("accept-language"))
+    language = _language_of(request)
     return {
         "id": found.id,
         "dataset": found.dataset_id,
@@ -286,14 +293,14 @@ def _shown(request: Request, found: Subscription) -> dict[str, Any]:
         "position": found.position,
         "created_at": found.created_at,
         "last_delivered_at": found.last_delivered_at,
-        "failure": found.failure,
+        "failure": _failed(found.failure, language),
         "stopped_at": found.stopped_at,
         "stopped_code": found.stopped_code,
         "stopped_reason": found.stopped_en if language == "en" else found.stopped_ja,
     }
 
 
-def _noticed(notice: Notice) -> dict[str, Any]:
+def _noticed(notice: Notice, language: str) -> dict[str, Any]:
     return {
         "id": notices.name_of(notice),
         "since": notice.since,
@@ -302,5 +309,5 @@ def _noticed(notice: Notice) -> dict[str, Any]:
         "created_at": notice.created_at,
         "next_at": notice.next_at if notice.state == "waiting" else None,
         "ended_at": notice.ended_at,
-        "failure": notice.failure,
+        "failure": _failed(notice.failure, language),
     }

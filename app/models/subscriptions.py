@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
@@ -62,7 +63,7 @@ class Subscription(Base):
     state: Mapped[str]
     created_at: Mapped[datetime]
     last_delivered_at: Mapped[datetime | None]
-    failure: Mapped[str | None]  # of the last try, until one succeeds
+    failure: Mapped[dict[str, Any] | None]  # of the last try, until one succeeds: code, ja, en
     stopped_at: Mapped[datetime | None]
     stopped_code: Mapped[str | None]
     stopped_ja: Mapped[str | None]
@@ -97,4 +98,4 @@ class Notice(Base):
     first_tried_at: Mapped[datetime | None]
     next_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    failure: Mapped[str | None]
+    failure: Mapped[dict[str, Any] | None]

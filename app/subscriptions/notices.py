@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
+from app.kit.errors import AppError
 from app.kit.webhooks import pause_after
 from app.models.editions import Edition
 from app.models.subscriptions import Notice, NoticeState, Subscription, SubscriptionState
 from app.subscriptions.refusals import SubscriptionStopped
 
 CHANGED: Final = "dataset.changed"
-KEPT: Final = timedelta(days=30)  # longer than any change can be followed from is promised
+KEPT: Final = timedelta(days=8)  # changes can be followed for seven (CHANGE-06)
 TRIED_FOR: Final = timedelta(hours=26)  # the standard asks for 24 (PUSH-02)
 _LEASE: Final = timedelta(minutes=1)
 _PER_HOST: Final = 4
@@ -167,11 +168,12 @@ def note_taken(subscription: Subscription, notice: Notice) -> None:
         subscription.state = SubscriptionState.ACTIVE.value
 
 
-def note_failed(subscription: Subscription, notice: Notice, failure: str) -> timedelta | None:
+def note_failed(subscription: Subscription, notice: Notice, refusal: AppError) -> timedelta | None:
     """A try failed: when to try again, None where it was tried for long enough."""
     now = clock.now()
     notice.attempts += 1
-    notice.failure = subscription.failure = failure
+    told = {"code": refusal.code, "ja": refusal.words("ja"), "en": refusal.words("en")}
+    notice.failure = subscription.failure = told
     if subscription.state == SubscriptionState.ACTIVE:
         subscription.state = SubscriptionState.FAILING.value
     if notice.first_tried_at is not None and now - notice.first_tried_at >= TRIED_FOR:

@@ -1,11 +1,11 @@
 """Subscriptions: which client is told of a dataset's changes, and where. A secret is shown once."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +26,7 @@ from app.subscriptions.refusals import (
 )
 
 MOST: Final = 100
+NAME: Final = re.compile(r"sub_[0-9a-f]{24}")
 _HOLD: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('subscriptions:' || :who, 0))")
 
 
@@ -37,6 +38,7 @@ class NewSubscription:
     organization_id: str
     dataset_id: str
     url: str
+    host: str
     zone: str
     bound: bool
     purpose: str | None
@@ -64,10 +66,10 @@ def place_of(subscription_id: str) -> str:
     return f"subscription:{subscription_id}"
 
 
-async def check_url(outbound: Outbound, url: str) -> None:
-    """Raises `UrlNotAllowed` for an address that nothing is sent to from here."""
+async def host_of(outbound: Outbound, url: str) -> str:
+    """Where an address leads. Raises `UrlNotAllowed` for one that nothing is sent to from here."""
     try:
-        await outbound.check_now(url)
+        return await outbound.check_now(url)
     except OutboundRefused as refusal:
         raise UrlNotAllowed(refusal) from None
 
@@ -88,7 +90,7 @@ async def add(session: AsyncSession, new: NewSubscription, *, sealer: Sealer) ->
         client_id=new.client_id,
         dataset_id=new.dataset_id,
         url=new.url,
-        host=urlsplit(new.url).hostname or "",
+        host=new.host,
         sealed_secret=sealer.seal(secret.encode(), about=place_of(name)),
         zone=new.zone,
         bound=new.bound,
@@ -105,7 +107,7 @@ async def add(session: AsyncSession, new: NewSubscription, *, sealer: Sealer) ->
     await queue.enqueue(await Database.driver_of(session), queue.NOTIFY, subscription=name)
     await audit.append(
         session, Event.SUBSCRIPTION_ADDED, subscription=name, dataset=new.dataset_id,
-        host=subscription.host, purpose=new.purpose, consumer=new.organization_id,
+        host=new.host, purpose=new.purpose, consumer=new.organization_id,
         by=new.client_id,
     )  # fmt: skip
     return Added(subscription, secret)
@@ -131,7 +133,9 @@ async def get(
     session: AsyncSession, subscription_id: str, client_id: str, *, lock: bool = False
 ) -> Subscription:
     """One of the client's own. Raises `SubscriptionNotFound`."""
-    found = await session.get(Subscription, subscription_id, with_for_update=lock or None)
+    found = None
+    if NAME.fullmatch(subscription_id):
+        found = await session.get(Subscription, subscription_id, with_for_update=lock or None)
     if found is None or found.client_id != client_id:
         raise SubscriptionNotFound(id=subscription_id)
     return found

@@ -23,6 +23,7 @@ from app.kit.errors import AppError, Kind
 from app.kit.live import Live
 from app.kit.outbound import Bounds, Outbound
 from app.models.findings import Severity
+from app.models.parties import Client
 from app.models.subscriptions import Notice, Subscription, SubscriptionState
 from app.parties.clients import load_client_facts
 from app.policy.facts import Caller
@@ -169,32 +170,13 @@ class Notifier:
             if failure is None:
                 notices.note_taken(found, notice)
                 return timedelta(0)
-            told = f"{failure.code}: {failure.words('en')}"
-            wait = notices.note_failed(found, notice, told)
+            wait = notices.note_failed(found, notice, failure)
             if isinstance(failure, webhooks.WebhookNotTaken) and failure.status == _GONE:
                 await _stop(session, found, "receiver_gone", *_SAID_GONE)
                 return None
             if wait is None:
-                await self._give_up(session, found)
+                await _give_up(session, found)
             return wait
-
-    async def _give_up(self, session: AsyncSession, subscription: Subscription) -> None:
-        """Stop telling whoever did not take a notice for so long, and tell the owner."""
-        client = await load_client_facts(self.database.pool, subscription.client_id)
-        await _stop(session, subscription, UNDELIVERABLE, *_SAID_UNDELIVERABLE)
-        host, dataset = subscription.host, subscription.dataset_id
-        seen = Sighting(
-            UNDELIVERABLE, SUBJECT, subscription.id, Severity.MEDIUM,
-            f"データセット {dataset} の変更の通知が24時間以上 {host} に届かず、購読 {subscription.id} を"
-            "停止しました。受信側を直し、POST /v1/subscriptions で購読し直してください。その間の変更は"
-            "変更フィードの前回の位置から読めます。",
-            f"Notices of changes of the dataset {dataset} have not reached {host} for over 24 hours,"
-            f" and the subscription {subscription.id} was stopped. Mend the receiver and subscribe"
-            " anew with POST /v1/subscriptions; what changed meanwhile is read from the change feed,"
-            " from the last position on.",
-            _DUE, client.organization_id, dataset,
-        )  # fmt: skip
-        await findings.report(session, seen)
 
 
 _SAID_GONE: Final = (
@@ -212,3 +194,22 @@ async def _stop(
 ) -> None:
     await notices.give_up(session, subscription.id)
     await subscriptions.stop(session, subscription, code, ja, en)
+
+
+async def _give_up(session: AsyncSession, subscription: Subscription) -> None:
+    """Stop telling whoever did not take a notice for so long, and tell the owner."""
+    client = await session.get_one(Client, subscription.client_id)
+    await _stop(session, subscription, UNDELIVERABLE, *_SAID_UNDELIVERABLE)
+    host, dataset = subscription.host, subscription.dataset_id
+    seen = Sighting(
+        UNDELIVERABLE, SUBJECT, subscription.id, Severity.MEDIUM,
+        f"データセット {dataset} の変更の通知が24時間以上 {host} に届かず、購読 {subscription.id} を"
+        "停止しました。受信側を直し、POST /v1/subscriptions で購読し直してください。その間の変更は"
+        "変更フィードの前回の位置から読めます。",
+        f"Notices of changes of the dataset {dataset} have not reached {host} for over 24 hours,"
+        f" and the subscription {subscription.id} was stopped. Mend the receiver and subscribe"
+        " anew with POST /v1/subscriptions; what changed meanwhile is read from the change feed,"
+        " from the last position on.",
+        _DUE, client.organization_id, dataset,
+    )  # fmt: skip
+    await findings.report(session, seen)

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0044"
 down_revision = "0043"
@@ -30,7 +31,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("last_delivered_at", TIME),
-        sa.Column("failure", sa.Text()),
+        sa.Column("failure", JSONB(none_as_null=True)),
         sa.Column("stopped_at", TIME),
         sa.Column("stopped_code", sa.Text()),
         sa.Column("stopped_ja", sa.Text()),
@@ -72,7 +73,7 @@ def upgrade() -> None:
         sa.Column("first_tried_at", TIME),
         sa.Column("next_at", TIME, nullable=False),
         sa.Column("ended_at", TIME),
-        sa.Column("failure", sa.Text()),
+        sa.Column("failure", JSONB(none_as_null=True)),
         sa.PrimaryKeyConstraint("id", name="pk_notice"),
         sa.UniqueConstraint("message_id", name="uq_notice_message_id"),
         sa.ForeignKeyConstraint(

@@ -198,50 +198,67 @@ async def test_what_changes_in_fields_or_rows_that_they_may_not_see_is_no_news(
     assert (before, len(receiver.got)) == (0, 1)
 
 
-@pytest.mark.parametrize("ends", ["agreement", "dataset", "client"])
-async def test_with_the_right_to_read_the_telling_ends_and_says_why(
-    world: World, notifier: Notifier, ends: str
+# What is done to the dataset, or to the client; and what the subscription then says.
+ENDS: dict[str, str] = {
+    "UPDATE client SET revoked_at = now() WHERE id = $2 AND $1 <> ''": "client_revoked",
+    "UPDATE dataset SET state = 'withdrawn', withdrawn_reason = '試験'"
+    " WHERE id = $1 AND $2 <> ''": "dataset_withdrawn",
+    """UPDATE dataset SET suppression = '{"k": 10, "dimensions": ["no"], "count": null}'
+    WHERE id = $1 AND $2 <> ''""": "aggregate_only",
+}
+
+
+async def test_of_public_data_too_the_telling_ends_with_the_right_to_read(
+    world: World, notifier: Notifier
+) -> None:
+    pool = world.platform.database.pool
+    consumers = [await world.party(SAKAI) for _ in ENDS]
+    subscribers = [await told(world, notifier, each) for each in consumers]
+    async with receiving(does=500) as receiver:
+        made = [await each.subscribe(receiver.url) for each in subscribers]
+        for each, statement, which in zip(subscribers, ENDS, made, strict=True):
+            await each.write()
+            await each.notify(which)
+            await pool.execute(statement, each.dataset, each.party.id)
+            await each.pass_time(which)
+            await each.notify(which)
+
+    rows = await pool.fetch(
+        "SELECT * FROM subscription WHERE state = 'stopped' ORDER BY created_at"
+    )
+    stopped = {row["id"]: row["stopped_code"] for row in rows}
+    assert [stopped[each["id"]] for each in made] == list(ENDS.values())
+    assert len(receiver.got) == len(made) and all(row["stopped_ja"] for row in rows)
+    entries = await world.log(Event.SUBSCRIPTION_STOPPED)
+    assert [entry["reason"] for entry in entries] == list(ENDS.values())
+
+
+async def test_with_its_agreement_the_telling_ends_and_says_why(
+    world: World, notifier: Notifier
 ) -> None:
     consumer = await world.party(SAKAI, Role.DEVELOPER)
-    is_open = ends == "client"
-    mine = await told(world, notifier, data_class="public" if is_open else "restricted")
-    pool = world.platform.database.pool
-    if not is_open:
-        agreement, steward = await agreed(world, mine.dataset, consumer)
+    mine = await told(world, notifier, data_class="restricted")
+    agreement, steward = await agreed(world, mine.dataset, consumer)
     mine.headers = await world.token(consumer, f"dataset:{mine.dataset}:subscribe")
     async with receiving(does=500) as receiver:
-        made = await mine.subscribe(receiver.url, query="" if is_open else f"?purpose={PURPOSE}")
+        made = await mine.subscribe(receiver.url, query=f"?purpose={PURPOSE}")
         await mine.write()
         await mine.notify(made)
         receiver.does = 204
-        if ends == "agreement":
-            path = f"/v1/agreements/{agreement}/revoke"
-            body = {"reason": "試験"}
-            gone = await world.client.post(path, json=body, headers=steward)
-            assert gone.status_code == 200, gone.text
-        elif ends == "dataset":
-            await pool.execute(
-                "UPDATE dataset SET state = 'withdrawn', withdrawn_reason = '試験'"
-                " WHERE id = $1", mine.dataset,
-            )  # fmt: skip
-        else:
-            await pool.execute("UPDATE client SET revoked_at = now() WHERE id = $1", consumer.id)
+        gone = await world.client.post(
+            f"/v1/agreements/{agreement}/revoke", json={"reason": "試験"}, headers=steward
+        )
         await mine.pass_time(made)
         waits = await mine.notify(made)
-
-    row = await pool.fetchrow("SELECT * FROM subscription WHERE id = $1", made["id"])
-    assert (waits, len(receiver.got), row["state"]) == (None, 1, "stopped")
-    assert row["stopped_code"] == {
-        "agreement": "agreement_revoked", "dataset": "dataset_withdrawn", "client": "client_revoked",
-    }[ends]  # fmt: skip
-    assert row["stopped_ja"] and row["stopped_en"]
-    (entry,) = await world.log(Event.SUBSCRIPTION_STOPPED)
-    assert (entry["subscription"], entry["reason"]) == (made["id"], row["stopped_code"])
-    if ends == "agreement":
         state = await mine.state_of(made)
-        assert "revoked" in state["stopped_reason"]
-        answer = await mine.ask("POST", f"{PATH}/{made['id']}/replay?", {"since": made["position"]})
-        assert answer.status_code == 403
+
+    assert (gone.status_code, waits, len(receiver.got)) == (200, None, 1)
+    assert (state["state"], state["stopped_code"]) == ("stopped", "agreement_revoked")
+    assert "revoked" in state["stopped_reason"]
+    assert [each["state"] for each in state["notices"]] == ["failed"]
+    assert [entry["reason"] for entry in await world.log(Event.RECORDS_REFUSED)] == [
+        "agreement_revoked"
+    ]
 
 
 # --- receivers that mean ill, and workers that die ------------------------------------------------
