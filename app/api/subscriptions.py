@@ -254,11 +254,11 @@ async def _add(
     before = await find_answer(session, new.client_id, key, new.digest)
     if before is not None:
         found = await subscriptions.get(session, before["subscription"], new.client_id)
-        return subscriptions.shown_again(found, platform.sealer)
+        return subscriptions.shown_again(found, before["position"], platform.sealer)
     added = await subscriptions.add(session, new, sealer=platform.sealer)
     # Only which one it was: the secret is kept sealed, and in one place.
-    told = {"subscription": added.subscription.id}
-    remember_answer(session, new.client_id, key, new.digest, told)
+    told = {"subscription": added.subscription.id, "position": new.position}
+    await remember_answer(session, new.client_id, key, new.digest, told)
     return added
 
 

@@ -3,6 +3,7 @@ makes retries wait their turn."""
 
 from typing import Any
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit import clock
@@ -33,21 +34,24 @@ async def find_answer(
     return before.answer
 
 
-def remember_answer(
+async def remember_answer(
     session: AsyncSession,
     client_id: str,
     key: str | None,
     request_sha256: str,
     answer: dict[str, Any],
 ) -> None:
-    """Keep an answer for a day."""
-    if key is not None:
-        session.add(
-            IdempotentAnswer(
-                client_id=client_id,
-                key=key,
-                request_sha256=request_sha256,
-                answer=answer,
-                created_at=clock.now(),
-            )
-        )
+    """Keep an answer for a day. Raises `IdempotencyKeyReused` where another request, which holds
+    another lock, has come in between."""
+    if key is None:
+        return
+    new = insert(IdempotentAnswer).values(
+        client_id=client_id,
+        key=key,
+        request_sha256=request_sha256,
+        answer=answer,
+        created_at=clock.now(),
+    )
+    kept = new.on_conflict_do_nothing().returning(IdempotentAnswer.key)
+    if await session.scalar(kept) is None:
+        raise IdempotencyKeyReused

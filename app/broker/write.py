@@ -78,7 +78,7 @@ class Writer:
             if before is not None:
                 return before
             answer = await _take(session, dataset, client, records, allow, nobody)
-            remember_answer(session, client, key, request, answer)
+            await remember_answer(session, client, key, request, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
         return answer

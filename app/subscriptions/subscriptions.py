@@ -113,10 +113,20 @@ async def add(session: AsyncSession, new: NewSubscription, *, sealer: Sealer) ->
     return Added(subscription, secret)
 
 
-def shown_again(subscription: Subscription, sealer: Sealer) -> Added:
-    """The same answer for the same request: whoever lost the first has the secret from this one."""
-    about = place_of(subscription.id)
-    return Added(subscription, sealer.unseal(subscription.sealed_secret, about=about).decode())
+def shown_again(found: Subscription, position: str, sealer: Sealer) -> Added:
+    """The first answer again, whatever has become of it since: who lost that has the secret from
+    this one."""
+    first = Subscription(
+        id=found.id,
+        dataset_id=found.dataset_id,
+        url=found.url,
+        purpose=found.purpose,
+        position=position,
+        state=SubscriptionState.ACTIVE.value,
+        created_at=found.created_at,
+    )
+    secret = sealer.unseal(found.sealed_secret, about=place_of(found.id))
+    return Added(first, secret.decode())
 
 
 async def list_of(

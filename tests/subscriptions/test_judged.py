@@ -74,8 +74,8 @@ async def tunnel(to: int, shown: ssl.SSLContext) -> AsyncIterator[int]:
 async def test_the_platform_keeps_every_rule_of_push(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.kit.webhooks._FIRST_PAUSE", timedelta(seconds=0.15))
-    monkeypatch.setattr("app.tasks.notify._BOUNDS", Bounds(seconds=0.5))
+    monkeypatch.setattr("app.kit.webhooks._FIRST_PAUSE", timedelta(seconds=0.4))
+    monkeypatch.setattr("app.tasks.notify._BOUNDS", Bounds(seconds=0.8))
     authority = Authority(tmp_path)
     certificate = authority.issue("hooks", use=ExtendedKeyUsageOID.SERVER_AUTH, host=HOST)
     shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -95,7 +95,7 @@ async def test_the_platform_keeps_every_rule_of_push(
     transport = httpx.ASGITransport(app=world.client._transport.app)  # type: ignore[attr-defined]
     async with tunnel(port, shown) as outside, httpx.AsyncClient(transport=transport) as http:
         given = Lent(
-            Client(party.id, party.key), world.platform.issuer, patience_s=5.0, hang_s=0.8,
+            Client(party.id, party.key), world.platform.issuer, patience_s=10.0, hang_s=1.2,
             callback=Callback(f"https://{HOST}:{outside}", "127.0.0.1", port),
         )  # fmt: skip
         base = str(world.client.base_url)
