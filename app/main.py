@@ -31,6 +31,7 @@ from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
+from app.broker.following import Following
 from app.broker.limits import Limits, Rates
 from app.broker.people import People
 from app.broker.recording import Recorder
@@ -203,6 +204,7 @@ async def open_platform(settings: Settings, url: str) -> AsyncIterator[Platform]
             ),
             writer=Writer(database, snapshot, decider, named),
             feed=ChangeFeed(database, snapshot, decider, recorder, issuer=settings.issuer),
+            following=Following(database, snapshot, decider),
             differ=Differ(database, snapshot, decider, recorder, issuer=settings.issuer),
             sources=Sources(database, entries),
             files=Files(database, snapshot, live, decider, recorder),

@@ -9,7 +9,7 @@ from app.api.dataset_shapes import DatasetId
 from app.api.feed_openapi import FEED_ANSWER, FEED_CODES
 from app.api.problem import problems
 from app.api.versions import challenged, paged
-from app.broker.changes import FeedAsk
+from app.broker.feed_steps import FeedAsk
 from app.broker.recording import Asker
 from app.kit.errors import AppError
 from app.query.params import DEFAULT_LIMIT, MOST_ROWS

@@ -29,6 +29,7 @@ from app.catalogue.stream_figures import StreamFigures
 from app.jobs import queue
 from app.kit import clock
 from app.kit.db import LOST, Database, DatabaseUnavailable
+from app.subscriptions import notices
 
 router = APIRouter(tags=["Operations"])
 _PROBE_SECONDS: Final = 1.0
@@ -118,7 +119,7 @@ async def show_health(platform: PlatformDep) -> LinkageHealthOut:
     return LinkageHealthOut(
         status="ok" if reachable else "degraded",
         interface="1.1.0",
-        conformance=["core", "query", "changes", "write", "secure"],
+        conformance=["core", "query", "changes", "write", "push", "secure"],
         checked_at=now,
         source=SourceOut(
             reachable=reachable,
@@ -212,6 +213,7 @@ class _Work(Collector):
         async with self._database.reading() as session:
             standing = await files.standing(session)
             words = await indexing.behind(session)
+            told = await notices.standing(session)
             self._harvests = await harvest_outcomes.figures(session)
             self._streams = await stream_figures.of_connectors(session)
         return {
@@ -222,6 +224,9 @@ class _Work(Collector):
             "urbanos_files_overdue": ("Those that wait for half an hour", standing.overdue),
             "urbanos_files_failed": ("Files that could not be made", standing.failed),
             "urbanos_words_waiting": ("Datasets not yet found by their present words", words),
+            "urbanos_notices_waiting": ("Notices that wait for their receivers", told.waiting),
+            "urbanos_subscriptions_failing": ("Subscribers that take nothing now", told.failing),
+            "urbanos_subscriptions_stopped": ("Subscriptions that have stopped", told.stopped),
         }
 
     def collect(self) -> Iterator[Any]:

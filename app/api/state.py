@@ -13,6 +13,7 @@ from app.broker.changes import ChangeFeed
 from app.broker.decide import Decider
 from app.broker.diff import Differ
 from app.broker.files import Files
+from app.broker.following import Following
 from app.broker.limits import Limits
 from app.broker.rights import Rights
 from app.broker.snapshot import Snapshot
@@ -96,6 +97,7 @@ class Platform:
     aggregator: Aggregator
     writer: Writer
     feed: ChangeFeed
+    following: Following
     differ: Differ
     sources: Sources
     files: Files

@@ -46,14 +46,17 @@ class Explanation:
 
 
 class Decider:
-    """Decides for one listener, whose zone no request can choose."""
+    """Decides for one listener, whose zone no request can choose.
+
+    `limits` None: for whoever judges again only what was counted when it was asked for.
+    """
 
     def __init__(
         self,
         snapshot: Snapshot,
         log: Log,
         zone: str,
-        limits: Limits,
+        limits: Limits | None,
         seconds_behind: Callable[[], float],
     ) -> None:
         self._snapshot = snapshot
@@ -154,11 +157,17 @@ class Decider:
                 refusal.logged = True
                 raise refusal
             self._check_log(known, verdict)
-            if not again:
-                await self._count(known, caller, verdict, purpose, request)
+            if not again and self._limits is not None:
+                await self._count(self._limits, known, caller, verdict, purpose, request)
             return verdict
+        raise await self.refused(known, caller, verdict, purpose, request)
+
+    async def refused(
+        self, known: Known, caller: Caller | None, verdict: Deny, purpose: str | None, request: str
+    ) -> AppError:
+        """The refusal of a no, which stands in the log by then."""
         await self.refuse(known, caller, verdict.reason, purpose, request)
-        raise self._as_seen_by(known, caller, verdict)
+        return self._as_seen_by(known, caller, verdict)
 
     def _check_log(self, known: Known, allow: Allow) -> None:
         """Raise `LogBehind` where delicate columns would leave while the log takes nothing."""
@@ -174,18 +183,24 @@ class Decider:
             raise LogBehind(dataset=facts.id, minutes=LOG_BOUND_S // 60)
 
     async def _count(
-        self, known: Known, caller: Caller | None, allow: Allow, purpose: str | None, request: str
+        self,
+        limits: Limits,
+        known: Known,
+        caller: Caller | None,
+        allow: Allow,
+        purpose: str | None,
+        request: str,
     ) -> None:
         """Count an allowed use. That the limits have no room is in the log once a minute."""
         facts = known.entry.facts
         try:
             # In this order: what one body's day refuses takes nothing of a quota that all share.
-            await self._limits.agreement(facts, allow, caller)
-            await self._limits.dataset(facts, allow, caller)
+            await limits.agreement(facts, allow, caller)
+            await limits.dataset(facts, allow, caller)
         except (RateLimited, LimiterUnavailable) as refusal:
             client_id = caller.client.client_id if caller is not None else None
             is_open = facts.data_class == "public"
-            if not is_open and self._limits.is_news(refusal.code, client_id, known.entry.id):
+            if not is_open and limits.is_news(refusal.code, client_id, known.entry.id):
                 await self.refuse(known, caller, refusal.code, purpose, request)
             raise
 

@@ -12,6 +12,7 @@ from app.audit.events import Event
 from app.broker.answer import RecordNotFound
 from app.broker.batch_checked import refuse_broken, refuse_doubles, result_of
 from app.broker.decide import Decider, who_and_what
+from app.broker.idempotent import find_answer, remember_answer
 from app.broker.one_record import key_values
 from app.broker.people import People, SubjectIsKey, SubjectNotTold, are_renamed
 from app.broker.permitted import RowsNotTold, permitted
@@ -22,23 +23,13 @@ from app.broker.versions_asked import refused
 from app.broker.writing import current, end, fields_of, open_version, store
 from app.catalogue import approval, profiles, runs
 from app.formats.incoming import read_record
-from app.kit import clock
 from app.kit.db import Database
-from app.kit.errors import AppError, Fault, Kind
-from app.models.datasets import Dataset, IdempotentAnswer, Version
+from app.kit.errors import Fault
+from app.models.datasets import Dataset, Version
 from app.policy.facts import Action, Caller
 from app.policy.verdicts import Allow
 from app.query.fields import Field
 from app.tables import write as tables
-
-
-class IdempotencyKeyReused(AppError):
-    """The same key came before with another body."""
-
-    kind = Kind.INVALID
-    code = "idempotency_key_reused"
-    ja = "この Idempotency-Key は別の内容で使われています。新しい値を指定してください。"
-    en = "This Idempotency-Key was used for another body. Give a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +73,12 @@ class Writer:
         records, nobody = await self._in_stored_names(known, batch)
         async with self._database.writing() as session:
             dataset = await session.get_one(Dataset, batch.dataset_id, with_for_update=True)
-            before = await _answered(session, client, batch)
+            key, request = batch.idempotency_key, _request_hash(batch)
+            before = await find_answer(session, client, key, request)
             if before is not None:
                 return before
             answer = await _take(session, dataset, client, records, allow, nobody)
-            await _remember(session, client, batch, answer)
+            await remember_answer(session, client, key, request, answer)
             await _log(session, known, batch.caller, batch.request_id, answer)
         self._snapshot.changed(batch.dataset_id)
         return answer
@@ -164,35 +156,8 @@ class Writer:
             raise await refused(self._decider, known, asker, refusal) from None
 
 
-async def _answered(session: AsyncSession, client: str, batch: Batch) -> dict[str, Any] | None:
-    """What the same write was answered before. The dataset's lock makes retries wait their turn."""
-    if batch.idempotency_key is None:
-        return None
-    before = await session.get(IdempotentAnswer, (client, batch.idempotency_key))
-    if before is None:
-        return None
-    if before.request_sha256 != _request_hash(batch):
-        raise IdempotencyKeyReused
-    return before.answer
-
-
 def _request_hash(batch: Batch) -> str:
     return hashlib.sha256(f"{batch.dataset_id}\x00{batch.body_sha256}".encode()).hexdigest()
-
-
-async def _remember(
-    session: AsyncSession, client: str, batch: Batch, answer: dict[str, Any]
-) -> None:
-    if batch.idempotency_key is not None:
-        session.add(
-            IdempotentAnswer(
-                client_id=client,
-                key=batch.idempotency_key,
-                request_sha256=_request_hash(batch),
-                answer=answer,
-                created_at=clock.now(),
-            )
-        )
 
 
 async def _take(

@@ -9,10 +9,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.catalogue.refusals import NothingAtThatTime
+from app.jobs import queue
 from app.kit import clock
-from app.kit.db import DatabaseUnavailable
+from app.kit.db import Database, DatabaseUnavailable
 from app.models.datasets import Dataset, Version, VersionState
 from app.models.editions import Edition
+from app.models.subscriptions import Subscription, SubscriptionState
 from app.query.fields import Field
 from app.tables import differences
 from app.tables.layout import hosted_table
@@ -48,6 +50,15 @@ async def begin(session: AsyncSession, version: Version) -> None:
         )
     )
     await session.flush()
+    await _tell_subscribers(session, version.dataset_id)
+
+
+async def _tell_subscribers(session: AsyncSession, dataset_id: str) -> None:
+    """Have a worker look who wants to be told, where anybody does, once this commits."""
+    told = Subscription.state != SubscriptionState.STOPPED.value
+    wanted = select(Subscription.id).where(Subscription.dataset_id == dataset_id, told)
+    if await session.scalar(wanted.limit(1)) is not None:
+        await queue.enqueue(await Database.driver_of(session), queue.CHANGED, dataset=dataset_id)
 
 
 async def _keep_differences(session: AsyncSession, before: Edition, version: Version) -> str | None:

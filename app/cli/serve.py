@@ -64,12 +64,13 @@ def work(
 
 
 async def _work(*, makes_files: bool) -> None:
+    from app.audit.log import Log  # noqa: PLC0415
     from app.cli.official import OfficialJudge  # noqa: PLC0415
     from app.connectors.kinds import Kinds  # noqa: PLC0415
     from app.findings.sending import Messenger  # noqa: PLC0415
     from app.formats.individual_number import masked_json  # noqa: PLC0415
     from app.kit.crypto import load_sealer  # noqa: PLC0415
-    from app.kit.db import Database  # noqa: PLC0415
+    from app.kit.db import Database, plain_dsn  # noqa: PLC0415
     from app.kit.logs import set_up_logging  # noqa: PLC0415
     from app.kit.mail import Mailer  # noqa: PLC0415
     from app.kit.migrations import require_newest  # noqa: PLC0415
@@ -77,9 +78,10 @@ async def _work(*, makes_files: bool) -> None:
     from app.kit.store import open_store  # noqa: PLC0415
     from app.tasks.examine import Examiner  # noqa: PLC0415
     from app.tasks.harvest import Harvester  # noqa: PLC0415
+    from app.tasks.notify import Notifier  # noqa: PLC0415
     from app.tasks.owner_export import Mover  # noqa: PLC0415
     from app.tasks.stream import Streamer  # noqa: PLC0415
-    from app.tasks.worker import work_for_ever  # noqa: PLC0415
+    from app.tasks.worker import Crew, work_for_ever  # noqa: PLC0415
 
     settings = read_settings()
     set_up_logging(settings.log_level, masked_json)
@@ -87,6 +89,8 @@ async def _work(*, makes_files: bool) -> None:
         await require_newest(url)
         database = await Database.open(url, connections=settings.database_connections)
         outbound = Outbound(Allowed.parse(settings.outbound_allow))
+        entries = Log(plain_dsn(url))
+        await entries.start()
         try:
             store = open_store(settings.store, settings.home, settings.store_access)
             # Read when it is needed: a first start is making it now.
@@ -94,17 +98,19 @@ async def _work(*, makes_files: bool) -> None:
             mailer = Mailer(settings.relay) if settings.relay else None
             lent, most = settings.lent_folders, settings.max_upload_bytes
             harvester = Harvester(database, sealer, Kinds(), outbound, lent, most)
-            await work_for_ever(
-                database,
+            crew = Crew(
                 store=store if makes_files else None,
                 messenger=Messenger(outbound, sealer, mailer),
                 harvester=harvester,
                 streamer=Streamer(harvester, settings.issuer),
                 examiner=Examiner(database, outbound, OfficialJudge(outbound, sealer)),
                 mover=Mover(database, sealer, settings.issuer),
+                notifier=Notifier(database, outbound, sealer, entries),
                 certificate_until=_certificate_until(settings),
             )
+            await work_for_ever(database, crew)
         finally:
+            await entries.stop()
             await outbound.close()
             await database.close()
 

@@ -16,12 +16,13 @@ from app.findings.refusals import (
     MailNotSetUp,
     TooManyChannels,
 )
-from app.findings.sending import new_secret, place_of
+from app.findings.sending import place_of
 from app.kit import clock
 from app.kit.crypto import Sealer
 from app.kit.errors import Fault
 from app.kit.mail import ADDRESS
 from app.kit.outbound import Outbound
+from app.kit.webhooks import new_secret
 from app.models.findings import AlertChannel, ChannelKind, Severity
 
 MOST = 10

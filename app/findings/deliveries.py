@@ -1,9 +1,9 @@
 """Messages on their way to alert channels: put down in the transaction that they speak of, sent
 afterwards, in order, at least once. A receiver that is slow or away never delays a rule."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ from app.jobs import queue
 from app.kit import clock
 from app.kit.db import Database
 from app.kit.errors import AppError
+from app.kit.webhooks import in_turn, pause_after
 from app.models.findings import AlertChannel, AlertDelivery, DeliveryState, Finding, Severity
 
 OPENED: Final = "finding.opened"
@@ -23,11 +24,8 @@ MORE: Final = "finding.more"
 TEST: Final = "channel.test"
 _RANKS: Final = [each.value for each in Severity]
 _MOST_TRIES: Final = 20  # over about a day
-_MOST_WAIT: Final = timedelta(hours=2)
-_FIRST_WAIT: Final = timedelta(seconds=5)
 _LEASE: Final = timedelta(minutes=1)
 _MOST_TOLD: Final = 20  # of what was found at once
-_AT_ONCE: Final = 20  # then another channel's turn
 _TURN_S: Final = 15.0
 _HELD_AGAIN: Final = timedelta(seconds=2)
 _TESTED_EVERY: Final = timedelta(minutes=1)
@@ -124,15 +122,11 @@ async def deliver(database: Database, messenger: Messenger, channel_id: UUID) ->
     if not await _take(database, channel_id):
         return _HELD_AGAIN
     try:
-        until = time.monotonic() + _TURN_S
-        for _ in range(_AT_ONCE):
-            wait = await _send_next(database, messenger, channel_id)
-            if wait is None or wait > timedelta(0):
-                return wait
-            if time.monotonic() >= until:  # a receiver that takes its time takes nobody else's
-                break
-            await _take(database, channel_id, again=True)
-        return timedelta(0)
+        return await in_turn(
+            partial(_send_next, database, messenger, channel_id),
+            partial(_take, database, channel_id, again=True),
+            _TURN_S,
+        )
     finally:
         async with database.writing() as session:
             channel = await session.get(AlertChannel, channel_id, with_for_update=True)
@@ -192,7 +186,7 @@ async def _note(
     if delivery.attempts >= _MOST_TRIES:
         delivery.state, delivery.ended_at = DeliveryState.FAILED.value, now
         return timedelta(0)
-    delivery.next_at = now + min(_MOST_WAIT, _FIRST_WAIT * 2 ** (delivery.attempts - 1))
+    delivery.next_at = now + pause_after(delivery.attempts)
     return delivery.next_at - now
 
 

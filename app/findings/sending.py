@@ -1,33 +1,16 @@
 """How one message leaves: a signed POST, or a mail in both languages. Tells no row and no person."""
 
-import base64
-import hashlib
-import hmac
-import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
-from app.kit import clock
+from app.kit import webhooks
 from app.kit.crypto import Sealer
 from app.kit.errors import AppError, Kind
 from app.kit.mail import Mailer
 from app.kit.outbound import Bounds, Outbound
 from app.models.findings import AlertChannel, AlertDelivery, ChannelKind
 
-_SECRET_BYTES: Final = 32
-_PREFIX: Final = "whsec_"  # Standard Webhooks, symmetric secrets
 _BOUNDS: Final = Bounds(most_bytes=16 * 1024, seconds=10.0)
-
-
-class WebhookNotTaken(AppError):
-    """The receiver answered, and not with success."""
-
-    kind = Kind.UNAVAILABLE
-    code = "webhook_not_taken"
-    ja = "{host} が {status} を返しました。受信側で 2xx を返すようにしてください。"
-    en = "{host} answered {status}. Have the receiver answer 2xx."
 
 
 class MailNotSentFromHere(AppError):
@@ -39,21 +22,9 @@ class MailNotSentFromHere(AppError):
     en = "The worker has no URBANOS_SMTP_URL."
 
 
-def new_secret() -> str:
-    """A secret as its receiver is told it, once."""
-    return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-
-
 def place_of(channel_id: object) -> str:
     """What a channel's sealed secret is bound to."""
     return f"alert_channel:{channel_id}"
-
-
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of a message (Standard Webhooks, v1)."""
-    key = base64.b64decode(secret.removeprefix(_PREFIX))
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 class Messenger:
@@ -80,19 +51,9 @@ class Messenger:
     async def _post(self, channel: AlertChannel, delivery: AlertDelivery) -> None:
         sealed = channel.sealed_secret or b""
         secret = self._sealer().unseal(sealed, about=place_of(channel.id)).decode()
-        body = orjson.dumps(delivery.message, option=orjson.OPT_SORT_KEYS)
-        now = int(clock.now().timestamp())
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": delivery.message_id,
-            "webhook-timestamp": str(now),
-            "webhook-signature": signature(secret, delivery.message_id, now, body),
-        }
-        answer = await self._outbound.fetch(
-            "POST", channel.target, headers=headers, content=body, bounds=_BOUNDS
+        await webhooks.post(
+            self._outbound, channel.target, secret, delivery.message_id, delivery.message, _BOUNDS
         )
-        if not 200 <= answer.status < 300:
-            raise WebhookNotTaken(host=answer.host, status=answer.status)
 
 
 def mail_of(message: dict[str, Any]) -> tuple[str, str]:

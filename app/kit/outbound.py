@@ -5,6 +5,7 @@ anybody what an address answered.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -49,6 +50,7 @@ _MOST_ORIGINS: Final = 1_000
 _A_PIECE: Final = 1024 * 1024  # of a body, that is sent at one go
 _MOST_TARGETS: Final = 4_096
 _LONG_TARGET: Final = 1_000
+_LOOKED_UP_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,18 @@ class Outbound:
             self._judge(host, address, is_plain=is_plain)
         elif is_plain and not self._allowed.may_have(host):
             raise not_https(host)
+        return host
+
+    async def check_now(self, url: str) -> str:
+        """The same, and by what a name resolves to now, where it resolves at all: the earlier one
+        is told, the better. Raises `OutboundRefused`."""
+        host, parts = self.check(url), urlsplit(url)
+        if literal(host) is None:
+            is_plain = parts.scheme == "http"
+            with contextlib.suppress(OutboundUnreachable, OSError, UnicodeError):
+                async with asyncio.timeout(_LOOKED_UP_S):
+                    port = parts.port or (80 if is_plain else 443)
+                    await self.addresses(host, port, is_plain=is_plain)
         return host
 
     async def close(self) -> None:

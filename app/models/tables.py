@@ -16,6 +16,7 @@ from app.models import (
     quality,
     quotas,
     search,
+    subscriptions,
     uploads,
     views,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "quality",
     "quotas",
     "search",
+    "subscriptions",
     "uploads",
     "views",
 ]

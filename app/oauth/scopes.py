@@ -59,7 +59,9 @@ CITIZEN: Final[dict[str, str]] = {
     "me:accesses": "see who read what about you",
 }
 MOST: Final = 100
-_DATASET: Final = re.compile(r"dataset:([a-z0-9][a-z0-9-]{1,62}):(read|write)")
+_DATASET: Final = re.compile(r"dataset:([a-z0-9][a-z0-9-]{1,62}):(read|write|subscribe)")
+# Who may read may be told of changes, once a token says so.
+_ACTIONS: Final = {"read": Action.READ, "write": Action.WRITE, "subscribe": Action.READ}
 # RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
 _TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
@@ -73,9 +75,9 @@ def split(text: str) -> tuple[str, ...] | None:
 
 
 def dataset_of(token: str) -> tuple[str, Action] | None:
-    """The dataset and action that a scope token speaks of, if it speaks of one."""
+    """The dataset that a scope token speaks of, if it speaks of one, and the action that it needs."""
     found = _DATASET.fullmatch(token)
-    return (found[1], Action(found[2])) if found else None
+    return (found[1], _ACTIONS[found[2]]) if found else None
 
 
 def is_role_scope(token: str, client: ClientFacts) -> bool:

@@ -89,6 +89,11 @@ def words_of(token: str) -> Html:
         en = MEANINGS.get(token) or IDENTITY[token]
         return both(WORDS.get(token, token), en)
     dataset_id, action = named
+    if token.endswith(":subscribe"):
+        return both(
+            f"データセット {dataset_id} の変更の通知を受けること",
+            f"be told that the dataset {dataset_id} has changed",
+        )
     if action is Action.WRITE:
         return both(
             f"データセット {dataset_id} に書き込むこと", f"write to the dataset {dataset_id}"

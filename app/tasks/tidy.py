@@ -25,6 +25,7 @@ from app.signin.changes import forget_links
 from app.signin.citizens import forget_citizens
 from app.signin.federation import forget_under_way
 from app.signin.sessions import forget_sessions
+from app.subscriptions import notices
 from app.tables import parts
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ async def tidy(database: Database) -> None:
     await forget_links(database.pool)
     await forget_delivered(database.pool)
     await forget_unwanted(database.pool)
+    await notices.forget(database.pool)
     async with database.writing() as session:
         old = clock.now() - _ANSWERS_KEPT
         await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < old))

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -20,13 +21,15 @@ from app.catalogue import runs
 from app.conformance import runs as official
 from app.findings.deliveries import deliver
 from app.findings.sending import Messenger
-from app.jobs.queue import ALERTS, EXAMINE, FILES, HARVEST, LOAD, MOVING
+from app.jobs.queue import ALERTS, CHANGED, EXAMINE, FILES, HARVEST, LOAD, MOVING, NOTIFY
 from app.kit.db import SESSION_SETTINGS, Database, DatabaseUnavailable, plain_dsn
 from app.kit.errors import AppError
 from app.kit.folders import sweep
 from app.kit.key_places import SecretKeyUnusable
 from app.kit.store import Store, StoreUnusable
 from app.moving import requests as exports
+from app.subscriptions.notices import call_for
+from app.subscriptions.notices import keep_up as notify_due
 from app.tasks.alerts import watch_log
 from app.tasks.attempt import attempt
 from app.tasks.examine import Examiner
@@ -35,6 +38,7 @@ from app.tasks.harvest import Harvester, Later, give_up, settle
 from app.tasks.keep_log import keep_log
 from app.tasks.measure import measure
 from app.tasks.notices import give_notices
+from app.tasks.notify import Notifier
 from app.tasks.owner_export import Mover, keep_exports, make_export
 from app.tasks.stream import Streamer
 from app.tasks.tidy import tidy
@@ -54,26 +58,34 @@ _PASSING = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.Inte
             DatabaseUnavailable, DBAPIError, StoreUnusable, SecretKeyUnusable)  # fmt: skip
 
 
-async def work(  # noqa: PLR0913 - one for each sort of work
-    database: Database,
-    stop: asyncio.Event,
-    *,
-    store: Store | None = None,
-    messenger: Messenger | None = None,
-    harvester: Harvester | None = None,
-    streamer: Streamer | None = None,
-    examiner: Examiner | None = None,
-    mover: Mover | None = None,
-    certificate_until: datetime | None = None,
-    heartbeat: timedelta = _HEARTBEAT,
-) -> None:
-    """Take jobs until `stop` is set; a running job is finished first.
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What a worker can do beside loads and what every worker does; without one, others do that.
 
-    Without a store the making of files is left to other workers, without a messenger the looking
-    for findings and telling of them, without a harvester the harvests of connectors, without a
-    streamer the listening to their sources, without an examiner the official runs, without a mover
-    (and a store) the owner exports.
+    `store`: the making of files; with a `mover`, owner exports too. `messenger`: the looking for
+    findings and telling of them. `harvester`: harvests of connectors; `streamer`: the listening to
+    their sources. `examiner`: official runs. `notifier`: the telling of subscribers.
     `certificate_until`: when the listener's certificate ends, where known.
+    """
+
+    store: Store | None = None
+    messenger: Messenger | None = None
+    harvester: Harvester | None = None
+    streamer: Streamer | None = None
+    examiner: Examiner | None = None
+    mover: Mover | None = None
+    notifier: Notifier | None = None
+    certificate_until: datetime | None = None
+
+
+ALONE: Final = Crew()
+
+
+async def work(
+    database: Database, stop: asyncio.Event, crew: Crew = ALONE, *,
+    heartbeat: timedelta = _HEARTBEAT,
+) -> None:  # fmt: skip
+    """Take jobs until `stop` is set; a running job is finished first.
 
     A job whose worker has been silent for `heartbeat` is taken over.
     Raises `ConnectionError` when the queue's connection is lost: the queue itself would wait on a
@@ -86,21 +98,12 @@ async def work(  # noqa: PLR0913 - one for each sort of work
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _connection: lost.set())
     queue = _queue(database, connection)
-    if store is not None:
-        _make_files_too(queue, database, store)
-    if messenger is not None:
-        _tell_too(queue, database, messenger, certificate_until)
-    if harvester is not None:
-        _harvest_too(queue, harvester)
-    if examiner is not None:
-        _examine_too(queue, examiner)
-    if mover is not None and store is not None:
-        _move_too(queue, mover, store)
+    _enlist(queue, database, crew)
     running = asyncio.create_task(
         queue.run(dequeue_timeout=min(_LOOK, heartbeat), batch_size=2, heartbeat_timeout=heartbeat)
     )
     told, cut = asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())
-    listening = asyncio.create_task(streamer.run()) if streamer is not None else None
+    listening = asyncio.create_task(crew.streamer.run()) if crew.streamer is not None else None
     try:
         await asyncio.wait({running, told, cut}, return_when=asyncio.FIRST_COMPLETED)
         queue.shutdown.set()
@@ -114,6 +117,21 @@ async def work(  # noqa: PLR0913 - one for each sort of work
             task.cancel()
         await asyncio.wait(tasks, timeout=_LAST_SECONDS)
         await connection.close(timeout=2)
+
+
+def _enlist(queue: PgQueuer, database: Database, crew: Crew) -> None:
+    if crew.store is not None:
+        _make_files_too(queue, database, crew.store)
+    if crew.messenger is not None:
+        _tell_too(queue, database, crew.messenger, crew.certificate_until)
+    if crew.harvester is not None:
+        _harvest_too(queue, crew.harvester)
+    if crew.examiner is not None:
+        _examine_too(queue, crew.examiner)
+    if crew.mover is not None and crew.store is not None:
+        _move_too(queue, crew.mover, crew.store)
+    if crew.notifier is not None:
+        _notify_too(queue, crew.notifier)
 
 
 def _queue(database: Database, connection: "asyncpg.Connection[Any]") -> PgQueuer:
@@ -240,6 +258,31 @@ def _examine_too(queue: PgQueuer, examiner: Examiner) -> None:
         await _unless_stopped(queue, examiner.end_lost())
 
 
+def _notify_too(queue: PgQueuer, notifier: Notifier) -> None:
+    """The jobs of a worker that tells subscribers of changes."""
+
+    @queue.entrypoint(CHANGED, concurrency_limit=4)
+    async def run_changed(job: Job) -> None:
+        try:
+            await call_for(notifier.database, orjson.loads(job.payload or b"{}")["dataset"])
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+
+    # Most of the time they wait for a receiver: a slow one is to hold up no other.
+    @queue.entrypoint(NOTIFY, concurrency_limit=32)
+    async def run_notify(job: Job) -> None:
+        try:
+            wait = await notifier.notify(orjson.loads(job.payload or b"{}")["subscription"])
+        except _PASSING as exc:
+            raise RetryRequested(_HELD_AGAIN) from exc
+        if wait is not None and wait < _LOOKED_AGAIN:
+            raise RetryRequested(wait)
+
+    @queue.schedule("subscriptions", "* * * * *")
+    async def run_due(_schedule: Schedule) -> None:
+        await _unless_stopped(queue, notify_due(notifier.database))
+
+
 async def _try_examine(queue: PgQueuer, examiner: Examiner, job: Job) -> None:
     run_id = UUID(orjson.loads(job.payload or b"{}")["run_id"])
     try:
@@ -354,19 +397,10 @@ async def _give_up(database: Database, run_id: UUID) -> None:
     await settle(database, run_id)
 
 
-async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
-    database: Database,
-    *,
-    store: Store | None = None,
-    messenger: Messenger | None = None,
-    harvester: Harvester | None = None,
-    streamer: Streamer | None = None,
-    examiner: Examiner | None = None,
-    mover: Mover | None = None,
-    certificate_until: datetime | None = None,
-    reconnect_seconds: float = 2,
+async def work_for_ever(
+    database: Database, crew: Crew = ALONE, *, reconnect_seconds: float = 2,
     heartbeat: timedelta = _HEARTBEAT,
-) -> None:
+) -> None:  # fmt: skip
     """Work until SIGTERM or SIGINT, over every loss of the database."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -374,11 +408,7 @@ async def work_for_ever(  # noqa: PLR0913 - one for each sort of work
         loop.add_signal_handler(name, stop.set)
     while not stop.is_set():
         try:
-            await work(
-                database, stop, store=store, messenger=messenger, harvester=harvester,
-                streamer=streamer, examiner=examiner, mover=mover,
-                certificate_until=certificate_until, heartbeat=heartbeat,
-            )  # fmt: skip
+            await work(database, stop, crew, heartbeat=heartbeat)
         except _PASSING as exc:
             log.warning("worker.lost_database", error=type(exc).__name__)
             await asyncio.sleep(reconnect_seconds)

@@ -20,7 +20,7 @@ from app.kit.crypto import load_sealer
 from app.kit.key_places import KeyFile, SecretKeyUnusable
 from app.models.connectors import ConnectorEntry, Feed, Harvest
 from app.tasks.harvest import Later
-from app.tasks.worker import work
+from app.tasks.worker import Crew, work
 from tests.connectors.databases import foreign_database
 from tests.connectors.farm import FIELDS, Farm
 from tests.connectors.sources import Asked, reply, web
@@ -343,7 +343,9 @@ async def test_a_kind_that_breaks_a_promise_ends_its_own_harvest_alone(farm: Far
     good, dataset = await _scripted(farm, _script(A)[0])
     bad_run, good_run = await farm.begin(connector), await farm.begin(good)
     stop = asyncio.Event()
-    working = asyncio.create_task(work(farm.harvester.database, stop, harvester=farm.harvester))
+    working = asyncio.create_task(
+        work(farm.harvester.database, stop, Crew(harvester=farm.harvester))
+    )
     async with asyncio.timeout(20):
         while {  # noqa: ASYNC110
             (await farm.shown(c, r))["ended_at"] is None

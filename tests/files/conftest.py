@@ -28,10 +28,10 @@ async def parks(platform: Platform, client: httpx.AsyncClient) -> str:
 @pytest_asyncio.fixture(loop_scope="session")
 async def files_worker(platform: Platform) -> AsyncIterator[None]:
     """A worker that makes files too. It ends with its test: another might look for its jobs."""
-    from app.tasks.worker import work  # noqa: PLC0415
+    from app.tasks.worker import Crew, work  # noqa: PLC0415
 
     stop = asyncio.Event()
-    working = asyncio.create_task(work(platform.database, stop, store=platform.store))
+    working = asyncio.create_task(work(platform.database, stop, Crew(store=platform.store)))
     yield
     stop.set()
     await working

@@ -200,6 +200,7 @@ async def test_makings_without_end_hold_up_no_load(
         making.append(given)
         await asyncio.sleep(3_600)
 
+    crew = worker_module.Crew(store=store)
     with monkeypatch.context() as slow:
         slow.setattr(worker_module, "make_files", for_ever)
         async with pool.acquire() as driver:
@@ -256,16 +257,17 @@ async def test_a_worker_told_to_stop_breaks_off_the_making_and_another_does_it(
 
     async with database.pool.acquire() as driver:
         await enqueue(driver, FILES, dataset=dataset, version=1)
+    crew = worker_module.Crew(store=store)
     with monkeypatch.context() as slow:
         slow.setattr(worker_module, "make_files", for_ever)
-        working = asyncio.create_task(worker_module.work(database, stop, store=store))
+        working = asyncio.create_task(worker_module.work(database, stop, crew))
         async with asyncio.timeout(20):
             await begun.wait()
             stop.set()
             await working
     again = asyncio.Event()
     quick = timedelta(seconds=0.5)
-    working = asyncio.create_task(worker_module.work(database, again, store=store, heartbeat=quick))
+    working = asyncio.create_task(worker_module.work(database, again, crew, heartbeat=quick))
     async with asyncio.timeout(30):
         while (await client.get(address(dataset, ".csv"))).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

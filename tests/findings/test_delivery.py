@@ -32,7 +32,7 @@ from app.kit.outbound import Allowed, Bounds, Outbound
 from app.kit.settings import Settings
 from app.models.findings import Severity
 from app.models.parties import Role
-from app.tasks.worker import work
+from app.tasks.worker import Crew, work
 from tests.conftest import ISSUER
 from tests.oauth.certificates import Authority
 from tests.world import KENKO, SAKAI, World
@@ -397,7 +397,7 @@ async def test_a_real_worker_sends_the_test_message(
 ) -> None:
     headers = await steward(world)
     stop = asyncio.Event()
-    working = asyncio.create_task(work(platform.database, stop, messenger=messenger))
+    working = asyncio.create_task(work(platform.database, stop, Crew(messenger=messenger)))
     async with receiving() as receiver:
         channel = await declared(world, headers, f"http://127.0.0.1:{receiver.port}/hook")
         asked = await world.client.post(f"{CHANNELS}/{channel['id']}/test", headers=headers)

@@ -21,7 +21,7 @@ from app.models.parties import Role
 from app.tables import moved
 from app.tasks.opening import in_the_clear
 from app.tasks.owner_export import What, keep_exports, make_export
-from app.tasks.worker import work
+from app.tasks.worker import Crew, work
 from tests.moving.forging import members_of
 from tests.moving.home import exported, hashes_of, mover, silent
 from tests.oauth.people import acting, somebody
@@ -47,7 +47,7 @@ async def exporting(platform: Platform) -> AsyncIterator[None]:
     """A worker that makes exports."""
     stop = asyncio.Event()
     working = asyncio.create_task(
-        work(platform.database, stop, store=platform.store, mover=mover(platform))
+        work(platform.database, stop, Crew(store=platform.store, mover=mover(platform)))
     )
     yield
     stop.set()

@@ -74,18 +74,17 @@ class Authority:
 
     def issue(
         self, name: str, *, ends_in: timedelta = DAY, use: x509.ObjectIdentifier | None = None,
-        address: str = "127.0.0.1",
+        address: str = "127.0.0.1", host: str | None = None,
     ) -> Shown:  # fmt: skip
-        """A certificate for a client, unless another use is named."""
+        """A certificate for a client, unless another use is named; of an address, or of a host."""
         key = ec.generate_private_key(ec.SECP256R1())
         whom = x509.Name.from_rfc4514_string(subject(name))
         use = use or ExtendedKeyUsageOID.CLIENT_AUTH
+        known_by = x509.DNSName(host) if host else x509.IPAddress(ip_address(address))
         made = (
             self._builder(whom, key, datetime.now(UTC) + ends_in)
             .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False
-            )
+            .add_extension(x509.SubjectAlternativeName([known_by]), False)
             .sign(self._key, hashes.SHA256())
         )
         pem, secret = self._folder / f"{name}.pem", self._folder / f"{name}.key"

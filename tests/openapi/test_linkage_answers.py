@@ -298,4 +298,4 @@ async def test_health(client: httpx.AsyncClient) -> None:
     check("GET /v1/health", answer)
     assert answer.json()["source"]["reachable"] is True
     assert answer.json()["source"]["reached_at"].endswith("+09:00")
-    assert answer.json()["conformance"] == ["core", "query", "changes", "write", "secure"]
+    assert answer.json()["conformance"] == ["core", "query", "changes", "write", "push", "secure"]

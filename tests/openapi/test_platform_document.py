@@ -147,6 +147,7 @@ class Stage:
     cosignature: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, Any] = field(default_factory=dict)
     enrolment: dict[str, Any] = field(default_factory=dict)
+    replay: dict[str, Any] = field(default_factory=dict)
 
     async def send(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         response = await self.world.client.post(path, json=body, headers=headers)
@@ -631,6 +632,18 @@ async def _alert_channel(stage: Stage) -> tuple[dict[str, str], Path_]:
     return stage.own, {"channel_id": made["id"]}
 
 
+async def _subscriber(stage: Stage) -> tuple[dict[str, str], Path_]:
+    return await stage.world.token(stage.steward, "dataset:shelters:subscribe"), {}
+
+
+async def _subscription(stage: Stage) -> tuple[dict[str, str], Path_]:
+    headers, _ = await _subscriber(stage)
+    body = {"dataset": "shelters", "url": "https://sign.example.jp/hooks"}
+    made = await stage.send("/v1/subscriptions?purpose=own-duty", body, headers)
+    stage.replay = {"since": made["position"]}
+    return headers, {"subscription": made["id"]}
+
+
 async def _fed(stage: Stage) -> tuple[dict[str, str], Path_]:
     """The example's dataset has no connector yet."""
     async with stage.world.platform.database.writing() as session:
@@ -861,6 +874,11 @@ READY: Final[dict[str, Ready]] = {
     "POST /v1/alert-channels": _as("own"),
     "POST /v1/alert-channels/{channel_id}/test": _alert_channel,
     "DELETE /v1/alert-channels/{channel_id}": _alert_channel,
+    "GET /v1/subscriptions": _subscriber,
+    "POST /v1/subscriptions": _subscriber,
+    "GET /v1/subscriptions/{subscription}": _subscription,
+    "DELETE /v1/subscriptions/{subscription}": _subscription,
+    "POST /v1/subscriptions/{subscription}/replay": _subscription,
     "GET /v1/admin/alert-rules": _as("admin"),
     "GET /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
     "PATCH /v1/admin/alert-rules/{name}": _as("admin", name="bulk_read"),
@@ -1169,6 +1187,7 @@ _ASKED: Final = {
     "/v1/profiles/{name}/diff": {"from": "1", "to": "2"},
     "/v1/profiles/{name}/convert": {"from": "1", "to": "2"},
     "changes": {"purpose": "own-duty"},
+    "POST /v1/subscriptions": {"purpose": "own-duty"},
     "diff": {"purpose": "own-duty", "from": "1"},
 }
 
@@ -1228,7 +1247,11 @@ def _body(stage: Stage, operation: dict[str, Any], media_type: str | None) -> di
         return {"data": {**example, **own}}
     if operation["summary"] == "Accept an invitation":
         example = {**example, "code": stage.code}
-    made = {"Send a witness's cosignature": stage.cosignature, "Enrol an agent": stage.enrolment}
+    made = {
+        "Send a witness's cosignature": stage.cosignature,
+        "Enrol an agent": stage.enrolment,
+        "Send notices again": stage.replay,
+    }
     example = made.get(operation["summary"], example)
     if not {"Consents", "Citizens"}.isdisjoint(operation["tags"]):
         example = stage.consent

@@ -21,7 +21,7 @@ from app.models.programmes import ProgrammeKind
 from app.parties.seed import OPERATOR
 from app.programmes import intake, programmes, sheet
 from app.programmes.watch import SUBJECT, look_at_projects
-from app.tasks.worker import work
+from app.tasks.worker import Crew, work
 from tests.certify.secure_provider import SecureProvider
 from tests.cli.test_demo import Home
 from tests.conformance.vendor import (
@@ -50,7 +50,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def worker(platform: Platform) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    working = asyncio.create_task(work(platform.database, stop, examiner=examiner(platform)))
+    working = asyncio.create_task(work(platform.database, stop, Crew(examiner=examiner(platform))))
     yield
     stop.set()
     await working

@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from app.api.state import Platform
 from app.kit.settings import Settings
 from app.models.parties import Role
-from app.tasks.worker import work
+from app.tasks.worker import Crew, work
 from tests.ogc import gdal
 from tests.serving import served
 from tests.world import KENKO, World
@@ -79,7 +79,7 @@ async def shelf(
     world = World(platform, client)
     await world.start()
     stop = asyncio.Event()
-    working = asyncio.create_task(work(platform.database, stop, store=platform.store))
+    working = asyncio.create_task(work(platform.database, stop, Crew(store=platform.store)))
     steward = await world.token(await world.party(KENKO, Role.STEWARD), "catalogue:write")
     async with served(app, urlsplit(settings.issuer).port or 0):
         yield await play(world, client, settings.issuer, steward)

@@ -10,7 +10,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import agents, conformance, connectors, moving, procurement, programmes, systems
+from app.models import (
+    agents,
+    conformance,
+    connectors,
+    moving,
+    procurement,
+    programmes,
+    subscriptions,
+    systems,
+)
 from app.models.base import Base
 from tests.conftest import TEMPLATE
 from tests.database import DatabaseServer, dsn_of
@@ -18,6 +27,7 @@ from tests.tables.test_versions_migration import _move
 
 # The revision before each, the tables that it brings, newest first; and what stays of others.
 BROUGHT: Final = (
+    ("0047", ("subscription", "notice")),
     ("0044", ("owner_export", "carried_record")),
     (
         "0043",
@@ -44,7 +54,7 @@ _MAPPING = "SELECT count(*) FROM information_schema.columns WHERE table_name = '
 async def test_the_tables_are_those_of_the_models_and_go_again(template: DatabaseServer) -> None:
     rooms = (
         agents.Agent, conformance.ConformanceService, connectors.Feed, moving.OwnerExport,
-        procurement.SharedSolution, programmes.Project, systems.System,
+        procurement.SharedSolution, programmes.Project, subscriptions.Notice, systems.System,
     )  # fmt: skip
     assert all(room.metadata is Base.metadata for room in rooms)
     name = f"m_{secrets.token_hex(5)}"
