@@ -76,8 +76,12 @@ class Notifying:
         records = [each for each in json.loads(request.content) if "no" in each]
         for record in records:
             self.written[record["no"]] = record
-            self._changed(record["name"])
-        told = {"dataset": PUBLIC, "accepted": len(records), "rejected": 0 if records else 1}
+            self._changed(record.get("name", ""))
+        results = [
+            {"index": at, "key": each["no"], "status": "updated"} for at, each in enumerate(records)
+        ]
+        told = {"dataset": PUBLIC, "accepted": len(records), "rejected": 0 if records else 1,
+                "results": results}  # fmt: skip
         return httpx.Response(200, json=told)
 
     def _changed(self, value: str) -> None:

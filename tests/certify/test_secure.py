@@ -18,7 +18,7 @@ from app.certify import client as asking
 from app.certify import receiver as receiving
 from app.certify import reports
 from app.certify.client import Exchange, Server
-from app.certify.judge import Outcome, Report, judge
+from app.certify.judge import JUDGED, Outcome, Report, judge
 from app.certify.kept import packed
 from app.certify.lent import Callback, Client, Lent
 from app.certify.lint import Standard
@@ -26,7 +26,7 @@ from app.cli.lending import Files, read_lent
 from app.models.parties import Role
 from tests.certify.mutants import BASE
 from tests.certify.mutants_secure import MUTANTS
-from tests.certify.notifying import TUNNEL
+from tests.certify.notifying import PUBLIC, TUNNEL
 from tests.certify.secure_provider import (
     GUARDED,
     HIDDEN,
@@ -34,6 +34,7 @@ from tests.certify.secure_provider import (
     SecureProvider,
     lent,
     quiet,
+    whole,
 )
 from tests.cli.test_demo import Home
 from tests.conformance.vendor import sandbox
@@ -73,7 +74,7 @@ async def judged(
         server = Server(
             BASE, http, 1e6, settle_seconds=0, token=provider.token(), prefix=PREFIX, lent=given
         )
-        return await judge(server, STANDARD, classes, only=only)
+        return await judge(server, STANDARD, classes, dataset=PUBLIC, only=only)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -81,9 +82,9 @@ async def found() -> Reports:
     """The report on each mutant, and on the provider: all at once, for they mostly wait."""
 
     async def one(fault: str | None) -> Report:
-        provider = SecureProvider(frozenset({fault} if fault else ()), out=out)
         if fault is None:
-            return await judged(provider, "core", "query", "push", "secure")
+            return await judged(whole(out=out), *JUDGED)
+        provider = SecureProvider(frozenset({fault}), out=out)
         if MUTANTS[fault].startswith("PUSH"):
             return await judged(provider, "push", only=rules("push"))
         return await judged(provider, "secure", only=rules("secure") | {MUTANTS[fault]})
@@ -93,14 +94,17 @@ async def found() -> Reports:
         return dict(zip(faults, await asyncio.gather(*map(one, faults)), strict=True))
 
 
-async def test_the_provider_breaks_no_rule_and_every_rule_of_both_classes_is_seen(
+async def test_in_one_run_of_every_class_no_rule_is_broken_and_all_that_was_made_is_taken_away(
     found: Reports,
 ) -> None:
     report = found[None]
 
     assert [(each.rule, each.wrong) for each in report.broken] == []
+    assert report.passed
     kept = {each.rule for each in report.verdicts if each.outcome is Outcome.KEPT}
-    assert rules("secure", "push") <= kept
+    assert rules("changes", "write", "push", "secure") | {"PAGE-03"} <= kept
+    assert report.wrote == report.removed > 40
+    assert (report.left, report.subscriptions) == ((), ())
     assert set(MUTANTS.values()) - ALSO == rules("secure", "push")
 
 
@@ -364,7 +368,7 @@ async def test_at_the_shell_the_judge_is_lent_files_and_hears_notices_over_a_soc
 ) -> None:
     port, home = free_port(), Home(tmp_path, 1)
     async with httpx.AsyncClient() as out:
-        provider = SecureProvider(tunnel=f"http://127.0.0.1:{port}", out=out)
+        provider = whole(tunnel=f"http://127.0.0.1:{port}", out=out)
         (tmp_path / "key.json").write_text(json.dumps(KEY.as_dict(private=True)))
         (tmp_path / "expired").write_text(provider.token(exp=1))
         async with sandbox(secured=provider) as served, quiet(provider):
@@ -374,6 +378,7 @@ async def test_at_the_shell_the_judge_is_lent_files_and_hears_notices_over_a_soc
                 "--client-key", str(tmp_path / "key.json"), "--guarded", GUARDED, "--hidden", HIDDEN,
                 "--hidden-field", "remark", "--other-purpose", "statistics",
                 "--expired-token-file", str(tmp_path / "expired"), "--sandbox-prefix", PREFIX,
+                "--dataset", PUBLIC,
                 "--callback", TUNNEL, "--listen", f"127.0.0.1:{port}", "--patience", "20",
             ]  # fmt: skip
             done = await asyncio.to_thread(home.run, *words)
@@ -381,6 +386,7 @@ async def test_at_the_shell_the_judge_is_lent_files_and_hears_notices_over_a_soc
     told = {each["rule"]: each["outcome"] for each in json.loads(done.stdout)["rules"]}
     assert done.returncode == 0, done.stdout + done.stderr
     assert {told[each] for each in rules("push", "secure")} == {"kept"}
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -388,6 +394,7 @@ async def test_at_the_shell_the_judge_is_lent_files_and_hears_notices_over_a_soc
     [
         {"callback": "http://hooks.example.jp"}, {"listen": "nowhere", "callback": TUNNEL},
         {"listen": "127.0.0.1:99999", "callback": TUNNEL}, {"client_id": "judge"},
+        {"client_secret": Path("secret")},
     ],
 )  # fmt: skip
 def test_what_is_lent_wrong_is_refused_before_anything_is_asked(told: dict[str, Any]) -> None:

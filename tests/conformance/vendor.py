@@ -74,7 +74,9 @@ class Sandbox:
         transport = Transport(answer=answer)
         if self.secured is None:
             return await transport.handle_async_request(request)
-        self.secured.inner, self.secured.base = transport, self.base
+        self.secured.base = self.base
+        if not self.secured.holds:
+            self.secured.inner = transport
         self.secured.faults = frozenset(_SECURED[rule] for rule in self.faults if rule in _SECURED)
         return await self.secured.handle_async_request(request)
 
