@@ -20,8 +20,8 @@ from app.certify.lint import Standard
 from tests.certify.mutants import BASE, Transport
 from tests.certify.notifying import PUBLIC
 from tests.certify.secure_provider import SecureProvider, lent
-from tests.certify.test_judge_writing import PREFIX, Record, judged
-from tests.certify.writing_provider import TOKEN, Refused, Writing
+from tests.certify.test_judge_writing import PREFIX, judged
+from tests.certify.writing_provider import TOKEN, Record, Refused, Writing
 
 STANDARD = Standard.read()
 
