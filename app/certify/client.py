@@ -264,7 +264,7 @@ class Server:
 async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
     """The body as it was before it was packed, in pieces of which none is too large: a few bytes can
     be packed that unfold to gigabytes, above all if they are packed again. Raises `ValueError`."""
-    packed = response.headers.get("content-encoding", "identity").strip().lower()
+    packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
     if packed not in {"identity", "gzip", "x-gzip", "deflate"}:
         raise ValueError(f"the answer is packed as {packed[:100]}, which was not asked for")
     stream = response.stream

@@ -201,7 +201,7 @@ async def judge(  # noqa: PLR0913 - what a run may be told
         await close_ledger(server, stage)
     version = standard.document.root["info"]["version"]
     report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
-    return _accounted(report, server)
+    return accounted(report, server)
 
 
 async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
@@ -226,7 +226,7 @@ async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
     return await open_ledger(server, stage, token.text)
 
 
-def _accounted(report: Report, server: Server) -> Report:
+def accounted(report: Report, server: Server) -> Report:
     """With what was made, where something was."""
     report = replace(report, subscriptions=_named(server, server.subscriptions))
     ledger = server.ledger

@@ -1,4 +1,4 @@
-"""Subscriptions that the judge makes, and their end. None is made that is not on the account before."""
+"""Subscriptions that the judge makes, and their end: each is on the account of the run until it has one."""
 
 from typing import Final
 from urllib.parse import quote

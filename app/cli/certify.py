@@ -180,12 +180,10 @@ async def _judged(
 
 def _say_left(server: "Server") -> None:
     """What a run that ended early could not remove."""
-    if server.ledger is not None and server.ledger.left:
-        keys = ", ".join(server.ledger.left)
-        note(f"削除できなかった可能性のあるレコード: {keys}。--clean で削除できます。",
-             f"These records may be there still: {keys}. Remove them with --clean.")  # fmt: skip
-    if server.subscriptions:
-        paths = ", ".join(server.subscriptions)
-        note(
-            f"終えられなかった購読: {paths}。", f"These subscriptions may be there still: {paths}."
-        )
+    from app.certify import reports  # noqa: PLC0415
+    from app.certify.judge import Report, accounted  # noqa: PLC0415
+
+    ended = accounted(Report(server.base, "", (), 0, (), server.asked), server)
+    if ended.left or ended.subscriptions:
+        for told in reports.made(ended):
+            note(*map(reports.plain, told))

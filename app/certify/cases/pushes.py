@@ -71,8 +71,10 @@ async def a_notice_is_signed_with_a_secret_shown_once(server: Server, stage: Sta
     heard = drill.hooks[STEADY].notices
     if not heard:
         not_unless(
-            drill.changed, "nothing changed meanwhile; lend a prefix to write under"
-            " (--sandbox-prefix)", "変更がありません。--sandbox-prefix を指定してください",
+            drill.changed, "nothing changed meanwhile; lend something to write to"
+            " (--dataset with --sandbox-prefix, and a token or a client that may)",
+            "変更がありません。--dataset と --sandbox-prefix、書き込めるトークンかクライアントを指定して"
+            "ください",
         )  # fmt: skip
         expected = f"a notice within {server.lent.patience_s:.0f} s of a change"
         yield wrong(last, expected, f"none{_dropped(drill)}")

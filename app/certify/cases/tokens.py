@@ -15,7 +15,7 @@ import orjson
 from joserfc.jwk import ECKey
 
 from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
-from app.certify.cases.writing import ledger_of
+from app.certify.cases.writing import ledger_of, remove
 from app.certify.client import Exchange, Server
 from app.certify.forged import forged
 from app.certify.granted import (
@@ -69,7 +69,7 @@ async def _attempts(
     server: Server, token: Token | None, stage: Stage
 ) -> AsyncIterator[tuple[str, Exchange]]:
     """A write and a subscription, where the server has either and the judge may try; what should be
-    made of them is taken away at once, or with all that was written."""
+    made of them is taken away at once."""
     wrote = await _attempt(server, token, stage)
     made = await subscribe(server, token, stage.id, "https://receiver.example.jp/hooks")
     if (path := path_of(made)) is not None:
@@ -91,6 +91,7 @@ async def _attempt(server: Server, token: Token | None, stage: Stage) -> Exchang
     wrote = await call(server, token, "POST", stage.path, given=given)
     if wrote.member("accepted"):
         ledger_of(server, stage).took(key)
+        await remove(server, stage, record)  # what reads reckons with the records as they were
     return wrote
 
 
