@@ -48,7 +48,7 @@ class Notifying:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
-    listens_s: float = 0.6
+    listens_s: float = 1.0
     out: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
     sending: set[asyncio.Task[None]] = field(default_factory=set)
 

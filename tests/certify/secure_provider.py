@@ -282,7 +282,7 @@ def lent(port: int, **more: Any) -> Lent:
     callback = Callback(TUNNEL, "127.0.0.1", port)
     told: dict[str, Any] = {
         "client": Client("judge", KEY), "guarded": GUARDED, "hidden": HIDDEN, "hidden_field": "remark",
-        "other_purpose": "statistics", "callback": callback, "patience_s": 3.0, "hang_s": 0.9,
+        "other_purpose": "statistics", "callback": callback, "patience_s": 3.0, "hang_s": 1.5,
     }  # fmt: skip
     return Lent(**{**told, **more})
 

@@ -14,9 +14,10 @@ from app.certify import client as asking
 from app.certify import reports
 from app.certify.cases import writing as feed
 from app.certify.client import Exchange, NoAnswer, Server
-from app.certify.judge import judge
+from app.certify.judge import Outcome, Report, Verdict, judge
 from app.certify.kept import packed
 from app.certify.lint import Standard
+from app.cli.official import _unseen
 from tests.certify.mutants import BASE, Transport
 from tests.certify.notifying import PUBLIC
 from tests.certify.secure_provider import SecureProvider, lent
@@ -182,6 +183,24 @@ async def test_what_a_server_says_gives_no_order_to_a_terminal_and_breaks_no_fil
         told = reports.written(report, form)
         assert not {*told} & {*"\u001b\u009b\u202e\uffff"} and (form != "text" or "\r" not in told)
     ElementTree.fromstring(reports.junit(report))
+
+
+@pytest.mark.parametrize(("unseen", "missing"), [(6, 0), (7, 7)])
+def test_a_class_of_which_most_was_not_shown_is_no_certificate(unseen: int, missing: int) -> None:
+    """A dataset can be described so that nothing of it can be asked."""
+    verdicts = tuple(
+        Verdict(
+            f"QUERY-{number:02}", "query", "", "",
+            Outcome.NOT_SHOWN if number <= unseen else Outcome.KEPT, (), "no number", "数値なし",
+        )
+        for number in range(1, 14)
+    )  # fmt: skip
+    report = Report(BASE, "1.0.0", ("query",), 0, verdicts, 1)
+
+    rules, why = _unseen(report)
+
+    assert report.passed and len(rules) == missing
+    assert why == (("数値なし", "no number") if missing else ("", ""))
 
 
 def test_what_is_kept_of_one_answer_is_bounded_whatever_its_headers_are() -> None:
