@@ -8,7 +8,8 @@ import logging
 import re
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
@@ -26,6 +27,9 @@ _SHORTEST_SECRET: Final = 8
 _LONGEST_SECRET: Final = 32 * 1024  # as it may be written
 _HIDDEN: Final = "…"
 _LOOKED_AT: Final = 128 * 1024
+_LONGEST_URL: Final = 8_000
+_MOST_HEADERS: Final = 30
+_GZIP_OR_ZLIB: Final = 47  # as zlib names it: either, by what it begins with
 _SECRET: Final = re.compile(r"^(authorization|dpop|cookie)$", re.IGNORECASE)
 
 
@@ -85,8 +89,8 @@ class Exchange:
         """The same with as much of the bodies as is ever shown: a report holds many of them. `hidden`
         takes secrets out, before anything is cut."""
         return replace(
-            self, url=hidden(self.url), sent=_each(hidden, self.sent),
-            headers=_each(hidden, self.headers), error=self.error and hidden(self.error),
+            self, url=hidden(self.url[:_LOOKED_AT])[:_LONGEST_URL], sent=_each(hidden, self.sent),
+            headers=_each(hidden, self.headers), error=self.error and worded(hidden, self.error),
             body=_as_bytes(hidden, self.body)[:_SHOWN], given=_as_bytes(hidden, self.given)[:_SHOWN],
         )  # fmt: skip
 
@@ -98,8 +102,14 @@ class Exchange:
         return "\n".join([*head, "", self.body[:_SHOWN].decode("utf-8", "replace")])[: 2 * _SHOWN]
 
 
+def worded(hidden: Callable[[str], str], text: str) -> str:
+    """A text as it is kept: without secrets, and as much of it as is ever shown."""
+    return hidden(text[:_LOOKED_AT])[:_SHOWN]
+
+
 def _each(hidden: Callable[[str], str], headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: hidden(value) for name, value in headers.items()}
+    shown = [*headers.items()][:_MOST_HEADERS]
+    return {worded(hidden, name): worded(hidden, value) for name, value in shown}
 
 
 def _as_bytes(hidden: Callable[[str], str], body: bytes) -> bytes:
@@ -129,6 +139,8 @@ class Server:
     clean: bool = False
     ledger: Ledger | None = None
     lent: Lent = field(default_factory=Lent, repr=False)
+    longest_s: float = 3_600.0  # of all that is asked, beside what notices are waited for
+    subscriptions: dict[str, None] = field(default_factory=dict)  # paths of what may be there still
     secrets: set[str] = field(default_factory=set, repr=False)  # that came up in this run
     asked: int = 0
     last: Exchange = field(default_factory=lambda: Exchange("GET", "", {}))
@@ -154,7 +166,7 @@ class Server:
     def hidden(self, text: str) -> str:
         """The text without anything that proves who the judge is, however it is written."""
         # What a server calls a secret and is a word hides nothing.
-        found = {each for each in self.secrets if len(each) >= _SHORTEST_SECRET}
+        found = {each for each in self.secrets if _SHORTEST_SECRET <= len(each) <= _LONGEST_SECRET}
         known = {*found, *self.lent.secrets(), self.token or ""} - {""}
         forms = {form for each in known for form in _written(each)}
         for form in sorted(forms, key=len, reverse=True):
@@ -209,8 +221,8 @@ class Server:
                 return self.last
         except TimeoutError:
             error = f"no whole answer within {LONGEST_S:.0f} s"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
-            error = f"{type(exc).__name__}: {exc}"[:500]
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, zlib.error) as exc:
+            error = self.hidden(f"{type(exc).__name__}: {str(exc)[:_LOOKED_AT]}")[:500]
         raise NoAnswer(Exchange(**told, error=error))
 
     def _authorised(self, sent: Mapping[str, str]) -> Mapping[str, str]:
@@ -227,7 +239,7 @@ class Server:
         )
         async with asking as response:
             body = bytearray()
-            async for piece in response.aiter_bytes():
+            async for piece in _unpacked(response):
                 body += piece
                 if len(body) > LARGEST:
                     raise ValueError(f"the answer is over {LARGEST} bytes")
@@ -249,6 +261,26 @@ class Server:
         self._next_at = max(now, self._next_at) + requests / self.per_second
         if wait > 0:
             await asyncio.sleep(wait)
+
+
+async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it was before it was packed, in pieces of which none is too large: a few bytes can
+    be packed that unfold to gigabytes, above all if they are packed again. Raises `ValueError`."""
+    packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if packed not in {"identity", "gzip", "x-gzip", "deflate"}:
+        raise ValueError(f"the answer is packed as {packed[:100]}, which was not asked for")
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - an asynchronous client's
+    if packed == "identity":
+        async for piece in stream:
+            yield piece
+        return
+    opener = zlib.decompressobj(_GZIP_OR_ZLIB)
+    async for piece in stream:
+        while piece:
+            yield opener.decompress(piece, LARGEST)
+            piece = opener.unconsumed_tail  # noqa: PLW2901 - what is left of it
+    yield opener.flush()
 
 
 def _written(secret: str) -> set[str]:

@@ -1,24 +1,25 @@
 """One exercise with notices, on which all rules of the class `push` are seen: five subscribers that
 answer each in its own way, three changes, a replay, and the end of one subscription.
 
-It writes under the prefix that was lent alone, and takes away all that it made, whatever happens.
+It writes nothing where no sandbox was lent, and takes away all that it made, whatever happens.
 """
 
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
+from app.certify.cases.writing import fresh, remove, write
 from app.certify.client import Exchange, NoAnswer, Server
-from app.certify.granted import Token, call, token_for
+from app.certify.granted import Token, call, entitled
 from app.certify.judge import NotShown, not_unless
 from app.certify.receiver import HANGS, Hook, Notice, Receiver, receiving
-from app.certify.stage import Stage
+from app.certify.sandbox import key_fields
+from app.certify.stage import Record, Stage
+from app.certify.subscribing import PATH, path_of, subscribe, unsubscribe
 
-PATH: Final = "/v1/subscriptions"
 _AFTER_S: Final = 1.0  # until what is sent all the same has come
 STEADY, FAILING, GONE, MOVED, SLOW = "steady", "failing", "gone", "moved", "slow"
 
@@ -47,25 +48,14 @@ class Drill:
         return str(self.made[name].member("id"))
 
     def path_of(self, name: str) -> str:
-        """Of a subscription: what a server calls it leads to nothing else."""
-        return f"{PATH}/{quote(self.id_of(name), safe='')}"
+        """Of a subscription that was made."""
+        return path_of(self.made[name]) or PATH
 
     def late(self) -> list[Notice]:
         """New notices to the subscription that was ended."""
         if self.ended is None or self.ended.status != 204:
             return []
         return [each for each in self.hooks[STEADY].notices if each.id not in self.at_end]
-
-
-async def entitled(server: Server, stage: Stage) -> Token:
-    """A token that subscribes to the dataset, and writes it where it may. Raises `NotShown`."""
-    if server.lent.client is None and server.token is not None:
-        return Token(server.token, ())
-    subscribes, writes = (f"dataset:{stage.id}:{action}" for action in ("subscribe", "write"))
-    try:
-        return await token_for(server, subscribes, writes)
-    except NotShown:
-        return await token_for(server, subscribes)
 
 
 def check_may(made: Exchange) -> None:
@@ -90,7 +80,7 @@ async def _drill(server: Server, stage: Stage) -> Drill:
             "there is nowhere for notices to come to (--callback with --listen)",
             "通知を受け取る場所がありません（--callback と --listen）",
         )
-    token = await entitled(server, stage)
+    token = await entitled(server, f"dataset:{stage.id}:subscribe")
     try:
         async with receiving(callback, server.lent.hang_s) as receiver:
             course = _Course(server, stage, token, receiver, Drill(stage.id))
@@ -129,8 +119,7 @@ class _Course:
     token: Token
     receiver: Receiver
     drill: Drill
-    _left: list[str] = field(default_factory=list)  # what is still to be deleted
-    _key: dict[str, str] = field(default_factory=dict)  # of the record that is written
+    _written: Record | None = None
 
     async def run(self) -> None:
         """All of it, as far as the server lets."""
@@ -148,9 +137,17 @@ class _Course:
         await self._end()
 
     async def clean(self) -> None:
-        """Take away what was made. What cannot be is left: nobody is there to be told."""
-        for made in self._left:
-            await self._try("DELETE", made)
+        """Take away what was made. What cannot be stays on the account of the run."""
+        for path in [*self.server.subscriptions]:
+            try:
+                await unsubscribe(self.server, self.token, path)
+            except NoAnswer:
+                continue
+        if self._written is not None:
+            try:
+                await remove(self.server, self.stage, self._written)
+            except NoAnswer:
+                return
 
     async def _subscribe(self, name: str) -> bool:
         """Whether a subscription was made."""
@@ -163,44 +160,36 @@ class _Course:
             self.drill.elsewhere = self.receiver.hook(204)
             where = self.drill.elsewhere.url
         hook = self.drill.hooks[name] = self.receiver.hook(*answers[name], location=where)
-        given = {"dataset": self.stage.id, "url": hook.url}
-        made = await self._ask("POST", PATH, given)
-        secret = made.member("secret")
-        if isinstance(secret, str):
-            self.server.secrets.add(secret)
+        made = await subscribe(self.server, self.token, self.stage.id, hook.url)
         self.drill.made[name] = made
         check_may(made)
-        is_made = made.status == 201 and isinstance(made.member("id"), str)
-        if is_made:
-            self._left.append(self.drill.path_of(name))
-        return is_made
+        return path_of(made) is not None
 
     async def _look(self) -> None:
         one = self.drill.path_of(STEADY)
         self.drill.shown = [await self._ask("GET", one), await self._ask("GET", PATH)]
 
     async def _change(self) -> None:
-        """Write a record under the prefix; without one, wait for whatever changes by itself."""
+        """Write a record; where no sandbox was lent, wait for whatever changes by itself."""
         record = self._record()
         if record is None:
             return
-        wrote = await self._ask("POST", self.stage.path, [record])
+        self._written = record
+        wrote = await write(self.server, self.stage, [record])
         self.drill.changed = wrote.status == 200 and wrote.member("accepted") == 1
 
-    def _record(self) -> dict[str, Any] | None:
-        """One like those that are there, with a key of its own and a text that marks it."""
-        prefix, stage = self.server.prefix, self.stage
-        keys = [str(each["name"]) for each in stage.fields if each.get("key")]
-        texts = [name for name in stage.of_type("text") if name not in keys]
-        can_be_named = bool(keys) and {*keys} <= {*stage.of_type("text", "code")}
-        if not prefix or not texts or not can_be_named or not stage.records:
+    def _record(self) -> Record | None:
+        """The same each time, with another text that marks it."""
+        keys = key_fields(self.stage)
+        texts = [name for name in self.stage.of_type("text") if name not in keys]
+        if self.server.ledger is None or not texts:
             return None
-        if not self._key:
-            self._key = {name: f"{prefix}{secrets.token_hex(4)}" for name in keys}
-            named = ",".join(quote(each, safe="") for each in self._key.values())
-            self._left.append(f"{stage.path}/{named}")
-        self.drill.marks.append(f"{prefix}{secrets.token_hex(6)}")
-        return {**stage.records[0], **self._key, texts[0]: self.drill.marks[-1]}
+        try:
+            record = self._written or fresh(self.server, self.stage)[0]
+        except NotShown:
+            return None
+        self.drill.marks.append(f"{self.server.prefix}{secrets.token_hex(6)}")
+        return {**record, texts[0]: self.drill.marks[-1]}
 
     async def _hear_first(self) -> bool:
         """Wait for the first notices and for those that are sent again."""
@@ -232,10 +221,9 @@ class _Course:
     async def _end(self) -> None:
         """End one subscription, change something, and see that the others alone are told."""
         drill = self.drill
-        drill.ended = await self._ask("DELETE", drill.path_of(STEADY))
+        drill.ended = await unsubscribe(self.server, self.token, drill.path_of(STEADY))
         if drill.ended.status != 204:
             return
-        self._left.remove(drill.path_of(STEADY))
         drill.at_end = frozenset(drill.hooks[STEADY].ids())
         await self._change_and_hear(FAILING)
         await self.receiver.until(lambda: bool(drill.late()), _AFTER_S)
@@ -245,9 +233,3 @@ class _Course:
 
     async def _ask(self, method: str, path: str, given: Any = None) -> Exchange:
         return await call(self.server, self.token, method, path, given=given)
-
-    async def _try(self, method: str, path: str) -> None:
-        try:
-            await self._ask(method, path)
-        except NoAnswer:
-            return

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.certify.cases.asking import code_of
 from app.certify.client import Exchange, Server
-from app.certify.granted import Token, call, client_of, token_for
+from app.certify.granted import Token, call, client_of, entitled
 from app.certify.judge import NotShown, not_unless
 
 _GUARDED: Final = ("internal", "restricted", "personal")
@@ -79,11 +79,10 @@ async def read_guarded(
 
 async def reading(server: Server) -> tuple[Guarded, Token]:
     """The guarded dataset and a token to read it with. Raises `NotShown`."""
-    if server.lent.client is None and server.token is not None:
-        return await guarded_of(server), Token(server.token, ())
-    client_of(server)  # nobody is asked in vain
+    if server.token is None:
+        client_of(server)  # nobody is asked in vain
     guarded = await guarded_of(server)
-    return guarded, await token_for(server, guarded.scope)
+    return guarded, await entitled(server, guarded.scope)
 
 
 async def readable(server: Server) -> tuple[Guarded, Token, Exchange]:

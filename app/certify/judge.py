@@ -3,14 +3,14 @@
 A rule is kept, broken, or not shown: where the server's data gave no occasion, that is said too.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from app.certify.client import Exchange, NoAnswer, Server
-from app.certify.ledger import Ledger
+from app.certify.client import Exchange, NoAnswer, Server, worded
 from app.certify.lint import Standard
 from app.certify.sandbox import (
     NotOurs,
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _GIVE_UP_AFTER: Final = 3  # cases in a row without any answer
 _MOST_A_RULE: Final = 5  # findings that are shown
+_MOST_LEFT: Final = 100  # keys that are told: a server can claim to hold any number
+_LONGEST_KEY: Final = 300
+_WAITS: Final = 6  # for notices, of one run
 
 
 # The rooms of `app.certify.cases` that hold the cases of a class; a class without one is not judged.
@@ -103,7 +106,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `wrote`, `removed`: how many records; `left`: keys of what may be there still."""
+    """One run. `wrote`, `removed`: how many records; `left`: keys of what may be there still, or as
+    many as are told; `subscriptions`: paths of those that may be there still."""
 
     base: str
     standard: str
@@ -115,6 +119,7 @@ class Report:
     wrote: int = 0
     removed: int = 0
     left: tuple[str, ...] = ()
+    subscriptions: tuple[str, ...] = ()
 
     @property
     def broken(self) -> list[Verdict]:
@@ -186,7 +191,7 @@ async def judge(  # noqa: PLR0913 - what a run may be told
         if isinstance(dataset, Stage)
         else await set_stage(server, dataset, seed, layout.profile if layout else None)
     )
-    if _writes(rules) and is_lent(server, name):
+    if is_lent(server, name):
         stage = await _opened(server, stage, rules)
     try:
         verdicts, gave_up = await _verdicts(server, stage, rules, seen)
@@ -196,18 +201,21 @@ async def judge(  # noqa: PLR0913 - what a run may be told
         await close_ledger(server, stage)
     version = standard.document.root["info"]["version"]
     report = Report(server.base, version, wanted, seed, tuple(verdicts), server.asked, gave_up)
-    return _accounted(report, server.ledger)
+    return accounted(report, server)
 
 
 async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
-    """Begin to write. Where the lent client gets no token for it, what needs none is judged alone."""
+    """Begin to write: with what the lent client gets for it, else with the token that was lent. Where
+    there is neither, what needs none is judged alone."""
     from app.certify.granted import token_for  # noqa: PLC0415 - it stands on this
 
-    if server.token is not None:
+    if server.lent.client is None:
         return await open_ledger(server, stage, None)
     try:
         token = await token_for(server, f"dataset:{stage.id}:write", bound=False)
     except NotShown as none:
+        if server.token is not None:
+            return await open_ledger(server, stage, None)
         classes = _written(rules)
         if not classes:
             return stage
@@ -218,12 +226,20 @@ async def _opened(server: Server, stage: Stage, rules: Rules) -> Stage:
     return await open_ledger(server, stage, token.text)
 
 
-def _accounted(report: Report, ledger: Ledger | None) -> Report:
-    """With what was written, where something was."""
+def accounted(report: Report, server: Server) -> Report:
+    """With what was made, where something was."""
+    report = replace(report, subscriptions=_named(server, server.subscriptions))
+    ledger = server.ledger
     if ledger is None:
         return report
     removed = len(ledger.wrote - ledger.left.keys())
-    return replace(report, wrote=len(ledger.wrote), removed=removed, left=tuple(ledger.left))
+    left = _named(server, ledger.left)
+    return replace(report, wrote=len(ledger.wrote), removed=removed, left=left)
+
+
+def _named(server: Server, left: Iterable[str]) -> tuple[str, ...]:
+    """What is left as it may be shown: a server can claim to hold what looks like it."""
+    return tuple(worded(server.hidden, each)[:_LONGEST_KEY] for each in [*left][:_MOST_LEFT])
 
 
 def check_means(server: Server, rules: Rules, dataset: str | None) -> None:
@@ -262,14 +278,19 @@ async def _verdicts(
     last = set(_writes(rules))  # what reads reckons with the records as they were at the beginning
     found: dict[str, Verdict] = {}
     silent, gave_up = 0, None
-    for number, rule in enumerate(sorted(rules, key=lambda each: each["id"] in last)):
-        verdict, answered = await _rule(server, stage, rule)
-        found[rule["id"]] = verdict
-        silent = 0 if answered else silent + 1
-        seen(number + 1, len(rules))
-        if silent >= _GIVE_UP_AFTER:
-            gave_up = verdict.wrong[0].seen if verdict.wrong else "no answer"
-            break
+    longest = server.longest_s + _WAITS * server.lent.patience_s
+    try:
+        async with asyncio.timeout(longest):
+            for number, rule in enumerate(sorted(rules, key=lambda each: each["id"] in last)):
+                verdict, answered = await _rule(server, stage, rule)
+                found[rule["id"]] = verdict
+                silent = 0 if answered else silent + 1
+                seen(number + 1, len(rules))
+                if silent >= _GIVE_UP_AFTER:
+                    gave_up = verdict.wrong[0].seen if verdict.wrong else "no answer"
+                    break
+    except TimeoutError:
+        gave_up = f"the rules were not through within {longest:.0f} s"
     return [found[each["id"]] for each in rules if each["id"] in found], gave_up
 
 
@@ -283,7 +304,7 @@ async def _rule(server: Server, stage: Stage, rule: Mapping[str, Any]) -> tuple[
             await _ask(server, stage, case, found)
             shown += 1
         except NotShown as exc:
-            unseen = NotShown(*(server.hidden(each)[:1000] for each in (exc.why, exc.why_ja)))
+            unseen = NotShown(*(worded(server.hidden, each) for each in (exc.why, exc.why_ja)))
         except NoAnswer as none:
             seen = none.exchange.error or "none"
             found.append(_kept(server, Wrong(none.exchange, "an answer", seen)))
@@ -318,7 +339,8 @@ async def _ask(server: Server, stage: Stage, case: Case, found: list[Wrong]) -> 
 def _kept(server: Server, wrong: Wrong) -> Wrong:
     """A finding as it may be shown."""
     hidden = server.hidden
-    return Wrong(wrong.exchange.trimmed(hidden), hidden(wrong.expected), hidden(wrong.seen))
+    words = (worded(hidden, each) for each in (wrong.expected, wrong.seen))
+    return Wrong(wrong.exchange.trimmed(hidden), *words)
 
 
 def _verdict(

@@ -27,7 +27,7 @@ def unpacked(kept: bytes) -> Report:
     """The report of `packed`."""
     told = orjson.loads(kept)
     verdicts = tuple(_verdict(each) for each in told.pop("verdicts"))
-    lists = {name: tuple(told.get(name, ())) for name in ("classes", "left")}
+    lists = {name: tuple(told.get(name, ())) for name in ("classes", "left", "subscriptions")}
     return Report(**{**told, **lists, "verdicts": verdicts})
 
 

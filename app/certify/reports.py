@@ -1,12 +1,16 @@
 """A report as text, JSON, JUnit, SARIF, and as one page that can be mailed. Judges nothing."""
 
 import json
+import re
 from html import escape
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from app.certify.judge import Outcome, Report, Verdict, Wrong
 
+_UNFIT: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 FORMS = ("text", "json", "junit", "sarif", "html")
 _MARKS = {Outcome.KEPT: "○", Outcome.BROKEN: "×", Outcome.NOT_SHOWN: "－"}
 
@@ -22,8 +26,8 @@ def summary(report: Report) -> tuple[str, str]:
     counts = {each: sum(v.outcome is each for v in report.verdicts) for each in Outcome}
     kept, broken, unseen = (counts[each] for each in Outcome)
     if report.gave_up is not None:
-        return (f"中止: サーバが応答しません（{report.gave_up}）。",
-                f"Given up: the server does not answer ({report.gave_up}).")  # fmt: skip
+        return (f"中止: サーバが応答しないか、遅すぎます（{report.gave_up}）。",
+                f"Given up: the server does not answer, or too slowly ({report.gave_up}).")  # fmt: skip
     ja = f"適合 {kept}、違反 {broken}、確認できず {unseen}（クラス {', '.join(report.classes)}）。"
     en = f"{kept} kept, {broken} broken, {unseen} not shown (classes {', '.join(report.classes)})."
     if report.unseen:
@@ -33,17 +37,23 @@ def summary(report: Report) -> tuple[str, str]:
     return ja, en
 
 
-def written_out(report: Report) -> tuple[str, str] | None:
-    """What the judge wrote and what of it is there still, in both languages; None: it wrote nothing."""
-    if not report.wrote and not report.left:
-        return None
-    ja = f"試験で書き込んだレコード {report.wrote}件のうち {report.removed}件を削除しました。"
-    en = f"{report.wrote} records were written, {report.removed} of them removed."
-    if report.left:
-        keys = ", ".join(report.left)
-        ja += f"残っている可能性のあるキー: {keys}。--clean で削除できます。"
-        en += f" These keys may be there still: {keys}. Remove them with --clean."
-    return ja, en
+def made(report: Report) -> list[tuple[str, str]]:
+    """What the judge made and what of it may be there still, in both languages; none: it made
+    nothing."""
+    told = []
+    if report.wrote or report.left:
+        ja = f"試験で書き込んだレコード {report.wrote}件のうち {report.removed}件を削除しました。"
+        en = f"{report.wrote} records were written, {report.removed} of them removed."
+        if report.left:
+            keys = ", ".join(report.left)
+            ja += f"残っている可能性のあるキー: {keys}。--clean で削除できます。"
+            en += f" These keys may be there still: {keys}. Remove them with --clean."
+        told.append((ja, en))
+    if report.subscriptions:
+        paths = ", ".join(report.subscriptions)
+        told.append((f"終えられなかった購読があります: {paths}。DELETE で終了してください。",
+                     f"These subscriptions may be there still: {paths}. End them with DELETE."))  # fmt: skip
+    return told
 
 
 def text(report: Report) -> str:
@@ -59,7 +69,8 @@ def text(report: Report) -> str:
     for verdict in report.verdicts:
         if verdict.outcome is Outcome.NOT_SHOWN:
             lines.append(f"－ {verdict.rule}  {verdict.why_ja} / {verdict.why}")
-    return "\n".join([*lines, *(written_out(report) or ()), *summary(report)]) + "\n"
+    told = [words for both in (*made(report), summary(report)) for words in both]
+    return plain("\n".join([*lines, *told]).replace("\r", "\ufffd")) + "\n"
 
 
 def _rationale(verdict: Verdict) -> list[str]:
@@ -81,7 +92,7 @@ def as_json(report: Report) -> str:
         "base": report.base, "standard": report.standard, "classes": list(report.classes),
         "seed": report.seed, "passed": report.passed, "requests": report.asked,
         "gave_up": report.gave_up,
-        "records": {"written": report.wrote, "removed": report.removed, "left": list(report.left)},
+        **_made(report),
         "rules": [
             {
                 "rule": each.rule, "class": each.conformance, "outcome": each.outcome,
@@ -96,8 +107,15 @@ def as_json(report: Report) -> str:
     return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
 
+def _made(report: Report) -> dict[str, Any]:
+    return {
+        "records": {"written": report.wrote, "removed": report.removed, "left": list(report.left)},
+        "subscriptions": {"left": list(report.subscriptions)},
+    }
+
+
 def junit(report: Report) -> str:
-    """A test case a rule, for build servers."""
+    """A test case a rule, for build servers; what was made, as what the suite said."""
     suite = Element("testsuite", name=f"linkage {report.standard}")
     suite.set("tests", str(len(report.verdicts)))
     suite.set("failures", str(len(report.broken)))
@@ -106,20 +124,22 @@ def junit(report: Report) -> str:
     for verdict in report.verdicts:
         case = SubElement(suite, "testcase", classname=verdict.conformance, name=verdict.rule)
         if verdict.outcome is Outcome.NOT_SHOWN:
-            SubElement(case, "skipped", message=verdict.why or "")
+            SubElement(case, "skipped", message=plain(f"{verdict.why_ja} / {verdict.why}"))
         for wrong in verdict.wrong:
-            fault = SubElement(case, "failure", message=_plain(verdict.en))
-            fault.text = _plain("\n".join([*_rationale(verdict), *_wrong(wrong).values()]))
+            fault = SubElement(case, "failure", message=plain(verdict.en))
+            fault.text = plain("\n".join([*_rationale(verdict), *_wrong(wrong).values()]))
+    said = [words for both in (*made(report), summary(report)) for words in both]
+    SubElement(suite, "system-out").text = plain("\n".join(said))
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _plain(text: str) -> str:
-    """XML has no control characters."""
-    return "".join(sign if sign in "\t\n\r" or ord(sign) >= 32 else "\ufffd" for sign in text)
+def plain(text: str) -> str:
+    """XML has no control characters, and a terminal obeys them, and those that turn the reading."""
+    return _UNFIT.sub("\ufffd", text)
 
 
 def sarif(report: Report) -> str:
-    """SARIF 2.1.0: a result a finding."""
+    """SARIF 2.1.0: a result a finding, and an open one a rule that was not shown."""
     rules = [
         {
             "id": each.rule, "shortDescription": {"text": each.en},
@@ -140,10 +160,19 @@ def sarif(report: Report) -> str:
         for each in report.verdicts
         for wrong in each.wrong
     ]  # fmt: skip
+    results += [
+        {
+            "ruleId": each.rule, "level": "none", "kind": "open",
+            "message": {"text": f"{each.why_ja} / {each.why}"},
+        }
+        for each in report.verdicts
+        if each.outcome is Outcome.NOT_SHOWN
+    ]  # fmt: skip
+    told_besides = {"passed": report.passed, "gave_up": report.gave_up, **_made(report)}
     driver = {"name": "urbanos certify", "semanticVersion": report.standard, "rules": rules}
     told = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [{"tool": {"driver": driver}, "results": results, "properties": told_besides}],
     }  # fmt: skip
     return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
@@ -157,10 +186,10 @@ _STYLE = (
 
 def html(report: Report) -> str:
     """One page without script, that loads nothing."""
-    said = [summary(report), *filter(None, [written_out(report)])]
+    said = [summary(report), *made(report)]
     told = "".join(f"<p>{escape(ja)}<br><span lang=en>{escape(en)}</span></p>" for ja, en in said)
     rows = "".join(_row(each) for each in report.verdicts)
-    return (
+    return plain(
         f'<!doctype html><html lang="ja"><meta charset="utf-8"><title>{escape(report.base)}</title>'
         f"<style>{_STYLE}</style><h1>適合試験の結果 <span lang=en>Conformance report</span></h1>"
         f"<p>{escape(report.base)} ・ linkage {escape(report.standard)} ・ seed {report.seed}</p>"

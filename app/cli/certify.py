@@ -25,18 +25,32 @@ _UNREACHABLE: Final = 1
 def certify(  # noqa: PLR0913, PLR0917 - one option each
     url: Annotated[str, typer.Argument(metavar="URL", help="The address before /v1")],
     classes: Annotated[
-        str, typer.Option("--class", help="Conformance classes, parted by commas")
+        str,
+        typer.Option(
+            "--class",
+            help="Parted by commas: core,query,changes,write,push,secure. core is in all;"
+            " changes, write: see Writing; push: see Notices; secure: see Tokens",
+        ),
     ] = "core",
-    dataset: Annotated[str | None, typer.Option(help="The dataset that is judged")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The public dataset that is judged; else one that is listed")
+    ] = None,
     form: Annotated[
         str, typer.Option("--format", help="text, json, junit, sarif or html")
     ] = "text",
-    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the report goes")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed asks the same")] = 0,
     per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Requests a second")] = 20.0,
     token_file: lending.TokenFile = None,
     prefix: Annotated[
-        str | None, typer.Option("--sandbox-prefix", help="Keys of what may be written begin so")
+        str | None,
+        typer.Option(
+            "--sandbox-prefix",
+            rich_help_panel=lending.WRITING,
+            help="Keys of all that is written begin so; with --dataset, and a token or client",
+        ),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(help="A standard layout that the records are held to: aed/2")
@@ -46,7 +60,12 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
         typer.Option(exists=True, dir_okay=False, help="linkage-v1.zip with other layouts"),
     ] = None,
     clean: Annotated[
-        bool, typer.Option("--clean", help="First remove what another run left under the prefix")
+        bool,
+        typer.Option(
+            "--clean",
+            rich_help_panel=lending.WRITING,
+            help="First remove what another run left under the prefix",
+        ),
     ] = False,
     client_id: lending.ClientId = None,
     client_key: lending.ClientKey = None,
@@ -83,16 +102,19 @@ def certify(  # noqa: PLR0913, PLR0917 - one option each
         layout = _layout(profile, bundle) if profile is not None else None
         report = asyncio.run(_judged(url, wanted, dataset, seed, lent, layout))
     except NoAnswer as none:
-        error, curl = none.exchange.error, none.exchange.curl()
-        note(f"判定できません。{none.exchange.error_ja or error}。\n  {curl}",
-             f"This cannot be judged: {error}.\n  {curl}")  # fmt: skip
+        told = (none.exchange.error or str(none), none.exchange.error_ja or str(none))
+        error, error_ja, curl = (reports.plain(each) for each in (*told, none.exchange.curl()))
+        note(
+            f"判定できません。{error_ja}。\n  {curl}", f"This cannot be judged: {error}.\n  {curl}"
+        )
         raise typer.Exit(_UNREACHABLE) from None
     text = reports.written(report, form)
     if output is None:
         typer.echo(text, nl=False)
     else:
         output.write_text(text, "utf-8")
-        note(*reports.summary(report))
+        for told in (*reports.made(report), reports.summary(report)):
+            note(*map(reports.plain, told))
     if not report.passed:
         raise typer.Exit(_NOT_PASSED)
 
@@ -154,14 +176,20 @@ async def _judged(
                     server, Standard.read(), classes, dataset=dataset, seed=seed, seen=seen,
                     layout=layout,
                 )  # fmt: skip
-            except (asyncio.CancelledError, NoAnswer):
+            except asyncio.CancelledError:
                 _say_left(server)
                 raise
+            except NoAnswer as none:
+                _say_left(server)
+                raise NoAnswer(none.exchange.trimmed(server.hidden)) from None
 
 
 def _say_left(server: "Server") -> None:
     """What a run that ended early could not remove."""
-    if server.ledger is not None and server.ledger.left:
-        keys = ", ".join(server.ledger.left)
-        note(f"削除できなかった可能性のあるレコード: {keys}。--clean で削除できます。",
-             f"These records may be there still: {keys}. Remove them with --clean.")  # fmt: skip
+    from app.certify import reports  # noqa: PLC0415
+    from app.certify.judge import Report, accounted  # noqa: PLC0415
+
+    ended = accounted(Report(server.base, "", (), 0, (), server.asked), server)
+    if ended.left or ended.subscriptions:
+        for told in reports.made(ended):
+            note(*map(reports.plain, told))

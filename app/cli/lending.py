@@ -11,31 +11,61 @@ from app.cli.key_files import read_key
 if TYPE_CHECKING:
     from app.certify.lent import Callback, Client, Lent
 
+WRITING, TOKENS, NOTICES = "Writing (changes, write)", "Tokens (secure)", "Notices (push)"
 _FILE: Any = {"exists": True, "dir_okay": False}
-TokenFile = Annotated[Path | None, typer.Option(**_FILE, help="An access token of the sandbox")]
-ClientId = Annotated[
-    str | None, typer.Option(help="A client of the sandbox, with a key or a secret")
+_TOKENS: Any = {"rich_help_panel": TOKENS}
+_NOTICES: Any = {"rich_help_panel": NOTICES}
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(**_FILE, **_TOKENS, help="An access token of the sandbox; or give a client"),
 ]
-ClientKey = Annotated[Path | None, typer.Option(**_FILE, help="Its private key (JWK), P-256")]
+ClientId = Annotated[
+    str | None,
+    typer.Option(**_TOKENS, help="A client of the sandbox, with one of the two that follow"),
+]
+ClientKey = Annotated[
+    Path | None, typer.Option(**_FILE, **_TOKENS, help="Its private key (JWK), P-256")
+]
 SecretFile = Annotated[
-    Path | None, typer.Option("--client-secret-file", **_FILE, help="Its secret")
+    Path | None, typer.Option("--client-secret-file", **_FILE, **_TOKENS, help="Its secret")
 ]
 AuthorizationServer = Annotated[
-    str | None, typer.Option(help="Who gives tokens, if it is not the server itself")
+    str | None, typer.Option(**_TOKENS, help="Who gives tokens, if it is not the server itself")
 ]
-Guarded = Annotated[str | None, typer.Option(help="A dataset above public that it may read")]
-HiddenField = Annotated[str | None, typer.Option(help="A field of it that it may not see")]
-Hidden = Annotated[str | None, typer.Option(help="A dataset that it may not know of")]
-Purpose = Annotated[str, typer.Option(help="The purpose that was agreed")]
-OtherPurpose = Annotated[str | None, typer.Option(help="A purpose that was not")]
+Guarded = Annotated[
+    str | None, typer.Option(**_TOKENS, help="A dataset above public that the client may read")
+]
+HiddenField = Annotated[
+    str | None, typer.Option(**_TOKENS, help="A field of it that the client may not see")
+]
+Hidden = Annotated[
+    str | None, typer.Option(**_TOKENS, help="A dataset that the client may not know of")
+]
+Purpose = Annotated[
+    str, typer.Option(**_TOKENS, help="The purpose that was agreed for the guarded dataset")
+]
+OtherPurpose = Annotated[
+    str | None, typer.Option(**_TOKENS, help="A purpose that was not agreed for it")
+]
 ExpiredToken = Annotated[
-    Path | None, typer.Option("--expired-token-file", **_FILE, help="A token that has expired")
+    Path | None,
+    typer.Option("--expired-token-file", **_FILE, **_TOKENS, help="A token that has expired"),
 ]
 CallbackUrl = Annotated[
-    str | None, typer.Option("--callback", help="The https address at which the server calls back")
+    str | None,
+    typer.Option(
+        "--callback", **_NOTICES, help="The public https address at which the server calls back"
+    ),
 ]
-Listen = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the judge hears it")]
-Patience = Annotated[float, typer.Option(min=1, max=900, help="Seconds to wait for a notice")]
+Listen = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT", **_NOTICES, help="Where that address leads to: the judge listens there"
+    ),
+]
+Patience = Annotated[
+    float, typer.Option(min=1, max=900, **_NOTICES, help="Seconds to wait for a notice")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +98,10 @@ def read_text(path: Path | None) -> str | None:
 def _client(files: Files) -> "Client | None":
     from app.certify.lent import Client  # noqa: PLC0415
 
-    if files.client_id is None:
-        return None
     key, secret = files.client_key, files.client_secret
-    if (key is None) == (secret is None):
+    if files.client_id is None and key is None and secret is None:
+        return None
+    if files.client_id is None or (key is None) == (secret is None):
         raise typer.BadParameter("--client-key / --client-secret-file", param_hint="--client-id")
     return Client(files.client_id, read_key(key) if key else None, read_text(secret))
 

@@ -165,12 +165,14 @@ class RulesNotShown(AppError):
     kind = Kind.INVALID
     code = "conformance_rules_not_shown"
     ja = (
-        "規則 {rules} を確かめられませんでした（{why_ja}）。PUT /v1/conformance/services/{service}/client"
-        " で試験用クライアントと公開以外のデータセットを登録し、試験をやり直してください。"
+        "規則 {rules} を確かめられませんでした（{why_ja}）。サンドボックスのデータセットを確かめられる"
+        "内容にし、secure は PUT /v1/conformance/services/{service}/client で試験用クライアントと"
+        "公開以外のデータセットを登録して、試験をやり直してください。"
     )
     en = (
-        "The rules {rules} could not be seen: {why}. Lend a client and a dataset above public with"
-        " PUT /v1/conformance/services/{service}/client, and ask for the run again."
+        "The rules {rules} could not be seen: {why}. Give the sandbox's dataset what shows them; for"
+        " secure, lend a client and a dataset above public with"
+        " PUT /v1/conformance/services/{service}/client. Then ask for the run again."
     )
 
 

@@ -50,28 +50,34 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         query = parse_qsl(request.url.query.decode(), keep_blank_values=True)
-        headers = httpx.Headers(request.headers)
+        headers = request.headers
         if self.ask is not None:
+            headers = httpx.Headers(headers)
             self.ask(request.url.path, query, headers)
-        url = request.url.copy_with(query=urlencode(query).encode() or None)
-        status, told, body = await _asked(httpx.Request(request.method, url, headers=headers))
+        status, told, body = await _asked(request, query, headers)
+        if self.answer is None:
+            return httpx.Response(status, headers=told, content=body)
         answer = Answer(request.url.path, dict(query), status, httpx.Headers(told), body)
-        if self.answer is not None:
-            self.answer(answer)
+        self.answer(answer)
         answer.headers.pop("content-length", None)
         return httpx.Response(answer.status, headers=answer.headers, content=answer.body)
 
 
 # What the provider said before: it says the same again, and 44 mutants ask the same.
-_SAID: Final[dict[tuple[str, ...], tuple[int, list[tuple[str, str]], bytes]]] = {}
+_SAID: Final[dict[tuple[Any, ...], tuple[int, list[tuple[bytes, bytes]], bytes]]] = {}
 _HEARD: Final = ("accept", "accept-language", "if-none-match")  # Linkage-Via it does not know
 
 
-async def _asked(request: httpx.Request) -> tuple[int, list[tuple[str, str]], bytes]:
-    key = (str(request.url), *(request.headers.get(name, "") for name in _HEARD))
-    if key not in _SAID or "as_of" in request.url.params:
-        response = await httpx.ASGITransport(provider.app).handle_async_request(request)
-        _SAID[key] = response.status_code, response.headers.multi_items(), await response.aread()
+async def _asked(
+    request: httpx.Request, query: Query, headers: httpx.Headers
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    heard = (headers.get(name, "") for name in _HEARD)
+    key = (request.method, request.headers.get("host"), request.url.path, *query, *heard)
+    if key not in _SAID or any(name == "as_of" for name, _ in query):
+        url = request.url.copy_with(query=urlencode(query).encode() or None)
+        asked = httpx.Request(request.method, url, headers=headers)
+        response = await httpx.ASGITransport(provider.app).handle_async_request(asked)
+        _SAID[key] = response.status_code, response.headers.raw, await response.aread()
     return _SAID[key]
 
 

@@ -48,7 +48,7 @@ class Notifying:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
-    listens_s: float = 0.4
+    listens_s: float = 1.0
     out: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
     sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -76,8 +76,12 @@ class Notifying:
         records = [each for each in json.loads(request.content) if "no" in each]
         for record in records:
             self.written[record["no"]] = record
-            self._changed(record["name"])
-        told = {"dataset": PUBLIC, "accepted": len(records), "rejected": 0 if records else 1}
+            self._changed(record.get("name", ""))
+        results = [
+            {"index": at, "key": each["no"], "status": "updated"} for at, each in enumerate(records)
+        ]
+        told = {"dataset": PUBLIC, "accepted": len(records), "rejected": 0 if records else 1,
+                "results": results}  # fmt: skip
         return httpx.Response(200, json=told)
 
     def _changed(self, value: str) -> None:

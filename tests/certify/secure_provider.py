@@ -18,10 +18,12 @@ import httpx
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from starlette.requests import Request
 
 from app.certify.lent import Callback, Client, Lent
 from tests.certify.mutants import BASE, Transport, provider
 from tests.certify.notifying import PUBLIC, TUNNEL, Notifying, Refused, encoded
+from tests.certify.writing_provider import Writing
 
 GUARDED: Final = "sandbox-visits"
 HIDDEN: Final = "sandbox-hidden"
@@ -42,6 +44,7 @@ class SecureProvider(Notifying, httpx.AsyncBaseTransport):
 
     base: str = BASE
     inner: httpx.AsyncBaseTransport = field(default_factory=Transport)
+    holds: bool = False  # what is written, within `inner`
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     ended: set[str] = field(default_factory=set)
     heard: list[httpx.Request] = field(default_factory=list)
@@ -70,12 +73,23 @@ class SecureProvider(Notifying, httpx.AsyncBaseTransport):
         if parts[0] == HIDDEN and self.does("hidden is forbidden"):
             raise Refused(403, "no_agreement")
         if request.method != "GET":
-            return self._write(request, parts[2], claims)
+            return await self._written(request, parts[2], claims)
         answer = await self.inner.handle_async_request(request)
         if path == "/v1/health":
             told = json.loads(await answer.aread())
             told["conformance"] += ["push", "secure"]
             return httpx.Response(200, json=told)
+        return answer
+
+    async def _written(
+        self, request: httpx.Request, key: str, claims: dict[str, Any] | None
+    ) -> httpx.Response:
+        if not self.holds:
+            return self._write(request, key, claims)
+        self._allowed(claims, "write")
+        answer = await self.inner.handle_async_request(request)
+        if answer.is_success:
+            self._changed("")
         return answer
 
     def _problem(self, request: httpx.Request, refused: Refused) -> httpx.Response:
@@ -239,6 +253,18 @@ class SecureProvider(Notifying, httpx.AsyncBaseTransport):
         return httpx.Response(200, json=told, headers={"cache-control": kept})
 
 
+class _Trusting(Writing):
+    """Whose callers were looked at before it."""
+
+    def check_token(self, request: Request) -> None:
+        pass
+
+
+def whole(**more: Any) -> SecureProvider:
+    """One that has every class: what it tells of was written, and can be read and followed."""
+    return SecureProvider(inner=httpx.ASGITransport(_Trusting()), holds=True, **more)
+
+
 def _entry() -> dict[str, Any]:
     fields = [{**provider.DATASET["fields"][1], "name": each, "label": each} for each in FIELDS]
     return {**provider.DATASET, "id": GUARDED, "data_class": "restricted", "fields": fields}
@@ -256,7 +282,7 @@ def lent(port: int, **more: Any) -> Lent:
     callback = Callback(TUNNEL, "127.0.0.1", port)
     told: dict[str, Any] = {
         "client": Client("judge", KEY), "guarded": GUARDED, "hidden": HIDDEN, "hidden_field": "remark",
-        "other_purpose": "statistics", "callback": callback, "patience_s": 3.0, "hang_s": 0.6,
+        "other_purpose": "statistics", "callback": callback, "patience_s": 3.0, "hang_s": 1.5,
     }  # fmt: skip
     return Lent(**{**told, **more})
 

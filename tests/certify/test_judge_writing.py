@@ -2,9 +2,9 @@
 
 import asyncio
 import json
+import os
 import random
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +29,12 @@ from app.formats.incoming import read_record
 from app.kit.errors import AppError
 from app.models.parties import Role
 from app.query.fields import Field, FieldType
+from tests import nursery
 from tests.certify.mutants import BASE, DATASET, RECORDS
 from tests.certify.mutants_write import MUTANTS
 from tests.certify.test_judge import sandbox_on
 from tests.certify.writing_provider import TOKEN, Record, Writing
+from tests.cli.test_demo import Home
 from tests.serving import served
 from tests.world import KENKO, World
 
@@ -63,32 +65,6 @@ async def judged(
         given = {"token": TOKEN, "prefix": PREFIX, "settle_seconds": 0, **lent}
         server = Server(BASE, http, 1e6, **given)
         return await judge(server, STANDARD, classes or WRITTEN, dataset=NAME, only=only)
-
-
-async def test_the_provider_that_writes_passes_every_class_and_is_written_to_in_its_place() -> None:
-    made, sent = Writing(), list[httpx.Request]()
-    before = dict(made.records)
-
-    report = await judged(made, "core", "query", "write", "changes", watch=sent.append)
-
-    kept = {each.rule for each in report.verdicts if each.outcome is Outcome.KEPT}
-    assert report.broken == [] and report.passed and kept >= RULES
-    assert made.records == before
-    assert report.wrote == report.removed > 40 and report.left == ()
-    assert report.asked == len(sent) < 400
-    assert {each.method for each in sent} == {"GET", "POST", "DELETE"}
-    for each in sent:
-        if each.method == "DELETE":
-            assert each.url.path.startswith(f"{RECORDS}/{PREFIX}")
-        if each.method == "POST":
-            assert each.url.path == RECORDS
-            assert all(record["no"].startswith(PREFIX) for record in _batch_in(each))
-
-
-def _batch_in(request: httpx.Request) -> list[Record]:
-    text = b",".join(line for line in request.content.splitlines() if line)
-    found: list[Record] = json.loads(text if text.startswith(b"[") else b"[" + text + b"]")
-    return found
 
 
 async def test_the_platform_passes_both_classes(world: World) -> None:
@@ -280,35 +256,23 @@ async def test_at_the_shell_an_interrupt_removes_what_was_written(tmp_path: Path
     made = Writing()
     before, token = dict(made.records), tmp_path / "token"
     token.write_text(TOKEN)
-    words = (
-        "--class",
-        "write",
-        "--dataset",
-        NAME,
-        "--token-file",
-        str(token),
-        "--per-second",
-        "200",
-    )
-    command = (sys.executable, "-m", "app.cli", "certify")
+    home = Home(tmp_path, 1)
 
     async with served(made) as port:
-        base = f"http://127.0.0.1:{port}"
-        refused = await asyncio.create_subprocess_exec(
-            *command, base, *words, stderr=asyncio.subprocess.PIPE
-        )
-        _, told = await refused.communicate()
-        running = await asyncio.create_subprocess_exec(
-            *command, base, *words, "--sandbox-prefix", PREFIX
-        )
+        words = ["certify", f"http://127.0.0.1:{port}", "--class", "write", "--dataset", NAME,
+                 "--token-file", str(token), "--per-second", "200"]  # fmt: skip
+        refused = await asyncio.to_thread(home.run, *words)
+        lent = [*words, "--sandbox-prefix", PREFIX]
+        running = nursery.Child(lent, home.environment, tmp_path / "said")
         async with asyncio.timeout(60):
             while made.records == before:  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.005)
-        running.send_signal(signal.SIGINT)
-        await running.wait()
+        os.kill(running.pid or 0, signal.SIGINT)
+        await asyncio.to_thread(running.wait, 60)
 
-    assert refused.returncode and b"sandbox_not_lent" in told and b"--sandbox-prefix" in told
-    assert running.returncode
+    assert refused.returncode and "sandbox_not_lent" in refused.stderr
+    assert "--sandbox-prefix" in refused.stderr
+    assert running.poll()
     assert made.log and made.records == before
 
 

@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from app.api.state import Platform
 from app.audit.events import Event
+from app.certify.kept import unpacked
 from app.cli.official import OfficialJudge
 from app.conformance import runs
 from app.conformance.control import PATH as CHALLENGE
@@ -41,6 +42,7 @@ from tests.conformance.vendor import (
     Office,
     Sandbox,
     examiner,
+    remembering,
     sandbox,
     say,
 )
@@ -372,6 +374,38 @@ async def test_a_sandbox_that_was_lent_is_written_to_and_a_nightly_look_only_rea
     assert TOKEN not in f"{kept}{run}{report.text}{await office.world.log()}"
 
 
+async def test_a_class_is_not_certified_by_the_few_rules_that_a_sandbox_lets_be_seen(
+    platform: Platform,
+) -> None:
+    class Pleads(Writing):
+        """Takes nothing until most rules have been looked at."""
+
+        batches = 0
+
+        def upserted(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+            self.batches += 1
+            return super().upserted(records)
+
+        def wrong_in(self, record: dict[str, Any]) -> list[str]:
+            return ["name"] if self.batches < 3 else super().wrong_in(record)
+
+    def sealed(service: UUID) -> bytes:
+        return platform.sealer.seal(TOKEN.encode(), about=f"conformance/{service}/token")
+
+    judge = OfficialJudge(platform.outbound, lambda: platform.sealer, 1e6)
+    async with served(Pleads()) as port:
+        base, service = f"http://127.0.0.1:{port}", uuid4()
+        work = runs.Work(
+            uuid4(), uuid4(), RunKind.FULL, base, "sandbox-facilities", ("write",),
+            service_id=service, prefix="judge-", sealed_token=sealed(service),
+        )  # fmt: skip
+        found = await judge(work)
+
+    assert found.passed and found.unseen == ("IDEMP-01",)
+    assert "takes no record" in found.why_unseen[1]
+    assert unpacked(found.report).seed != 0  # nobody can know what will be asked
+
+
 async def test_a_token_never_goes_to_another_sandbox_than_the_one_it_was_lent_for(
     office: Office, vendor: Sandbox, platform: Platform
 ) -> None:
@@ -529,7 +563,7 @@ async def test_a_profile_is_certified_where_every_record_is_of_it(
 async def test_a_certificate_ends_with_the_major_version_of_the_standard(
     office: Office, vendor: Sandbox, platform: Platform
 ) -> None:
-    run = (await office.judged(await office.service(vendor.base)))["id"]
+    run = (await office.judged(await office.service(vendor.base), remembering(platform)))["id"]
     for days, status in ((-1, 409), (30, 201)):
         until = clock.now() + timedelta(days=days)
         await platform.database.pool.execute(
@@ -544,7 +578,8 @@ async def test_a_certificate_ends_with_the_major_version_of_the_standard(
 async def test_a_certificate_ends_with_the_version_of_its_profile(
     office: Office, vendor: Sandbox, platform: Platform
 ) -> None:
-    run = (await office.judged(service := await office.service(vendor.base)))["id"]
+    service = await office.service(vendor.base)
+    run = (await office.judged(service, remembering(platform)))["id"]
     pool = platform.database.pool
     ((name, version),) = await pool.fetch("SELECT name, version FROM profile LIMIT 1")
     await pool.execute(

@@ -200,7 +200,6 @@ async def test_makings_without_end_hold_up_no_load(
         making.append(given)
         await asyncio.sleep(3_600)
 
-    crew = worker_module.Crew(store=store)
     with monkeypatch.context() as slow:
         slow.setattr(worker_module, "make_files", for_ever)
         async with pool.acquire() as driver:

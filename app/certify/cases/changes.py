@@ -84,7 +84,7 @@ async def nothing_is_missed_while_others_write(server: Server, stage: Stage) -> 
     said = await server.together([*writing[:2], look, *writing[2:], look])
     for written, answer in zip(batches, [*said[:2], *said[3:5]], strict=True):
         note_taken(server, stage, written, answer)
-        check_taken(answer, written)
+        check_taken(server, answer, written)
     wanted = {key_of(stage, each) for records in batches for each in records}
     for page in (said[2], said[5]):
         after = page.member("next")

@@ -1,6 +1,6 @@
 """Cases of the class `secure`: who may read what, with which token, and for what purpose.
 
-Forged tokens are made of nothing but what the judge was given. No case writes but under the prefix.
+Forged tokens are made of nothing but what the judge was given. No case writes but where a sandbox was lent.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from joserfc.jwk import ECKey
 
 from app.certify.cases.asking import Findings, code_of, expect, records_of, wrong
+from app.certify.cases.writing import ledger_of, remove
 from app.certify.client import Exchange, Server
-from app.certify.drill import PATH as SUBSCRIPTIONS
 from app.certify.forged import forged
 from app.certify.granted import (
     Token,
@@ -28,11 +28,12 @@ from app.certify.granted import (
 )
 from app.certify.guarded import Guarded, guarded_of, read_guarded, readable, reading
 from app.certify.judge import CASES, NotShown, not_unless
+from app.certify.sandbox import key_fields, key_of
 from app.certify.stage import Stage
+from app.certify.subscribing import path_of, subscribe, unsubscribe
 
 _BOUND_ONLY: Final = ("restricted", "personal")
 _REVOKED_WITHIN_S: Final = 5.0
-_MADE: Final = 201
 _NOT_THERE: Final = (404, 405, 501)  # of a server that has no such class
 _OF_ITSELF: Final = ("id", "instance", "request_id")
 
@@ -70,27 +71,27 @@ async def _attempts(
     """A write and a subscription, where the server has either and the judge may try; what should be
     made of them is taken away at once."""
     wrote = await _attempt(server, token, stage)
-    asked = {"dataset": stage.id, "url": "https://receiver.example.jp/hooks"}
-    made = await call(server, token, "POST", SUBSCRIPTIONS, given=asked)
-    if made.status == _MADE:
-        where = f"{SUBSCRIPTIONS}/{quote(str(made.member('id')), safe='')}"
-        await call(server, token, "DELETE", where)
+    made = await subscribe(server, token, stage.id, "https://receiver.example.jp/hooks")
+    if (path := path_of(made)) is not None:
+        await unsubscribe(server, token, path)
     for what, answer in (("a write", wrote), ("a subscription", made)):
         if answer is not None and answer.status not in _NOT_THERE:
             yield what, answer
 
 
 async def _attempt(server: Server, token: Token | None, stage: Stage) -> Exchange | None:
-    """A write under the prefix, of a record that no server should take; None without a prefix."""
-    keys = [str(each["name"]) for each in stage.fields if each.get("key")]
-    if not server.prefix or not keys:
+    """A write of a record that no server should take; None where no sandbox was lent."""
+    keys = key_fields(stage)
+    if server.ledger is None or not keys:
         return None
-    named = {name: f"{server.prefix}{secrets.token_hex(4)}" for name in keys}
-    given = [{**named, "no-such-field-here": "x"}]
+    record = {name: f"{server.prefix}{secrets.token_hex(4)}" for name in keys}
+    key = key_of(stage, record)
+    ledger_of(server, stage).sends(key)
+    given = [{**record, "no-such-field-here": "x"}]
     wrote = await call(server, token, "POST", stage.path, given=given)
     if wrote.member("accepted"):
-        key = ",".join(quote(each, safe="") for each in named.values())
-        await call(server, token, "DELETE", f"{stage.path}/{key}")
+        ledger_of(server, stage).took(key)
+        await remove(server, stage, record)  # what reads reckons with the records as they were
     return wrote
 
 

@@ -82,7 +82,7 @@ async def who_asks_meanwhile_waits_for_the_first_answer(server: Server, stage: S
     one, other = await server.together([request, request])
     for said in (one, other):
         note_taken(server, stage, records, said)
-        check_taken(said, records)
+        check_taken(server, said, records)
     if one.json != other.json:
         yield wrong(other, f"one answer to both: {one.json}", other.json)
 
@@ -156,7 +156,7 @@ async def what_was_answered_is_there_at_once_and_lasts(server: Server, stage: St
     looks = [look] * (2 if len(stage.records) <= _MOST_TO_WATCH else 0)
     said, *pages = await server.together([batch(server, stage, records), *looks])
     note_taken(server, stage, records, said)
-    check_taken(said, records)
+    check_taken(server, said, records)
     for page in pages:
         count = len(_keys_in(server, stage, page) & {key_of(stage, each) for each in records})
         if count not in {0, _MANY}:

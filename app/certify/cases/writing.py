@@ -19,6 +19,7 @@ from app.certify.stage import Record, Stage
 
 _MOST_PAGES: Final = 200
 _A_PAGE: Final = 1_000
+_MOST_BYTES: Final = 16 * 1024 * 1024  # of the pages of one way through the feed: they are held
 Change = Mapping[str, Any]
 Request = tuple[str, str, Mapping[str, str], bytes]
 
@@ -72,21 +73,22 @@ async def write(
 async def put(server: Server, stage: Stage, *records: Record, key: str | None = None) -> Exchange:
     """One batch of good records that has to be taken. Raises `Amiss` where it is not."""
     said = await write(server, stage, records, key=key)
-    check_taken(said, records)
+    check_taken(server, said, records)
     return said
 
 
-def check_taken(said: Exchange, records: Sequence[Record]) -> None:
+def check_taken(server: Server, said: Exchange, records: Sequence[Record]) -> None:
     """Raise `Amiss` unless every record of the batch was taken.
 
-    Where the service takes none of what was made from its catalogue, there is more to know than the
-    catalogue tells, and nothing is shown: `NotShown`.
+    Where the service has taken nothing yet of what was made from its catalogue, there is more to know
+    than the catalogue tells, and nothing is shown: `NotShown`. One that took such records before
+    cannot plead that.
     """
-    told = results_of(said)
+    told, took_before = results_of(said), server.ledger is not None and server.ledger.wrote
     if said.status != 200 or len(told) != len(records):
         raise Amiss(wrong(said, f"200 with {len(records)} results", code_of(said)))
     rejected = [each for each in told if each.get("status") == "rejected"]
-    if rejected and len(rejected) == len(records):
+    if rejected and len(rejected) == len(records) and not took_before:
         faults = str(rejected[0].get("errors"))[:300]
         raise NotShown(
             f"the service takes no record that is made from its catalogue: {faults}",
@@ -171,9 +173,13 @@ async def follow(
     Raises `Amiss` where the feed does not come to an end.
     """
     found: list[Change] = []
+    size = 0
     for _ in range(_MOST_PAGES):
         query = {"limit": limit} if since is None else {"since": since, "limit": limit}
         page = await page_of_changes(server, stage, **query)
+        size += len(page.body)
+        if size > _MOST_BYTES:
+            raise Amiss(wrong(page, f"changes of no more than {_MOST_BYTES} bytes", size))
         told = changes_in(page)
         found, since = [*found, *told], str(page.member("next"))
         if not told:
