@@ -9,11 +9,15 @@ from typing import Any, Final
 from app.api.problem import MEDIA_TYPE, TITLES, example_of
 
 _DATASET: Final = "/v1/datasets/{dataset_id}"
+_SUBSCRIPTIONS: Final = "/v1/subscriptions"
 _OPERATIONS: Final = (
     ("/v1/datasets", "get"), (_DATASET, "get"), (f"{_DATASET}/schema", "get"),
     (f"{_DATASET}/records", "get"), (f"{_DATASET}/records", "post"),
     (_DATASET + "/records/{key}", "get"), (_DATASET + "/records/{key}", "delete"),
     (f"{_DATASET}/aggregate", "get"), (f"{_DATASET}/changes", "get"), ("/v1/health", "get"),
+    (_SUBSCRIPTIONS, "get"), (_SUBSCRIPTIONS, "post"),
+    (_SUBSCRIPTIONS + "/{subscription}", "get"), (_SUBSCRIPTIONS + "/{subscription}", "delete"),
+    (_SUBSCRIPTIONS + "/{subscription}/replay", "post"),
 )  # fmt: skip
 # Every operation can end so: the version of the interface, the request, and the server's patience.
 _ALWAYS: Final[Mapping[str, str]] = {
@@ -65,13 +69,14 @@ def complete(document: dict[str, Any]) -> None:
         if path.endswith("/schema"):
             responses.setdefault("406", _refusal(406, "not_acceptable"))
         for status, response in responses.items():
-            for name in _named(method, status):
+            for name in _named(path, method, status):
                 told = {"$ref": f"#/components/headers/{name.replace('-', '')}"}
                 response.setdefault("headers", {}).setdefault(name, told)
 
 
-def _named(method: str, status: str) -> Iterator[str]:
-    if method == "get" and status in {"200", "304"}:
+def _named(path: str, method: str, status: str) -> Iterator[str]:
+    is_tagged = method == "get" and not path.startswith(_SUBSCRIPTIONS)
+    if is_tagged and status in {"200", "304"}:
         yield "ETag"
     if status >= "400":
         yield "X-Request-Id"

@@ -19,7 +19,7 @@ from app.api.versions import challenged
 from app.broker.following import edition_at
 from app.broker.idempotent import find_answer, remember_answer
 from app.broker.recording import Asker
-from app.kit.errors import AppError
+from app.kit.errors import AppError, Kind
 from app.models.subscriptions import Notice, Subscription
 from app.policy.facts import Caller
 from app.query.params import DEFAULT_LIMIT, MOST_ROWS
@@ -35,6 +35,22 @@ _RIGHT: Final = (
     "subscription_for_clients",
 )
 _SHOWN: Final = 20  # notices
+_JSON: Final = "application/json"
+
+
+class NotJson(AppError):
+    """The body is of another media type."""
+
+    kind = Kind.UNSUPPORTED
+    code = "unsupported_media_type"
+    ja = "Content-Type は application/json にしてください。"
+    en = "Content-Type must be application/json."
+
+
+def takes_json(request: Request) -> None:
+    """Raises `NotJson` before the body is looked at."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+        raise NotJson
 
 
 async def client_of(caller: CallerDep) -> Caller:
@@ -159,9 +175,11 @@ async def list_subscriptions(
     status_code=201,
     summary="Subscribe to a dataset's changes",
     responses=problems(
-        *_RIGHT, "url_not_allowed", "too_many_subscriptions", "idempotency_key_reused"
+        *_RIGHT, "url_not_allowed", "too_many_subscriptions", "idempotency_key_reused",
+        NotJson.code,
     ),
-)
+    dependencies=[Depends(takes_json)],
+)  # fmt: skip
 async def create_subscription(
     body: SubscriptionIn,
     request: Request,
@@ -219,8 +237,9 @@ async def delete_subscription(subscription: str, caller: Client, session: Writin
     summary="Send notices again",
     responses=problems(
         *_RIGHT, "subscription_not_found", "subscription_stopped", "cursor_expired",
-        "invalid_cursor",
+        "invalid_cursor", NotJson.code,
     ),
+    dependencies=[Depends(takes_json)],
 )  # fmt: skip
 async def replay_subscription(
     subscription: str, body: ReplayIn, request: Request, caller: Client, platform: PlatformDep

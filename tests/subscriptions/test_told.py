@@ -149,6 +149,9 @@ async def test_an_address_that_leads_inside_is_refused_in_words(
         assert (answer.status_code, answer.json()["code"]) == (422, "url_not_allowed"), url
         assert answer.json()["errors"][0]["pointer"] == "/url"
         assert "10.1.2.3" not in answer.text and "sesame" not in answer.text
+    form = {**mine.headers, "content-type": "application/x-www-form-urlencoded"}
+    asked = await world.client.post(PATH, content=b"dataset=x", headers=form)
+    assert (asked.status_code, asked.json()["code"]) == (415, "unsupported_media_type")
 
 
 # --- being told -----------------------------------------------------------------------------------
