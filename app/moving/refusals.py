@@ -99,10 +99,10 @@ class ImportConflict(AppError):
     kind = Kind.CONFLICT
     code = "import_conflict"
     ja = (
-        "{kind} {key} は既にこのプラットフォームにあり、アーカイブのものと同じではありません。"
-        "idは引き継ぐため上書きしません。何も書き込んでいません。"
+        "{kind} {key} は既にこのプラットフォームにあります。idは引き継ぐため上書きせず、何も書き込んでいません。"
+        "同じアーカイブを取り込み済みなら、すべて入っています。"
     )
     en = (
-        "{kind} {key} is already on this platform and is not the archive's. Ids are kept and nothing"
-        " is written over. Nothing was written."
+        "{kind} {key} is already on this platform. Ids are kept and nothing is written over; nothing"
+        " was written. If this archive was imported before, all of it is there."
     )
