@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import SCOPED_CODES, require
 from app.findings.refusals import NotForOperators
+from app.kit.errors import AppError
 from app.models.parties import Role
-from app.parties.organizations import list_tree
+from app.parties.organizations import list_tree, meant_id
 from app.policy.facts import Caller
 
 FindingsReader = Annotated[Caller, require(scope="findings:read")]
@@ -27,6 +28,20 @@ async def owners_for(session: AsyncSession, caller: Caller) -> Sequence[str] | N
 async def acting_for(session: AsyncSession, caller: Caller) -> Sequence[str] | None:
     """The organisations for which the caller may act; None: for everybody, the operators too."""
     return None if is_operator(caller) else await _mine(session, caller)
+
+
+async def kept_for(
+    session: AsyncSession, caller: Caller, organization: str | None, refusal: type[AppError]
+) -> str:
+    """The organisation that something is kept for, the caller's own where none is named.
+
+    Raises the refusal for one that the caller may not act for.
+    """
+    wanted = meant_id(organization or caller.client.organization_id)
+    mine = await acting_for(session, caller)
+    if mine is not None and wanted not in mine:
+        raise refusal(organization=wanted)
+    return wanted
 
 
 async def _mine(session: AsyncSession, caller: Caller) -> list[str]:

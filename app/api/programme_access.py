@@ -6,10 +6,9 @@ from typing import Annotated, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import SCOPED_CODES, require
-from app.api.finding_access import acting_for, owners_for
+from app.api.finding_access import acting_for, kept_for, owners_for
 from app.kit.errors import AppError, Kind
 from app.models.programmes import Programme, Project
-from app.parties.organizations import meant_id
 from app.policy.facts import Caller
 from app.programmes.projects import DECIDED, Move
 from app.programmes.refusals import ProjectNotYours
@@ -31,11 +30,7 @@ class NotForOrganization(AppError):
 
 async def owner_of(session: AsyncSession, caller: Caller, organization: str | None) -> str:
     """The organisation that something new is kept for. Raises `NotForOrganization`."""
-    wanted = meant_id(organization or caller.client.organization_id)
-    mine: Sequence[str] | None = await acting_for(session, caller)
-    if mine is not None and wanted not in mine:
-        raise NotForOrganization(organization=wanted)
-    return wanted
+    return await kept_for(session, caller, organization, NotForOrganization)
 
 
 def check_may_move(

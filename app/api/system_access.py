@@ -1,14 +1,12 @@
 """Whose systems a caller may know of, and for whom it may act; others do not exist for it."""
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.access import SCOPED_CODES, require
-from app.api.finding_access import acting_for, owners_for
+from app.api.finding_access import acting_for, kept_for, owners_for
 from app.kit.errors import AppError, Kind
-from app.parties.organizations import meant_id
 from app.policy.facts import Caller
 
 SystemsReader = Annotated[Caller, require(scope="systems:read")]
@@ -27,11 +25,7 @@ class NotYourOrganization(AppError):
 
 async def owner_of(session: AsyncSession, caller: Caller, organization: str | None) -> str:
     """The organisation that a new system is kept for. Raises `NotYourOrganization`."""
-    wanted = meant_id(organization or caller.client.organization_id)
-    mine: Sequence[str] | None = await acting_for(session, caller)
-    if mine is not None and wanted not in mine:
-        raise NotYourOrganization(organization=wanted)
-    return wanted
+    return await kept_for(session, caller, organization, NotYourOrganization)
 
 
 __all__ = [
